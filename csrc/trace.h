@@ -1,0 +1,245 @@
+/* The constant-time trace: four verbs, O(active features) whatever lambda.  See docs/constant-time.
+ *
+ *   decay   trace <- D trace
+ *   read    w.x and trace.x
+ *   write   trace_i += c, w_i += beta, for the active i
+ *   drive   w <- w + a trace
+ *
+ *        row:   b | z        epoch   40     41     42     43 <- now
+ *               |   |                 |      |      |      |
+ *   w = b + z (G + P drive)   ring  (G,P)  (G,P)  (G,P)  (0,1)
+ *   trace = z P scale
+ *
+ * A row that is not touched does not change: what happened to it since stands in (G, P) of its epoch. */
+#ifndef FT_TRACE_H
+#define FT_TRACE_H
+
+#include "fasttrace.h"
+#include <math.h>
+#include <stddef.h>
+
+#if defined(__GNUC__)
+#define FT_RESTRICT __restrict__
+#define FT_INLINE static inline __attribute__((always_inline))
+#define FT_COLD static __attribute__((noinline, unused))
+#define FT_LIKELY(x) __builtin_expect(!!(x), 1)
+#define FT_PREFETCH(p) __builtin_prefetch(p)
+#else
+#define FT_RESTRICT
+#define FT_INLINE static inline
+#define FT_COLD static
+#define FT_LIKELY(x) (x)
+#define FT_PREFETCH(p) ((void)(p))
+#endif
+
+/* One compiled copy for each level of the CPU, chosen when the library is loaded. */
+#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && \
+    !defined(__clang__) && !defined(FT_NO_CLONES)
+#define FT_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FT_CLONES
+#endif
+
+/* The scale stays in [FT_THR, 1/FT_THR]: the error of w grows as eps / FT_THR. */
+#define FT_THR 0.1
+/* A trace below FT_CUT of what it was in its epoch moves w by less than rounding does. */
+#define FT_CUT 1e-16
+
+/* A (b, z) of a row, a (G, P) of the ring, or a sum of such: two lanes of one register. */
+#if defined(__GNUC__)
+typedef double ft_pair __attribute__((vector_size(16)));
+FT_INLINE ft_pair ft_pair_of(double x, double y) { return (ft_pair){x, y}; }
+FT_INLINE ft_pair ft_pair_add(ft_pair x, ft_pair y) { return x + y; }
+FT_INLINE ft_pair ft_pair_scaled(double c, ft_pair x) { return ft_pair_of(c, c) * x; }
+FT_INLINE double ft_first(ft_pair x) { return x[0]; }
+FT_INLINE double ft_second(ft_pair x) { return x[1]; }
+FT_INLINE ft_pair ft_pair_load(const double *p) { return *(const ft_pair *)(const void *)p; }
+FT_INLINE void ft_pair_store(double *p, ft_pair x) { *(ft_pair *)(void *)p = x; }
+#else
+typedef struct {
+    double first, second;
+} ft_pair;
+FT_INLINE ft_pair ft_pair_of(double x, double y) {
+    ft_pair p;
+    p.first = x;
+    p.second = y;
+    return p;
+}
+FT_INLINE ft_pair ft_pair_add(ft_pair x, ft_pair y) {
+    return ft_pair_of(x.first + y.first, x.second + y.second);
+}
+FT_INLINE ft_pair ft_pair_scaled(double c, ft_pair x) {
+    return ft_pair_of(c * x.first, c * x.second);
+}
+FT_INLINE double ft_first(ft_pair x) { return x.first; }
+FT_INLINE double ft_second(ft_pair x) { return x.second; }
+FT_INLINE ft_pair ft_pair_load(const double *p) { return ft_pair_of(p[0], p[1]); }
+FT_INLINE void ft_pair_store(double *p, ft_pair x) {
+    p[0] = x.first;
+    p[1] = x.second;
+}
+#endif
+
+/* What a loop keeps in registers: a copy, because stores into rows could alias the struct. */
+typedef struct {
+    double *rows, *ring;
+    int32_t *epochs;
+    uint32_t mask, epoch;
+    double scale, drive;
+} ft_hot;
+
+FT_INLINE ft_hot ft_load(const ft_trace *t) {
+    ft_hot h;
+    h.rows = t->rows;
+    h.ring = t->ring;
+    h.epochs = t->epochs;
+    h.mask = (uint32_t)(t->ring_size - 1);
+    h.epoch = (uint32_t)t->epoch;
+    h.scale = t->scale;
+    h.drive = t->drive;
+    return h;
+}
+
+FT_INLINE void ft_store(ft_trace *t, const ft_hot *h) {
+    t->scale = h->scale;
+    t->drive = h->drive;
+    t->flat = 0;
+}
+
+/* (G, P) of the epoch that row i was last brought up to. */
+FT_INLINE ft_pair ft_since(const ft_hot *h, int64_t i) {
+    return ft_pair_load(h->ring + 2 * (size_t)((uint32_t)h->epochs[i] & h->mask));
+}
+
+/* A row as of now: w and trace stay what they are, (b, z) <- (b + z G, z P). */
+FT_INLINE ft_pair ft_now(const ft_hot *h, int64_t i) {
+    const ft_pair row = ft_pair_load(h->rows + 2 * i);
+    return ft_pair_add(ft_pair_of(ft_first(row), 0.0), ft_pair_scaled(ft_second(row), ft_since(h, i)));
+}
+
+/* The same for a row of `width` weights, in place. */
+FT_INLINE double *ft_normalise(const ft_hot *h, int64_t i, int64_t width) {
+    double *row = h->rows + 2 * width * i;
+    const ft_pair g = ft_since(h, i);
+    const double G = ft_first(g), P = ft_second(g);
+    for (int64_t a = 0; a < width; a++) {
+        row[a] += row[width + a] * G;
+        row[width + a] *= P;
+    }
+    h->epochs[i] = (int32_t)h->epoch;
+    return row;
+}
+
+/* End the epoch: what scale and drive hold goes to the epochs that are alive, and the sweep brings
+ * the next rows up to date, so that each is visited before the ring comes round to its epoch.
+ * Should epochs stay alive (decays that hover about 1), all rows are brought up to date at once. */
+FT_COLD void ft_close(ft_trace *t, double scale, double drive) {
+    const uint32_t mask = (uint32_t)(t->ring_size - 1);
+    for (int64_t e = t->oldest; e <= t->epoch; e++) {
+        double *g = t->ring + 2 * (size_t)((uint32_t)e & mask);
+        g[0] += g[1] * drive;
+        g[1] = scale == 0.0 ? 0.0 : g[1] * scale;
+        if (fabs(g[1]) < FT_CUT) g[1] = 0.0;
+    }
+    while (t->oldest <= t->epoch && t->ring[2 * (size_t)((uint32_t)t->oldest & mask) + 1] == 0.0)
+        t->oldest++;
+    t->epoch++;
+    t->scale = 1.0;
+    t->drive = 0.0;
+    t->ring[2 * (size_t)((uint32_t)t->epoch & mask)] = 0.0;
+    t->ring[2 * (size_t)((uint32_t)t->epoch & mask) + 1] = 1.0;
+    int64_t rows = t->n / (t->ring_size - 1) + 1;
+    if (t->epoch - t->oldest > t->alive_max) {
+        rows = t->n;
+        t->oldest = t->epoch;
+    }
+    const ft_hot h = ft_load(t);
+    for (; rows > 0; rows--) {
+        if (t->width == 1) {
+            ft_pair_store(h.rows + 2 * t->swept, ft_now(&h, t->swept));
+            h.epochs[t->swept] = (int32_t)h.epoch;
+        } else
+            ft_normalise(&h, t->swept, t->width);
+        t->swept = t->swept + 1 == t->n ? 0 : t->swept + 1;
+    }
+}
+
+FT_INLINE void ft_decay(ft_trace *t, ft_hot *h, double decay) {
+    h->scale = decay == 0.0 ? 0.0 : h->scale * decay;
+    if (FT_LIKELY(h->scale >= FT_THR && h->scale <= 1.0 / FT_THR)) return;
+    ft_close(t, h->scale, h->drive);
+    h->epoch = (uint32_t)t->epoch;
+    h->scale = 1.0;
+    h->drive = 0.0;
+}
+
+/* Active features of one state: k indices, their values or NULL for ones. */
+typedef struct {
+    int64_t k;
+    const int32_t *idx;
+    const double *val;
+} ft_row;
+
+/* Sums over the active features: w.x = first + second * drive, trace.x = second * scale.
+ * width, column: 1, 0 for weights (n,), else the column of weights (n, columns) that is read.
+ * padded: 1 where -1 may stand among the indices.  All three are constants once inlined. */
+FT_INLINE ft_pair ft_read(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded) {
+    ft_pair sum = ft_pair_of(0.0, 0.0);
+    for (int64_t j = 0; j < x.k; j++) {
+        const int64_t i = x.idx[j];
+        if (padded && i < 0) continue;
+        ft_pair now;
+        if (width == 1)
+            now = ft_now(h, i);
+        else {
+            const double *row = h->rows + 2 * width * i + column;
+            now = ft_pair_add(ft_pair_of(row[0], 0.0), ft_pair_scaled(row[width], ft_since(h, i)));
+        }
+        sum = ft_pair_add(sum, x.val ? ft_pair_scaled(x.val[j], now) : now);
+    }
+    return sum;
+}
+
+FT_INLINE double ft_value(const ft_hot *h, ft_pair sums) {
+    return ft_first(sums) + ft_second(sums) * h->drive;
+}
+
+/* trace_i += c, w_i += beta.  inv is 1 / scale, a division that need not wait for c. */
+FT_INLINE void ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded,
+                        double c, double beta, double inv) {
+    const double dz = c * inv;
+    const ft_pair d = ft_pair_of(beta - h->drive * dz, dz);
+    for (int64_t j = 0; j < x.k; j++) {
+        const int64_t i = x.idx[j];
+        if (padded && i < 0) continue;
+        const ft_pair dx = x.val ? ft_pair_scaled(x.val[j], d) : d;
+        if (width == 1) {
+            ft_pair_store(h->rows + 2 * i, ft_pair_add(ft_now(h, i), dx));
+            h->epochs[i] = (int32_t)h->epoch;
+        } else {
+            double *row = ft_normalise(h, i, width) + column;
+            row[0] += ft_first(dx);
+            row[width] += ft_second(dx);
+        }
+    }
+}
+
+/* trace_i = c, w_i as it was; with `clear`, the traces of the row's other columns become 0. */
+FT_INLINE void ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded,
+                          int clear, double c, double inv) {
+    const double z = c * inv;
+    for (int64_t j = 0; j < x.k; j++) {
+        const int64_t i = x.idx[j];
+        if (padded && i < 0) continue;
+        double *row = ft_normalise(h, i, width);
+        for (int64_t a = clear ? 0 : column; a < (clear ? width : column + 1); a++) {
+            const double z_a = a == column ? z : 0.0;
+            row[a] += h->drive * (row[width + a] - z_a);
+            row[width + a] = z_a;
+        }
+    }
+}
+
+FT_INLINE void ft_drive(ft_hot *h, double a) { h->drive += a * h->scale; }
+
+#endif

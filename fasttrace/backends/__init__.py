@@ -1,0 +1,52 @@
+"""Which backends are there, and the way to a backend's kernels.
+
+    numpy   the reference: dense, eager, as the book prints it
+    numba   compiled on first use
+    c       compiled at installation, called through cffi
+
+Each holds the same modules with the same functions.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+from ..errors import BackendUnavailable
+
+NAMES = ("numpy", "numba", "c")
+_PREFERRED = ("c", "numba", "numpy")
+_missing: dict[str, str | None] = {}
+
+
+def _why_missing(name: str) -> str | None:
+    if name not in _missing:
+        try:
+            import_module(f"{__name__}.{name}")
+        except Exception as error:  # whatever stops a backend from loading is its reason
+            _missing[name] = f"{type(error).__name__}: {error}"
+        else:
+            _missing[name] = None
+    return _missing[name]
+
+
+def backends() -> dict[str, str | None]:
+    """Every backend's name, with None where it is there or else the reason why it is not."""
+    return {name: _why_missing(name) for name in NAMES}
+
+
+def resolve(name: str) -> str:
+    """The backend that `name` stands for: "auto" is the first that is there of c, numba, numpy.
+
+    Errors: ValueError for an unknown name, BackendUnavailable for one that is not there.
+    """
+    if name == "auto":
+        return next(each for each in _PREFERRED if _why_missing(each) is None)
+    if name not in NAMES:
+        raise ValueError(f"backend={name!r}: expected 'auto', {', '.join(map(repr, NAMES))}")
+    if reason := _why_missing(name):
+        raise BackendUnavailable(f"backend {name!r} is not available: {reason}")
+    return name
+
+
+def module(name: str, stem: str) -> ModuleType:
+    """The module `stem` ("linear", "tiles", ...) of a backend that resolve() has returned."""
+    return import_module(f"{__name__}.{name}.{stem}")

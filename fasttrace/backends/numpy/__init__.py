@@ -1,0 +1,1 @@
+"""The reference: dense, eager, literally the book.  NumPy alone."""
