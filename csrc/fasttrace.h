@@ -24,50 +24,50 @@ extern "C" {
 
 enum ft_status {
     FT_OK = 0,
-    FT_EINDEX = -1, /* a feature index below -1 or >= n */
-    FT_EACTION = -2 /* an action outside [0, columns) */
+    FT_EINDEX = -1,  /* a feature index below -1 or >= n: see trace->bad_index */
+    FT_EACTION = -2, /* an action outside [0, n_actions) */
+    FT_EVALUE = -3   /* a number that is not finite or not in its range */
 };
 
-/* How a trace meets a feature that is active again (Sutton & Barto 2018, section 12.5, eq. 12.11-12). */
+/* How a trace meets a feature that is active again (Sutton & Barto 2018, eq. 12.11, 12.12). */
 enum ft_kind { FT_ACCUMULATING, FT_REPLACING, FT_REPLACING_CLEAR, FT_DUTCH, FT_TRUE_ONLINE };
 
-/* Weights and trace of n features with `columns` weights each (1, or one for each action).
+/* Weights and trace of n features with `columns` weights each: 1, or one for each action.
  *
- *   rows    n rows of [b(width) | z(width)]            epochs  n, the epoch of each row
- *   ring    ring_size pairs (G, P), one for each epoch, found by epoch & (ring_size - 1)
+ *   rows    n of [b(width) | z(width)]     epochs  n, the epoch that each row was brought up to
+ *   ring    ring_size of (G, P), that of an epoch at epoch & (ring_size - 1)
  *
  *       w_i     = b_i + z_i (G[e_i] + P[e_i] drive)
  *       trace_i = z_i P[e_i] scale
  *
- * Fill it with ft_trace_init and read it with ft_trace_weights; the fields are here so that the
- * arrays can be shared with other languages. */
+ * Every field is 8 bytes wide, so that other languages can lay arrays over it. */
 typedef struct ft_trace {
     int64_t n, columns, width, ring_size;
-    int64_t epoch, oldest; /* epochs in [oldest, epoch] may still hold a trace */
-    int64_t alive_max;     /* more of them than this: every row is brought up to date at once */
+    int64_t epoch, oldest; /* a trace may be left in the epochs [oldest, epoch] */
+    int64_t alive_max;     /* if more of them are, every row is brought up to date at once */
     int64_t swept;         /* the row that the sweep visits next */
-    int64_t flat;          /* 1: every row is of this epoch, scale is 1 and drive is 0 */
+    int64_t flat;          /* 1: every row is of this epoch, scale is 1, drive is 0 */
     int64_t bad_index;     /* what FT_EINDEX met */
     double scale, drive;
-    double decay; /* gamma lambda of the state arrived in: the next step's decay, without rho */
-    double v_old; /* value of the state arrived in, before the last update; NaN: take v */
-    double alpha; /* step size of the last update: the dutch traces hold it inside */
-    double snap;  /* product of the decays since a dense trace was last cleared of subnormals */
-    double *rows;
+    double decay; /* gamma lambda of the state arrived in: the next decay, without rho */
+    double v_old; /* value of the state arrived in under the last w; NaN: take v */
+    double alpha; /* step size of the last update; the dutch traces hold it inside */
+    double snap;  /* product of decays since a dense trace was cleared of subnormals */
+    double *rows, *ring;
     int32_t *epochs;
-    double *ring;
 } ft_trace;
 
-/* T transitions.  A stride of 0 makes one number stand for all steps, 1 reads an array.
+/* Feature rows and what came with them, T = steps transitions.
  *
- *   binary   indices (rows, k), values NULL
- *   valued   indices and values (rows, k)
- *   ragged   row r is indices[indptr[r]] to indices[indptr[r + 1] - 1]; k is not used
- *
- * -1 among the indices is padding.  rows = T + 1; with actions and `columns` 1 the features are of
- * state-action pairs, rows = (T + 1) * n_actions, and row t * n_actions + actions[t] is used. */
+ *   indices       of the active features; -1 is padding
+ *   values        theirs, laid out as the indices, or NULL for ones
+ *   indptr        row r is [indptr[r], indptr[r + 1]); or NULL: row r is k from r * k on
+ *   shared        1: dense values, all rows use the first k indices (0 to n - 1)
+ *   actions       (T + 1) or NULL.  Where the trace has one column, the rows are of state-action
+ *                 pairs and step t uses row t * n_actions + actions[t]
+ *   *_stride      1, or 0 where one number stands for all steps */
 typedef struct ft_stream {
-    int64_t steps, k, n_actions;
+    int64_t steps, k, shared, n_actions;
     const int32_t *indices;
     const double *values;
     const int64_t *indptr;
@@ -75,6 +75,66 @@ typedef struct ft_stream {
     const double *rewards, *gammas, *lambdas, *rhos, *alphas;
     int64_t gamma_stride, lambda_stride, rho_stride, alpha_stride;
 } ft_stream;
+
+/* ---- the trace ------------------------------------------------------------------------------ */
+
+/* Elements of ring and doubles of rows that a trace needs: 2 * ring_size, 2 * width * n. */
+FT_API int64_t ft_trace_ring_size(int64_t n);
+FT_API int64_t ft_trace_width(int64_t columns);
+
+/* Lay a trace over the caller's memory: weights and trace 0.
+ * rows    2 * ft_trace_width(columns) * n doubles, aligned to 16 bytes (64 is faster)
+ * ring    2 * ft_trace_ring_size(n) doubles, aligned to 16 bytes
+ * epochs  n
+ * O(n). */
+FT_API void ft_trace_init(ft_trace *trace, int64_t n, int64_t columns, double *rows, double *ring,
+                          int32_t *epochs);
+
+/* The trace becomes empty and v_old is forgotten; the weights stay.  O(epochs alive). */
+FT_API void ft_trace_reset(ft_trace *trace);
+
+/* Bring every row up to date: afterwards w = b and trace = z.  O(n). */
+FT_API void ft_trace_flatten(ft_trace *trace);
+
+/* Dense copies (n * columns), w[i * columns + action].  z may be NULL; it is the trace as the last
+ * update used it, with the step size taken out of the kinds that hold it.  O(n). */
+FT_API void ft_trace_dense(const ft_trace *trace, int32_t kind, double *w, double *z);
+
+/* The trace of the active features, all columns, becomes 0; w stays.  FT_OK or FT_EINDEX. */
+FT_API int32_t ft_trace_forget(ft_trace *trace, int64_t k, const int32_t *idx);
+
+/* out[r * columns + a] = w.x for rows r of x (actions and rewards are not used), one a column.
+ * FT_OK or FT_EINDEX. */
+FT_API int32_t ft_values(ft_trace *trace, const ft_stream *x, int64_t rows, double *out);
+
+/* ---- learning: TD(lambda), Sarsa(lambda) and their true online forms ---------------------------
+ *
+ * Source: Sutton & Barto 2018, section 12.2, 12.5, 12.7, exercise 12.13; van Seijen et al. 2016,
+ * JMLR 17(145); van Hasselt, Mahmood & Sutton 2014.
+ *
+ * One transition, from x with `reward` to x_next.
+ *
+ * kind         of the trace; the replacing ones take features without values
+ * k, idx, val  active features: k indices, -1 is padding; their values, or NULL for ones
+ * action       the column that was taken; features of a state-action pair have one column, 0
+ * gamma_next   discount on arriving; 0 ends the episode, and x_next is not used
+ * lambda_next  of the state arrived in
+ * rho          importance ratio of the action taken; 1 on-policy
+ * delta        out: the TD error under the weights before this update
+ *
+ * O(k).  FT_OK, FT_EINDEX, FT_EACTION or FT_EVALUE; after an error nothing has changed. */
+FT_API int32_t ft_td_step(ft_trace *trace, int32_t kind, int64_t k, const int32_t *idx,
+                          const double *val, int64_t k_next, const int32_t *idx_next,
+                          const double *val_next, double reward, double gamma_next,
+                          double lambda_next, double rho, double alpha, double *delta);
+FT_API int32_t ft_sarsa_step(ft_trace *trace, int32_t kind, int64_t k, const int32_t *idx,
+                             const double *val, int64_t action, int64_t k_next,
+                             const int32_t *idx_next, const double *val_next, int64_t action_next,
+                             double reward, double gamma_next, double lambda_next, double alpha,
+                             double *delta);
+
+/* A whole stream; deltas (T).  Only indices and actions are checked here. */
+FT_API int32_t ft_td_run(ft_trace *trace, int32_t kind, const ft_stream *stream, double *deltas);
 
 /* END cdef */
 

@@ -146,6 +146,7 @@ FT_COLD void ft_close(ft_trace *t, double scale, double drive) {
     t->epoch++;
     t->scale = 1.0;
     t->drive = 0.0;
+    t->flat = 0;
     t->ring[2 * (size_t)((uint32_t)t->epoch & mask)] = 0.0;
     t->ring[2 * (size_t)((uint32_t)t->epoch & mask) + 1] = 1.0;
     int64_t rows = t->n / (t->ring_size - 1) + 1;

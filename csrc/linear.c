@@ -1,0 +1,249 @@
+/* TD(lambda), Sarsa(lambda), true online TD(lambda) and Sarsa(lambda): one step, and whole streams. */
+#include "linear.h"
+
+/* The largest of index + 1 as unsigned tells of every index that is below -1 or too large, and the
+ * smallest is 0 where there is padding. */
+FT_CLONES static void ft_index_range(const int32_t *FT_RESTRICT idx, int64_t count, uint32_t *lowest,
+                                     uint32_t *highest) {
+    uint32_t low = UINT32_MAX, high = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const uint32_t x = (uint32_t)idx[i] + 1u;
+        low = x < low ? x : low;
+        high = x > high ? x : high;
+    }
+    *lowest = low;
+    *highest = high;
+}
+
+/* FT_OK and whether there is padding, or FT_EINDEX. */
+static int32_t ft_check_indices(ft_trace *t, const int32_t *idx, int64_t count, int *padded) {
+    uint32_t low, high;
+    ft_index_range(idx, count, &low, &high);
+    *padded = low == 0;
+    if ((int64_t)high <= t->n) return FT_OK;
+    for (int64_t i = 0; i < count; i++)
+        if (idx[i] < -1 || idx[i] >= t->n) {
+            t->bad_index = idx[i];
+            break;
+        }
+    return FT_EINDEX;
+}
+
+static int32_t ft_check_stream(ft_trace *t, const ft_stream *s, int64_t rows, int *padded) {
+    const int64_t count = s->indptr ? s->indptr[rows] : s->shared ? s->k : rows * s->k;
+    return ft_check_indices(t, s->indices, count, padded);
+}
+
+FT_INLINE ft_row ft_stream_row(const ft_stream *s, int64_t r) {
+    ft_row x;
+    const int64_t begin = s->indptr ? s->indptr[r] : r * s->k;
+    x.k = s->indptr ? s->indptr[r + 1] - begin : s->k;
+    x.idx = s->indices + (s->shared ? 0 : begin);
+    x.val = s->values ? s->values + begin : NULL;
+    return x;
+}
+
+/* Binary rows of one length, without padding: nothing to decide in the loop. */
+FT_INLINE ft_row ft_plain_row(const ft_stream *s, int64_t r) {
+    ft_row x;
+    x.k = s->k;
+    x.idx = s->indices + r * s->k;
+    x.val = NULL;
+    return x;
+}
+
+FT_INLINE ft_place ft_place_of(const ft_stream *s, int64_t t, int64_t columns, int plain,
+                               int control) {
+    ft_place x;
+    const int64_t action = control ? s->actions[t] : 0;
+    const int64_t r = control && columns == 1 ? t * s->n_actions + action : t;
+    x.row = plain ? ft_plain_row(s, r) : ft_stream_row(s, r);
+    x.column = columns == 1 ? 0 : action;
+    return x;
+}
+
+/* The traces of what else could have been done in S_t end; rows of state-action pairs. */
+static void ft_clear_others(const ft_hot *h, const ft_stream *s, int64_t t) {
+    for (int64_t a = 0; a < s->n_actions; a++)
+        if (a != s->actions[t])
+            ft_replace(h, ft_stream_row(s, t * s->n_actions + a), 1, 0, 1, 0, 0.0, 1.0);
+}
+
+/* Rows that come into cache in time, where most features of a step are new to it and w is large. */
+static int64_t ft_prefetch_distance(const ft_trace *t, const ft_stream *s) {
+    enum { AHEAD = 6, SAMPLES = 64 };
+    if (s->indptr || s->shared || s->steps < 4 * SAMPLES || t->n < 1 << 15) return 0;
+    if (t->n >= 1 << 20) return AHEAD;
+    int64_t kept = 0;
+    for (int64_t i = 0; i < SAMPLES; i++) {
+        const int32_t *x = s->indices + s->steps / SAMPLES * i * s->k;
+        for (int64_t j = 0; j < s->k; j++) kept += x[j] == x[s->k + j];
+    }
+    return 2 * kept < SAMPLES * s->k ? AHEAD : 0;
+}
+
+FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT deltas, int kind,
+                      int plain, int control) {
+    ft_hot h = ft_load(t);
+    ft_carry c = ft_carry_of(t);
+    const int64_t width = control ? t->width : 1, columns = control ? t->columns : 1;
+    const int64_t ahead = plain && !control ? ft_prefetch_distance(t, s) : 0;
+    const int padded = !plain;
+    ft_place x = ft_place_of(s, 0, columns, plain, control);
+    if (ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, padded);
+    for (int64_t i = 0; i < s->steps; i++) {
+        const ft_place x_next = ft_place_of(s, i + 1, columns, plain, control);
+        if (ahead && i + 1 + ahead <= s->steps)
+            for (int64_t j = 0; j < s->k; j++) {
+                const int64_t f = x_next.row.idx[ahead * s->k + j];
+                FT_PREFETCH(h.rows + 2 * f);
+                FT_PREFETCH(h.epochs + f);
+            }
+        if (kind == FT_REPLACING_CLEAR && columns == 1) ft_clear_others(&h, s, i);
+        const double rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
+        ft_leave(t, &h, &c, x, rho, kind, width, padded);
+        const ft_pair sums = ft_read_at(&h, x_next, width, padded);
+        deltas[i] = ft_arrive(&h, &c, x, sums, ft_value(&h, sums), s->rewards[i],
+                              s->gammas[i * s->gamma_stride], s->lambdas[i * s->lambda_stride], rho,
+                              s->alphas[i * s->alpha_stride], kind, width, padded);
+        x = x_next;
+    }
+    ft_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);
+}
+
+/* Each kind compiled for itself: plain streams of states, and everything else. */
+#define FT_KINDS(CASE)                                                                            \
+    CASE(accumulating, FT_ACCUMULATING)                                                           \
+    CASE(replacing, FT_REPLACING)                                                                 \
+    CASE(replacing_clear, FT_REPLACING_CLEAR)                                                     \
+    CASE(dutch, FT_DUTCH)                                                                         \
+    CASE(true_online, FT_TRUE_ONLINE)
+
+#define FT_DEFINE_RUNS(name, kind)                                                                \
+    FT_CLONES static void ft_run_##name(ft_trace *t, const ft_stream *s, double *deltas) {        \
+        ft_run(t, s, deltas, kind, 1, 0);                                                         \
+    }                                                                                             \
+    FT_CLONES static void ft_run_any_##name(ft_trace *t, const ft_stream *s, double *deltas) {    \
+        ft_run(t, s, deltas, kind, 0, 0);                                                         \
+    }                                                                                             \
+    FT_CLONES static void ft_run_control_##name(ft_trace *t, const ft_stream *s,                  \
+                                                double *deltas) {                                 \
+        ft_run(t, s, deltas, kind, 0, 1);                                                         \
+    }
+FT_KINDS(FT_DEFINE_RUNS)
+
+int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas) {
+    if (s->steps == 0) return FT_OK;
+    const int control = s->actions != NULL;
+    int padded;
+    const int64_t rows = (s->steps + 1) * (control && t->columns == 1 ? s->n_actions : 1);
+    const int32_t status = ft_check_stream(t, s, rows, &padded);
+    if (status != FT_OK) return status;
+    if (control)
+        for (int64_t i = 0; i <= s->steps; i++)
+            if (s->actions[i] < 0 || s->actions[i] >= s->n_actions) return FT_EACTION;
+    const int plain = !padded && !s->values && !s->indptr && !s->shared;
+#define FT_CALL_RUN(name, value)                                                                  \
+    if (kind == value)                                                                            \
+        (control ? ft_run_control_##name : plain ? ft_run_##name : ft_run_any_##name)(t, s, deltas);
+    FT_KINDS(FT_CALL_RUN)
+    return FT_OK;
+}
+
+static int ft_step_numbers_ok(double reward, double gamma, double lambda, double rho, double alpha) {
+    return isfinite(reward) && gamma >= 0.0 && gamma <= 1.0 && lambda >= 0.0 && lambda <= 1.0 &&
+           rho >= 0.0 && isfinite(rho) && alpha > 0.0 && isfinite(alpha);
+}
+
+static int ft_row_ok(ft_trace *t, int64_t k, const int32_t *idx) {
+    for (int64_t j = 0; j < k; j++)
+        if (idx[j] < -1 || idx[j] >= t->n) {
+            t->bad_index = idx[j];
+            return 0;
+        }
+    return 1;
+}
+
+FT_INLINE double ft_one_step(ft_trace *t, ft_place x, ft_place x_next, double reward,
+                             double gamma_next, double lambda_next, double rho, double alpha,
+                             int kind, int64_t width) {
+    ft_hot h = ft_load(t);
+    ft_carry c = ft_carry_of(t);
+    if (ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 1);
+    ft_leave(t, &h, &c, x, rho, kind, width, 1);
+    const ft_pair sums = ft_read_at(&h, x_next, width, 1);
+    const double delta = ft_arrive(&h, &c, x, sums, ft_value(&h, sums), reward, gamma_next,
+                                   lambda_next, rho, alpha, kind, width, 1);
+    ft_carry_store(t, &h, &c, alpha);
+    return delta;
+}
+
+#define FT_CASE_STEP_1(name, value)                                                               \
+    case value:                                                                                   \
+        return ft_one_step(t, x, y, reward, gamma, lambda, rho, alpha, value, 1);
+#define FT_CASE_STEP_N(name, value)                                                               \
+    case value:                                                                                   \
+        return ft_one_step(t, x, y, reward, gamma, lambda, rho, alpha, value, t->width);
+
+FT_CLONES static double ft_any_step(ft_trace *t, int32_t kind, ft_place x, ft_place y,
+                                    double reward, double gamma, double lambda, double rho,
+                                    double alpha) {
+    if (t->width == 1) switch (kind) { FT_KINDS(FT_CASE_STEP_1) }
+    else switch (kind) { FT_KINDS(FT_CASE_STEP_N) }
+    return 0.0;
+}
+
+static ft_place ft_place_at(int64_t k, const int32_t *idx, const double *val, int64_t column) {
+    ft_place x;
+    x.row.k = k;
+    x.row.idx = idx;
+    x.row.val = val;
+    x.column = column;
+    return x;
+}
+
+int32_t ft_td_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, const double *val,
+                   int64_t k_next, const int32_t *idx_next, const double *val_next, double reward,
+                   double gamma_next, double lambda_next, double rho, double alpha, double *delta) {
+    if (!ft_row_ok(t, k, idx) || !ft_row_ok(t, k_next, idx_next)) return FT_EINDEX;
+    if (!ft_step_numbers_ok(reward, gamma_next, lambda_next, rho, alpha)) return FT_EVALUE;
+    *delta = ft_any_step(t, kind, ft_place_at(k, idx, val, 0),
+                         ft_place_at(k_next, idx_next, val_next, 0), reward, gamma_next,
+                         lambda_next, rho, alpha);
+    return FT_OK;
+}
+
+int32_t ft_sarsa_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, const double *val,
+                      int64_t action, int64_t k_next, const int32_t *idx_next,
+                      const double *val_next, int64_t action_next, double reward,
+                      double gamma_next, double lambda_next, double alpha, double *delta) {
+    if (!ft_row_ok(t, k, idx) || !ft_row_ok(t, k_next, idx_next)) return FT_EINDEX;
+    if (action < 0 || action >= t->columns || action_next < 0 || action_next >= t->columns)
+        return FT_EACTION;
+    if (!ft_step_numbers_ok(reward, gamma_next, lambda_next, 1.0, alpha)) return FT_EVALUE;
+    *delta = ft_any_step(t, kind, ft_place_at(k, idx, val, action),
+                         ft_place_at(k_next, idx_next, val_next, action_next), reward, gamma_next,
+                         lambda_next, 1.0, alpha);
+    return FT_OK;
+}
+
+int32_t ft_trace_forget(ft_trace *t, int64_t k, const int32_t *idx) {
+    if (!ft_row_ok(t, k, idx)) return FT_EINDEX;
+    const ft_hot h = ft_load(t);
+    for (int64_t a = 0; a < t->columns; a++)
+        ft_replace(&h, ft_place_at(k, idx, NULL, a).row, t->width, a, 1, 0, 0.0, 1.0);
+    return FT_OK;
+}
+
+int32_t ft_values(ft_trace *t, const ft_stream *x, int64_t rows, double *out) {
+    int padded;
+    const int32_t status = ft_check_stream(t, x, rows, &padded);
+    if (status != FT_OK) return status;
+    const ft_hot h = ft_load(t);
+    for (int64_t r = 0; r < rows; r++) {
+        const ft_row row = ft_stream_row(x, r);
+        for (int64_t a = 0; a < t->columns; a++)
+            out[r * t->columns + a] = ft_value(&h, ft_read(&h, row, t->width, a, 1));
+    }
+    return FT_OK;
+}

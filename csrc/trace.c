@@ -1,0 +1,64 @@
+/* What is done to a trace as a whole. */
+#include "trace.h"
+
+int64_t ft_trace_ring_size(int64_t n) {
+    int64_t size = 1024;
+    while (size < n / 4) size *= 2;
+    return size;
+}
+
+int64_t ft_trace_width(int64_t columns) {
+    /* Rows of 16, 32 or whole 64 bytes, so that one action's row is one cache line. */
+    return columns <= 2 ? columns : (columns + 3) / 4 * 4;
+}
+
+void ft_trace_init(ft_trace *t, int64_t n, int64_t columns, double *rows, double *ring,
+                   int32_t *epochs) {
+    t->n = n;
+    t->columns = columns;
+    t->width = ft_trace_width(columns);
+    t->ring_size = ft_trace_ring_size(n);
+    t->alive_max = 64;
+    while (t->alive_max * t->alive_max < n) t->alive_max *= 2;
+    t->epoch = t->oldest = t->swept = t->bad_index = 0;
+    t->flat = 1;
+    t->scale = t->snap = 1.0;
+    t->drive = t->decay = t->alpha = 0.0;
+    t->v_old = (double)NAN;
+    t->rows = rows;
+    t->ring = ring;
+    t->epochs = epochs;
+    for (int64_t i = 0; i < 2 * t->width * n; i++) rows[i] = 0.0;
+    for (int64_t i = 0; i < n; i++) epochs[i] = 0;
+    ring[0] = 0.0;
+    ring[1] = 1.0;
+}
+
+void ft_trace_reset(ft_trace *t) {
+    ft_close(t, 0.0, t->drive);
+    t->decay = 0.0;
+    t->v_old = (double)NAN;
+}
+
+void ft_trace_flatten(ft_trace *t) {
+    if (t->flat) return;
+    ft_close(t, t->scale, t->drive);
+    const ft_hot h = ft_load(t);
+    for (int64_t i = 0; i < t->n; i++) ft_normalise(&h, i, t->width);
+    t->oldest = t->epoch;
+    t->flat = 1;
+}
+
+void ft_trace_dense(const ft_trace *t, int32_t kind, double *w, double *z) {
+    const ft_hot h = ft_load(t);
+    const double size = kind >= FT_DUTCH && t->alpha != 0.0 ? h.scale / t->alpha : h.scale;
+    for (int64_t i = 0; i < t->n; i++) {
+        const double *row = h.rows + 2 * t->width * i;
+        const ft_pair g = ft_since(&h, i);
+        for (int64_t a = 0; a < t->columns; a++) {
+            const double p = row[t->width + a] * ft_second(g);
+            w[i * t->columns + a] = row[a] + row[t->width + a] * ft_first(g) + p * h.drive;
+            if (z) z[i * t->columns + a] = p * size;
+        }
+    }
+}
