@@ -1,0 +1,75 @@
+"""The command line: python -m fasttrace demo | info | bench.  Each command imports what it needs itself."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status.  Usage errors leave with 2, as argparse does."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["bench"]:  # its options are its own
+        from .experiments import bench
+
+        return bench.run(arguments[1:])
+    options = _parser().parse_args(arguments)
+    if options.command == "info":
+        from .experiments import info
+
+        return info.run()
+    from .experiments import demo
+
+    return demo.run(options.episodes, options.seed, options.output, options.backend)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from .backends import NAMES
+
+    parser = argparse.ArgumentParser(prog="fasttrace", description="Eligibility traces at native speed.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    demo = commands.add_parser(
+        "demo",
+        help="train a mountain car in each backend; a table and two pictures",
+        description="Train true online Sarsa(lambda) on mountain car in each backend; save two pictures.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    demo.add_argument("--episodes", type=_positive, default=1000, help="episodes to train")
+    demo.add_argument("--seed", type=_natural, default=0, help="of start states and ties")
+    demo.add_argument("--output", metavar="DIR", default="fasttrace-demo", help="folder of the pictures")
+    demo.add_argument(
+        "--backend",
+        choices=NAMES,
+        action="append",
+        default=[],
+        help="this one only; may be given more than once (default: all that are there)",
+    )
+    commands.add_parser("info", help="version, backends, compiler, CPU features in use")
+    commands.add_parser("bench", help="run the benchmark suite and write its report", add_help=False)
+    return parser
+
+
+class _Version(argparse.Action):
+    """--version that looks the version up only when asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        parser.exit(message=f"fasttrace {version('fasttrace')}\n")
+
+
+def _positive(text: str) -> int:
+    number = _natural(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("expected a number from 1 on, got 0")
+    return number
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Checks of numbers and arrays: what was given, what is allowed, and where.  Nothing is changed here."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NUMERIC = "iuf"
+
+
+def real(name: str, value: Any) -> float:
+    """`value` as a float; TypeError for what is not a real number."""
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        raise TypeError(f"{name}: expected a real number, got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected a real number, got {_short(value)}") from None
+
+
+def finite(name: str, value: Any) -> float:
+    number = real(name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: got {number}, expected a finite number")
+    return number
+
+
+def unit(name: str, value: Any) -> float:
+    number = real(name, value)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"{name}: got {number}, expected a number from 0 to 1")
+    return number
+
+
+def positive(name: str, value: Any) -> float:
+    number = real(name, value)
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"{name}: got {number}, expected a finite number above 0")
+    return number
+
+
+def not_negative(name: str, value: Any) -> float:
+    number = real(name, value)
+    if not 0.0 <= number < math.inf:
+        raise ValueError(f"{name}: got {number}, expected a finite number of at least 0")
+    return number
+
+
+def count(name: str, value: Any, lowest: int = 1, highest: int = 2**31 - 2) -> int:
+    """`value` as an int in [lowest, highest]; TypeError for what is not an integer."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, got {_short(value)}") from None
+    if not lowest <= number <= highest:
+        raise ValueError(f"{name}: got {number}, expected an integer from {lowest} to {highest}")
+    return number
+
+
+def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def floats(name: str, value: Any) -> NDArray[np.float64]:
+    """`value` as a contiguous float64 array; integers are taken, bool, complex and objects are not."""
+    array = np.asarray(value)
+    if array.dtype.kind not in _NUMERIC and array.size:
+        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def finite_array(name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    array = floats(name, value)
+    if array.shape != shape:
+        raise ValueError(f"{name}: got shape {array.shape}, expected {shape}")
+    if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        where = np.unravel_index(int(np.argmin(np.isfinite(array))), shape)
+        place = ", ".join(str(int(i)) for i in where)
+        raise ValueError(f"{name}: entry {place} is {array[where]}, expected finite numbers")
+    return array
+
+
+_RANGES = {  # what an entry may be: closed below?, lowest, highest, in words
+    "unit": (True, 0.0, 1.0, "numbers from 0 to 1"),
+    "positive": (False, 0.0, np.finfo(np.float64).max, "finite numbers above 0"),
+    "not_negative": (True, 0.0, np.finfo(np.float64).max, "finite numbers of at least 0"),
+}
+
+
+def series(
+    name: str, value: Any, steps: int, default: float | None, allowed: str, *, spare: bool = False
+) -> NDArray[np.float64] | None:
+    """Numbers by the step: float64 of length `steps`, or of length 1 where one number stands for all.
+
+    value    None for the default, a number, or (steps,); with `spare` also (steps + 1,), its last unused.
+    allowed  "unit", "positive" or "not_negative".
+    """
+    if value is None:
+        return None if default is None else np.array([default])
+    array = floats(name, value)
+    if array.ndim == 0:
+        array = array.reshape(1)
+    elif spare and array.shape == (steps + 1,):
+        array = array[:-1]
+    elif array.shape != (steps,):
+        raise ValueError(f"{name}: got shape {array.shape}, expected a number or ({steps},)")
+    closed, low, high, words = _RANGES[allowed]
+    if array.size:
+        smallest, largest = array.min(), array.max()  # NaN comes out of both
+        if not ((smallest >= low if closed else smallest > low) and largest <= high):
+            good = (array >= low if closed else array > low) & (array <= high)
+            where = int(np.argmin(good))
+            place = f"entry {where} is" if array.size > 1 else "got"
+            raise ValueError(f"{name}: {place} {array[where]}, expected {words}")
+    return array
+
+
+def actions_array(name: str, value: Any, length: int, n_actions: int) -> NDArray[np.int32]:
+    """Actions (length,) as int32; IndexError for one outside [0, n_actions)."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
+    if array.shape != (length,):
+        raise ValueError(f"{name}: got shape {array.shape}, expected ({length},)")
+    if array.size and not (array.min() >= 0 and array.max() < n_actions):
+        where = int(np.argmax((array < 0) | (array >= n_actions)))
+        raise IndexError(
+            f"{name}: action {array[where]} at {where} is out of range, expected 0 to {n_actions - 1}"
+        )
+    return np.ascontiguousarray(array, dtype=np.int32)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text[:60]}{'...' if len(text) > 60 else ''}"

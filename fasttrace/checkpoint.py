@@ -1,0 +1,72 @@
+"""Checkpoints: a state dict in one .npz file that is whole or is refused.
+
+The file holds the arrays and a JSON header with the format's version and a checksum over everything else.
+It is written beside its place, synced, and renamed: a crash leaves the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import CheckpointError
+
+FORMAT = 1
+_HEADER = "header"
+
+
+def write(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
+    """Write a state dict whose "arrays" is a flat dict of arrays and whose rest is JSON."""
+    path = Path(path)
+    arrays = {name: np.asarray(array) for name, array in state["arrays"].items()}
+    rest = {name: value for name, value in state.items() if name != "arrays"}
+    body = json.dumps(rest, sort_keys=True)
+    header = json.dumps({"format": FORMAT, "state": body, "checksum": _checksum(body, arrays)})
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez(file, **{_HEADER: np.frombuffer(header.encode(), np.uint8)}, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The state dict of a checkpoint.  Errors: CheckpointError; FileNotFoundError where there is no file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            contents = {name: file[name] for name in file.files}
+        header = json.loads(contents.pop(_HEADER).tobytes())
+        version, body, checksum = header["format"], header["state"], header["checksum"]
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: not a checkpoint of fasttrace, or damaged ({error})") from error
+    except Exception as error:  # zlib and struct raise their own for damaged archives
+        raise CheckpointError(f"{path}: damaged ({error})") from error
+    if not isinstance(version, int) or version > FORMAT:
+        raise CheckpointError(
+            f"{path}: written in format {version} by a newer fasttrace; this one reads up to {FORMAT}"
+        )
+    if checksum != _checksum(body, contents):
+        raise CheckpointError(f"{path}: damaged (its checksum does not match)")
+    return {**json.loads(body), "arrays": contents}
+
+
+def _checksum(body: str, arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.blake2b(body.encode(), digest_size=16)
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,322 @@
+"""Learners that act: Sarsa(lambda) and true online Sarsa(lambda)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import arguments
+from .features import Rows, Stream, joined, parse_rows, parse_state, parse_state_actions, raise_bad_index
+from .learner import Float64, Learner
+from .policy import epsilon_greedy, generator_of, generator_state
+
+
+class _ActionLearner(Learner):
+    """Learners of q(s, a) with one weight vector, which choose their actions epsilon-greedily."""
+
+    _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma", "lambda_", "epsilon")
+
+    def __init__(
+        self,
+        n_features: int,
+        n_actions: int,
+        kind: str,
+        *,
+        alpha: float,
+        gamma: float,
+        lambda_: float,
+        epsilon: float,
+        state_action: bool,
+        seed: int | np.random.Generator | None,
+        backend: str,
+    ) -> None:
+        self.n_actions = arguments.count("n_actions", n_actions)
+        self.state_action = bool(state_action)
+        self.epsilon = epsilon
+        self.generator = np.random.default_rng(seed)
+        self._x: Rows | None = (
+            None  # features of the state that the agent is in, and the action it took there
+        )
+        self._action = 0
+        columns = 1 if self.state_action else self.n_actions
+        super().__init__(
+            n_features, columns, kind, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend
+        )
+
+    def _bind(self) -> None:
+        super()._bind()
+        quick = getattr(self._module, "quick_sarsa_step", None)
+        self._quick = quick and quick(self._trace, self._kind)
+
+    @property
+    def epsilon(self) -> float:
+        """Probability of a uniformly random action."""
+        return self._epsilon
+
+    @epsilon.setter
+    def epsilon(self, value: float) -> None:
+        self._epsilon = arguments.unit("epsilon", value)
+
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "n_actions": self.n_actions, "state_action": self.state_action}
+
+    def _shape(self) -> tuple[int, ...]:
+        return (self.n_features,) if self.state_action else (self.n_features, self.n_actions)
+
+    # ---- states and actions --------------------------------------------------------------------------------
+
+    def _state(self, x: Any) -> Rows:
+        """One state's features: a row, or a row for each action.  A copy, for x is kept until the next step."""
+        if self.state_action:
+            rows = parse_state_actions(x, self.n_features, self.n_actions)
+        else:
+            rows = parse_state(x, self.n_features)
+        if rows.values is not None:
+            self._refuse_values("x")
+            rows.values = rows.values.copy()
+        raise_bad_index(rows.indices, self.n_features, k=rows.k if self.state_action else 0)
+        rows.indices = rows.indices.copy()
+        return rows
+
+    def _q(self, rows: Rows) -> Float64:
+        return self._module.values(self._trace, rows).reshape(-1)
+
+    def _choose(self, rows: Rows) -> int:
+        return epsilon_greedy(self._q(rows), self._epsilon, self.generator.random())
+
+    def q(self, x: Any) -> Float64:
+        """Action values (A,) of the state with features x, learning nothing."""
+        rows = self._state(x)
+        with self._in_use():
+            return self._q(rows)
+
+    def act(self, x: Any) -> int:
+        """The greedy action, the first of those that tie; learns nothing and draws nothing."""
+        return int(np.argmax(self.q(x)))
+
+    def reset(self) -> None:
+        """End the stream: the trace is emptied, v_old and the present state are forgotten; the rest stays."""
+        with self._in_use():
+            self._end()
+
+    def _end(self) -> None:
+        self._trace.reset()
+        self._x = None
+
+    # ---- online --------------------------------------------------------------------------------------------
+
+    def start(self, x: Any) -> int:
+        """Begin an episode in the state with features x; returns the first action."""
+        rows = self._state(x)
+        with self._in_use():
+            self._end()
+            self._x, self._action = rows, self._choose(rows)
+            return self._action
+
+    def step(self, reward: float, x: Any, *, gamma: float | None = None) -> int:
+        """Learn from the last action's reward and the state it led to; returns the next action.
+
+        The next action is drawn from the weights before the update.
+        gamma  discount on arriving in x; None is the learner's.
+        Errors: RuntimeError before start; otherwise as learn.
+        """
+        reward = arguments.finite("reward", reward)
+        gamma = self._gamma if gamma is None else arguments.unit("gamma", gamma)
+        rows = self._state(x)
+        with self._in_use():
+            previous = self._started("step")
+            action = self._choose(rows)
+            self._learn_step(previous, rows, action, reward, gamma)
+            self._x, self._action = rows, action
+            return action
+
+    def end(self, reward: float) -> None:
+        """Learn from the reward that came with the end of the episode (termination)."""
+        reward = arguments.finite("reward", reward)
+        with self._in_use():
+            self._learn_step(self._started("end"), None, 0, reward, 0.0)
+            self._x = None
+
+    def truncate(self, reward: float, x: Any) -> None:
+        """Learn from a last reward and the state it led to, then end: the episode was cut, not over.
+
+        The value of x is bootstrapped from, with an action drawn as step draws it.
+        """
+        reward = arguments.finite("reward", reward)
+        rows = self._state(x)
+        with self._in_use():
+            previous = self._started("truncate")
+            self._learn_step(previous, rows, self._choose(rows), reward, self._gamma)
+            self._end()
+
+    def _started(self, call: str) -> Rows:
+        if self._x is None:
+            raise RuntimeError(f"{call}() before start(): an episode begins with start(x)")
+        return self._x
+
+    def _learn_step(
+        self, x: Rows, x_next: Rows | None, action_next: int, reward: float, gamma: float
+    ) -> None:
+        if self._quick and x_next is not None and not self.state_action:
+            self._quick(
+                x.row(0), self._action, x_next.row(0), action_next, reward, gamma, self._lambda, self._alpha
+            )
+            return
+        self._run(
+            Stream(
+                1, joined(x, x_next), *(np.array([each]) for each in (reward, gamma, self._lambda, self._alpha)),
+                actions=np.array([self._action, action_next], np.int32),
+                n_actions=self.n_actions, state_action=self.state_action,
+            )
+        )  # fmt: skip
+
+    # ---- streams -------------------------------------------------------------------------------------------
+
+    def learn(
+        self,
+        x: Any,
+        actions: Any,
+        rewards: Any,
+        *,
+        gammas: Any = None,
+        lambdas: Any = None,
+        alpha: Any = None,
+    ) -> Float64:
+        """Learn from a stream of T transitions with the actions that were taken.
+
+        x        features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n);
+                 with state_action (T + 1, A, k), or dense (T + 1, A, n)
+        actions  (T + 1,) A_0 to A_T
+        rewards  (T,) R_{t+1}
+        gammas   number or (T,): entry t is gamma_{t+1}, the discount on arriving in S_{t+1}; 0 ends an episode
+        lambdas  number or (T,): entry t is lambda_{t+1}
+        alpha    number or (T,): step size
+
+        Returns (T,) TD errors, delta_t under the weights before update t.
+        Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
+        anything has changed; RuntimeError where another thread uses the learner.
+        """
+        per_state = self.n_actions if self.state_action else 1
+        rows = parse_rows(x, self.n_features, per_state=self.n_actions if self.state_action else None)
+        states = rows.count // per_state
+        taken = arguments.actions_array("actions", actions, states, self.n_actions)
+        stream = self._stream(rows, rewards, gammas, lambdas, alpha, per_state)
+        stream.actions, stream.n_actions, stream.state_action = taken, self.n_actions, self.state_action
+        return self._learn(stream)
+
+    # ---- states --------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        if self._x is not None:
+            state["arrays"] |= {"x_indices": self._x.indices.copy()}
+            if self._x.values is not None:
+                state["arrays"] |= {"x_values": self._x.values.copy()}
+        return state
+
+    def _online_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"generator": generator_state(self.generator)}
+        if self._x is not None:
+            state |= {"k": self._x.k, "rows": self._x.count, "shared": self._x.shared, "action": self._action}
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        arrays = dict(state["arrays"])
+        indices, values = arrays.pop("x_indices", None), arrays.pop("x_values", None)
+        online, x = state["online"], None
+        generator = generator_of(online["generator"])
+        if indices is not None:
+            x = Rows(
+                online["rows"], self.n_features, online["k"],
+                np.array(indices, np.int32), None if values is None else np.array(values, float),
+                shared=online["shared"],
+            )  # fmt: skip
+            raise_bad_index(x.indices, self.n_features)
+            arguments.actions_array("action", [online["action"]], 1, self.n_actions)
+        super().load_state_dict({**state, "arrays": arrays})
+        self.generator, self._x, self._action = generator, x, online.get("action", 0)
+
+
+class Sarsa(_ActionLearner):
+    """Sarsa(lambda) with linear features.
+
+        z <- gamma lambda z + x                                    trace="accumulating", eq. 12.5
+        z <- gamma lambda z;  z_i <- 1 for the active i            "replacing", eq. 12.12, binary features
+        z <- gamma lambda z + (1 - alpha gamma lambda z.x) x       "dutch", eq. 12.11
+        w <- w + alpha delta z                                     x = x(S_t, A_t)
+
+    n_features    features of a state; the weights are (n_features, n_actions)
+    clear_others  with replacing traces: set the traces of the features of (S_t, a), a not A_t, to 0
+                  (Singh & Sutton 1996)
+    epsilon       probability of a uniformly random action; ties are broken uniformly
+    state_action  the features are S&B's x(s, a) instead: (A, k) a state, weights (n_features,)
+    seed          int or numpy Generator, for exploration and ties
+
+    Source: Sutton & Barto 2018, section 12.7.
+    """
+
+    _kernel = "sarsa"
+    _kinds: ClassVar[tuple[str, ...]] = ("accumulating", "replacing", "replacing_clear", "dutch")
+
+    def __init__(
+        self,
+        n_features: int,
+        n_actions: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        trace: str = "replacing",
+        clear_others: bool = False,
+        epsilon: float = 0.1,
+        state_action: bool = False,
+        seed: int | np.random.Generator | None = None,
+        backend: str = "auto",
+    ) -> None:
+        arguments.choice("trace", trace, ("accumulating", "replacing", "dutch"))
+        if clear_others and trace != "replacing":
+            raise ValueError(f"clear_others: is for replacing traces, got trace={trace!r}")
+        super().__init__(
+            n_features, n_actions, "replacing_clear" if clear_others else trace,
+            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, state_action=state_action,
+            seed=seed, backend=backend,
+        )  # fmt: skip
+
+    def _options(self) -> dict[str, Any]:
+        options = super()._options()
+        clear = self._kind == "replacing_clear"
+        return {**options, "trace": "replacing" if clear else self._kind, "clear_others": clear}
+
+
+class TrueOnlineSarsa(_ActionLearner):
+    """True online Sarsa(lambda).
+
+        e <- gamma lambda e;  e <- e + alpha (1 - e.x) x           e = alpha z, the dutch trace
+        w <- w + (delta + q - q_old) e - alpha (q - q_old) x       x = x(S_t, A_t)
+
+    The arguments are Sarsa's, without the choice of a trace.
+
+    Source: van Seijen et al. 2016, JMLR 17(145); Sutton & Barto 2018, section 12.7.
+    """
+
+    _kernel = "true_online_sarsa"
+
+    def __init__(
+        self,
+        n_features: int,
+        n_actions: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        epsilon: float = 0.1,
+        state_action: bool = False,
+        seed: int | np.random.Generator | None = None,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            n_features, n_actions, "true_online",
+            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, state_action=state_action,
+            seed=seed, backend=backend,
+        )  # fmt: skip

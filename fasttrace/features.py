@@ -1,0 +1,269 @@
+"""Feature vectors in the forms that users have them, made ready for the kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FeatureIndexError
+
+Int32 = NDArray[np.int32]
+Float64 = NDArray[np.float64]
+
+
+class Row(NamedTuple):
+    """Active features of one state: indices (k,), -1 is padding, and their values (k,) or None for ones."""
+
+    indices: Int32
+    values: Float64 | None
+
+
+EMPTY_ROW = Row(np.zeros(0, np.int32), None)
+
+
+class Ragged:
+    """A stream whose rows differ in length, as in compressed sparse rows.
+
+    indptr   (rows + 1,) integers: row r is [indptr[r], indptr[r + 1]); from 0, never decreasing
+    indices  (indptr[-1],) integers; -1 is padding
+    values   (indptr[-1],) floats, or None for binary features
+
+    Errors: ValueError for shapes and an indptr that is not one, TypeError for dtypes.
+    """
+
+    def __init__(self, indptr: Any, indices: Any, values: Any = None) -> None:
+        self.indptr = np.ascontiguousarray(_integers("indptr", indptr), np.int64)
+        self.indices = _integers("indices", indices)
+        self.values = None if values is None else _floats("values", values)
+        if self.indptr.ndim != 1 or self.indptr.size < 1:
+            raise ValueError(f"indptr: got shape {self.indptr.shape}, expected (rows + 1,)")
+        if self.indptr[0] != 0 or np.any(np.diff(self.indptr) < 0):
+            raise ValueError("indptr: expected to begin with 0 and never to decrease")
+        if self.indices.shape != (self.indptr[-1],):
+            raise ValueError(f"indices: got shape {self.indices.shape}, expected ({self.indptr[-1]},)")
+        if self.values is not None and self.values.shape != self.indices.shape:
+            raise ValueError(f"values: got shape {self.values.shape}, expected {self.indices.shape}")
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def __repr__(self) -> str:
+        return f"Ragged({len(self)} rows, {len(self.indices)} entries)"
+
+
+@dataclass(slots=True)
+class Rows:
+    """Many rows, as the kernels take them: `indices` and `values` flat.
+
+    shared   all rows use the same first k indices (dense features)
+    binary   given as indices alone: the form that replacing traces need
+    """
+
+    count: int
+    n: int
+    k: int
+    indices: Int32
+    values: Float64 | None = None
+    indptr: NDArray[np.int64] | None = None
+    shared: bool = False
+
+    @property
+    def binary(self) -> bool:
+        return self.values is None
+
+    def row(self, r: int) -> Row:
+        if self.indptr is not None:
+            span = slice(self.indptr[r], self.indptr[r + 1])
+        else:
+            span = slice(r * self.k, (r + 1) * self.k)
+        indices = self.indices[: self.k] if self.shared else self.indices[span]
+        return Row(indices, None if self.values is None else self.values[span])
+
+    def dense(self, r: int) -> Float64:
+        """Row r as a vector (n,); an index that stands twice adds up."""
+        if self.shared and self.values is not None:
+            return self.values[r * self.k : (r + 1) * self.k]
+        return dense(self.row(r), self.n)
+
+    def active(self, r: int) -> Int32:
+        """The distinct indices of row r, without padding."""
+        indices = self.row(r).indices
+        return np.unique(indices[indices >= 0])
+
+
+@dataclass(slots=True)
+class Stream:
+    """T transitions for a run kernel.  gammas, lambdas, rhos, alphas: (T,), or (1,) for one that stands for all.
+
+    actions       (T + 1,), or None for state values
+    state_action  rows are of state-action pairs, row t * n_actions + a
+    """
+
+    steps: int
+    rows: Rows
+    rewards: Float64
+    gammas: Float64
+    lambdas: Float64
+    alphas: Float64
+    rhos: Float64 | None = None
+    actions: Int32 | None = None
+    n_actions: int = 1
+    state_action: bool = False
+
+    k = property(lambda self: self.rows.k)
+    shared = property(lambda self: int(self.rows.shared))
+    indices = property(lambda self: self.rows.indices)
+    values = property(lambda self: self.rows.values)
+    indptr = property(lambda self: self.rows.indptr)
+
+    def _r(self, t: int, a: int) -> int:
+        return t * self.n_actions + a if self.state_action else t
+
+    def dense(self, t: int, a: int = 0) -> Float64:
+        return self.rows.dense(self._r(t, a))
+
+    def active(self, t: int, a: int = 0) -> Int32:
+        return self.rows.active(self._r(t, a))
+
+
+def dense(row: Row, n: int) -> Float64:
+    """A row as a vector (n,)."""
+    x = np.zeros(n)
+    used = row.indices >= 0
+    values = 1.0 if row.values is None else row.values[used]
+    np.add.at(x, row.indices[used], values)
+    return x
+
+
+def parse_state(x: Any, n: int, name: str = "x") -> Rows:
+    """One state's features in any form, as a single row: indices (k,), a pair of (k,), or dense floats (n,)."""
+    return _parse(x, n, (), name)
+
+
+def is_stream(x: Any) -> bool:
+    """Whether x is many rows: an array, or a pair of arrays, of two dimensions, or Ragged."""
+    if isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) > 0:
+        x = x[0]
+    return isinstance(x, Ragged) or np.ndim(x) == 2
+
+
+def parse_rows(x: Any, n: int, name: str = "x", per_state: int | None = None) -> Rows:
+    """A stream's features: (rows, k), a pair of such, Ragged, or dense (rows, n).
+
+    per_state  the number of actions, for features of state-action pairs: (states, actions, k).
+    Errors: FeatureIndexError, ValueError for shapes and non-finite values, TypeError for dtypes.
+    """
+    if isinstance(x, Ragged):
+        if per_state and len(x) % per_state:
+            raise ValueError(f"{name}: got {len(x)} rows, expected a multiple of {per_state} actions")
+        rows = Rows(len(x), n, 0, x.indices, x.values, x.indptr)
+        return _checked(rows, name, (len(x),))
+    return _parse(x, n, (-1,) if per_state is None else (-1, per_state), name)
+
+
+def parse_state_actions(x: Any, n: int, n_actions: int, name: str = "x") -> Rows:
+    """The features of every action in one state: (actions, k), a pair of such, or dense (actions, n)."""
+    return _parse(x, n, (n_actions,), name)
+
+
+def _parse(x: Any, n: int, lead: tuple[int, ...], name: str) -> Rows:
+    """Rows of shape (*lead, k) or (*lead, n); -1 in lead stands for any length of at least 1."""
+    values = None
+    if isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) > 0:
+        indices, values = _integers(f"{name}[0]", x[0]), _floats(f"{name}[1]", x[1])
+        if indices.shape != values.shape:
+            raise ValueError(f"{name}: indices {indices.shape} and values {values.shape} differ in shape")
+    else:
+        indices = np.asarray(x)
+        if indices.size == 0 and not isinstance(x, np.ndarray):
+            indices = indices.astype(np.int32)  # [] is a state without features
+        if indices.dtype.kind == "f":
+            values = _floats(name, indices)
+        elif indices.dtype.kind not in "iu":
+            raise TypeError(
+                f"{name}: got dtype {indices.dtype}, expected integers (indices of active features) "
+                "or floats (dense features)"
+            )
+    shape = indices.shape
+    fits = len(shape) == len(lead) + 1 and all(
+        m == length or (m == -1 and length > 0) for m, length in zip(lead, shape, strict=False)
+    )
+    is_dense = values is not None and indices.dtype.kind == "f"
+    if not fits or (is_dense and shape[-1] != n):
+        words = ", ".join("rows" if m == -1 else str(m) for m in lead)
+        words = f"{words}, " if words else ""
+        last = str(n) if is_dense else "k"
+        raise ValueError(f"{name}: got shape {shape}, expected ({words}{last}{',' if not lead else ''})")
+    if is_dense:
+        rows = Rows(int(np.prod(shape[:-1])), n, n, np.arange(n, dtype=np.int32), values, shared=True)
+    else:
+        rows = Rows(int(np.prod(shape[:-1])), n, shape[-1], indices, values)
+    return _checked(rows, name, shape)
+
+
+def _checked(rows: Rows, name: str, shape: tuple[int, ...]) -> Rows:
+    """Flat, contiguous and of the kernels' types; values finite.  int32 indices are left to the kernels."""
+    if rows.indices.dtype != np.int32:
+        raise_bad_index(rows.indices, rows.n, name)  # before int32 could wrap one around
+    if rows.values is not None:
+        values = rows.values.reshape(-1)
+        bad = ~np.isfinite(values)
+        if bad.any():
+            if not rows.shared:
+                bad &= rows.indices.reshape(-1) >= 0
+            if bad.any():
+                where = int(np.argmax(bad))
+                place = ", ".join(str(int(i)) for i in np.unravel_index(where, shape)) if shape else where
+                raise ValueError(f"{name}: the value at {place} is {values[where]}, expected finite numbers")
+            values = np.where(np.isfinite(values), values, 0.0)  # at a padding
+        rows.values = np.ascontiguousarray(values)
+    rows.indices = np.ascontiguousarray(rows.indices, np.int32).reshape(-1)
+    return rows
+
+
+def joined(x: Rows, x_next: Rows | None) -> Rows:
+    """The rows of two states as those of a stream of one transition; None is a state without features."""
+    after = [x_next.row(r) for r in range(x_next.count)] if x_next else [EMPTY_ROW] * x.count
+    rows = [x.row(r) for r in range(x.count)] + after
+    values = None
+    if any(row.values is not None for row in rows):
+        values = np.concatenate([np.ones(len(i)) if v is None else v for i, v in rows])
+    indptr = np.cumsum([0] + [len(row.indices) for row in rows])
+    return Rows(len(rows), x.n, 0, np.concatenate([row.indices for row in rows]), values, indptr)
+
+
+def raise_bad_index(indices: Any, n: int, name: str = "x", k: int = 0) -> None:
+    """Raise FeatureIndexError for the first index below -1 or not below n, if there is one.
+
+    k  where `indices` is flat: entries a row, to say where it stands.
+    """
+    indices = np.asarray(indices)
+    if indices.size == 0 or (indices.min() >= -1 and indices.max() < n):
+        return
+    where = int(np.argmax(((indices < -1) | (indices >= n)).reshape(-1)))
+    shape = (-1, k) if k and indices.ndim == 1 else indices.shape
+    table = indices.reshape(shape)
+    place = ", ".join(str(int(i)) for i in np.unravel_index(where, table.shape))
+    raise FeatureIndexError(
+        f"{name}: index {indices.reshape(-1)[where]} at [{place}] is out of range, "
+        f"expected 0 to {n - 1}, or -1 for padding"
+    )
+
+
+def _integers(name: str, value: Any) -> NDArray[Any]:
+    array = np.asarray(value)
+    if array.size == 0 and not isinstance(value, np.ndarray):
+        array = array.astype(np.int32)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: got dtype {array.dtype}, expected integers")
+    return array
+
+
+def _floats(name: str, value: Any) -> Float64:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name}: got dtype {array.dtype}, expected real numbers")
+    return np.ascontiguousarray(array, np.float64)

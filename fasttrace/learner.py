@@ -1,0 +1,313 @@
+"""What all linear learners share: options, weights and trace, one user at a time, states and checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import arguments, checkpoint
+from .backends import NAMES, module, resolve
+from .errors import CheckpointError
+from .features import Rows, Stream, raise_bad_index
+from .trace import FOLDED, Trace, converted, new_trace
+
+Float64 = NDArray[np.float64]
+Self = TypeVar("Self", bound="Learner")
+
+_CLASSES: dict[str, type[Learner]] = {}
+
+
+class Learner:
+    """Base of the linear learners.  Not for use by itself."""
+
+    _kernel: ClassVar[str]  # the functions <kernel>_run and <kernel>_step of every backend
+    _kinds: ClassVar[tuple[str, ...]] = ()  # what `trace` may be; empty: the kernel has one trace of its own
+    _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma", "lambda_")
+
+    def __init_subclass__(cls) -> None:
+        _CLASSES[cls.__name__] = cls
+
+    def __init__(
+        self,
+        n_features: int,
+        columns: int,
+        kind: str,
+        *,
+        alpha: float,
+        gamma: float,
+        lambda_: float,
+        backend: str,
+    ) -> None:
+        self.n_features = arguments.count("n_features", n_features)
+        self.alpha = alpha
+        self.gamma = gamma
+        self.lambda_ = lambda_
+        self._kind = arguments.choice("trace", kind, self._kinds) if self._kinds else kind
+        name = resolve(backend)
+        self._trace: Trace = new_trace(self.n_features, columns, name)
+        self._lock = threading.Lock()
+        self._bind()
+
+    def _bind(self) -> None:
+        """Look up the backend's functions; again after a change of backend and after unpickling."""
+        self._module = module(self._trace.backend, "linear")
+
+    # ---- options: checked when they are set ----------------------------------------------------------------
+
+    @property
+    def alpha(self) -> float:
+        """Step size."""
+        return self._alpha
+
+    @alpha.setter
+    def alpha(self, value: float) -> None:
+        self._alpha = arguments.positive("alpha", value)
+
+    @property
+    def gamma(self) -> float:
+        """Discount, where a call gives none."""
+        return self._gamma
+
+    @gamma.setter
+    def gamma(self, value: float) -> None:
+        self._gamma = arguments.unit("gamma", value)
+
+    @property
+    def lambda_(self) -> float:
+        """Trace-decay parameter, where a call gives none."""
+        return self._lambda
+
+    @lambda_.setter
+    def lambda_(self, value: float) -> None:
+        self._lambda = arguments.unit("lambda_", value)
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend in use."""
+        return self._trace.backend
+
+    def __repr__(self) -> str:
+        options = ", ".join(
+            f"{name}={value!r}" for name, value in self._options().items() if name != "n_features"
+        )
+        return f"{type(self).__name__}({self.n_features}, {options}, backend={self.backend!r})"
+
+    def _options(self) -> dict[str, Any]:
+        """Arguments that build a learner like this one, but for the backend."""
+        options: dict[str, Any] = {"n_features": self.n_features}
+        if self._kinds:
+            options["trace"] = self._kind
+        return options | {name: getattr(self, name) for name in self._tunable}
+
+    # ---- weights and trace ---------------------------------------------------------------------------------
+
+    def _shape(self) -> tuple[int, ...]:
+        return (self.n_features,)
+
+    @property
+    def weights(self) -> Float64:
+        """A copy of the weights.  Setting them keeps the trace; the next step takes v_old = v."""
+        return self._trace.dense()[0].reshape(self._shape())
+
+    @weights.setter
+    def weights(self, value: Any) -> None:
+        w = arguments.finite_array("weights", value, self._shape())
+        with self._in_use():
+            self._trace.set_dense(w.reshape(-1), self._trace.dense()[1])
+            self._trace.v_old = np.nan
+
+    @property
+    def trace(self) -> Float64:
+        """A copy of the trace as the last update used it, not yet decayed."""
+        z = self._trace.dense()[1]
+        if self._kind in FOLDED and self._trace.alpha:
+            z /= self._trace.alpha
+        return z.reshape(self._shape())
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a weight or the trace is no longer finite."""
+        w, z = self._trace.dense()
+        return not (np.isfinite(w).all() and np.isfinite(z).all())
+
+    def reset(self) -> None:
+        """End the stream: the trace is emptied and v_old forgotten; weights and step size stay."""
+        with self._in_use():
+            self._trace.reset()
+
+    # ---- one user at a time --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        self._acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _acquire(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(
+                f"this {type(self).__name__} is in use by another thread; give each thread a learner of its own"
+            )
+
+    # ---- calls into the backend ----------------------------------------------------------------------------
+
+    def _refuse_values(self, name: str) -> None:
+        if self._kind.startswith("replacing"):
+            raise ValueError(
+                f"{name}: replacing traces are for binary features, given as indices; got features with values"
+            )
+
+    def _run(self, stream: Stream) -> Float64:
+        """Hand a stream to the kernel; the learner is in use already."""
+        kind = (self._kind,) if self._kinds else ()
+        return getattr(self._module, f"{self._kernel}_run")(self._trace, *kind, stream)
+
+    def _learn(self, stream: Stream) -> Float64:
+        if stream.values is not None:
+            self._refuse_values("x")
+        if self.backend == "numpy":  # the others check as they go in, without a further pass
+            raise_bad_index(stream.indices, self.n_features, k=stream.k)
+        if stream.steps == 0:
+            return np.empty(0)
+        with self._in_use():
+            return self._run(stream)
+
+    def _values(self, rows: Rows) -> Float64:
+        if self.backend == "numpy":
+            raise_bad_index(rows.indices, self.n_features, k=rows.k)
+        with self._in_use():
+            return self._module.values(self._trace, rows)
+
+    def _stream(
+        self, rows: Rows, rewards: Any, gammas: Any, lambdas: Any, alpha: Any, per_state: int = 1, **more: Any
+    ) -> Stream:
+        """Check and pack what every `learn` takes; `rows` has per_state rows for each of T + 1 states."""
+        states = rows.count // per_state
+        if states < 1:
+            raise ValueError("x: got no rows, expected T + 1 with T rewards")
+        steps = states - 1
+        if np.shape(rewards) != (steps,):
+            raise ValueError(
+                f"rewards: got shape {np.shape(rewards)}, expected ({steps},): x has {states} rows, "
+                "one more than there are rewards"
+            )
+        return Stream(
+            steps,
+            rows,
+            arguments.finite_array("rewards", rewards, (steps,)),
+            arguments.series("gammas", gammas, steps, self._gamma, "unit"),  # type: ignore[arg-type]
+            arguments.series("lambdas", lambdas, steps, self._lambda, "unit"),  # type: ignore[arg-type]
+            arguments.series("alpha", alpha, steps, self._alpha, "positive"),  # type: ignore[arg-type]
+            **more,
+        )
+
+    # ---- backends, states, checkpoints ---------------------------------------------------------------------
+
+    def to(self: Self, backend: str) -> Self:
+        """Go on in another backend; changes this learner and returns it.
+
+        Errors: BackendUnavailable, ValueError for an unknown name.
+        """
+        name = resolve(backend)
+        with self._in_use():
+            if name != self.backend:
+                self._trace = converted(self._trace, name)
+                self._bind()
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a learner is, as plain data: strings, numbers, and arrays that are copies."""
+        arrays = {name: array.copy() for name, array in self._trace.arrays().items()}
+        return {
+            "class": type(self).__name__,
+            "backend": self.backend,
+            "options": self._options(),
+            "online": self._online_state(),
+            "arrays": arrays,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Become what the state says, in this learner's own backend.
+
+        Errors: ValueError for a state of another class, other sizes or another trace; then nothing has changed.
+        """
+        mine, theirs = self._options(), dict(state["options"])
+        if state["class"] != type(self).__name__:
+            raise ValueError(f"state: of a {state['class']}, expected one of a {type(self).__name__}")
+        for name in mine.keys() - set(self._tunable):
+            if mine[name] != theirs.get(name):
+                raise ValueError(f"state: has {name}={theirs.get(name)!r}, this learner has {mine[name]!r}")
+        loaded = new_trace(self._trace.n, self._trace.columns, state["backend"])
+        expected = {name: array.shape for name, array in loaded.arrays().items()}
+        found = {name: np.shape(array) for name, array in state["arrays"].items()}
+        if expected != found:
+            raise ValueError(f"state: arrays of shapes {found}, expected {expected}")
+        # C's struct says what is where: a size in it that lies would be read past the end.
+        loaded.set_arrays(state["arrays"])
+        if not isinstance(loaded, type(new_trace(1, 1, "numpy"))):
+            fresh = new_trace(self._trace.n, self._trace.columns, state["backend"])
+            if (loaded.counters[:4] != fresh.counters[:4]).any() or not (  # type: ignore[union-attr]
+                0 <= loaded.counter("swept") < loaded.n  # type: ignore[union-attr]
+                and 0 <= loaded.counter("epoch") - loaded.counter("oldest") < loaded.ring_size  # type: ignore[union-attr]
+            ):
+                raise ValueError("state: its counters contradict its sizes")
+        with self._in_use():
+            for name in self._tunable:
+                setattr(self, name, theirs[name])
+            self._set_online_state(state["online"])
+            self._trace = converted(loaded, self.backend)
+            self._bind()
+
+    def _online_state(self) -> dict[str, Any]:
+        return {}
+
+    def _set_online_state(self, state: dict[str, Any]) -> None:
+        pass
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint (.npz) that fasttrace.load reads; in the same backend it goes on bit for bit."""
+        checkpoint.write(path, self.state_dict())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in self._unsaved}
+
+    _unsaved: ClassVar[tuple[str, ...]] = ("_lock", "_module", "_quick")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        self._bind()
+
+    def __copy__(self: Self) -> Self:
+        return copy.deepcopy(self)  # two learners on one trace would be two threads on one learner
+
+
+def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:
+    """The learner of a checkpoint, in the backend that saved it or in the one named.
+
+    Errors: CheckpointError for a file that is truncated, damaged, not ours, or of a newer version;
+    BackendUnavailable; FileNotFoundError.
+    """
+    state = checkpoint.read(path)
+    try:
+        cls, options, saved = _CLASSES[state["class"]], state["options"], state["backend"]
+        if saved not in NAMES:
+            raise ValueError(f"saved by the backend {saved!r}")
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: not of a learner that this version knows ({error})") from error
+    name = resolve(saved if backend is None else backend)
+    try:
+        learner = cls(**options, backend=name)
+        learner.load_state_dict(state)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: does not hold what its header says ({error})") from error
+    return learner

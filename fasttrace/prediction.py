@@ -1,0 +1,184 @@
+"""Learners that predict: TD(lambda) and true online TD(lambda)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import arguments
+from .features import Rows, Stream, is_stream, joined, parse_rows, parse_state, raise_bad_index
+from .learner import Float64, Learner
+
+
+class _StateLearner(Learner):
+    """Learners of v(s) = w.x(s) with one weight vector."""
+
+    def _bind(self) -> None:
+        super()._bind()
+        quick = getattr(self._module, "quick_td_step", None)
+        self._quick = quick(self._trace, self._kind) if quick else _never
+
+    def predict(self, x: Any) -> float | Float64:
+        """Values w.x, learning nothing.
+
+        x  features of one state, or of a stream (T + 1 rows).
+        Returns a float, or (T + 1,).
+        Errors: FeatureIndexError, ValueError, TypeError.
+        """
+        if is_stream(x):
+            return self._values(parse_rows(x, self.n_features))[:, 0]
+        return float(self._values(parse_state(x, self.n_features))[0, 0])
+
+    def update(
+        self,
+        x: Any,
+        reward: float,
+        x_next: Any,
+        *,
+        gamma: float | None = None,
+        lambda_: float | None = None,
+        rho: float = 1.0,
+        alpha: float | None = None,
+    ) -> float:
+        """Learn from one transition.
+
+        x, x_next  features of S_t and S_{t+1}; x_next may be None where gamma is 0
+        reward     R_{t+1}
+        gamma      discount on arriving in S_{t+1}; 0 ends the episode
+        lambda_    of S_{t+1}
+        rho        pi(A_t|S_t) / mu(A_t|S_t)
+        alpha      step size of this update
+
+        Returns delta_t, the TD error under the weights before the update.
+        Errors: FeatureIndexError, ValueError, TypeError; RuntimeError where another thread uses the learner.
+        """
+        gamma = self._gamma if gamma is None else gamma
+        lambda_ = self._lambda if lambda_ is None else lambda_
+        alpha = self._alpha if alpha is None else alpha
+        if not self._lock.acquire(False):
+            self._acquire()  # raises
+        try:
+            delta = self._quick(x, x_next, reward, gamma, lambda_, rho, alpha)
+            if delta is None:
+                delta = self._update(x, x_next, reward, gamma, lambda_, rho, alpha)
+            return delta
+        finally:
+            self._lock.release()
+
+    def _update(
+        self, x: Any, x_next: Any, reward: float, gamma: float, lambda_: float, rho: float, alpha: float
+    ) -> float:
+        """Any form of features, every check."""
+        rows = self._state(x)
+        reward, gamma = arguments.finite("reward", reward), arguments.unit("gamma", gamma)
+        if x_next is None and gamma != 0.0:
+            raise ValueError(
+                f"x_next: got None with gamma={gamma}; None is for the end of an episode, gamma=0"
+            )
+        rows = joined(rows, None if x_next is None else self._state(x_next, "x_next"))
+        numbers = (
+            reward,
+            gamma,
+            arguments.unit("lambda_", lambda_),
+            arguments.positive("alpha", alpha),
+            arguments.not_negative("rho", rho),
+        )
+        return float(self._run(Stream(1, rows, *(np.array([number]) for number in numbers)))[0])
+
+    def _state(self, x: Any, name: str = "x") -> Rows:
+        rows = parse_state(x, self.n_features, name)
+        raise_bad_index(rows.indices, self.n_features, name)
+        if rows.values is not None:
+            self._refuse_values(name)
+        return rows
+
+    def learn(
+        self,
+        x: Any,
+        rewards: Any,
+        *,
+        gammas: Any = None,
+        lambdas: Any = None,
+        rhos: Any = None,
+        alpha: Any = None,
+    ) -> Float64:
+        """Learn from a stream of T transitions; episodes follow each other, a discount of 0 ends one.
+
+        x        features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n)
+        rewards  (T,) R_{t+1}
+        gammas   number or (T,): entry t is gamma_{t+1}, the discount on arriving in S_{t+1}
+        lambdas  number or (T,): entry t is lambda_{t+1}
+        rhos     number, (T,) or (T + 1,): entry t is pi(A_t|S_t) / mu(A_t|S_t); None is on-policy
+        alpha    number or (T,): step size
+
+        Returns (T,) TD errors, delta_t under the weights before update t.  A further call goes on from here.
+        Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
+        another thread uses the learner.
+        """
+        rows = parse_rows(x, self.n_features)
+        stream = self._stream(rows, rewards, gammas, lambdas, alpha)
+        stream.rhos = arguments.series("rhos", rhos, stream.steps, 1.0, "not_negative", spare=True)
+        return self._learn(stream)
+
+
+class TD(_StateLearner):
+    """TD(lambda) with linear features; off-policy where importance ratios are given.
+
+        z <- rho (gamma lambda z + x)                              trace="accumulating", eq. 12.5, 12.25
+        z <- rho gamma lambda z;  z_i <- rho for the active i      "replacing", eq. 12.12, binary features
+        z <- rho (gamma lambda z + (1 - alpha rho gamma lambda z.x) x)      "dutch", eq. 12.11
+        w <- w + alpha delta z
+
+    n_features  weights
+    alpha       step size itself, not divided by the number of active features
+
+    Source: Sutton & Barto 2018, sections 12.2, 12.9, exercise 12.13.
+    """
+
+    _kernel = "td"
+    _kinds: ClassVar[tuple[str, ...]] = ("accumulating", "replacing", "dutch")
+
+    def __init__(
+        self,
+        n_features: int,
+        trace: str = "accumulating",
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(n_features, 1, trace, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
+
+
+class TrueOnlineTD(_StateLearner):
+    """True online TD(lambda): at every step the weights of the online lambda-return algorithm.
+
+        e <- rho gamma lambda e;  e <- e + alpha rho (1 - e.x) x               e = alpha z, the dutch trace
+        w <- w + (delta + v - v_old) e - alpha rho (v - v_old) x
+
+    alpha may change by the step.  Off-policy where importance ratios are given.
+
+    Source: van Seijen et al. 2016, JMLR 17(145); Sutton & Barto 2018, section 12.5;
+    van Hasselt, Mahmood & Sutton 2014 for rho.
+    """
+
+    _kernel = "true_online_td"
+
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            n_features, 1, "true_online", alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend
+        )
+
+
+def _never(*_: Any) -> None:
+    """For backends without a quick way: every update takes the general one."""

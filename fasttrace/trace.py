@@ -1,0 +1,212 @@
+"""Weights and trace: who owns the arrays, and dense copies of what they mean.
+
+DenseTrace   w and z as the book has them, for the NumPy reference
+LazyTrace    the constant-time trace; one layout for C and Numba (csrc/fasttrace.h draws it)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backends import module
+
+Float64 = NDArray[np.float64]
+
+_COUNTERS = (
+    "n",
+    "columns",
+    "width",
+    "ring_size",
+    "epoch",
+    "oldest",
+    "alive_max",
+    "swept",
+    "flat",
+    "bad_index",
+)
+_SCALARS = ("scale", "drive", "decay", "v_old", "alpha", "snap")
+_POINTERS = 3
+_CARRIED = ("decay", "v_old", "alpha")  # what a step hands to the next, whatever the layout
+
+# Traces that hold the step size: e = alpha z.
+FOLDED = ("dutch", "true_online")
+KINDS = {"accumulating": 0, "replacing": 1, "replacing_clear": 2, "dutch": 3, "true_online": 4}
+
+
+def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
+    """Zeros at a multiple of 64 bytes: a cache line, and the widest vector."""
+    itemsize = np.dtype(dtype).itemsize
+    memory = np.zeros(size * itemsize + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size * itemsize].view(dtype)
+
+
+class DenseTrace:
+    """w and z, (n * columns,), and what one step hands to the next."""
+
+    def __init__(self, n: int, columns: int, backend: str = "numpy") -> None:
+        self.n, self.columns, self.backend = n, columns, backend
+        self.w = np.zeros(n * columns)
+        self.z = np.zeros(n * columns)
+        self.decay, self.v_old, self.alpha = 0.0, math.nan, 0.0
+
+    def dense(self) -> tuple[Float64, Float64]:
+        """Copies of w and of z as it is kept (times alpha in the folded kinds), both (n * columns,)."""
+        return self.w.copy(), self.z.copy()
+
+    def set_dense(self, w: Float64, z: Float64) -> None:
+        self.w[:], self.z[:] = w, z
+
+    def reset(self) -> None:
+        self.z[:] = 0.0
+        self.decay, self.v_old = 0.0, math.nan
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything, for a checkpoint."""
+        return {"w": self.w, "z": self.z, "carried": np.array([self.decay, self.v_old, self.alpha])}
+
+    def set_arrays(self, arrays: dict[str, Any]) -> None:
+        self.set_dense(arrays["w"], arrays["z"])
+        self.decay, self.v_old, self.alpha = (float(each) for each in arrays["carried"])
+
+
+class LazyTrace:
+    """The constant-time trace's arrays, over which C and Numba work alike.
+
+    words    the C struct ft_trace: `counters` (int64), then `scalars` (float64), then C's pointers
+    rows     (2 * width * n,) of [b(width) | z(width)]
+    ring     (2 * ring_size,) of (G, P)
+    epochs   (n,)
+    """
+
+    def __init__(self, n: int, columns: int, backend: str) -> None:
+        self.n, self.columns, self.backend = n, columns, backend
+        # Rows of 16, 32 or whole 64 bytes: one line of cache for the actions of most tasks.
+        self.width = columns if columns <= 2 else -(-columns // 4) * 4
+        self.ring_size = 1024
+        while self.ring_size < n // 4:
+            self.ring_size *= 2
+        self._allocate()
+        alive_max = 64
+        while alive_max * alive_max < n:
+            alive_max *= 2
+        self.counters[:] = [n, columns, self.width, self.ring_size, 0, 0, alive_max, 0, 1, 0]
+        self.scalars[:] = [1.0, 0.0, 0.0, math.nan, 0.0, 1.0]
+        self.ring[1] = 1.0
+
+    def _allocate(self) -> None:
+        self.words = aligned_zeros(len(_COUNTERS) + len(_SCALARS) + _POINTERS, np.int64)
+        self.counters = self.words[: len(_COUNTERS)]
+        self.scalars = self.words[len(_COUNTERS) : -_POINTERS].view(np.float64)
+        self.rows = aligned_zeros(2 * self.width * self.n, np.float64)
+        self.ring = aligned_zeros(2 * self.ring_size, np.float64)
+        self.epochs = aligned_zeros(self.n, np.int32)
+        self.handle: Any = None  # the C backend's pointer to words, made when first needed
+
+    def scalar(self, name: str) -> float:
+        return float(self.scalars[_SCALARS.index(name)])
+
+    def counter(self, name: str) -> int:
+        return int(self.counters[_COUNTERS.index(name)])
+
+    def _set(self, **values: float) -> None:
+        for name, value in values.items():
+            self.scalars[_SCALARS.index(name)] = value
+
+    @property
+    def decay(self) -> float:
+        return self.scalar("decay")
+
+    @decay.setter
+    def decay(self, value: float) -> None:
+        self._set(decay=value)
+
+    @property
+    def v_old(self) -> float:
+        return self.scalar("v_old")
+
+    @v_old.setter
+    def v_old(self, value: float) -> None:
+        self._set(v_old=value)
+
+    @property
+    def alpha(self) -> float:
+        return self.scalar("alpha")
+
+    @alpha.setter
+    def alpha(self, value: float) -> None:
+        self._set(alpha=value)
+
+    def _columns(self) -> tuple[Float64, Float64]:
+        """Views of b and z, (n, columns)."""
+        table = self.rows.reshape(self.n, 2, self.width)
+        return table[:, 0, : self.columns], table[:, 1, : self.columns]
+
+    def dense(self) -> tuple[Float64, Float64]:
+        """Copies of w and of z as it is kept (times alpha in the folded kinds), both (n * columns,)."""
+        b, z = self._columns()
+        since = self.ring.reshape(-1, 2)[self.epochs & (self.ring_size - 1)]
+        G, P = since[:, :1], since[:, 1:]
+        with np.errstate(all="ignore"):  # a diverged learner shows what it has
+            now = z * P
+            w = b + z * G + now * self.scalar("drive")
+            return w.reshape(-1), (now * self.scalar("scale")).reshape(-1)
+
+    def set_dense(self, w: Float64, z: Float64) -> None:
+        linear = module(self.backend, "linear")
+        linear.flatten(self)
+        # What the epochs hold must not outlive rows that are set: flatten left P = 1, drive = 0.
+        b, z_rows = self._columns()
+        b[:], z_rows[:] = w.reshape(self.n, self.columns), z.reshape(self.n, self.columns)
+
+    def reset(self) -> None:
+        module(self.backend, "linear").reset(self)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything but C's pointers, for a checkpoint that goes on bit for bit."""
+        return {
+            "counters": self.counters,
+            "scalars": self.scalars,
+            "rows": self.rows,
+            "ring": self.ring,
+            "epochs": self.epochs,
+        }
+
+    def set_arrays(self, arrays: dict[str, Any]) -> None:
+        for name, array in self.arrays().items():
+            array[:] = arrays[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"size": (self.n, self.columns, self.backend), "arrays": self.arrays()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(*state["size"])  # type: ignore[misc]
+        self.set_arrays(state["arrays"])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LazyTrace:
+        other = LazyTrace(self.n, self.columns, self.backend)
+        other.set_arrays(self.arrays())
+        return other
+
+
+Trace = DenseTrace | LazyTrace
+
+
+def new_trace(n: int, columns: int, backend: str) -> Trace:
+    return (DenseTrace if backend == "numpy" else LazyTrace)(n, columns, backend)
+
+
+def converted(trace: Trace, backend: str) -> Trace:
+    """The same weights and trace for another backend; between C and Numba nothing changes but the caller."""
+    if isinstance(trace, LazyTrace) and backend != "numpy":
+        trace.backend = backend
+        return trace
+    other = new_trace(trace.n, trace.columns, backend)
+    other.set_dense(*trace.dense())
+    for name in _CARRIED:
+        setattr(other, name, getattr(trace, name))
+    return other
