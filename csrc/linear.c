@@ -111,6 +111,91 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT delta
     ft_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);
 }
 
+/* Dense features: every row changes on every step, so the trace is kept as it is (flat).  Sums run in
+ * four lanes, whatever the width of the vectors: the result does not depend on the CPU. */
+enum { FT_LANES = 4 };
+
+FT_INLINE ft_pair ft_lane_sum(const ft_pair *s) {
+    return ft_pair_add(ft_pair_add(s[0], s[1]), ft_pair_add(s[2], s[3]));
+}
+
+/* (w.x, trace.x) and (w.y, trace.y) for rows of width 1 that are flat. */
+FT_INLINE void ft_dense_read(const double *FT_RESTRICT rows, const double *FT_RESTRICT x,
+                             const double *FT_RESTRICT y, int64_t n, ft_pair *sums,
+                             ft_pair *sums_next) {
+    ft_pair s[FT_LANES], r[FT_LANES];
+    for (int64_t l = 0; l < FT_LANES; l++) s[l] = r[l] = ft_pair_of(0.0, 0.0);
+    int64_t i = 0;
+    for (; i + FT_LANES <= n; i += FT_LANES)
+        for (int64_t l = 0; l < FT_LANES; l++) {
+            const ft_pair row = ft_pair_load(rows + 2 * (i + l));
+            s[l] = ft_pair_add(s[l], ft_pair_scaled(x[i + l], row));
+            r[l] = ft_pair_add(r[l], ft_pair_scaled(y[i + l], row));
+        }
+    for (int64_t l = 0; i < n; i++, l++) {
+        const ft_pair row = ft_pair_load(rows + 2 * i);
+        s[l] = ft_pair_add(s[l], ft_pair_scaled(x[i], row));
+        r[l] = ft_pair_add(r[l], ft_pair_scaled(y[i], row));
+    }
+    *sums = ft_lane_sum(s);
+    *sums_next = ft_lane_sum(r);
+}
+
+/* trace <- decay trace + c x; w <- w + beta x + a trace. */
+FT_INLINE void ft_dense_write(double *FT_RESTRICT rows, const double *FT_RESTRICT x, int64_t n,
+                              double decay, double c, double a, double beta) {
+    const ft_pair kept = ft_pair_of(1.0, decay), added = ft_pair_of(beta, c);
+    const ft_pair driven = ft_pair_of(a, 0.0);
+    for (int64_t i = 0; i < n; i++) {
+        const ft_pair row = ft_pair_add(ft_pair_mul(ft_pair_load(rows + 2 * i), kept),
+                                        ft_pair_scaled(x[i], added));
+        ft_pair_store(rows + 2 * i, ft_pair_add(row, ft_pair_scaled(ft_second(row), driven)));
+    }
+}
+
+/* A trace that fades for thousands of steps becomes subnormal, and each product 70 times slower:
+ * what is below 1e-200 is cleared now and then, long before. */
+static void ft_dense_snap(ft_trace *t, double decay) {
+    t->snap *= decay;
+    if (t->snap >= FT_CUT) return;
+    t->snap = 1.0;
+    for (int64_t i = 0; i < t->n; i++)
+        if (fabs(t->rows[2 * i + 1]) < 1e-200) t->rows[2 * i + 1] = 0.0;
+}
+
+FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, double *deltas) {
+    const int64_t n = t->n;
+    ft_trace_flatten(t);
+    for (int64_t i = 0; i < s->steps; i++) {
+        const int64_t r = s->actions ? i * s->n_actions + s->actions[i] : i;
+        const int64_t r_next = s->actions ? (i + 1) * s->n_actions + s->actions[i + 1] : i + 1;
+        const double *x = s->values + r * n;
+        const double gamma_next = s->gammas[i * s->gamma_stride];
+        const double rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
+        const double alpha = s->alphas[i * s->alpha_stride], decay = rho * t->decay;
+        if (decay == 0.0) /* assign: 0 times infinity is not 0 */
+            for (int64_t j = 0; j < n; j++) t->rows[2 * j + 1] = 0.0;
+        ft_pair sums, sums_next;
+        ft_dense_read(t->rows, x, s->values + r_next * n, n, &sums, &sums_next);
+        const double v = ft_first(sums), v_next = ft_first(sums_next);
+        const double delta = s->rewards[i] + (gamma_next == 0.0 ? 0.0 : gamma_next * v_next) - v;
+        if (kind == FT_ACCUMULATING)
+            ft_dense_write(t->rows, x, n, decay, rho, alpha * delta, 0.0);
+        else {
+            const double step = alpha * rho;
+            double dv = 0.0;
+            if (kind == FT_TRUE_ONLINE && decay != 0.0 && t->v_old == t->v_old) dv = v - t->v_old;
+            ft_dense_write(t->rows, x, n, decay, step * (1.0 - ft_second(sums) * decay),
+                           delta + dv, -step * dv);
+            t->v_old = v_next;
+        }
+        ft_dense_snap(t, decay);
+        t->decay = gamma_next * s->lambdas[i * s->lambda_stride];
+        t->alpha = alpha;
+        deltas[i] = delta;
+    }
+}
+
 /* Each kind compiled for itself: plain streams of states, and everything else. */
 #define FT_KINDS(CASE)                                                                            \
     CASE(accumulating, FT_ACCUMULATING)                                                           \
@@ -142,6 +227,10 @@ int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas)
     if (control)
         for (int64_t i = 0; i <= s->steps; i++)
             if (s->actions[i] < 0 || s->actions[i] >= s->n_actions) return FT_EACTION;
+    if (s->shared && t->width == 1) {
+        ft_run_dense(t, s, kind, deltas);
+        return FT_OK;
+    }
     const int plain = !padded && !s->values && !s->indptr && !s->shared;
 #define FT_CALL_RUN(name, value)                                                                  \
     if (kind == value)                                                                            \

@@ -50,6 +50,7 @@
 typedef double ft_pair __attribute__((vector_size(16)));
 FT_INLINE ft_pair ft_pair_of(double x, double y) { return (ft_pair){x, y}; }
 FT_INLINE ft_pair ft_pair_add(ft_pair x, ft_pair y) { return x + y; }
+FT_INLINE ft_pair ft_pair_mul(ft_pair x, ft_pair y) { return x * y; }
 FT_INLINE ft_pair ft_pair_scaled(double c, ft_pair x) { return ft_pair_of(c, c) * x; }
 FT_INLINE double ft_first(ft_pair x) { return x[0]; }
 FT_INLINE double ft_second(ft_pair x) { return x[1]; }
@@ -67,6 +68,9 @@ FT_INLINE ft_pair ft_pair_of(double x, double y) {
 }
 FT_INLINE ft_pair ft_pair_add(ft_pair x, ft_pair y) {
     return ft_pair_of(x.first + y.first, x.second + y.second);
+}
+FT_INLINE ft_pair ft_pair_mul(ft_pair x, ft_pair y) {
+    return ft_pair_of(x.first * y.first, x.second * y.second);
 }
 FT_INLINE ft_pair ft_pair_scaled(double c, ft_pair x) {
     return ft_pair_of(c * x.first, c * x.second);

@@ -226,6 +226,9 @@ def _checked(rows: Rows, name: str, shape: tuple[int, ...]) -> Rows:
 
 def joined(x: Rows, x_next: Rows | None) -> Rows:
     """The rows of two states as those of a stream of one transition; None is a state without features."""
+    if x.shared and x_next and x_next.shared and x.values is not None and x_next.values is not None:
+        both = np.concatenate([x.values, x_next.values])
+        return Rows(x.count + x_next.count, x.n, x.k, x.indices, both, shared=True)
     after = [x_next.row(r) for r in range(x_next.count)] if x_next else [EMPTY_ROW] * x.count
     rows = [x.row(r) for r in range(x.count)] + after
     values = None
