@@ -136,6 +136,106 @@ FT_API int32_t ft_sarsa_step(ft_trace *trace, int32_t kind, int64_t k, const int
 /* A whole stream; deltas (T).  Only indices and actions are checked here. */
 FT_API int32_t ft_td_run(ft_trace *trace, int32_t kind, const ft_stream *stream, double *deltas);
 
+/* ---- tile coding (Sutton & Barto 2018, section 9.5.4) ------------------------------------------
+ *
+ * Tiling j displaces dimension i by j (2 i + 1) mod tilings, in parts of `tilings` to a tile; a
+ * dimension has tiles + 1 cells, or, where it wraps, `tiles`.  See tiles.h for the table. */
+typedef struct ft_tiles {
+    int64_t dims, tilings, n_features;
+    int64_t memory; /* 0: every tile has an index of its own; or indices are hashed into [0, memory) */
+    const double *table;
+} ft_tiles;
+
+/* Doubles of a table. */
+FT_API int64_t ft_tiles_table_size(int64_t dims, int64_t tilings);
+
+/* Lay a coder over the caller's memory.
+ * low, high    (dims) the bounds of a state, finite, low < high
+ * tiles        (dims) in [1, INT32_MAX / tilings)
+ * wraps        (dims) 1 where high is low again, else 0
+ * memory       n_features if not 0; if 0, n_features = tilings * the product of the cells
+ * FT_OK, or FT_EVALUE where that is broken or n_features is beyond int32. */
+FT_API int32_t ft_tiles_init(ft_tiles *coder, int64_t dims, int64_t tilings, const double *low,
+                             const double *high, const int64_t *tiles, const uint8_t *wraps,
+                             int64_t memory, double *table);
+
+/* idx (N, tilings), the active features of states (N, dims); states outside are clipped.
+ * O(N dims tilings).  FT_OK, or FT_EVALUE where a state is NaN, or infinite in a dimension that
+ * wraps; then nothing is written.  Threads: safe, the coder is not changed. */
+FT_API int32_t ft_tiles_encode(const ft_tiles *coder, int64_t N, const double *states,
+                               int32_t *idx);
+
+/* ---- this library ----------------------------------------------------------------------------- */
+
+/* Name and version of the compiler that built it. */
+FT_API const char *ft_compiler(void);
+
+/* Which compiled copy of the kernels the CPU gets: "x86-64-v4", "x86-64-v3", or "default", the only
+ * one where the library holds a single copy. */
+FT_API const char *ft_cpu_level(void);
+
+/* ---- environments -------------------------------------------------------------------------------
+ *
+ * reset    state <- a first state, from reset_uniforms numbers u in [0, 1)
+ * step     state <- the next state, out[0] <- reward, out[1] <- gamma, from step_uniforms numbers u.
+ *          gamma multiplies the agent's: 1 goes on, 0 ends the episode
+ *
+ * n_actions 0: nothing to choose, action is 0.  self is yours; the functions get it back. */
+typedef struct ft_env {
+    int64_t n_state, n_actions, reset_uniforms, step_uniforms;
+    const void *self;
+    void (*reset)(const void *self, double *state, const double *u);
+    void (*step)(const void *self, double *state, int64_t action, const double *u, double *out);
+} ft_env;
+
+/* A walk over states 0 to *n - 1, from the middle, left or right alike; -1 at the left end, +1 at
+ * the right.  Keeps n.  Sutton & Barto 2018, example 7.1. */
+FT_API void ft_random_walk(ft_env *env, const int64_t *n);
+
+/* Position and velocity of a car in a valley; -1 a step until the top of the right slope.
+ * Sutton & Barto 2018, example 10.1; to the bit as Gymnasium's MountainCar-v0 in float64. */
+FT_API void ft_mountain_car(ft_env *env);
+
+/* ---- simulation: environment, tile coder and agent in one loop ----------------------------------
+ *
+ * The caller fills in the upper part and sets the rest to 0.
+ *
+ * tiles        NULL: the feature is the state's first number itself, one-hot
+ * trace        of columns 1 for prediction (env->n_actions 0), else of columns env->n_actions
+ * kind         of the trace, enum ft_kind
+ * next_double  gives numbers in [0, 1); random is its argument (as numpy/random/bitgen.h has them)
+ * max_length   of an episode, which is then truncated; 0: none
+ * state        (n_state)       idx  (2 * tilings), or (2) without tiles
+ * u            the larger of reset_uniforms and step_uniforms     q  (3 * trace->width) */
+typedef struct ft_simulation {
+    const ft_env *env;
+    const ft_tiles *tiles;
+    ft_trace *trace;
+    int64_t kind, max_length;
+    double alpha, gamma, lambda_, epsilon;
+    double (*next_double)(void *);
+    void *random;
+    double *state, *u, *q;
+    int32_t *idx;
+    int64_t running, action, length, steps, episodes; /* running: in mid-episode */
+    double total;                                     /* rewards of this episode */
+} ft_simulation;
+
+/* Go on for `steps` steps or until `episodes` episodes have ended, whichever is first.
+ *
+ * returns, lengths  out: of the episodes that end here, as many as simulation->episodes says
+ *                   afterwards; room for the smaller of steps and episodes.
+ * simulation->steps says how many steps were made.
+ * One uniform number a decision: epsilon-greedy, exact ties broken uniformly, from the weights
+ * before the update.
+ * FT_OK; FT_EVALUE where the environment gave a state or reward that is not finite, or a gamma
+ * outside [0, 1]; FT_EINDEX where a state is no feature.  The loop then stands before that step. */
+FT_API int32_t ft_simulate(ft_simulation *simulation, int64_t steps, int64_t episodes,
+                           double *returns, int64_t *lengths);
+
+/* The action that simulate takes for a uniform number u; q (n_actions). */
+FT_API int64_t ft_epsilon_greedy(const double *q, int64_t n_actions, double epsilon, double u);
+
 /* END cdef */
 
 #ifdef __cplusplus

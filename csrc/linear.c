@@ -197,13 +197,6 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
 }
 
 /* Each kind compiled for itself: plain streams of states, and everything else. */
-#define FT_KINDS(CASE)                                                                            \
-    CASE(accumulating, FT_ACCUMULATING)                                                           \
-    CASE(replacing, FT_REPLACING)                                                                 \
-    CASE(replacing_clear, FT_REPLACING_CLEAR)                                                     \
-    CASE(dutch, FT_DUTCH)                                                                         \
-    CASE(true_online, FT_TRUE_ONLINE)
-
 #define FT_DEFINE_RUNS(name, kind)                                                                \
     FT_CLONES static void ft_run_##name(ft_trace *t, const ft_stream *s, double *deltas) {        \
         ft_run(t, s, deltas, kind, 1, 0);                                                         \

@@ -5,6 +5,14 @@
 
 #include "trace.h"
 
+/* For code that is compiled for each kind of trace. */
+#define FT_KINDS(CASE)                                                                            \
+    CASE(accumulating, FT_ACCUMULATING)                                                           \
+    CASE(replacing, FT_REPLACING)                                                                 \
+    CASE(replacing_clear, FT_REPLACING_CLEAR)                                                     \
+    CASE(dutch, FT_DUTCH)                                                                         \
+    CASE(true_online, FT_TRUE_ONLINE)
+
 /* What one transition hands to the next, and its first half to its second. */
 typedef struct {
     double decay, v_old;
@@ -40,6 +48,20 @@ typedef struct {
 
 FT_INLINE ft_pair ft_read_at(const ft_hot *h, ft_place x, int64_t width, int padded) {
     return ft_read(h, x.row, width, x.column, padded);
+}
+
+/* Sums of every column at once, sums[a] and sums[width + a]; for rows of width > 1. */
+FT_INLINE void ft_read_all(const ft_hot *h, ft_row x, int64_t width, double *FT_RESTRICT sums) {
+    for (int64_t a = 0; a < 2 * width; a++) sums[a] = 0.0;
+    for (int64_t j = 0; j < x.k; j++) {
+        const double *row = h->rows + 2 * width * x.idx[j];
+        const ft_pair g = ft_since(h, x.idx[j]);
+        const double G = ft_first(g), P = ft_second(g);
+        for (int64_t a = 0; a < width; a++) {
+            sums[a] += row[a] + row[width + a] * G;
+            sums[width + a] += row[width + a] * P;
+        }
+    }
 }
 
 /* A transition has two halves; between them the caller reads x_next, in whatever way it needs.

@@ -1,11 +1,14 @@
 """Eligibility traces for reinforcement learning at native speed."""
 
+from . import envs
 from .backends import backends
 from .control import Sarsa, TrueOnlineSarsa
 from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
 from .features import Ragged
 from .learner import load
 from .prediction import TD, TrueOnlineTD
+from .simulate import History, evaluate, simulate
+from .tiles import TileCoder
 
 __version__ = "0.1.0"
 
@@ -14,10 +17,15 @@ __all__ = [
     "BackendUnavailable",
     "CheckpointError",
     "FeatureIndexError",
+    "History",
     "Ragged",
     "Sarsa",
+    "TileCoder",
     "TrueOnlineSarsa",
     "TrueOnlineTD",
     "backends",
+    "envs",
+    "evaluate",
     "load",
+    "simulate",
 ]

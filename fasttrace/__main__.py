@@ -4,6 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from . import __version__
+from .backends import NAMES
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status.  Usage errors leave with 2, as argparse does."""
@@ -23,10 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from .backends import NAMES
-
     parser = argparse.ArgumentParser(prog="fasttrace", description="Eligibility traces at native speed.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    parser.add_argument("--version", action="version", version=f"fasttrace {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     demo = commands.add_parser(
         "demo",
@@ -47,15 +48,6 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("info", help="version, backends, compiler, CPU features in use")
     commands.add_parser("bench", help="run the benchmark suite and write its report", add_help=False)
     return parser
-
-
-class _Version(argparse.Action):
-    """--version that looks the version up only when asked."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
-
-        parser.exit(message=f"fasttrace {version('fasttrace')}\n")
 
 
 def _positive(text: str) -> int:

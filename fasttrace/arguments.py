@@ -14,12 +14,15 @@ _NUMERIC = "iuf"
 
 def real(name: str, value: Any) -> float:
     """`value` as a float; TypeError for what is not a real number."""
-    if isinstance(value, (bool, np.bool_, str, bytes)):
-        raise TypeError(f"{name}: expected a real number, got {value!r}")
+    kind = value.dtype.kind if isinstance(value, (np.ndarray, np.generic)) else "f"
+    if kind not in _NUMERIC or isinstance(value, (bool, str, bytes)):
+        raise TypeError(f"{name}: expected a real number, got {_short(value)}")
     try:
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected a real number, got {_short(value)}") from None
+    except OverflowError:
+        raise ValueError(f"{name}: got {_short(value)}, expected a number that float64 holds") from None
 
 
 def finite(name: str, value: Any) -> float:
@@ -74,7 +77,7 @@ def floats(name: str, value: Any) -> NDArray[np.float64]:
     array = np.asarray(value)
     if array.dtype.kind not in _NUMERIC and array.size:
         raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
-    return np.ascontiguousarray(array, dtype=np.float64)
+    return np.require(array, np.float64, ["C", "A"])  # a number stays of no dimension
 
 
 def finite_array(name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -135,7 +138,7 @@ def actions_array(name: str, value: Any, length: int, n_actions: int) -> NDArray
         raise IndexError(
             f"{name}: action {array[where]} at {where} is out of range, expected 0 to {n_actions - 1}"
         )
-    return np.ascontiguousarray(array, dtype=np.int32)
+    return np.require(array, np.int32, ["C", "A"])
 
 
 def _short(value: Any) -> str:

@@ -32,7 +32,7 @@ def write(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, **{_HEADER: np.frombuffer(header.encode(), np.uint8)}, **arrays)
+            np.savez(file, allow_pickle=False, **arrays, **{_HEADER: np.frombuffer(header.encode(), np.uint8)})
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -102,6 +102,9 @@ class _ActionLearner(Learner):
 
     def _end(self) -> None:
         self._trace.reset()
+        self._forget_episode()
+
+    def _forget_episode(self) -> None:
         self._x = None
 
     # ---- online --------------------------------------------------------------------------------------------
@@ -163,13 +166,11 @@ class _ActionLearner(Learner):
                 x.row(0), self._action, x_next.row(0), action_next, reward, gamma, self._lambda, self._alpha
             )
             return
-        self._run(
-            Stream(
-                1, joined(x, x_next), *(np.array([each]) for each in (reward, gamma, self._lambda, self._alpha)),
-                actions=np.array([self._action, action_next], np.int32),
-                n_actions=self.n_actions, state_action=self.state_action,
-            )
-        )  # fmt: skip
+        numbers = (np.array([each]) for each in (reward, gamma, self._lambda, self._alpha))
+        stream = Stream(1, joined(x, x_next), *numbers)  # type: ignore[arg-type]
+        stream.actions = np.array([self._action, action_next], np.int32)
+        stream.n_actions, stream.state_action = self.n_actions, self.state_action
+        self._run(stream)
 
     # ---- streams -------------------------------------------------------------------------------------------
 

@@ -11,3 +11,11 @@ class BackendUnavailable(RuntimeError):  # noqa: N818 - the public name, fixed b
 
 class CheckpointError(ValueError):
     """A checkpoint that is damaged, truncated, not ours, or of a newer version."""
+
+
+# What an environment may do wrong; every backend says it alike.
+NOT_FINITE = "the environment gave a state or reward that is not finite, or a gamma outside [0, 1]"
+
+
+def no_feature(state: float, n: int) -> str:
+    return f"state {state} is not one of the one-hot features 0 to {n - 1}; give a coder for other states"

@@ -12,6 +12,7 @@ from .errors import FeatureIndexError
 
 Int32 = NDArray[np.int32]
 Float64 = NDArray[np.float64]
+_LAYOUT = ["C", "A"]  # contiguous, and aligned: C may not read other arrays
 
 
 class Row(NamedTuple):
@@ -35,12 +36,16 @@ class Ragged:
     """
 
     def __init__(self, indptr: Any, indices: Any, values: Any = None) -> None:
-        self.indptr = np.ascontiguousarray(_integers("indptr", indptr), np.int64)
+        self.indptr = np.require(_integers("indptr", indptr), np.int64, _LAYOUT)
         self.indices = _integers("indices", indices)
         self.values = None if values is None else _floats("values", values)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError unless the arrays fit together; again on use, for they may have been written to."""
         if self.indptr.ndim != 1 or self.indptr.size < 1:
             raise ValueError(f"indptr: got shape {self.indptr.shape}, expected (rows + 1,)")
-        if self.indptr[0] != 0 or np.any(np.diff(self.indptr) < 0):
+        if self.indptr[0] != 0 or np.any(self.indptr[1:] < self.indptr[:-1]):
             raise ValueError("indptr: expected to begin with 0 and never to decrease")
         if self.indices.shape != (self.indptr[-1],):
             raise ValueError(f"indices: got shape {self.indices.shape}, expected ({self.indptr[-1]},)")
@@ -157,10 +162,11 @@ def parse_rows(x: Any, n: int, name: str = "x", per_state: int | None = None) ->
     Errors: FeatureIndexError, ValueError for shapes and non-finite values, TypeError for dtypes.
     """
     if isinstance(x, Ragged):
+        x.check()
         if per_state and len(x) % per_state:
             raise ValueError(f"{name}: got {len(x)} rows, expected a multiple of {per_state} actions")
         rows = Rows(len(x), n, 0, x.indices, x.values, x.indptr)
-        return _checked(rows, name, (len(x),))
+        return _checked(rows, name, x.indices.shape)
     return _parse(x, n, (-1,) if per_state is None else (-1, per_state), name)
 
 
@@ -220,7 +226,7 @@ def _checked(rows: Rows, name: str, shape: tuple[int, ...]) -> Rows:
                 raise ValueError(f"{name}: the value at {place} is {values[where]}, expected finite numbers")
             values = np.where(np.isfinite(values), values, 0.0)  # at a padding
         rows.values = np.ascontiguousarray(values)
-    rows.indices = np.ascontiguousarray(rows.indices, np.int32).reshape(-1)
+    rows.indices = np.require(rows.indices, np.int32, _LAYOUT).reshape(-1)
     return rows
 
 
@@ -234,7 +240,7 @@ def joined(x: Rows, x_next: Rows | None) -> Rows:
     values = None
     if any(row.values is not None for row in rows):
         values = np.concatenate([np.ones(len(i)) if v is None else v for i, v in rows])
-    indptr = np.cumsum([0] + [len(row.indices) for row in rows])
+    indptr = np.cumsum([0] + [len(row.indices) for row in rows], dtype=np.int64)
     return Rows(len(rows), x.n, 0, np.concatenate([row.indices for row in rows]), values, indptr)
 
 
@@ -269,4 +275,4 @@ def _floats(name: str, value: Any) -> Float64:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name}: got dtype {array.dtype}, expected real numbers")
-    return np.ascontiguousarray(array, np.float64)
+    return np.require(array, np.float64, _LAYOUT)

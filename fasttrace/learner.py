@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arguments, checkpoint
+from . import arguments
 from .backends import NAMES, module, resolve
 from .errors import CheckpointError
 from .features import Rows, Stream, raise_bad_index
@@ -142,6 +142,9 @@ class Learner:
         with self._in_use():
             self._trace.reset()
 
+    def _forget_episode(self) -> None:
+        """Control learners forget the state that they are in; a simulation begins a new episode."""
+
     # ---- one user at a time --------------------------------------------------------------------------------
 
     @contextmanager
@@ -174,7 +177,7 @@ class Learner:
     def _learn(self, stream: Stream) -> Float64:
         if stream.values is not None:
             self._refuse_values("x")
-        if self.backend == "numpy":  # the others check as they go in, without a further pass
+        if self.backend == "numpy" or stream.steps == 0:  # kernels check as they go in, without a further pass
             raise_bad_index(stream.indices, self.n_features, k=stream.k)
         if stream.steps == 0:
             return np.empty(0)
@@ -275,6 +278,8 @@ class Learner:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint (.npz) that fasttrace.load reads; in the same backend it goes on bit for bit."""
+        from . import checkpoint  # and with it json, hashlib and zipfile: a third of the import time
+
         checkpoint.write(path, self.state_dict())
 
     def __getstate__(self) -> dict[str, Any]:
@@ -297,6 +302,8 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:
     Errors: CheckpointError for a file that is truncated, damaged, not ours, or of a newer version;
     BackendUnavailable; FileNotFoundError.
     """
+    from . import checkpoint
+
     state = checkpoint.read(path)
     try:
         cls, options, saved = _CLASSES[state["class"]], state["options"], state["backend"]

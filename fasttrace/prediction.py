@@ -84,7 +84,8 @@ class _StateLearner(Learner):
             arguments.positive("alpha", alpha),
             arguments.not_negative("rho", rho),
         )
-        return float(self._run(Stream(1, rows, *(np.array([number]) for number in numbers)))[0])
+        stream = Stream(1, rows, *(np.array([number]) for number in numbers))  # type: ignore[arg-type]
+        return float(self._run(stream)[0])
 
     def _state(self, x: Any, name: str = "x") -> Rows:
         rows = parse_state(x, self.n_features, name)

@@ -1,16 +1,17 @@
 """Tile coding: a state's active features, one a tiling."""
 
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import arguments
 from .backends import module, resolve
 
 _FLOAT64 = np.dtype(np.float64)
+_INT32 = np.dtype(np.int32)
 _MOST = np.iinfo(np.int32).max
 
 
@@ -53,21 +54,22 @@ class TileCoder:
         self.low, self.high = _bounds("low", low), _bounds("high", high)
         dims = len(self.low)
         if len(self.high) != dims:
-            raise ValueError(f"high has {len(self.high)} entries: expected {dims}, as low has")
-        self.tilings = _whole("tilings", tilings, 1, _MOST // 2)
+            raise ValueError(f"high: got {len(self.high)} numbers, expected {dims}, as low has")
+        self.tilings = arguments.count("tilings", tilings, 1, _MOST // 2)
         self.tiles = _tiles(tiles, dims, _MOST // self.tilings - 1)
         self.wrap = _wrap(wrap, dims)
-        self.memory = None if memory is None else _whole("memory", memory, self.tilings, _MOST)
+        self.memory = None if memory is None else arguments.count("memory", memory, self.tilings, _MOST)
         for i, (a, b, n) in enumerate(zip(self.low.tolist(), self.high.tolist(), self.tiles, strict=True)):
             if not a < b:
-                raise ValueError(f"low[{i}] = {a}, high[{i}] = {b}: expected low < high")
+                raise ValueError(f"low[{i}]: got {a}, expected a number below high[{i}], which is {b}")
             if not (math.isfinite(b - a) and np.finfo(float).tiny <= n / (b - a) < math.inf):
-                raise ValueError(f"low[{i}] = {a}, high[{i}] = {b}: their distance is beyond float64")
-        cells = [n + (i not in self.wrap) for i, n in enumerate(self.tiles)]
-        self.n_features = self.memory or self.tilings * math.prod(cells)
+                raise ValueError(f"high[{i}]: got {b}, not at a distance from {a} that float64 can divide")
+        self.n_features = self.memory or self.tilings * math.prod(
+            n + (i not in self.wrap) for i, n in enumerate(self.tiles)
+        )
         if self.n_features > _MOST:
             raise ValueError(
-                f"tiles={self.tiles}, tilings={self.tilings}: {self.n_features} features, "
+                f"tiles: got {self.tiles} with {self.tilings} tilings, {self.n_features} features, "
                 f"expected at most {_MOST}; memory= hashes them into fewer"
             )
         self._asked = backend
@@ -85,21 +87,18 @@ class TileCoder:
             and state.flags.c_contiguous
         ):
             return self._code(state)
-        idx = np.empty(self.tilings, np.int32)
+        idx = np.empty(self.tilings, _INT32)
         if not self._encode(1, state, idx):
             self._refuse(state)
         return idx
 
     def _code(self, state: ArrayLike) -> NDArray[np.int32]:
-        states = np.asarray(state)
-        if states.dtype.kind not in "iuf" and states.size:
-            raise TypeError(f"state of dtype {states.dtype}: expected real numbers")
-        if states.ndim not in (1, 2) or states.shape[-1] != len(self.low):
-            dims = len(self.low)
-            raise ValueError(f"state of shape {states.shape}: expected ({dims},) or (N, {dims})")
-        states = np.ascontiguousarray(states, np.float64)
-        idx = np.empty((*states.shape[:-1], self.tilings), np.int32)
-        if not self._encode(states.size // len(self.low), states, idx):
+        states = arguments.floats("state", state)
+        dims = len(self.low)
+        if states.ndim not in (1, 2) or states.shape[-1] != dims:
+            raise ValueError(f"state: got shape {states.shape}, expected ({dims},) or (N, {dims})")
+        idx = np.empty((*states.shape[:-1], self.tilings), _INT32)
+        if not self._encode(states.size // dims, states, idx):
             self._refuse(states)
         return idx
 
@@ -111,8 +110,8 @@ class TileCoder:
             nowhere[..., circles] |= ~np.isfinite(states - self.low)[..., circles]
         place = tuple(int(each[0]) for each in np.nonzero(nowhere))
         where = ", ".join(map(str, place))
-        finite = f"finite, dimension {place[-1]} wraps" if place[-1] in self.wrap else "a number"
-        raise ValueError(f"state[{where}] = {states[place]}: expected {finite}")
+        expected = "a finite number, for that dimension wraps" if place[-1] in self.wrap else "a number"
+        raise ValueError(f"state: entry {where} is {states[place]}, expected {expected}")
 
     def kernel(self, backend: str) -> Any:
         """This coder in a backend's own form, for loops that code as they go."""
@@ -152,36 +151,23 @@ def _rebuilt(
 
 
 def _bounds(name: str, value: Any) -> NDArray[np.float64]:
-    given = np.asarray(value)
-    if given.dtype.kind not in "iuf" and given.size:
-        raise TypeError(f"{name} of dtype {given.dtype}: expected real numbers")
-    if given.ndim != 1 or not given.size:
-        raise ValueError(f"{name} of shape {given.shape}: expected (dims,), one number a dimension")
-    bounds = np.array(given, np.float64)
-    if not np.isfinite(bounds).all():
-        raise ValueError(f"{name}={bounds.tolist()}: expected finite numbers")
+    bounds = arguments.floats(name, value).copy()
+    if bounds.ndim != 1 or not bounds.size:
+        raise ValueError(f"{name}: got shape {bounds.shape}, expected (dims,), one number a dimension")
+    arguments.finite_array(name, bounds, bounds.shape)
     bounds.flags.writeable = False
     return bounds
 
 
-def _whole(name: str, value: Any, least: int, most: int) -> int:
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}={value!r}: expected an integer")
-    number = operator.index(value)
-    if not least <= number <= most:
-        raise ValueError(f"{name}={number}: expected {least} to {most}")
-    return number
-
-
 def _tiles(value: Any, dims: int, most: int) -> tuple[int, ...]:
     if np.ndim(value) == 0:
-        return (_whole("tiles", value, 1, most),) * dims
+        return (arguments.count("tiles", value, 1, most),) * dims
     if len(value) != dims:
-        raise ValueError(f"tiles has {len(value)} entries: expected 1 or {dims}")
-    return tuple(_whole(f"tiles[{i}]", each, 1, most) for i, each in enumerate(value))
+        raise ValueError(f"tiles: got {len(value)} of them, expected one number or {dims}")
+    return tuple(arguments.count(f"tiles[{i}]", each, 1, most) for i, each in enumerate(value))
 
 
 def _wrap(value: Any, dims: int) -> tuple[int, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise TypeError(f"wrap={value!r}: expected the dimensions that wrap, as in (0,)")
-    return tuple(sorted({_whole("wrap", each, 0, dims - 1) for each in value}))
+        raise TypeError(f"wrap: got {value!r}, expected the dimensions that wrap, as in (0,)")
+    return tuple(sorted({arguments.count("wrap", each, 0, dims - 1) for each in value}))

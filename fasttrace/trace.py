@@ -168,6 +168,7 @@ class LazyTrace:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but C's pointers, for a checkpoint that goes on bit for bit."""
+        self.counters[_COUNTERS.index("bad_index")] = 0  # of the last call that was refused, not of the trace
         return {
             "counters": self.counters,
             "scalars": self.scalars,

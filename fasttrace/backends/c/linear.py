@@ -106,14 +106,16 @@ def quick_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
         x: Any, x_next: Any, reward: float, gamma: float, lambda_: float, rho: float, alpha: float
     ) -> float | None:
         nonlocal seen, seen_pointer
+        if type(reward) is bool or type(rho) is bool or True is gamma or True is lambda_ or True is alpha:
+            return None  # C would take it for a number
         try:
             if x is seen:
                 p = seen_pointer
-            elif type(x) is array and x.dtype is int32 and x.ndim == 1:
+            elif type(x) is array and x.dtype is int32 and x.ndim == 1 and x.flags.aligned:
                 p = from_buffer(int32s, x)
             else:
                 return None
-            if type(x_next) is array and x_next.dtype is int32 and x_next.ndim == 1:
+            if type(x_next) is array and x_next.dtype is int32 and x_next.ndim == 1 and x_next.flags.aligned:
                 q = from_buffer(int32s, x_next)
             else:
                 return None

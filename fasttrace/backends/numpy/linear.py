@@ -1,7 +1,7 @@
 """The linear learners as the book prints them: dense vectors, a pass over the whole trace a step.
 
 The steps are pure functions of dense vectors, in place.  The runs take a trace (fasttrace.trace.DenseTrace)
-through a stream (fasttrace.features.Stream); they have the same names and arguments in each backend.
+through a stream (fasttrace.features.Stream), with the names and arguments that every backend has.
 
 With action values w, z and x are those of x(s, a): (n,), or n features with a weight for each of A actions,
 (n * A,), feature i and action a at i * A + a.
@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-# ---- one step ----
+# ---- one step, on dense vectors ----
 
 
 def td_error(v, reward, gamma_next, v_next):
@@ -96,8 +96,8 @@ def true_online_td_step(w, e, v_old, x, reward, gamma_next, v_next, alpha, decay
     v_old   v_next of the step before; NaN, or any value where rho decay is 0, stands for v.
     The other arguments are td_step's.  Returns delta; v_next is the next step's v_old.
 
-    Source: van Seijen et al. 2016, JMLR 17(145); van Hasselt, Mahmood & Sutton 2014 for alpha and rho that vary;
-    Sutton & Barto 2018, section 12.5.
+    Source: van Seijen et al. 2016, JMLR 17(145); Sutton & Barto 2018, section 12.5; van Hasselt, Mahmood
+    & Sutton 2014 for alpha and rho that vary.
     """
     v = w @ x
     delta = td_error(v, reward, gamma_next, v_next)
@@ -110,13 +110,21 @@ def true_online_td_step(w, e, v_old, x, reward, gamma_next, v_next, alpha, decay
 
 # ---- a whole stream ----
 
+_ON_POLICY = np.ones(1)
+_quietly = np.errstate(all="ignore")  # divergence raises nothing: the deltas show it
+
 
 def at(array, t):
     """Entry t; an array of length 1 stands for equal entries."""
     return array[t] if len(array) > 1 else array[0]
 
 
-def dense_features(trace, stream, t):
+def every_action(active, columns):
+    """Indices into w of these features with each action."""
+    return (active[:, np.newaxis] * columns + np.arange(columns)).ravel()
+
+
+def _features(trace, stream, t):
     """x of S_t, or of (S_t, A_t) where the stream has actions, as a vector of w's shape."""
     if stream.actions is None:
         return stream.dense(t)
@@ -128,66 +136,92 @@ def dense_features(trace, stream, t):
     return x
 
 
-def features_of_all_actions(trace, stream, t):
-    """Indices into w of the active features of (S_t, a), for every a."""
+def _features_of_every_action(trace, stream, t):
+    """Indices into w of the active features of (S_t, a), for each a."""
     if stream.state_action:
         return np.concatenate([stream.active(t, a) for a in range(stream.n_actions)])
-    columns = trace.columns
-    return (stream.active(t)[:, np.newaxis] * columns + np.arange(columns)).ravel()
+    return every_action(stream.active(t), trace.columns)
 
 
 def _transitions(trace, stream):
-    """Every t with x and what a step needs next; the trace's scalars follow when the step is done."""
+    """t, x, x_next (None where an episode ends) and (reward, gamma_next, lambda_next) of each step."""
     x = None
     for t in range(stream.steps):
-        gamma_next, alpha = at(stream.gammas, t), at(stream.alphas, t)
+        gamma_next = at(stream.gammas, t)
         if x is None:
-            x = dense_features(trace, stream, t)
-        x_next = None if gamma_next == 0 else dense_features(trace, stream, t + 1)
-        v_next = math.nan if x_next is None else trace.w @ x_next
-        yield t, x, (stream.rewards[t], gamma_next, v_next, alpha, trace.decay)
-        trace.decay = gamma_next * at(stream.lambdas, t)
-        trace.v_old = v_next
-        trace.alpha = alpha
+            x = _features(trace, stream, t)
+        x_next = None if gamma_next == 0 else _features(trace, stream, t + 1)
+        yield t, x, x_next, (stream.rewards[t], gamma_next, at(stream.lambdas, t))
         x = x_next
 
 
-@np.errstate(over="ignore", invalid="ignore")  # divergence raises nothing: the deltas show it
+def _td(trace, kind, x, x_next, reward, gamma_next, lambda_next, rho, alpha, clear=None):
+    v_next = math.nan if gamma_next == 0 else trace.w @ x_next
+    delta = td_step(trace.w, trace.z, x, reward, gamma_next, v_next, alpha, trace.decay, rho, kind, clear)
+    trace.decay, trace.v_old, trace.alpha = gamma_next * lambda_next, v_next, alpha
+    return delta
+
+
+def _true_online_td(trace, x, x_next, reward, gamma_next, lambda_next, rho, alpha):
+    v_next = math.nan if gamma_next == 0 else trace.w @ x_next
+    delta = true_online_td_step(
+        trace.w, trace.z, trace.v_old, x, reward, gamma_next, v_next, alpha, trace.decay, rho
+    )
+    trace.decay, trace.v_old, trace.alpha = gamma_next * lambda_next, v_next, alpha
+    return delta
+
+
+@_quietly
 def td_run(trace, kind, stream):
     """TD(lambda) over a stream; see td_step.  Returns the TD errors (T,), delta_t under w_t."""
     deltas = np.empty(stream.steps)
-    for t, x, transition in _transitions(trace, stream):
-        rho = at(stream.rhos, t)
-        deltas[t] = td_step(trace.w, trace.z, x, *transition, rho, kind)
+    rhos = _ON_POLICY if stream.rhos is None else stream.rhos
+    for t, x, x_next, arrival in _transitions(trace, stream):
+        deltas[t] = _td(trace, kind, x, x_next, *arrival, at(rhos, t), at(stream.alphas, t))
     return deltas
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@_quietly
 def true_online_td_run(trace, stream):
     """True online TD(lambda) over a stream; see true_online_td_step.  Returns the TD errors (T,)."""
     deltas = np.empty(stream.steps)
-    for t, x, transition in _transitions(trace, stream):
-        rho = at(stream.rhos, t)
-        deltas[t] = true_online_td_step(trace.w, trace.z, trace.v_old, x, *transition, rho)
+    rhos = _ON_POLICY if stream.rhos is None else stream.rhos
+    for t, x, x_next, arrival in _transitions(trace, stream):
+        deltas[t] = _true_online_td(trace, x, x_next, *arrival, at(rhos, t), at(stream.alphas, t))
     return deltas
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@_quietly
 def sarsa_run(trace, kind, stream):
-    """Sarsa(lambda) over a stream with actions: td_step with x(s, a).  Returns the TD errors (T,)."""
+    """Sarsa(lambda) over a stream with actions: TD(lambda) with x(s, a).  Returns the TD errors (T,)."""
     deltas = np.empty(stream.steps)
     clear = None
-    for t, x, transition in _transitions(trace, stream):
+    for t, x, x_next, arrival in _transitions(trace, stream):
         if kind == "replacing_clear":
-            clear = features_of_all_actions(trace, stream, t)
-        deltas[t] = td_step(trace.w, trace.z, x, *transition, kind=kind, clear=clear)
+            clear = _features_of_every_action(trace, stream, t)
+        deltas[t] = _td(trace, kind, x, x_next, *arrival, 1.0, at(stream.alphas, t), clear)
     return deltas
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@_quietly
 def true_online_sarsa_run(trace, stream):
     """True online Sarsa(lambda) over a stream with actions.  Returns the TD errors (T,)."""
     deltas = np.empty(stream.steps)
-    for t, x, transition in _transitions(trace, stream):
-        deltas[t] = true_online_td_step(trace.w, trace.z, trace.v_old, x, *transition)
+    for t, x, x_next, arrival in _transitions(trace, stream):
+        deltas[t] = _true_online_td(trace, x, x_next, *arrival, 1.0, at(stream.alphas, t))
     return deltas
+
+
+# ---- reading and forgetting ----
+
+
+@_quietly
+def values(trace, rows):
+    """w.x of every row (fasttrace.features.Rows) in every column: (rows, columns).  Learns nothing."""
+    w = trace.w.reshape(trace.n, trace.columns)
+    return np.array([rows.dense(r) @ w for r in range(rows.count)]).reshape(rows.count, trace.columns)
+
+
+def forget(trace, indices):
+    """The trace of these features becomes 0 in all columns; -1 is padding."""
+    trace.z.reshape(trace.n, trace.columns)[indices[indices >= 0]] = 0.0

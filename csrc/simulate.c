@@ -1,0 +1,160 @@
+/* Environment, tile coder and agent in one loop. */
+#include "linear.h"
+#include "tiles.h"
+
+int64_t ft_epsilon_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
+    const double A = (double)n_actions;
+    int64_t pick, ties = 0;
+    if (u < epsilon) {
+        pick = (int64_t)(u / epsilon * A);
+        return pick < n_actions ? pick : n_actions - 1;
+    }
+    double best = q[0];
+    for (int64_t a = 1; a < n_actions; a++) best = q[a] > best || q[a] != q[a] ? q[a] : best;
+    for (int64_t a = 0; a < n_actions; a++) ties += q[a] == best;
+    if (ties == 0) { /* NaN among the values */
+        pick = (int64_t)(u * A);
+        return pick < n_actions ? pick : n_actions - 1;
+    }
+    pick = (int64_t)((u - epsilon) / (1.0 - epsilon) * (double)ties);
+    pick = pick < ties ? pick : ties - 1;
+    int64_t a = 0;
+    for (;; a++)
+        if (q[a] == best && pick-- == 0) return a;
+}
+
+static void ft_draw(const ft_simulation *s, int64_t count) {
+    for (int64_t i = 0; i < count; i++) s->u[i] = s->next_double(s->random);
+}
+
+/* The features of the present state; 0 where there are none. */
+FT_INLINE int ft_encode(const ft_simulation *s, int32_t *idx) {
+    if (s->tiles) {
+        ft_tiles_one(s->tiles, s->state, idx);
+        return 1;
+    }
+    const double i = s->state[0];
+    idx[0] = i >= 0.0 && i < (double)s->trace->n ? (int32_t)i : 0;
+    return (double)idx[0] == i;
+}
+
+static int ft_state_ok(const ft_simulation *s) {
+    for (int64_t i = 0; i < s->env->n_state; i++)
+        if (!isfinite(s->state[i])) return 0;
+    return 1;
+}
+
+/* Choose an action (control), and read the present state for it.  Returns v or q(s, a). */
+FT_INLINE double ft_look(ft_simulation *s, const ft_hot *h, ft_place *x, ft_pair *sums,
+                         int64_t width) {
+    if (width == 1) {
+        x->column = 0;
+        if (s->env->n_actions) (void)s->next_double(s->random); /* a decision among one */
+        *sums = ft_read(h, x->row, 1, 0, 0);
+        return ft_value(h, *sums);
+    }
+    ft_read_all(h, x->row, width, s->q);
+    const int64_t A = s->env->n_actions;
+    double *values = s->q + 2 * width;
+    for (int64_t a = 0; a < A; a++) values[a] = s->q[a] + s->q[width + a] * h->drive;
+    x->column = ft_epsilon_greedy(values, A, s->epsilon, s->next_double(s->random));
+    *sums = ft_pair_of(s->q[x->column], s->q[width + x->column]);
+    return values[x->column];
+}
+
+FT_INLINE void ft_restart(ft_trace *t, ft_hot *h, ft_carry *c) {
+    ft_store(t, h);
+    ft_trace_reset(t);
+    *h = ft_load(t);
+    *c = ft_carry_of(t);
+}
+
+FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
+                          double *FT_RESTRICT returns, int64_t *FT_RESTRICT lengths, int kind,
+                          int64_t width) {
+    const ft_env *env = s->env;
+    const int64_t k = s->tiles ? s->tiles->tilings : 1;
+    int32_t status = FT_OK;
+    int64_t done = 0, ended = 0;
+    ft_hot h = ft_load(s->trace);
+    ft_carry c = ft_carry_of(s->trace);
+    ft_place x, x_next;
+    x.row.k = k;
+    x.row.idx = s->idx;
+    x.row.val = NULL;
+    x.column = s->action;
+    x_next = x;
+    if (s->running && ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 0);
+    while (done < steps && ended < episodes) {
+        if (!s->running) {
+            ft_restart(s->trace, &h, &c);
+            ft_draw(s, env->reset_uniforms);
+            env->reset(env->self, s->state, s->u);
+            status = !ft_state_ok(s) ? FT_EVALUE : !ft_encode(s, s->idx) ? FT_EINDEX : FT_OK;
+            if (status != FT_OK) break;
+            x.row.idx = s->idx;
+            ft_look(s, &h, &x, &c.sums, width);
+            s->running = 1;
+            s->length = 0;
+            s->total = 0.0;
+        }
+        double out[2];
+        ft_draw(s, env->step_uniforms);
+        env->step(env->self, s->state, x.column, s->u, out);
+        const int over = out[1] == 0.0;
+        int32_t *idx_next = s->idx + (x.row.idx == s->idx ? k : 0);
+        if (!isfinite(out[0]) || !(out[1] >= 0.0 && out[1] <= 1.0) || (!over && !ft_state_ok(s)))
+            status = FT_EVALUE;
+        else if (!over && !ft_encode(s, idx_next))
+            status = FT_EINDEX;
+        if (status != FT_OK) {
+            s->running = 0; /* its state is lost: the next episode begins anew */
+            break;
+        }
+        ft_leave(s->trace, &h, &c, x, 1.0, kind, width, 0);
+        ft_pair sums = ft_pair_of(0.0, 0.0);
+        double v_next = 0.0;
+        if (!over) {
+            x_next.row.idx = idx_next;
+            v_next = ft_look(s, &h, &x_next, &sums, width);
+        }
+        ft_arrive(&h, &c, x, sums, v_next, out[0], s->gamma * out[1], s->lambda_, 1.0, s->alpha, kind,
+                  width, 0);
+        done++;
+        s->length++;
+        s->total += out[0];
+        if (over || s->length == s->max_length) {
+            returns[ended] = s->total;
+            lengths[ended++] = s->length;
+            s->running = 0;
+            if (!over) ft_restart(s->trace, &h, &c);
+        }
+        x = x_next;
+    }
+    ft_carry_store(s->trace, &h, &c, s->alpha);
+    if (x.row.idx != s->idx)
+        for (int64_t j = 0; j < k; j++) s->idx[j] = s->idx[k + j];
+    s->action = x.column;
+    s->steps = done;
+    s->episodes = ended;
+    return status;
+}
+
+#define FT_DEFINE_LOOPS(name, kind)                                                               \
+    FT_CLONES static int32_t ft_loop_##name(ft_simulation *s, int64_t steps, int64_t episodes,    \
+                                            double *returns, int64_t *lengths) {                  \
+        switch (s->trace->width) {                                                                \
+            case 1: return ft_loop(s, steps, episodes, returns, lengths, kind, 1);                \
+            case 4: return ft_loop(s, steps, episodes, returns, lengths, kind, 4);                \
+            default: return ft_loop(s, steps, episodes, returns, lengths, kind, s->trace->width); \
+        }                                                                                         \
+    }
+FT_KINDS(FT_DEFINE_LOOPS)
+
+int32_t ft_simulate(ft_simulation *s, int64_t steps, int64_t episodes, double *returns,
+                    int64_t *lengths) {
+#define FT_CASE_LOOP(name, value)                                                                 \
+    case value: return ft_loop_##name(s, steps, episodes, returns, lengths);
+    switch (s->kind) { FT_KINDS(FT_CASE_LOOP) }
+    return FT_EVALUE;
+}

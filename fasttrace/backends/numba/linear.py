@@ -1,0 +1,647 @@
+"""TD(lambda), Sarsa(lambda) and their true online forms; the twin of csrc/linear.h and csrc/linear.c.
+
+O(k) a step, whatever lambda; backends.numpy.linear says what is computed, csrc/fasttrace.h what each call
+does.  Above are the functions for loops in Numba; below are those that Python calls with a LazyTrace.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import features
+from ...arguments import actions_array, real
+from ...features import raise_bad_index
+from . import kernel, trace, verb
+from .trace import (
+    ACCUMULATING,
+    ALPHA,
+    BAD,
+    BAD_ACTION,
+    BAD_INDEX,
+    BAD_VALUE,
+    COLUMNS,
+    DECAY,
+    DUTCH,
+    KINDS,
+    OK,
+    REPLACING_CLEAR,
+    SNAP,
+    TRUE_ONLINE,
+    V_OLD,
+    WIDTH,
+    N,
+    Place,
+    Trace,
+)  # fmt: skip
+
+_0 = np.uint64(0)
+_1 = np.uint64(1)
+_2 = np.uint64(2)
+
+# ---- one transition: scalars between the verbs ----
+
+
+class Carry(NamedTuple):
+    """What one transition hands to the next, and its first half to its second."""
+
+    decay: float
+    v_old: float
+    sums: tuple[float, float]
+    v: float
+
+
+@verb
+def carry_of(t):
+    return Carry(t.scalars[DECAY], t.scalars[V_OLD], (0.0, 0.0), 0.0)
+
+
+@verb
+def carry_store(t, h, c, alpha):
+    trace.store(t, h)
+    t.scalars[DECAY] = c.decay
+    t.scalars[V_OLD] = c.v_old
+    t.scalars[ALPHA] = alpha
+
+
+@verb
+def reads_once(kind):
+    """Whether the read of x_next serves as the next step's read of x; see ft_reads_once."""
+    return kind < DUTCH
+
+
+@verb
+def read_all(t, indices, x, width, sums):
+    """Sums of every column at once, sums[a] and sums[width + a]; for rows of width > 1, without padding."""
+    for a in range(_0, width + width):
+        sums[a] = 0.0
+    for j in range(x.k):
+        i = np.uint64(np.uint32(indices[x.at + j]))
+        row = _2 * width * i
+        G, P = trace.since(t, i)
+        for a in range(_0, width):
+            z = t.rows[row + width + a]
+            sums[a] += t.rows[row + a] + z * G
+            sums[width + a] += z * P
+
+
+@verb
+def leave(t, h, c, indices, values, x, rho, kind, width, padded, valued):
+    """First half: decay, and v.  The caller then reads x_next in whatever way it needs."""
+    D = rho * c.decay
+    if reads_once(kind):
+        v = trace.value(h, c.sums)
+        h = trace.decay(t, h, D)
+        if kind == ACCUMULATING:
+            trace.write(t, h, indices, values, x, width, padded, valued, rho, 0.0, 1.0 / h.scale)
+        else:
+            clear = kind == REPLACING_CLEAR
+            trace.replace(t, h, indices, x, width, padded, clear, rho, 1.0 / h.scale)
+        return h, Carry(c.decay, c.v_old, c.sums, v)
+    h = trace.decay(t, h, D)
+    sums = trace.read(t, indices, values, x, width, padded, valued)
+    v = trace.value(h, sums)
+    v_old = v if D == 0.0 or c.v_old != c.v_old else c.v_old
+    return h, Carry(c.decay, v_old, sums, v)
+
+
+@verb
+def arrive(
+    t, h, c, indices, values, x, sums_next, v_next,
+    reward, gamma_next, lambda_next, rho, alpha, kind, width, padded, valued,
+):  # fmt: skip
+    """Second half: the TD error, and what it changes.  v_next is x_next's value, sums_next its read."""
+    delta = reward + (0.0 if gamma_next == 0.0 else gamma_next * v_next) - c.v
+    v_old = c.v_old
+    if reads_once(kind):
+        h = trace.drive(h, alpha * delta)
+    else:
+        step = alpha * rho
+        dv = c.v - c.v_old if kind == TRUE_ONLINE else 0.0
+        push = step * (1.0 - c.sums[1] * h.scale)
+        trace.write(t, h, indices, values, x, width, padded, valued, push, -step * dv, 1.0 / h.scale)
+        h = trace.drive(h, delta + dv)
+        v_old = v_next
+    return h, Carry(gamma_next * lambda_next, v_old, sums_next, c.v), delta
+
+
+# ---- a whole stream ----
+
+
+class Rows(NamedTuple):
+    """The rows of ft_stream as arrays; empty ones stand for NULL."""
+
+    k: int
+    shared: bool
+    indices: NDArray[np.int32]
+    values: NDArray[np.float64]
+    indptr: NDArray[np.int64]
+
+
+class Stream(NamedTuple):
+    """ft_stream; gammas, lambdas, rhos and alphas of length 1 stand for equal entries."""
+
+    steps: int
+    rows: Rows
+    n_actions: int
+    actions: NDArray[np.int32]
+    rewards: NDArray[np.float64]
+    gammas: NDArray[np.float64]
+    lambdas: NDArray[np.float64]
+    rhos: NDArray[np.float64]
+    alphas: NDArray[np.float64]
+
+
+@kernel
+def check_indices(t, indices, count):
+    """OK and whether there is padding, or BAD_INDEX."""
+    lowest, highest = np.int32(0), np.int32(-1)
+    for i in range(count):
+        lowest = min(lowest, indices[i])
+        highest = max(highest, indices[i])
+    if lowest >= -1 and highest < t.counters[N]:
+        return OK, lowest < 0
+    for i in range(count):
+        if indices[i] < -1 or indices[i] >= t.counters[N]:
+            t.counters[BAD] = indices[i]
+            break
+    return BAD_INDEX, False
+
+
+@verb
+def check_rows(t, rows, count):
+    if rows.indptr.size:
+        return check_indices(t, rows.indices, rows.indptr[count])
+    return check_indices(t, rows.indices, rows.k if rows.shared else count * rows.k)
+
+
+@kernel
+def check_stream(t, s, rows):
+    for i in range(s.actions.size):
+        if s.actions[i] < 0 or s.actions[i] >= s.n_actions:
+            return BAD_ACTION, False
+    return check_rows(t, s.rows, rows)
+
+
+@verb
+def place_of(rows, r, column, plain):
+    """Where row r stands."""
+    k = np.uint64(rows.k)
+    at = r * k
+    if plain:
+        return Place(at, at, k, column)
+    if rows.indptr.size:
+        at = np.uint64(rows.indptr[r])
+        k = np.uint64(rows.indptr[r + _1]) - at
+    return Place(_0 if rows.shared else at, at, k, column)
+
+
+@verb
+def row_at(s, i, control):
+    """The row of S_i, or of (S_i, A_i); rows of state-action pairs."""
+    return i * np.uint64(s.n_actions) + np.uint64(s.actions[i]) if control else i
+
+
+@verb
+def place_at(s, i, columns, plain, control):
+    """Where the row of S_i stands, or of (S_i, A_i)."""
+    if not control:
+        return place_of(s.rows, i, _0, plain)
+    action = np.uint64(s.actions[i])
+    if columns == _1:
+        return place_of(s.rows, row_at(s, i, True), _0, plain)
+    return place_of(s.rows, i, action, plain)
+
+
+@verb
+def clear_others(t, h, s, i):
+    """The traces of what else could have been done in S_t end; rows of state-action pairs."""
+    A = np.uint64(s.n_actions)
+    for a in range(A):
+        if a != np.uint64(s.actions[i]):
+            x = place_of(s.rows, i * A + a, _0, False)
+            trace.replace(t, h, s.rows.indices, x, _1, True, False, 0.0, 1.0)
+
+
+@kernel
+def prefetch_distance(t, s):
+    """Steps to look ahead where most features of a step are new to it and w is large, else 0."""
+    ahead, samples = 6, 64
+    n, k = t.counters[N], s.rows.k
+    if s.rows.indptr.size or s.rows.shared or s.steps < 4 * samples or n < 1 << 15:
+        return 0
+    if n >= 1 << 20:
+        return ahead
+    kept = 0
+    for i in range(samples):
+        first = s.steps // samples * i * k
+        for j in range(first, first + k):
+            kept += s.rows.indices[j] == s.rows.indices[j + k]
+    return ahead if 2 * kept < samples * k else 0
+
+
+@verb
+def learn(t, s, deltas, kind, plain, control, valued):
+    """The loop; all after deltas are constants.  plain: binary rows of one length without padding."""
+    indices, values = s.rows.indices, s.rows.values
+    steps = np.uint64(s.steps)
+    width = np.uint64(t.counters[WIDTH]) if control else _1
+    columns = np.uint64(t.counters[COLUMNS]) if control else _1
+    ahead = np.uint64(prefetch_distance(t, s)) if plain and not control else _0
+    padded = not plain
+    per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
+    per_rho, per_alpha = np.uint64(s.rhos.size > 1), np.uint64(s.alphas.size > 1)
+    h, c = trace.load(t), carry_of(t)
+    x = place_at(s, _0, columns, plain, control)
+    if reads_once(kind):
+        c = Carry(c.decay, c.v_old, trace.read(t, indices, values, x, width, padded, valued), c.v)
+    for i in range(steps):
+        x_next = place_at(s, i + _1, columns, plain, control)
+        if ahead and i + _1 + ahead <= steps:
+            for j in range(x_next.k):
+                f = np.uint64(np.uint32(indices[x_next.at + ahead * x_next.k + j]))
+                trace.prefetch(t.rows, f + f)
+                trace.prefetch(t.epochs, f)
+        if control and kind == REPLACING_CLEAR and columns == _1:
+            clear_others(t, h, s, i)
+        rho = s.rhos[i * per_rho]
+        h, c = leave(t, h, c, indices, values, x, rho, kind, width, padded, valued)
+        sums = trace.read(t, indices, values, x_next, width, padded, valued)
+        h, c, deltas[i] = arrive(
+            t, h, c, indices, values, x, sums, trace.value(h, sums),
+            s.rewards[i], s.gammas[i * per_gamma], s.lambdas[i * per_lambda], rho, s.alphas[i * per_alpha],
+            kind, width, padded, valued,
+        )  # fmt: skip
+        x = x_next
+    carry_store(t, h, c, s.alphas[(steps - _1) * per_alpha])
+
+
+@functools.cache
+def run_kernel(kind, plain, control, valued):
+    """td_run(t, s, deltas) of one kind of trace.  Checks nothing; s.steps > 0."""
+
+    @kernel
+    def td_run(t, s, deltas):
+        learn(t, s, deltas, kind, plain, control, valued)
+
+    return td_run
+
+
+# ---- a stream of dense features: every row changes on every step, so the trace is kept as it is ----
+
+_3, _4 = np.uint64(3), np.uint64(4)  # sums run in four lanes, as in C
+
+
+@verb
+def lane(t, values, x, y, i, s):
+    """One lane of (w.x, trace.x, w.y, trace.y), moved on by row i."""
+    b, z = t.rows[_2 * i], t.rows[_2 * i + _1]
+    x_i, y_i = values[x + i], values[y + i]
+    return s[0] + x_i * b, s[1] + x_i * z, s[2] + y_i * b, s[3] + y_i * z
+
+
+@verb
+def total(s0, s1, s2, s3, which):
+    return (s0[which] + s1[which]) + (s2[which] + s3[which])
+
+
+@verb
+def dense_read(t, values, x, y, n):
+    """w.x, trace.x and w.y for rows of width 1 that are flat; x and y begin there in values."""
+    s0 = s1 = s2 = s3 = (0.0, 0.0, 0.0, 0.0)
+    whole = n - n % _4
+    for i in range(_0, whole, _4):
+        s0 = lane(t, values, x, y, i, s0)
+        s1 = lane(t, values, x, y, i + _1, s1)
+        s2 = lane(t, values, x, y, i + _2, s2)
+        s3 = lane(t, values, x, y, i + _3, s3)
+    if whole < n:
+        s0 = lane(t, values, x, y, whole, s0)
+    if whole + _1 < n:
+        s1 = lane(t, values, x, y, whole + _1, s1)
+    if whole + _2 < n:
+        s2 = lane(t, values, x, y, whole + _2, s2)
+    return total(s0, s1, s2, s3, 0), total(s0, s1, s2, s3, 1), total(s0, s1, s2, s3, 2)
+
+
+@verb
+def dense_write(t, values, x, n, decay, c, a, beta):
+    """trace <- decay trace + c x; w <- w + beta x + a trace."""
+    for i in range(n):
+        b, z = t.rows[_2 * i] + values[x + i] * beta, t.rows[_2 * i + _1] * decay + values[x + i] * c
+        t.rows[_2 * i] = b + z * a
+        t.rows[_2 * i + _1] = z + z * 0.0  # as in C: what is infinite becomes NaN
+
+
+@verb
+def dense_snap(t, decay):
+    """Clear what would become subnormal, now and then; see ft_dense_snap."""
+    t.scalars[SNAP] *= decay
+    if t.scalars[SNAP] >= trace.CUT:
+        return
+    t.scalars[SNAP] = 1.0
+    for i in range(np.uint64(t.counters[N])):
+        if abs(t.rows[_2 * i + _1]) < 1e-200:
+            t.rows[_2 * i + _1] = 0.0
+
+
+@functools.cache
+def dense_run_kernel(kind):
+    """run_kernel for shared indices 0 to n - 1 and rows of width 1."""
+
+    @kernel
+    def td_run(t, s, deltas):
+        n = np.uint64(t.counters[N])
+        values, control = s.rows.values, s.actions.size > 0
+        per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
+        per_rho, per_alpha = np.uint64(s.rhos.size > 1), np.uint64(s.alphas.size > 1)
+        trace.flatten(t)
+        for i in range(np.uint64(s.steps)):
+            x = n * row_at(s, i, control)
+            gamma_next, rho, alpha = s.gammas[i * per_gamma], s.rhos[i * per_rho], s.alphas[i * per_alpha]
+            decay = rho * t.scalars[DECAY]
+            if decay == 0.0:  # assign: 0 times infinity is not 0
+                for j in range(n):
+                    t.rows[_2 * j + _1] = 0.0
+            v, zx, v_next = dense_read(t, values, x, n * row_at(s, i + _1, control), n)
+            delta = s.rewards[i] + (0.0 if gamma_next == 0.0 else gamma_next * v_next) - v
+            if kind == ACCUMULATING:
+                dense_write(t, values, x, n, decay, rho, alpha * delta, 0.0)
+            else:
+                step, dv = alpha * rho, 0.0
+                v_old = t.scalars[V_OLD]
+                if kind == TRUE_ONLINE and decay != 0.0 and v_old == v_old:
+                    dv = v - v_old
+                dense_write(t, values, x, n, decay, step * (1.0 - zx * decay), delta + dv, -step * dv)
+                t.scalars[V_OLD] = v_next
+            dense_snap(t, decay)
+            t.scalars[DECAY] = gamma_next * s.lambdas[i * per_lambda]
+            t.scalars[ALPHA] = alpha
+            deltas[i] = delta
+
+    return td_run
+
+
+# ---- one step ----
+
+
+@verb
+def row_ok(t, indices):
+    for j in range(np.uint64(indices.size)):
+        if indices[j] < -1 or indices[j] >= t.counters[N]:
+            t.counters[BAD] = indices[j]
+            return False
+    return True
+
+
+@verb
+def numbers_ok(reward, gamma, lambda_, rho, alpha):
+    return (
+        np.isfinite(reward) and gamma >= 0.0 and gamma <= 1.0 and lambda_ >= 0.0 and lambda_ <= 1.0
+        and rho >= 0.0 and np.isfinite(rho) and alpha > 0.0 and np.isfinite(alpha)
+    )  # fmt: skip
+
+
+@verb
+def one_step(
+    t, indices, values, column, indices_next, values_next, column_next,
+    reward, gamma_next, lambda_next, rho, alpha, kind, width,
+):  # fmt: skip
+    x = Place(_0, _0, np.uint64(indices.size), column)
+    x_next = Place(_0, _0, np.uint64(indices_next.size), column_next)
+    valued = values.size > 0
+    h, c = trace.load(t), carry_of(t)
+    if reads_once(kind):
+        c = Carry(c.decay, c.v_old, trace.read(t, indices, values, x, width, True, valued), c.v)
+    h, c = leave(t, h, c, indices, values, x, rho, kind, width, True, valued)
+    sums = trace.read(t, indices_next, values_next, x_next, width, True, values_next.size > 0)
+    h, c, delta = arrive(
+        t, h, c, indices, values, x, sums, trace.value(h, sums),
+        reward, gamma_next, lambda_next, rho, alpha, kind, width, True, valued,
+    )  # fmt: skip
+    carry_store(t, h, c, alpha)
+    return delta
+
+
+@verb
+def td_step(
+    t, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha, kind
+):  # fmt: skip
+    """(status, delta); see ft_td_step.  kind is a constant, empty values stand for ones."""
+    if not row_ok(t, indices) or not row_ok(t, indices_next):
+        return BAD_INDEX, 0.0
+    if not numbers_ok(reward, gamma_next, lambda_next, rho, alpha):
+        return BAD_VALUE, 0.0
+    return OK, one_step(
+        t, indices, values, _0, indices_next, values_next, _0,
+        reward, gamma_next, lambda_next, rho, alpha, kind, _1,
+    )  # fmt: skip
+
+
+@verb
+def sarsa_step(
+    t, indices, values, action, indices_next, values_next, action_next,
+    reward, gamma_next, lambda_next, alpha, kind,
+):  # fmt: skip
+    """(status, delta); see ft_sarsa_step.  kind is a constant, empty values stand for ones."""
+    if not row_ok(t, indices) or not row_ok(t, indices_next):
+        return BAD_INDEX, 0.0
+    A = t.counters[COLUMNS]
+    if action < 0 or action >= A or action_next < 0 or action_next >= A:
+        return BAD_ACTION, 0.0
+    if not numbers_ok(reward, gamma_next, lambda_next, 1.0, alpha):
+        return BAD_VALUE, 0.0
+    return OK, one_step(
+        t, indices, values, np.uint64(action), indices_next, values_next, np.uint64(action_next),
+        reward, gamma_next, lambda_next, 1.0, alpha, kind, np.uint64(t.counters[WIDTH]),
+    )  # fmt: skip
+
+
+@functools.cache
+def td_step_kernel(kind):
+    @kernel
+    def step(t, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha):
+        return td_step(
+            t, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha, kind
+        )  # fmt: skip
+
+    return step
+
+
+@functools.cache
+def sarsa_step_kernel(kind):
+    @kernel
+    def step(
+        t, indices, values, action, indices_next, values_next, action_next,
+        reward, gamma_next, lambda_next, alpha,
+    ):  # fmt: skip
+        return sarsa_step(
+            t, indices, values, action, indices_next, values_next, action_next,
+            reward, gamma_next, lambda_next, alpha, kind,
+        )  # fmt: skip
+
+    return step
+
+
+# ---- a trace as a whole ----
+
+
+@kernel
+def values_kernel(t, rows, count, out):
+    """out[r * columns + a] = w.x for rows r of x.  Returns the status."""
+    status, _ = check_rows(t, rows, count)
+    if status != OK:
+        return status
+    h = trace.load(t)
+    width, columns = np.uint64(t.counters[WIDTH]), np.uint64(t.counters[COLUMNS])
+    valued = rows.values.size > 0
+    for r in range(np.uint64(count)):
+        for a in range(columns):
+            x = place_of(rows, r, a, False)
+            sums = trace.read(t, rows.indices, rows.values, x, width, True, valued)
+            out[r * columns + a] = trace.value(h, sums)
+    return OK
+
+
+@kernel
+def forget_kernel(t, indices):
+    if not row_ok(t, indices):
+        return BAD_INDEX
+    h = trace.load(t)
+    for a in range(np.uint64(t.counters[COLUMNS])):
+        x = Place(_0, _0, np.uint64(indices.size), a)
+        trace.replace(t, h, indices, x, np.uint64(t.counters[WIDTH]), True, False, 0.0, 1.0)
+    return OK
+
+
+# ---- what Python calls ----
+
+_NO_INT32S, _NO_INT64S, _NO_DOUBLES = np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0)
+_ONE = np.ones(1)
+
+
+def arrays_of(owner: Any) -> Trace:
+    """The arrays of a LazyTrace, as the kernels take them."""
+    return Trace(owner.counters, owner.scalars, owner.rows, owner.ring, owner.epochs)
+
+
+def rows_of(rows: features.Rows) -> Rows:
+    return Rows(
+        rows.k,
+        bool(rows.shared),
+        rows.indices,
+        _NO_DOUBLES if rows.values is None else rows.values,
+        _NO_INT64S if rows.indptr is None else rows.indptr,
+    )
+
+
+def _run(owner: Any, kind: int, stream: features.Stream) -> NDArray[np.float64]:
+    deltas = np.empty(stream.steps)
+    if stream.steps == 0:
+        return deltas
+    t, control = arrays_of(owner), stream.actions is not None
+    s = Stream(
+        stream.steps,
+        rows_of(stream.rows),
+        stream.n_actions,
+        stream.actions if stream.actions is not None else _NO_INT32S,
+        stream.rewards,
+        stream.gammas,
+        stream.lambdas,
+        _ONE if stream.rhos is None else stream.rhos,
+        stream.alphas,
+    )
+    per_state = stream.n_actions if control and owner.columns == 1 else 1
+    status, padded = check_stream(t, s, (stream.steps + 1) * per_state)
+    if status == BAD_ACTION:
+        actions_array("actions", stream.actions, stream.steps + 1, stream.n_actions)
+    elif status != OK:
+        raise_bad_index(stream.indices, owner.n, k=stream.k)
+    if s.rows.shared and owner.width == 1:
+        dense_run_kernel(kind)(t, s, deltas)
+    else:
+        valued = s.rows.values.size > 0
+        plain = not (padded or valued or s.rows.indptr.size or control)
+        run_kernel(kind, plain, control, valued)(t, s, deltas)
+    return deltas
+
+
+def td_run(owner: Any, kind: str, stream: features.Stream) -> NDArray[np.float64]:
+    return _run(owner, KINDS[kind], stream)
+
+
+def true_online_td_run(owner: Any, stream: features.Stream) -> NDArray[np.float64]:
+    return _run(owner, TRUE_ONLINE, stream)
+
+
+sarsa_run, true_online_sarsa_run = td_run, true_online_td_run  # actions in the stream are all that differs
+
+
+def quick_td_step(owner: Any, kind: str) -> Callable[..., float | None]:
+    """A td_step for the usual input, binary int32 features, without a copy.
+
+    It returns None, having changed nothing, for whatever is not of that form or not allowed.
+    """
+    t, run = arrays_of(owner), td_step_kernel(KINDS[kind])
+    array, int32, none = np.ndarray, np.dtype(np.int32), _NO_DOUBLES
+
+    def step(
+        x: Any, x_next: Any, reward: float, gamma: float, lambda_: float, rho: float, alpha: float
+    ) -> float | None:
+        # Whatever Numba would compile anew for goes another way: other dtypes and layouts, and integers.
+        for each in (x, x_next):
+            if type(each) is not array or each.dtype is not int32 or each.ndim != 1 or not each.flags.carray:
+                return None
+        try:
+            numbers = [
+                each if isinstance(each, float) else real("", each)
+                for each in (reward, gamma, lambda_, rho, alpha)
+            ]
+        except TypeError:
+            return None
+        status, delta = run(t, x, none, x_next, none, *numbers)
+        return delta if status == OK else None
+
+    return step
+
+
+def quick_sarsa_step(owner: Any, kind: str) -> Callable[..., None]:
+    """A step from row and action to row and action, all of them checked; a column of weights an action."""
+    t, run, none = arrays_of(owner), sarsa_step_kernel(KINDS[kind]), _NO_DOUBLES
+
+    def step(
+        x: features.Row, action: int, x_next: features.Row, action_next: int,
+        reward: float, gamma: float, lambda_: float, alpha: float,
+    ) -> None:  # fmt: skip
+        run(
+            t,
+            x.indices, none if x.values is None else x.values, action,
+            x_next.indices, none if x_next.values is None else x_next.values, action_next,
+            reward, gamma, lambda_, alpha,
+        )  # fmt: skip
+
+    return step
+
+
+def values(owner: Any, rows: features.Rows) -> NDArray[np.float64]:
+    """w.x for every row, (rows, columns)."""
+    out = np.empty((rows.count, owner.columns))
+    if values_kernel(arrays_of(owner), rows_of(rows), rows.count, out.reshape(-1)) != OK:
+        raise_bad_index(rows.indices, owner.n, k=rows.k)
+    return out
+
+
+def forget(owner: Any, indices: NDArray[np.int32]) -> None:
+    """The trace of these features becomes 0, all columns; w stays."""
+    if forget_kernel(arrays_of(owner), indices) != OK:
+        raise_bad_index(indices, owner.n)
+
+
+def reset(owner: Any) -> None:
+    trace.reset(arrays_of(owner))
+
+
+def flatten(owner: Any) -> None:
+    trace.flatten(arrays_of(owner))

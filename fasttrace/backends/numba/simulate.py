@@ -1,0 +1,246 @@
+"""The loop of environment, coder and agent, compiled; the twin of csrc/simulate.c.
+
+The environment's functions come in as C callbacks: the loop is then compiled once for all of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import NOT_FINITE, FeatureIndexError, no_feature
+from . import jit, trace, verb
+from .linear import Carry, arrays_of, arrive, carry_of, carry_store, leave, reads_once
+from .tiles import tiles_one
+from .trace import BAD_INDEX, BAD_VALUE, KINDS, OK, WIDTH, N, Place
+
+_0 = np.uint64(0)
+_1 = np.uint64(1)
+_NO_DOUBLES = np.empty(0)
+
+# Places in Simulation.counters.
+RUNNING, ACTION, LENGTH, EPISODES, MAX_LENGTH, N_ACTIONS, RESET_UNIFORMS, STEP_UNIFORMS, TILED, MEMORY = range(10)
+
+
+class Simulation(NamedTuple):
+    """ft_simulation as arrays; idx holds the features of two states."""
+
+    counters: NDArray[np.int64]  # (10,)
+    numbers: NDArray[np.float64]  # alpha, gamma, lambda, epsilon, total reward of the episode
+    table: NDArray[np.float64]  # the tile coder's
+    codes: NDArray[np.uint64]
+    state: NDArray[np.float64]
+    u: NDArray[np.float64]
+    out: NDArray[np.float64]  # (2,)
+    q: NDArray[np.float64]  # (3 * width,)
+    idx: NDArray[np.int32]
+
+
+@verb
+def epsilon_greedy(q, n_actions, epsilon, u):
+    """ft_epsilon_greedy; q is an array's first n_actions entries."""
+    if u < epsilon:
+        return min(np.int64(u / epsilon * n_actions), n_actions - 1)
+    best = q[0]
+    for a in range(1, n_actions):
+        if q[a] > best or q[a] != q[a]:
+            best = q[a]
+    ties = 0
+    for a in range(n_actions):
+        ties += q[a] == best
+    if ties == 0:
+        return min(np.int64(u * n_actions), n_actions - 1)
+    pick = min(np.int64((u - epsilon) / (1.0 - epsilon) * ties), ties - 1)
+    for a in range(n_actions):
+        if q[a] == best:
+            if pick == 0:
+                return a
+            pick -= 1
+    return n_actions - 1
+
+
+@verb
+def draw(s, random, count):
+    for i in range(count):
+        s.u[i] = random.random()
+
+
+@verb
+def encode(t, s, at):
+    """The features of the present state, from idx[at] on; False where there are none."""
+    if s.counters[TILED]:
+        tiles_one(s.state, s.idx[at : at + s.idx.size // 2], s.codes, s.table, s.counters[MEMORY])
+        return True
+    i = s.state[0]
+    s.idx[at] = np.int32(i) if i >= 0.0 and i < t.counters[N] else np.int32(0)
+    return s.idx[at] == i
+
+
+@verb
+def state_ok(s):
+    for each in s.state:
+        if not np.isfinite(each):
+            return False
+    return True
+
+
+@verb
+def read_all(t, idx, x, width, sums):
+    """Sums of every column at once, sums[a] and sums[width + a]."""
+    for a in range(width + width):
+        sums[a] = 0.0
+    for j in range(x.k):
+        i = np.uint64(np.uint32(idx[x.at + j]))
+        row = (width + width) * i
+        G, P = trace.since(t, i)
+        for a in range(width):
+            z = t.rows[row + width + a]
+            sums[a] += t.rows[row + a] + z * G
+            sums[width + a] += z * P
+
+
+@verb
+def look(t, h, s, random, x, width):
+    """Choose an action (control) and read the present state for it: the place, its sums and its value."""
+    if width == _1:
+        if s.counters[N_ACTIONS]:
+            random.random()  # a decision among one
+        sums = trace.read(t, s.idx, s.numbers, x, _1, False, False)
+        return x, sums, trace.value(h, sums)
+    read_all(t, s.idx, x, width, s.q)
+    n_actions = s.counters[N_ACTIONS]
+    values = s.q[width + width :]
+    for a in range(n_actions):
+        b = np.uint64(a)
+        values[b] = s.q[b] + s.q[width + b] * h.drive
+    a = np.uint64(epsilon_greedy(values, n_actions, s.numbers[3], random.random()))
+    return Place(x.at, x.values_at, x.k, a), (s.q[a], s.q[width + a]), values[a]
+
+
+@verb
+def restart(t, h):
+    trace.store(t, h)
+    trace.reset(t)
+    return trace.load(t), carry_of(t)
+
+
+@verb
+def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, width):
+    counters, numbers, idx = s.counters, s.numbers, s.idx
+    k = np.uint64(idx.size // 2)
+    none = s.numbers[:0]
+    status, done, ended = OK, 0, 0
+    h, c = trace.load(t), carry_of(t)
+    x = Place(_0, _0, k, np.uint64(counters[ACTION]))
+    if counters[RUNNING] and reads_once(kind):
+        c = Carry(c.decay, c.v_old, trace.read(t, idx, none, x, width, False, False), c.v)
+    while done < steps and ended < episodes:
+        if not counters[RUNNING]:
+            h, c = restart(t, h)
+            draw(s, random, counters[RESET_UNIFORMS])
+            reset(s.state, s.u)
+            if not state_ok(s):
+                status = BAD_VALUE
+                break
+            if not encode(t, s, 0):
+                status = BAD_INDEX
+                break
+            x, sums, _ = look(t, h, s, random, Place(_0, _0, k, _0), width)
+            c = Carry(c.decay, c.v_old, sums, c.v)
+            counters[RUNNING] = 1
+            counters[LENGTH] = 0
+            numbers[4] = 0.0
+        draw(s, random, counters[STEP_UNIFORMS])
+        step(s.state, np.int64(x.column), s.u, s.out)
+        reward, gamma = s.out[0], s.out[1]
+        over = gamma == 0.0
+        at = _0 if x.at else k
+        if not np.isfinite(reward) or not (gamma >= 0.0 and gamma <= 1.0) or (not over and not state_ok(s)):
+            status = BAD_VALUE
+        elif not over and not encode(t, s, np.int64(at)):
+            status = BAD_INDEX
+        if status != OK:
+            counters[RUNNING] = 0  # its state is lost: the next episode begins anew
+            break
+        h, c = leave(t, h, c, idx, none, x, 1.0, kind, width, False, False)
+        x_next, sums, v_next = x, (0.0, 0.0), 0.0
+        if not over:
+            x_next, sums, v_next = look(t, h, s, random, Place(at, _0, k, _0), width)
+        h, c, _ = arrive(
+            t, h, c, idx, none, x, sums, v_next,
+            reward, numbers[1] * gamma, numbers[2], 1.0, numbers[0], kind, width, False, False,
+        )  # fmt: skip
+        done += 1
+        counters[LENGTH] += 1
+        numbers[4] += reward
+        if over or counters[LENGTH] == counters[MAX_LENGTH]:
+            returns[ended] = numbers[4]
+            lengths[ended] = counters[LENGTH]
+            ended += 1
+            counters[RUNNING] = 0
+            if not over:
+                h, c = restart(t, h)
+        x = x_next
+    carry_store(t, h, c, numbers[0])
+    if x.at:
+        for j in range(k):
+            idx[j] = idx[k + j]
+    counters[ACTION] = np.int64(x.column)
+    counters[EPISODES] = ended
+    return status, done
+
+
+@functools.cache
+def loop_kernel(kind, control):
+    """simulate of one kind of trace, for values or for action values."""
+
+    @jit
+    def simulate(t, s, random, reset, step, steps, episodes, returns, lengths):
+        if control:
+            width = np.uint64(t.counters[WIDTH])
+            return loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, width)
+        return loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, _1)
+
+    return simulate
+
+
+class Loop:
+    """A run that can be gone on with; see backends.numpy.simulate.Loop."""
+
+    def __init__(
+        self, env: Any, coder: Any, owner: Any, kind: str, numbers: tuple[float, ...],
+        generator: np.random.Generator, max_length: int,
+    ) -> None:  # fmt: skip
+        self._env, kernel = env.kernel("numba"), coder and coder.kernel("numba")
+        table = kernel.table if kernel else np.empty((0, 0))
+        tilings = coder.tilings if coder else 1
+        counters = np.array(
+            [0, 0, 0, 0, max_length, env.n_actions, *env.n_uniforms, coder is not None, kernel.memory if kernel else 0],
+            np.int64,
+        )
+        self._simulation = Simulation(
+            counters, np.array([*numbers, 0.0]), table, np.empty(tilings, np.uint64), np.empty(env.n_state),
+            np.empty(max(env.n_uniforms)), np.empty(2), np.empty(3 * owner.width), np.empty(2 * tilings, np.int32),
+        )  # fmt: skip
+        self._trace, self._n, self._generator = arrays_of(owner), owner.n, generator
+        self._run = loop_kernel(KINDS[kind], owner.width > 1)
+
+    def run(self, steps: int, episodes: int) -> tuple[int, np.ndarray, np.ndarray]:
+        """Go on; returns the steps made, and returns and lengths of the episodes that ended."""
+        room = min(steps, episodes)
+        returns, lengths = np.empty(room), np.empty(room, np.int64)
+        s = self._simulation
+        with self._generator.bit_generator.lock:
+            status, done = self._run(
+                self._trace, s, self._generator, self._env.reset_into, self._env.step_into,
+                steps, episodes, returns, lengths,
+            )  # fmt: skip
+        if status == BAD_VALUE:
+            raise ValueError(NOT_FINITE)
+        if status == BAD_INDEX:
+            raise FeatureIndexError(no_feature(s.state[0], self._n))
+        ended = s.counters[EPISODES]
+        return done, returns[:ended], lengths[:ended]

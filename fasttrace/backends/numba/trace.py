@@ -1,0 +1,257 @@
+"""The constant-time trace, the twin of csrc/trace.h: the same verbs in the same order of operations.
+
+    decay   trace <- D trace
+    read    w.x and trace.x
+    write   trace_i += c, w_i += beta, for the active i
+    drive   w <- w + a trace
+
+What the arrays hold is drawn in csrc/trace.h and derived in docs/constant-time.md.  Sizes and positions are
+uint64 throughout: Numba would look for negative indices otherwise, and make uint64 + int64 a float.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from . import kernel, verb
+
+# ft_kind and ft_status of csrc/fasttrace.h.
+KINDS = {"accumulating": 0, "replacing": 1, "replacing_clear": 2, "dutch": 3, "true_online": 4}
+ACCUMULATING, REPLACING, REPLACING_CLEAR, DUTCH, TRUE_ONLINE = KINDS.values()
+OK, BAD_INDEX, BAD_ACTION, BAD_VALUE = 0, -1, -2, -3
+
+# Places in Trace.counters and Trace.scalars: the fields of ft_trace in csrc/fasttrace.h, in order.
+N, COLUMNS, WIDTH, RING_SIZE, EPOCH, OLDEST, ALIVE_MAX, SWEPT, FLAT, BAD = range(10)
+SCALE, DRIVE, DECAY, V_OLD, ALPHA, SNAP = range(6)
+
+THRESHOLD = 0.1
+CUT = 1e-16
+
+_0 = np.uint64(0)
+_1 = np.uint64(1)
+_2 = np.uint64(2)
+
+
+class Trace(NamedTuple):
+    """ft_trace as arrays; the C kernels may work on the same memory."""
+
+    counters: NDArray[np.int64]  # (10,)
+    scalars: NDArray[np.float64]  # (6,)
+    rows: NDArray[np.float64]  # (n * 2 * width,), a row [b(width) | z(width)]
+    ring: NDArray[np.float64]  # (2 * ring_size,), pairs (G, P)
+    epochs: NDArray[np.int32]  # (n,)
+
+
+class Hot(NamedTuple):
+    """What a loop keeps in registers."""
+
+    epoch: np.uint64
+    scale: float
+    drive: float
+
+
+class Place(NamedTuple):
+    """A row: k indices from `at` on, their values from `values_at` on, and the column of weights it reads."""
+
+    at: np.uint64
+    values_at: np.uint64
+    k: np.uint64
+    column: np.uint64
+
+
+@verb
+def load(t):
+    return Hot(np.uint64(t.counters[EPOCH]), t.scalars[SCALE], t.scalars[DRIVE])
+
+
+@verb
+def store(t, h):
+    t.scalars[SCALE] = h.scale
+    t.scalars[DRIVE] = h.drive
+    t.counters[FLAT] = 0
+
+
+@verb
+def since(t, i):
+    """(G, P) of the epoch that row i was last brought up to."""
+    e = _2 * (np.uint64(np.uint32(t.epochs[i])) & (np.uint64(t.ring.size >> 1) - _1))
+    return t.ring[e], t.ring[e + _1]
+
+
+@verb
+def normalise(t, epoch, i, width):
+    """A row as of now, in place: w and trace stay what they are.  Returns where it begins."""
+    row = _2 * width * i
+    G, P = since(t, i)
+    t.epochs[i] = np.int32(epoch)  # first: after it, the row would be loaded once more
+    for a in range(row, row + width):
+        z = t.rows[a + width]
+        t.rows[a] += z * G
+        t.rows[a + width] = z * P
+    return row
+
+
+@verb
+def now(t, i):
+    """(b, z) of a row of one weight as of now."""
+    G, P = since(t, i)
+    z = t.rows[_2 * i + _1]
+    return t.rows[_2 * i] + z * G, 0.0 + z * P  # 0.0 as in C: no negative zero
+
+
+@verb
+def put(t, epoch, i, b, z):
+    t.rows[_2 * i] = b
+    t.rows[_2 * i + _1] = z
+    t.epochs[i] = np.int32(epoch)
+
+
+@kernel
+def close(t, scale, drive):
+    """End the epoch; see ft_close."""
+    counters, ring = t.counters, t.ring
+    mask = np.uint64(counters[RING_SIZE] - 1)
+    for e in range(counters[OLDEST], counters[EPOCH] + 1):
+        g = _2 * (np.uint64(e) & mask)
+        ring[g] += ring[g + _1] * drive
+        P = 0.0 if scale == 0.0 else ring[g + _1] * scale
+        ring[g + _1] = 0.0 if abs(P) < CUT else P
+    while counters[OLDEST] <= counters[EPOCH] and ring[_2 * (np.uint64(counters[OLDEST]) & mask) + _1] == 0.0:
+        counters[OLDEST] += 1
+    counters[EPOCH] += 1
+    t.scalars[SCALE] = 1.0
+    t.scalars[DRIVE] = 0.0
+    counters[FLAT] = 0
+    epoch = np.uint64(counters[EPOCH])
+    ring[_2 * (epoch & mask)] = 0.0
+    ring[_2 * (epoch & mask) + _1] = 1.0
+    rows = counters[N] // (counters[RING_SIZE] - 1) + 1
+    if counters[EPOCH] - counters[OLDEST] > counters[ALIVE_MAX]:
+        rows = counters[N]
+        counters[OLDEST] = counters[EPOCH]
+    width = np.uint64(counters[WIDTH])
+    swept = counters[SWEPT]
+    for _ in range(rows):
+        i = np.uint64(swept)
+        if width == _1:
+            b, z = now(t, i)
+            put(t, epoch, i, b, z)
+        else:
+            normalise(t, epoch, i, width)
+        swept = 0 if swept + 1 == counters[N] else swept + 1
+    counters[SWEPT] = swept
+    return epoch
+
+
+@kernel
+def reset(t):
+    """The trace becomes empty and v_old is forgotten; the weights stay."""
+    close(t, 0.0, t.scalars[DRIVE])
+    t.scalars[DECAY] = 0.0
+    t.scalars[V_OLD] = np.nan
+
+
+@kernel
+def flatten(t):
+    """Bring every row up to date: afterwards w = b and trace = z."""
+    if t.counters[FLAT]:
+        return
+    epoch = close(t, t.scalars[SCALE], t.scalars[DRIVE])
+    for i in range(np.uint64(t.counters[N])):
+        normalise(t, epoch, i, np.uint64(t.counters[WIDTH]))
+    t.counters[OLDEST] = t.counters[EPOCH]
+    t.counters[FLAT] = 1
+
+
+@verb
+def decay(t, h, D):
+    scale = 0.0 if D == 0.0 else h.scale * D
+    if scale >= THRESHOLD and scale <= 1.0 / THRESHOLD:
+        return Hot(h.epoch, scale, h.drive)
+    return Hot(close(t, scale, h.drive), 1.0, 0.0)
+
+
+@verb
+def read(t, indices, values, x, width, padded, valued):
+    """Sums over the active features: w.x = first + second drive, trace.x = second scale."""
+    first = second = 0.0
+    for j in range(x.k):
+        signed = indices[x.at + j]
+        if padded and signed < 0:
+            continue
+        i = np.uint64(np.uint32(signed))
+        row = _2 * width * i + x.column
+        z = t.rows[row + width]
+        G, P = since(t, i)
+        if valued:
+            first += values[x.values_at + j] * (t.rows[row] + z * G)
+            second += values[x.values_at + j] * (z * P)
+        else:
+            first += t.rows[row] + z * G
+            second += z * P
+    return first, second
+
+
+@verb
+def value(h, sums):
+    return sums[0] + sums[1] * h.drive
+
+
+@verb
+def write(t, h, indices, values, x, width, padded, valued, c, beta, inv):
+    """trace_i += c, w_i += beta.  inv is 1 / scale, a division that need not wait for c."""
+    dz = c * inv
+    db = beta - h.drive * dz
+    for j in range(x.k):
+        signed = indices[x.at + j]
+        if padded and signed < 0:
+            continue
+        i = np.uint64(np.uint32(signed))
+        size = values[x.values_at + j] if valued else 1.0
+        if width == _1:
+            b, z = now(t, i)
+            put(t, h.epoch, i, b + size * db, z + size * dz)
+        else:
+            row = normalise(t, h.epoch, i, width) + x.column
+            t.rows[row] += size * db
+            t.rows[row + width] += size * dz
+
+
+@verb
+def replace(t, h, indices, x, width, padded, clear, c, inv):
+    """trace_i = c, w_i as it was; with `clear`, the traces of the row's other columns become 0."""
+    z = c * inv
+    for j in range(x.k):
+        signed = indices[x.at + j]
+        if padded and signed < 0:
+            continue
+        row = normalise(t, h.epoch, np.uint64(np.uint32(signed)), width)
+        for a in range(_0 if clear else x.column, width if clear else x.column + _1):
+            z_a = z if a == x.column else 0.0
+            t.rows[row + a] += h.drive * (t.rows[row + width + a] - z_a)
+            t.rows[row + width + a] = z_a
+
+
+@verb
+def drive(h, a):
+    return Hot(h.epoch, h.scale, h.drive + a * h.scale)
+
+
+@intrinsic
+def prefetch(typingctx, array, i):
+    """Bring array[i] into cache; i may be anywhere."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        i32 = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, i32, i32, i32])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
+        builder.call(function, [pointer, i32(0), i32(3), i32(1)])  # to read, to keep, data
+        return context.get_dummy_value()
+
+    return types.void(array, i), generate

@@ -1,0 +1,280 @@
+"""The step kernels inside your own `@njit` loops: Numba's and C's, on the memory of a learner.
+
+    learner = ft.TrueOnlineTD(n, alpha=0.1)
+    state, step = embed.state(learner), embed.step(learner)
+
+    @njit
+    def walk(state, ...):
+        ...
+        delta = step(state, x, reward, x_next, gamma, lambda_, 1.0, alpha)
+
+After the loop learner.weights, .trace and everything else are those of the updates.  An update made here is
+`learner.update` to the bit.  Nothing keeps two threads off one state: give each thread a learner of its own.
+
+Features x are a contiguous int32 array of the active indices, -1 is padding; or a pair (indices, values) of
+such an array and one of float64.  See examples/embed_in_numba.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import binding
+from numba import types
+from numba.core.errors import TypingError
+from numba.extending import overload
+from numpy.typing import NDArray
+
+from .backends import backends, module, resolve
+from .backends.numba import kernel, linear, trace, verb
+from .backends.numba.trace import BAD_ACTION, BAD_INDEX, KINDS, OK
+from .control import Sarsa, TrueOnlineSarsa
+from .errors import FeatureIndexError
+from .learner import Learner
+from .trace import LazyTrace
+
+__all__ = ["State", "state", "step", "value", "values"]
+
+
+class State(NamedTuple):
+    """A learner's weights and trace as arrays, for compiled functions.  They are the learner's own memory.
+
+    Beyond csrc/fasttrace.h's ft_trace (counters is where it begins): `delta` (1,), where C puts its result.
+    """
+
+    counters: NDArray[np.int64]
+    scalars: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    ring: NDArray[np.float64]
+    epochs: NDArray[np.int32]
+    delta: NDArray[np.float64]
+
+
+def state(learner: Learner) -> State:
+    """The learner's memory, to be passed to compiled functions.
+
+    It holds until the learner is given another memory: by `to("numpy")`, `load_state_dict`, or unpickling.
+    Errors: ValueError for a learner of the backend "numpy", which has no such trace.
+    """
+    owner = learner._trace
+    if not isinstance(owner, LazyTrace):
+        raise ValueError(
+            f"learner: has the backend {learner.backend!r}, expected 'numba' or 'c'; see Learner.to"
+        )
+    if backends()["c"] is None:
+        module("c", "linear").handle(owner)  # C's pointers stand in the struct
+    return State(*linear.arrays_of(owner), np.zeros(1))
+
+
+def step(learner: Learner, backend: str | None = None) -> Callable[..., float]:
+    """The learner's update of one transition, for compiled functions.
+
+    backend  "numba" or "c"; None is the learner's own.  Both work on the same state, and agree to the bit.
+
+    TD, TrueOnlineTD, and action values of state_action=True features:
+
+        delta = step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha)
+
+    Sarsa, TrueOnlineSarsa:
+
+        delta = step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha)
+
+    Where gamma_next is 0 the episode ends and x_next is not used; it must be there, x will do.  Rows of
+    state-action pairs take a rho of 1.  The result is the TD error under the weights before the update.
+
+    The compiled step raises, with nothing changed, FeatureIndexError for a feature index out of range,
+    IndexError for an action, and ValueError for a number that is not finite or not in its range.
+    Errors: ValueError for another backend, for a learner of the backend "numpy", and for clear_others with
+    state_action, where a step needs the features of all actions; BackendUnavailable.
+    """
+    name = learner.backend if backend is None else resolve(backend)
+    if name == "numpy":
+        raise ValueError("backend='numpy': expected 'numba' or 'c'")
+    acts = isinstance(learner, (Sarsa, TrueOnlineSarsa)) and not learner.state_action
+    if learner._kind == "replacing_clear" and not acts:
+        raise ValueError("learner: clear_others with state_action needs the features of all actions")
+    if name == "c":
+        return (_c_sarsa_step if acts else _c_td_step)(KINDS[learner._kind])
+    return (_numba_sarsa_step if acts else _numba_td_step)(KINDS[learner._kind])
+
+
+# ---- features: an array of indices, or a pair with values ----
+
+
+def _row(x):
+    raise NotImplementedError("for compiled functions")
+
+
+def _is_vector(x, dtype):
+    return isinstance(x, types.Array) and x.dtype == dtype and x.ndim == 1 and x.layout == "C"
+
+
+@overload(_row, jit_options={"_nrt": False, "forceinline": True})
+def _overload_row(x):
+    """(indices, values): x itself, or x and no values."""
+    if _is_vector(x, types.int32):
+        return lambda x: (x, _NO_VALUES)
+    is_pair = isinstance(x, types.BaseTuple) and len(x) == 2
+    if not (is_pair and _is_vector(x[0], types.int32) and _is_vector(x[1], types.float64)):
+        raise TypingError(
+            f"x: got {x}, expected a contiguous int32 array (k,), or a pair of such and a float64 array (k,)"
+        )
+
+    def pair(x):
+        if x[0].size != x[1].size:
+            raise ValueError("x: indices and values differ in length")
+        return x
+
+    return pair
+
+
+_NO_VALUES = np.empty(0)
+_0, _1 = np.uint64(0), np.uint64(1)
+
+
+# ---- values ----
+
+
+@verb
+def _refuse(status):
+    if status == BAD_INDEX:
+        raise FeatureIndexError("x: a feature index is out of range, expected -1 (padding) to n_features - 1")
+    if status == BAD_ACTION:
+        raise IndexError("an action is out of range, expected 0 to n_actions - 1")
+    if status != OK:
+        raise ValueError(
+            "a number is out of range: reward, rho and alpha finite, gamma and lambda from 0 to 1, "
+            "rho not negative, alpha above 0"
+        )
+
+
+@verb
+def _read(state, x, column, width):
+    indices, values = _row(x)
+    place = trace.Place(_0, _0, np.uint64(indices.size), column)
+    sums = trace.read(state, indices, values, place, width, True, values.size > 0)
+    return trace.value(trace.load(state), sums)
+
+
+@kernel
+def value(state, x):
+    """w.x, for compiled functions; for a learner with one column of weights.
+
+    Errors: FeatureIndexError; ValueError for weights with a column for each action.
+    """
+    if not linear.row_ok(state, _row(x)[0]):
+        _refuse(BAD_INDEX)
+    if state.counters[trace.COLUMNS] != 1:
+        raise ValueError("value: the weights have a column for each action, use values")
+    return _read(state, x, _0, _1)
+
+
+@kernel
+def values(state, x, out):
+    """out[a] = w.x under the weights of action a, for compiled functions.  out (n_actions,).
+
+    Errors: FeatureIndexError; ValueError for another length of out.
+    """
+    if not linear.row_ok(state, _row(x)[0]):
+        _refuse(BAD_INDEX)
+    if out.size != state.counters[trace.COLUMNS]:
+        raise ValueError("out: expected one entry for each action")
+    for a in range(np.uint64(out.size)):
+        out[a] = _read(state, x, a, np.uint64(state.counters[trace.WIDTH]))
+
+
+# ---- steps: one for each kind of trace and backend ----
+
+
+@functools.cache
+def _numba_td_step(kind):
+    @verb
+    def td_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha):
+        indices, values = _row(x)
+        indices_next, values_next = _row(x_next)
+        status, delta = linear.td_step(
+            state, indices, values, indices_next, values_next,
+            reward, gamma_next, lambda_next, rho, alpha, kind,
+        )  # fmt: skip
+        _refuse(status)
+        return delta
+
+    return td_step
+
+
+@functools.cache
+def _numba_sarsa_step(kind):
+    @verb
+    def sarsa_step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha):
+        indices, values = _row(x)
+        indices_next, values_next = _row(x_next)
+        status, delta = linear.sarsa_step(
+            state, indices, values, action, indices_next, values_next, action_next,
+            reward, gamma_next, lambda_next, alpha, kind,
+        )  # fmt: skip
+        _refuse(status)
+        return delta
+
+    return sarsa_step
+
+
+# Numba calls C by name.  Pointers are integers here: a struct's pointer has no type in Numba.
+_POINTER, _DOUBLE = types.uintp, types.float64
+_ROW = (types.int64, _POINTER, _POINTER)  # k, indices, values or NULL
+_ft_td_step = types.ExternalFunction(
+    "ft_td_step", types.int32(_POINTER, types.int32, *_ROW, *_ROW, *[_DOUBLE] * 5, _POINTER)
+)
+_ft_sarsa_step = types.ExternalFunction(
+    "ft_sarsa_step",
+    types.int32(_POINTER, types.int32, *_ROW, types.int64, *_ROW, types.int64, *[_DOUBLE] * 4, _POINTER),
+)
+
+if backends()["c"] is None:
+    _c = module("c", "linear")
+    for _name in ("ft_td_step", "ft_sarsa_step"):
+        _address = _c.ffi.cast("uintptr_t", _c.ffi.addressof(_c.lib, _name))
+        binding.add_symbol(_name, int(_address))
+
+
+@verb
+def _pointer(values):
+    return values.ctypes.data if values.size else np.uintp(0)
+
+
+@functools.cache
+def _c_td_step(kind):
+    @verb
+    def td_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha):
+        indices, values = _row(x)
+        indices_next, values_next = _row(x_next)
+        status = _ft_td_step(
+            state.counters.ctypes.data, kind,
+            indices.size, indices.ctypes.data, _pointer(values),
+            indices_next.size, indices_next.ctypes.data, _pointer(values_next),
+            reward, gamma_next, lambda_next, rho, alpha, state.delta.ctypes.data,
+        )  # fmt: skip
+        _refuse(status)
+        return state.delta[0]
+
+    return td_step
+
+
+@functools.cache
+def _c_sarsa_step(kind):
+    @verb
+    def sarsa_step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha):
+        indices, values = _row(x)
+        indices_next, values_next = _row(x_next)
+        status = _ft_sarsa_step(
+            state.counters.ctypes.data, kind,
+            indices.size, indices.ctypes.data, _pointer(values), action,
+            indices_next.size, indices_next.ctypes.data, _pointer(values_next), action_next,
+            reward, gamma_next, lambda_next, alpha, state.delta.ctypes.data,
+        )  # fmt: skip
+        _refuse(status)
+        return state.delta[0]
+
+    return sarsa_step

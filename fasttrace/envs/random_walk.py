@@ -1,0 +1,49 @@
+"""The random walk."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import arguments
+from .environment import Environment, State
+
+
+class RandomWalk(Environment):
+    """A walk over n states in a row, from the middle, left or right alike.
+
+    Leaving the left end gives -1, the right end +1, every other step 0.  Nothing to choose: for
+    prediction learners.  The state is (i,), i in 0 to n - 1; its features are one-hot of n.
+
+    Source: Sutton & Barto 2018, example 7.1 (n = 19).
+    """
+
+    def __init__(self, n: int = 19) -> None:
+        n = arguments.count("n", n)
+
+        def reset(u: Any) -> State:
+            return (float(n // 2),)
+
+        def step(state: Any, action: int, u: Any) -> tuple[State, float, float]:
+            s = state[0] + (-1.0 if u[0] < 0.5 else 1.0)
+            if s < 0.0:
+                return (s,), -1.0, 0.0
+            if s >= n:
+                return (s,), 1.0, 0.0
+            return (s,), 0.0, 1.0
+
+        super().__init__(reset, step, n_actions=0, n_state=1, n_uniforms=(0, 1), low=(0.0,), high=(n - 1.0,))
+        self.n = self.n_features = n
+        self.twin = ("ft_random_walk", n)
+
+    @property
+    def true_values(self) -> NDArray[np.float64]:
+        """v(s) of each state (n,) where gamma is 1: even steps between the ends."""
+        ends_between: NDArray[np.float64] = np.linspace(-1.0, 1.0, self.n + 2)
+        return ends_between[1:-1]
+
+    def __repr__(self) -> str:
+        return f"RandomWalk(n={self.n})"
+
+    def __reduce__(self) -> tuple[type, tuple[int]]:
+        return RandomWalk, (self.n,)

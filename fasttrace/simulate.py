@@ -1,0 +1,176 @@
+"""Environment, coder and agent in one native loop; and agents in Gymnasium's environments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import arguments
+from .backends import module
+from .control import _ActionLearner
+from .envs import Environment
+from .learner import Learner
+from .tiles import TileCoder
+
+if TYPE_CHECKING:
+    import gymnasium
+
+_CHUNK = 1 << 15  # steps between two looks at the clock, the progress and the keyboard
+_FOREVER = 1 << 62
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened.
+
+    returns  (E,) undiscounted sum of rewards of each episode that ended
+    lengths  (E,) its steps
+    steps    in all, with those of an episode that has not ended
+    seconds  in the loop
+    """
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    steps: int
+    seconds: float
+
+
+def simulate(
+    env: Environment,
+    agent: Learner,
+    coder: TileCoder | None = None,
+    *,
+    episodes: int | None = None,
+    steps: int | None = None,
+    max_episode_steps: int | None = None,
+    seed: int | np.random.Generator | None = None,
+    progress: bool | Callable[[int, int], None] = False,
+) -> History:
+    """Let an agent learn in an environment, all in one loop of the agent's backend.
+
+    env                Environment of fasttrace.envs, with as many actions as the agent has, or with none for
+                       learners of state values
+    coder              TileCoder for the environment's states; None where they are one-hot features
+    episodes, steps    ends at whichever comes first; one of them is needed
+    max_episode_steps  truncates: the agent bootstraps from the last state, then the episode ends
+    seed               of start states, dynamics, exploration and ties, in the same order in every backend: the
+                       same seed is the same walk.  None is the agent's generator
+    progress           True shows a bar (with rich installed); a function is called with steps and episodes so far
+
+    Begins a new episode.  Errors: ValueError, TypeError for arguments; ValueError for an environment that gives
+    numbers that are not finite; FeatureIndexError for a state that is no feature.
+    """
+    _check(env, agent, coder)
+    if episodes is None and steps is None:
+        raise ValueError("episodes, steps: got neither, expected one of them, or both")
+    most_episodes = _FOREVER if episodes is None else arguments.count("episodes", episodes, 0, _FOREVER)
+    most_steps = _FOREVER if steps is None else arguments.count("steps", steps, 0, _FOREVER)
+    longest = 0 if max_episode_steps is None else arguments.count("max_episode_steps", max_episode_steps)
+    own = getattr(agent, "generator", None)
+    generator = own if seed is None and own is not None else np.random.default_rng(seed)
+    report, close = _progress(progress, episodes, steps)
+    numbers = agent.alpha, agent.gamma, agent.lambda_, getattr(agent, "epsilon", 0.0)
+    with agent._in_use():
+        agent._forget_episode()
+        loop = module(agent.backend, "simulate").Loop(
+            env, coder, agent._trace, agent._kind, numbers, generator, longest
+        )
+        done, ended, seconds = 0, 0, 0.0
+        returns: list[NDArray[np.float64]] = []
+        lengths: list[NDArray[np.int64]] = []
+        try:
+            while done < most_steps and ended < most_episodes:
+                begin = time.perf_counter()
+                made, some_returns, some_lengths = loop.run(
+                    min(_CHUNK, most_steps - done), most_episodes - ended
+                )
+                seconds += time.perf_counter() - begin
+                done += made
+                ended += len(some_returns)
+                returns.append(some_returns)
+                lengths.append(some_lengths)
+                report(done, ended)
+        finally:
+            close()
+    empty = [np.empty(0)], [np.empty(0, np.int64)]
+    return History(np.concatenate(returns or empty[0]), np.concatenate(lengths or empty[1]), done, seconds)
+
+
+def _check(env: Any, agent: Any, coder: Any) -> None:
+    if not isinstance(env, Environment):
+        raise TypeError(f"env: got {type(env).__name__}, expected an Environment of fasttrace.envs")
+    if not isinstance(agent, Learner):
+        raise TypeError(f"agent: got {type(agent).__name__}, expected a learner of fasttrace")
+    if coder is not None and not isinstance(coder, TileCoder):
+        raise TypeError(f"coder: got {type(coder).__name__}, expected a TileCoder or None")
+    n_actions = getattr(agent, "n_actions", 0)
+    if n_actions != env.n_actions:
+        raise ValueError(f"agent: has {n_actions} actions, {env!r} has {env.n_actions}")
+    if getattr(agent, "state_action", False):
+        raise ValueError("agent: state_action features have no coder; give the agent one weight row a feature")
+    if coder is None:
+        n = env.n_features
+        if n is None and (env.n_state != 1 or env.low is not None):
+            raise ValueError(f"coder: got None, expected a TileCoder for the states of {env!r}")
+    else:
+        n = coder.n_features
+        if len(coder.low) != env.n_state:
+            raise ValueError(f"coder: codes {len(coder.low)} numbers, a state of {env!r} has {env.n_state}")
+    if n is not None and n != agent.n_features:
+        raise ValueError(f"agent: has {agent.n_features} features, the {'coder' if coder else 'environment'} {n}")
+
+
+def _progress(
+    progress: bool | Callable[[int, int], None], episodes: int | None, steps: int | None
+) -> tuple[Callable[[int, int], None], Callable[[], None]]:
+    """What to call with steps and episodes, and what to call at the end."""
+    if callable(progress):
+        return progress, lambda: None
+    if not progress:
+        return lambda done, ended: None, lambda: None
+    try:
+        from rich.progress import Progress
+    except ImportError as error:
+        raise ImportError("progress=True needs rich: pip install 'fasttrace[demo]'") from error
+    bar = Progress()
+    task = bar.add_task("episodes" if episodes else "steps", total=episodes or steps)
+    bar.start()
+    return lambda done, ended: bar.update(task, completed=ended if episodes else done), bar.stop
+
+
+def evaluate(
+    env: gymnasium.Env[Any, Any],
+    agent: _ActionLearner,
+    coder: Callable[[Any], Any],
+    *,
+    episodes: int,
+    seed: int | None = None,
+) -> NDArray[np.float64]:
+    """Returns (episodes,) of the greedy policy in a Gymnasium environment; nothing is learned.
+
+    env    with a Discrete action space
+    coder  TileCoder, or any function from an observation to features
+    seed   of the first reset
+
+    Errors: ValueError, TypeError.
+    """
+    episodes = arguments.count("episodes", episodes, 0)
+    actions = getattr(env.action_space, "n", None)
+    if actions != agent.n_actions:
+        raise ValueError(f"agent: has {agent.n_actions} actions, the environment {actions}")
+    first = int(getattr(env.action_space, "start", 0))
+    returns = np.zeros(episodes)
+    for episode in range(episodes):
+        observation, _ = env.reset(seed=seed if episode == 0 else None)
+        over = False
+        while not over:
+            action = agent.act(coder(observation))
+            observation, reward, terminated, truncated, _ = env.step(first + action)
+            returns[episode] += float(reward)
+            over = bool(terminated or truncated)
+    return returns
