@@ -206,7 +206,7 @@ FT_API void ft_mountain_car(ft_env *env);
  * next_double  gives numbers in [0, 1); random is its argument (as numpy/random/bitgen.h has them)
  * max_length   of an episode, which is then truncated; 0: none
  * state        (n_state)       idx  (2 * tilings), or (2) without tiles
- * u            the larger of reset_uniforms and step_uniforms     q  (3 * trace->width) */
+ * u            the larger of reset_uniforms and step_uniforms     q  (trace->width) */
 typedef struct ft_simulation {
     const ft_env *env;
     const ft_tiles *tiles;

@@ -287,6 +287,8 @@ static ft_place ft_place_at(int64_t k, const int32_t *idx, const double *val, in
 int32_t ft_td_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, const double *val,
                    int64_t k_next, const int32_t *idx_next, const double *val_next, double reward,
                    double gamma_next, double lambda_next, double rho, double alpha, double *delta) {
+    /* Callers that have arrays of any origin leave it to this to tell of those that no int32_t * may see. */
+    if ((((uintptr_t)idx | (uintptr_t)idx_next) & (sizeof(int32_t) - 1)) != 0) return FT_EVALUE;
     if (!ft_row_ok(t, k, idx) || !ft_row_ok(t, k_next, idx_next)) return FT_EINDEX;
     if (!ft_step_numbers_ok(reward, gamma_next, lambda_next, rho, alpha)) return FT_EVALUE;
     *delta = ft_any_step(t, kind, ft_place_at(k, idx, val, 0),
@@ -322,10 +324,15 @@ int32_t ft_values(ft_trace *t, const ft_stream *x, int64_t rows, double *out) {
     const int32_t status = ft_check_stream(t, x, rows, &padded);
     if (status != FT_OK) return status;
     const ft_hot h = ft_load(t);
+    double q[64];
     for (int64_t r = 0; r < rows; r++) {
         const ft_row row = ft_stream_row(x, r);
-        for (int64_t a = 0; a < t->columns; a++)
-            out[r * t->columns + a] = ft_value(&h, ft_read(&h, row, t->width, a, 1));
+        if (t->width <= 64) {
+            ft_read_values(&h, row, t->width, 1, q);
+            for (int64_t a = 0; a < t->columns; a++) out[r * t->columns + a] = q[a];
+        } else
+            for (int64_t a = 0; a < t->columns; a++)
+                out[r * t->columns + a] = ft_value(&h, ft_read(&h, row, t->width, a, 1));
     }
     return FT_OK;
 }

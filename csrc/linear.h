@@ -50,17 +50,17 @@ FT_INLINE ft_pair ft_read_at(const ft_hot *h, ft_place x, int64_t width, int pad
     return ft_read(h, x.row, width, x.column, padded);
 }
 
-/* Sums of every column at once, sums[a] and sums[width + a]; for rows of width > 1. */
-FT_INLINE void ft_read_all(const ft_hot *h, ft_row x, int64_t width, double *FT_RESTRICT sums) {
-    for (int64_t a = 0; a < 2 * width; a++) sums[a] = 0.0;
+/* q[a] = w.x of every column.  A weight at a time, so that weights of 0 sum to 0 and ties stay ties. */
+FT_INLINE void ft_read_values(const ft_hot *h, ft_row x, int64_t width, int padded,
+                              double *FT_RESTRICT q) {
+    for (int64_t a = 0; a < width; a++) q[a] = 0.0;
     for (int64_t j = 0; j < x.k; j++) {
-        const double *row = h->rows + 2 * width * x.idx[j];
-        const ft_pair g = ft_since(h, x.idx[j]);
-        const double G = ft_first(g), P = ft_second(g);
-        for (int64_t a = 0; a < width; a++) {
-            sums[a] += row[a] + row[width + a] * G;
-            sums[width + a] += row[width + a] * P;
-        }
+        const int64_t i = x.idx[j];
+        if (padded && i < 0) continue;
+        const double *row = h->rows + 2 * width * i;
+        const ft_pair g = ft_since(h, i);
+        const double size = x.val ? x.val[j] : 1.0, w_z = ft_first(g) + ft_second(g) * h->drive;
+        for (int64_t a = 0; a < width; a++) q[a] += size * (row[a] + row[width + a] * w_z);
     }
 }
 

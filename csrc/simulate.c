@@ -44,22 +44,11 @@ static int ft_state_ok(const ft_simulation *s) {
     return 1;
 }
 
-/* Choose an action (control), and read the present state for it.  Returns v or q(s, a). */
-FT_INLINE double ft_look(ft_simulation *s, const ft_hot *h, ft_place *x, ft_pair *sums,
-                         int64_t width) {
-    if (width == 1) {
-        x->column = 0;
-        if (s->env->n_actions) (void)s->next_double(s->random); /* a decision among one */
-        *sums = ft_read(h, x->row, 1, 0, 0);
-        return ft_value(h, *sums);
-    }
-    ft_read_all(h, x->row, width, s->q);
-    const int64_t A = s->env->n_actions;
-    double *values = s->q + 2 * width;
-    for (int64_t a = 0; a < A; a++) values[a] = s->q[a] + s->q[width + a] * h->drive;
-    x->column = ft_epsilon_greedy(values, A, s->epsilon, s->next_double(s->random));
-    *sums = ft_pair_of(s->q[x->column], s->q[width + x->column]);
-    return values[x->column];
+/* The column of the action chosen in the present state; 0 in prediction. */
+FT_INLINE int64_t ft_choose(const ft_simulation *s, const ft_hot *h, ft_row x, int64_t width) {
+    if (!s->env->n_actions) return 0;
+    ft_read_values(h, x, width, 0, s->q);
+    return ft_epsilon_greedy(s->q, s->env->n_actions, s->epsilon, s->next_double(s->random));
 }
 
 FT_INLINE void ft_restart(ft_trace *t, ft_hot *h, ft_carry *c) {
@@ -93,7 +82,8 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
             status = !ft_state_ok(s) ? FT_EVALUE : !ft_encode(s, s->idx) ? FT_EINDEX : FT_OK;
             if (status != FT_OK) break;
             x.row.idx = s->idx;
-            ft_look(s, &h, &x, &c.sums, width);
+            x.column = ft_choose(s, &h, x.row, width);
+            if (ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 0);
             s->running = 1;
             s->length = 0;
             s->total = 0.0;
@@ -111,15 +101,15 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
             s->running = 0; /* its state is lost: the next episode begins anew */
             break;
         }
-        ft_leave(s->trace, &h, &c, x, 1.0, kind, width, 0);
-        ft_pair sums = ft_pair_of(0.0, 0.0);
-        double v_next = 0.0;
-        if (!over) {
+        if (!over) { /* the choice is made before anything changes, as agents that step make it */
             x_next.row.idx = idx_next;
-            v_next = ft_look(s, &h, &x_next, &sums, width);
+            x_next.column = ft_choose(s, &h, x_next.row, width);
         }
-        ft_arrive(&h, &c, x, sums, v_next, out[0], s->gamma * out[1], s->lambda_, 1.0, s->alpha, kind,
-                  width, 0);
+        ft_leave(s->trace, &h, &c, x, 1.0, kind, width, 0);
+        const ft_pair sums =
+            over ? ft_pair_of(0.0, 0.0) : ft_read_at(&h, x_next, width, 0);
+        ft_arrive(&h, &c, x, sums, ft_value(&h, sums), out[0], s->gamma * out[1], s->lambda_, 1.0,
+                  s->alpha, kind, width, 0);
         done++;
         s->length++;
         s->total += out[0];
@@ -131,7 +121,7 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
         }
         x = x_next;
     }
-    ft_carry_store(s->trace, &h, &c, s->alpha);
+    ft_carry_store(s->trace, &h, &c, done ? s->alpha : s->trace->alpha);
     if (x.row.idx != s->idx)
         for (int64_t j = 0; j < k; j++) s->idx[j] = s->idx[k + j];
     s->action = x.column;

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,11 @@ def write(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
     rest = {name: value for name, value in state.items() if name != "arrays"}
     body = json.dumps(rest, sort_keys=True)
     header = json.dumps({"format": FORMAT, "state": body, "checksum": _checksum(body, arrays)})
+    contents: dict[str, Any] = {_HEADER: np.frombuffer(header.encode(), np.uint8), **arrays}
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays, **{_HEADER: np.frombuffer(header.encode(), np.uint8)})
+            np.savez(file, **contents)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -47,20 +47,22 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as file:
             contents = {name: file[name] for name in file.files}
         header = json.loads(contents.pop(_HEADER).tobytes())
-        version, body, checksum = header["format"], header["state"], header["checksum"]
-    except FileNotFoundError:
+        version = int(header["format"])  # first of all: what else there is, a newer format may say otherwise
+        if version <= FORMAT:
+            body, checksum = header["state"], header["checksum"]
+            whole = checksum == _checksum(body, contents)
+            state = dict(json.loads(body))
+    except (FileNotFoundError, PermissionError):
         raise
-    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib, struct, json and NumPy each have their own for damaged files
         raise CheckpointError(f"{path}: not a checkpoint of fasttrace, or damaged ({error})") from error
-    except Exception as error:  # zlib and struct raise their own for damaged archives
-        raise CheckpointError(f"{path}: damaged ({error})") from error
-    if not isinstance(version, int) or version > FORMAT:
+    if version > FORMAT:
         raise CheckpointError(
             f"{path}: written in format {version} by a newer fasttrace; this one reads up to {FORMAT}"
         )
-    if checksum != _checksum(body, contents):
+    if not whole:
         raise CheckpointError(f"{path}: damaged (its checksum does not match)")
-    return {**json.loads(body), "arrays": contents}
+    return {**state, "arrays": contents}
 
 
 def _checksum(body: str, arrays: dict[str, np.ndarray]) -> str:

@@ -88,7 +88,7 @@ class _ActionLearner(Learner):
     def q(self, x: Any) -> Float64:
         """Action values (A,) of the state with features x, learning nothing."""
         rows = self._state(x)
-        with self._in_use():
+        with self._read():
             return self._q(rows)
 
     def act(self, x: Any) -> int:
@@ -208,35 +208,26 @@ class _ActionLearner(Learner):
 
     # ---- states --------------------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Any]:
-        state = super().state_dict()
-        if self._x is not None:
-            state["arrays"] |= {"x_indices": self._x.indices.copy()}
-            if self._x.values is not None:
-                state["arrays"] |= {"x_values": self._x.values.copy()}
-        return state
-
-    def _online_state(self) -> dict[str, Any]:
+    def _online_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         state: dict[str, Any] = {"generator": generator_state(self.generator)}
-        if self._x is not None:
-            state |= {"k": self._x.k, "rows": self._x.count, "shared": self._x.shared, "action": self._action}
-        return state
+        arrays: dict[str, np.ndarray] = {}
+        if (x := self._x) is not None:
+            state |= {"action": self._action}
+            shape = (x.count, x.k) if self.state_action else (x.k,)
+            if not x.shared:
+                arrays["x_indices"] = x.indices.reshape(shape).copy()
+            if x.values is not None:
+                arrays["x_values"] = x.values.reshape(shape).copy()
+        return state, arrays
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        arrays = dict(state["arrays"])
+    def _online_of(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         indices, values = arrays.pop("x_indices", None), arrays.pop("x_values", None)
-        online, x = state["online"], None
-        generator = generator_of(online["generator"])
-        if indices is not None:
-            x = Rows(
-                online["rows"], self.n_features, online["k"],
-                np.array(indices, np.int32), None if values is None else np.array(values, float),
-                shared=online["shared"],
-            )  # fmt: skip
-            raise_bad_index(x.indices, self.n_features)
-            arguments.actions_array("action", [online["action"]], 1, self.n_actions)
-        super().load_state_dict({**state, "arrays": arrays})
-        self.generator, self._x, self._action = generator, x, online.get("action", 0)
+        attributes: dict[str, Any] = {"generator": generator_of(state["generator"]), "_x": None, "_action": 0}
+        if indices is not None or values is not None:
+            x = (indices, values) if indices is not None and values is not None else indices
+            attributes["_x"] = self._state(values if x is None else x)
+            attributes["_action"] = arguments.count("action", state["action"], 0, self.n_actions - 1)
+        return attributes
 
 
 class Sarsa(_ActionLearner):

@@ -8,11 +8,13 @@
         ...
         delta = step(state, x, reward, x_next, gamma, lambda_, 1.0, alpha)
 
-After the loop learner.weights, .trace and everything else are those of the updates.  An update made here is
-`learner.update` to the bit.  Nothing keeps two threads off one state: give each thread a learner of its own.
+A step here is the learner's own to the bit, and after the loop learner.weights and .trace are right.  It may
+be a global of your function, a variable of the function around it, or an argument.  Nothing keeps two threads
+off one state: give each thread a learner of its own.
 
-Features x are a contiguous int32 array of the active indices, -1 is padding; or a pair (indices, values) of
-such an array and one of float64.  See examples/embed_in_numba.py.
+Features x are a contiguous int32 array (k,) of the active indices, -1 is padding; or a pair (indices, values)
+of such an array and one of float64, which is not checked for NaN.  Another type of x does not compile.
+See examples/embed_in_numba.py.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from numpy.typing import NDArray
 
 from .backends import backends, module, resolve
 from .backends.numba import kernel, linear, trace, verb
-from .backends.numba.trace import BAD_ACTION, BAD_INDEX, KINDS, OK
+from .backends.numba.trace import BAD_ACTION, BAD_INDEX, KINDS, OK, REPLACING, REPLACING_CLEAR
 from .control import Sarsa, TrueOnlineSarsa
 from .errors import FeatureIndexError
 from .learner import Learner
@@ -56,7 +58,7 @@ class State(NamedTuple):
 def state(learner: Learner) -> State:
     """The learner's memory, to be passed to compiled functions.
 
-    It holds until the learner is given another memory: by `to("numpy")`, `load_state_dict`, or unpickling.
+    It is that until the learner gets other memory: by `to("numpy")` or `load_state_dict`.
     Errors: ValueError for a learner of the backend "numpy", which has no such trace.
     """
     owner = learner._trace
@@ -86,7 +88,8 @@ def step(learner: Learner, backend: str | None = None) -> Callable[..., float]:
     state-action pairs take a rho of 1.  The result is the TD error under the weights before the update.
 
     The compiled step raises, with nothing changed, FeatureIndexError for a feature index out of range,
-    IndexError for an action, and ValueError for a number that is not finite or not in its range.
+    IndexError for an action, and ValueError for a number that is not finite or not in its range, for values
+    with a replacing trace, and for indices and values that differ in length.
     Errors: ValueError for another backend, for a learner of the backend "numpy", and for clear_others with
     state_action, where a step needs the features of all actions; BackendUnavailable.
     """
@@ -109,7 +112,7 @@ def _row(x):
 
 
 def _is_vector(x, dtype):
-    return isinstance(x, types.Array) and x.dtype == dtype and x.ndim == 1 and x.layout == "C"
+    return isinstance(x, types.Array) and x.dtype == dtype and x.ndim == 1 and x.layout == "C" and x.aligned
 
 
 @overload(_row, jit_options={"_nrt": False, "forceinline": True})
@@ -189,12 +192,19 @@ def values(state, x, out):
 # ---- steps: one for each kind of trace and backend ----
 
 
+@verb
+def _refuse_values(kind, values, values_next):
+    if kind in (REPLACING, REPLACING_CLEAR) and (values.size > 0 or values_next.size > 0):
+        raise ValueError("x: replacing traces are for binary features, given as indices")
+
+
 @functools.cache
 def _numba_td_step(kind):
     @verb
     def td_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha):
         indices, values = _row(x)
         indices_next, values_next = _row(x_next)
+        _refuse_values(kind, values, values_next)
         status, delta = linear.td_step(
             state, indices, values, indices_next, values_next,
             reward, gamma_next, lambda_next, rho, alpha, kind,
@@ -211,6 +221,7 @@ def _numba_sarsa_step(kind):
     def sarsa_step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha):
         indices, values = _row(x)
         indices_next, values_next = _row(x_next)
+        _refuse_values(kind, values, values_next)
         status, delta = linear.sarsa_step(
             state, indices, values, action, indices_next, values_next, action_next,
             reward, gamma_next, lambda_next, alpha, kind,
@@ -250,6 +261,7 @@ def _c_td_step(kind):
     def td_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha):
         indices, values = _row(x)
         indices_next, values_next = _row(x_next)
+        _refuse_values(kind, values, values_next)
         status = _ft_td_step(
             state.counters.ctypes.data, kind,
             indices.size, indices.ctypes.data, _pointer(values),
@@ -268,6 +280,7 @@ def _c_sarsa_step(kind):
     def sarsa_step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha):
         indices, values = _row(x)
         indices_next, values_next = _row(x_next)
+        _refuse_values(kind, values, values_next)
         status = _ft_sarsa_step(
             state.counters.ctypes.data, kind,
             indices.size, indices.ctypes.data, _pointer(values), action,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from .errors import FeatureIndexError
 
 Int32 = NDArray[np.int32]
 Float64 = NDArray[np.float64]
-_LAYOUT = ["C", "A"]  # contiguous, and aligned: C may not read other arrays
+# Contiguous, and aligned: C may not read other arrays.
+_LAYOUT: tuple[Literal["C"], Literal["A"]] = ("C", "A")
 
 
 class Row(NamedTuple):
@@ -42,7 +43,7 @@ class Ragged:
         self.check()
 
     def check(self) -> None:
-        """Raise ValueError unless the arrays fit together; again on use, for they may have been written to."""
+        """Raise ValueError unless the arrays fit together; again on use: they may have been written to."""
         if self.indptr.ndim != 1 or self.indptr.size < 1:
             raise ValueError(f"indptr: got shape {self.indptr.shape}, expected (rows + 1,)")
         if self.indptr[0] != 0 or np.any(self.indptr[1:] < self.indptr[:-1]):

@@ -53,6 +53,7 @@ class Learner:
         name = resolve(backend)
         self._trace: Trace = new_trace(self.n_features, columns, name)
         self._lock = threading.Lock()
+        self._user = 0  # the thread that is inside _in_use
         self._bind()
 
     def _bind(self) -> None:
@@ -113,28 +114,35 @@ class Learner:
 
     @property
     def weights(self) -> Float64:
-        """A copy of the weights.  Setting them keeps the trace; the next step takes v_old = v."""
-        return self._trace.dense()[0].reshape(self._shape())
+        """A copy of the weights.  Setting them keeps the trace; the next step takes v_old = v.
+
+        Of a trace that has diverged, what is not finite becomes 0: no weights could be learned with it.
+        """
+        with self._read():
+            return self._trace.dense()[0].reshape(self._shape())
 
     @weights.setter
     def weights(self, value: Any) -> None:
         w = arguments.finite_array("weights", value, self._shape())
         with self._in_use():
-            self._trace.set_dense(w.reshape(-1), self._trace.dense()[1])
+            z = self._trace.dense()[1]
+            self._trace.set_dense(w.reshape(-1), np.where(np.isfinite(z), z, 0.0))
             self._trace.v_old = np.nan
 
     @property
     def trace(self) -> Float64:
         """A copy of the trace as the last update used it, not yet decayed."""
-        z = self._trace.dense()[1]
-        if self._kind in FOLDED and self._trace.alpha:
-            z /= self._trace.alpha
-        return z.reshape(self._shape())
+        with self._read():
+            z = self._trace.dense()[1]
+            if self._kind in FOLDED and self._trace.alpha:
+                z /= self._trace.alpha
+            return z.reshape(self._shape())
 
     @property
     def diverged(self) -> bool:
         """Whether a weight or the trace is no longer finite."""
-        w, z = self._trace.dense()
+        with self._read():
+            w, z = self._trace.dense()
         return not (np.isfinite(w).all() and np.isfinite(z).all())
 
     def reset(self) -> None:
@@ -150,10 +158,21 @@ class Learner:
     @contextmanager
     def _in_use(self) -> Iterator[None]:
         self._acquire()
+        self._user = threading.get_ident()
         try:
             yield
         finally:
+            self._user = 0
             self._lock.release()
+
+    @contextmanager
+    def _read(self) -> Iterator[None]:
+        """_in_use, but that a thread may look at what it is itself at work on: a simulation that reports."""
+        if self._user == threading.get_ident():
+            yield
+        else:
+            with self._in_use():
+                yield
 
     def _acquire(self) -> None:
         if not self._lock.acquire(blocking=False):
@@ -177,7 +196,7 @@ class Learner:
     def _learn(self, stream: Stream) -> Float64:
         if stream.values is not None:
             self._refuse_values("x")
-        if self.backend == "numpy" or stream.steps == 0:  # kernels check as they go in, without a further pass
+        if self.backend == "numpy" or stream.steps == 0:  # the kernels check what they are given themselves
             raise_bad_index(stream.indices, self.n_features, k=stream.k)
         if stream.steps == 0:
             return np.empty(0)
@@ -187,7 +206,7 @@ class Learner:
     def _values(self, rows: Rows) -> Float64:
         if self.backend == "numpy":
             raise_bad_index(rows.indices, self.n_features, k=rows.k)
-        with self._in_use():
+        with self._read():
             return self._module.values(self._trace, rows)
 
     def _stream(
@@ -229,52 +248,58 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a learner is, as plain data: strings, numbers, and arrays that are copies."""
-        arrays = {name: array.copy() for name, array in self._trace.arrays().items()}
-        return {
-            "class": type(self).__name__,
-            "backend": self.backend,
-            "options": self._options(),
-            "online": self._online_state(),
-            "arrays": arrays,
-        }
+        with self._read():
+            online, online_arrays = self._online_state()
+            arrays = {name: array.copy() for name, array in self._trace.arrays().items()}
+            return {
+                "class": type(self).__name__,
+                "backend": self.backend,
+                "options": self._options(),
+                "online": online,
+                "arrays": arrays | online_arrays,
+            }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Become what the state says, in this learner's own backend.
 
-        Errors: ValueError for a state of another class, other sizes or another trace; then nothing has changed.
+        Errors: ValueError for a state of another class, other sizes or another trace, or for one that no
+        learner has; then nothing has changed.
         """
+        try:
+            attributes, loaded = self._checked_state(state)
+        except (AttributeError, LookupError, OverflowError, TypeError) as error:
+            raise ValueError(f"state: not one of a {type(self).__name__} ({error!r})") from error
+        with self._in_use():
+            self.__dict__.update(attributes)
+            self._trace = converted(loaded, self.backend)
+            self._bind()
+
+    def _checked_state(self, state: dict[str, Any]) -> tuple[dict[str, Any], Trace]:
+        """What a state makes of a learner: attributes, and a trace in the backend that the state is of."""
         mine, theirs = self._options(), dict(state["options"])
         if state["class"] != type(self).__name__:
             raise ValueError(f"state: of a {state['class']}, expected one of a {type(self).__name__}")
         for name in mine.keys() - set(self._tunable):
             if mine[name] != theirs.get(name):
                 raise ValueError(f"state: has {name}={theirs.get(name)!r}, this learner has {mine[name]!r}")
-        loaded = new_trace(self._trace.n, self._trace.columns, state["backend"])
-        expected = {name: array.shape for name, array in loaded.arrays().items()}
-        found = {name: np.shape(array) for name, array in state["arrays"].items()}
-        if expected != found:
-            raise ValueError(f"state: arrays of shapes {found}, expected {expected}")
-        # C's struct says what is where: a size in it that lies would be read past the end.
-        loaded.set_arrays(state["arrays"])
-        if not isinstance(loaded, type(new_trace(1, 1, "numpy"))):
-            fresh = new_trace(self._trace.n, self._trace.columns, state["backend"])
-            if (loaded.counters[:4] != fresh.counters[:4]).any() or not (  # type: ignore[union-attr]
-                0 <= loaded.counter("swept") < loaded.n  # type: ignore[union-attr]
-                and 0 <= loaded.counter("epoch") - loaded.counter("oldest") < loaded.ring_size  # type: ignore[union-attr]
-            ):
-                raise ValueError("state: its counters contradict its sizes")
-        with self._in_use():
-            for name in self._tunable:
-                setattr(self, name, theirs[name])
-            self._set_online_state(state["online"])
-            self._trace = converted(loaded, self.backend)
-            self._bind()
+        would_be = object.__new__(type(self))
+        for name in self._tunable:
+            setattr(would_be, name, theirs[name])  # checks it
+        arrays = {name: np.asarray(array) for name, array in state["arrays"].items()}
+        online = self._online_of(state["online"], arrays)
+        loaded = new_trace(
+            self._trace.n, self._trace.columns, arguments.choice("backend", state["backend"], NAMES)
+        )
+        loaded.set_arrays(arrays)
+        return vars(would_be) | online, loaded
 
-    def _online_state(self) -> dict[str, Any]:
+    def _online_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What a state holds beside options and trace: plain data, and arrays."""
+        return {}, {}
+
+    def _online_of(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        """The attributes of an _online_state; takes its arrays out of `arrays`."""
         return {}
-
-    def _set_online_state(self, state: dict[str, Any]) -> None:
-        pass
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint (.npz) that fasttrace.load reads; in the same backend it goes on bit for bit."""
@@ -283,14 +308,26 @@ class Learner:
         checkpoint.write(path, self.state_dict())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in self._unsaved}
+        return self._copied({})
 
-    _unsaved: ClassVar[tuple[str, ...]] = ("_lock", "_module", "_quick")
+    def _copied(self, memo: dict[int, Any]) -> dict[str, Any]:
+        """Copies of the attributes that say what the learner is, all of one moment."""
+        with self._read():
+            return copy.deepcopy({k: v for k, v in vars(self).items() if k not in self._unsaved}, memo)
+
+    _unsaved: ClassVar[tuple[str, ...]] = ("_lock", "_user", "_module", "_quick")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.Lock()
+        self._lock, self._user = threading.Lock(), 0
+        resolve(self.backend)
         self._bind()
+
+    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
+        other = object.__new__(type(self))
+        memo[id(self)] = other
+        other.__setstate__(self._copied(memo))
+        return other
 
     def __copy__(self: Self) -> Self:
         return copy.deepcopy(self)  # two learners on one trace would be two threads on one learner
@@ -309,12 +346,12 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:
         cls, options, saved = _CLASSES[state["class"]], state["options"], state["backend"]
         if saved not in NAMES:
             raise ValueError(f"saved by the backend {saved!r}")
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not of a learner that this version knows ({error})") from error
     name = resolve(saved if backend is None else backend)
     try:
         learner = cls(**options, backend=name)
         learner.load_state_dict(state)
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: does not hold what its header says ({error})") from error
     return learner

@@ -28,6 +28,7 @@ _COUNTERS = (
     "flat",
     "bad_index",
 )
+_SIZES = ("n", "columns", "width", "ring_size", "alive_max")  # what stays as the trace is made
 _SCALARS = ("scale", "drive", "decay", "v_old", "alpha", "snap")
 _POINTERS = 3
 _CARRIED = ("decay", "v_old", "alpha")  # what a step hands to the next, whatever the layout
@@ -43,6 +44,14 @@ def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
     memory = np.zeros(size * itemsize + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size * itemsize].view(dtype)
+
+
+def _check_arrays(arrays: dict[str, Any], expected: dict[str, NDArray[Any]]) -> None:
+    """Raise ValueError where the arrays of a state are not those of a trace of this size."""
+    want = {name: (array.shape, array.dtype.kind) for name, array in expected.items()}
+    got = {name: (array.shape, array.dtype.kind) for name, array in arrays.items()}
+    if want != got:
+        raise ValueError(f"state: has arrays {got}, expected {want}")
 
 
 class DenseTrace:
@@ -70,6 +79,7 @@ class DenseTrace:
         return {"w": self.w, "z": self.z, "carried": np.array([self.decay, self.v_old, self.alpha])}
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
+        _check_arrays(arrays, self.arrays())
         self.set_dense(arrays["w"], arrays["z"])
         self.decay, self.v_old, self.alpha = (float(each) for each in arrays["carried"])
 
@@ -152,7 +162,7 @@ class LazyTrace:
         since = self.ring.reshape(-1, 2)[self.epochs & (self.ring_size - 1)]
         G, P = since[:, :1], since[:, 1:]
         with np.errstate(all="ignore"):  # a diverged learner shows what it has
-            now = z * P
+            now = np.where(P == 0.0, 0.0, z * P)  # a trace that has ended is 0, were it infinite before
             w = b + z * G + now * self.scalar("drive")
             return w.reshape(-1), (now * self.scalar("scale")).reshape(-1)
 
@@ -178,7 +188,20 @@ class LazyTrace:
         }
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
-        for name, array in self.arrays().items():
+        """Become what arrays() gave.  Errors: ValueError, also for counters that kernels could not trust."""
+        own = self.arrays()
+        _check_arrays(arrays, own)
+        new = dict(zip(_COUNTERS, (int(each) for each in arrays["counters"]), strict=True))
+        scale = float(arrays["scalars"][_SCALARS.index("scale")])
+        if not (
+            all(new[name] == self.counter(name) for name in _SIZES)
+            and 0 <= new["oldest"] <= new["epoch"] <= min(new["oldest"] + new["alive_max"], 2**62)
+            and 0 <= new["swept"] < self.n
+            and new["flat"] in (0, 1)
+            and 0.1 <= scale <= 10.0
+        ):
+            raise ValueError(f"state: no trace of this size has the counters {new} with a scale of {scale}")
+        for name, array in own.items():
             array[:] = arrays[name]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """`python -m fasttrace bench`: hands over to the suite, which lives in bench/ of a checkout or an sdist."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 import fasttrace
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the suite with its own options; the exit status."""
+    """Run the suite with its own options, in a process of its own; the exit status."""
     root = _checkout()
     if root is None:
         print(
@@ -18,9 +19,12 @@ def run(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    return int(import_module("bench.report").main(argv))
+    path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-m", "bench.report", *argv]
+    try:
+        return subprocess.call(command, env={**os.environ, "PYTHONPATH": path})
+    except KeyboardInterrupt:
+        return 130
 
 
 def _checkout() -> Path | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arguments import real
 from ...features import Row, Rows, Stream, raise_bad_index
 from . import ffi, lib
 
@@ -106,16 +107,22 @@ def quick_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
         x: Any, x_next: Any, reward: float, gamma: float, lambda_: float, rho: float, alpha: float
     ) -> float | None:
         nonlocal seen, seen_pointer
-        if type(reward) is bool or type(rho) is bool or True is gamma or True is lambda_ or True is alpha:
-            return None  # C would take it for a number
         try:
+            # Not only for numbers that are none: C takes True for 1.
+            if not isinstance(reward, float):
+                reward = real("reward", reward)
+            if not (gamma.__class__ is lambda_.__class__ is rho.__class__ is alpha.__class__ is float):
+                others = (gamma, lambda_, rho, alpha)
+                gamma, lambda_, rho, alpha = (
+                    each if isinstance(each, float) else real("", each) for each in others
+                )
             if x is seen:
                 p = seen_pointer
-            elif type(x) is array and x.dtype is int32 and x.ndim == 1 and x.flags.aligned:
+            elif type(x) is array and x.dtype is int32 and x.ndim == 1:
                 p = from_buffer(int32s, x)
             else:
                 return None
-            if type(x_next) is array and x_next.dtype is int32 and x_next.ndim == 1 and x_next.flags.aligned:
+            if type(x_next) is array and x_next.dtype is int32 and x_next.ndim == 1:
                 q = from_buffer(int32s, x_next)
             else:
                 return None
@@ -123,7 +130,7 @@ def quick_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
                 pointer, number, len(p), p, null, len(q), q, null, reward, gamma, lambda_, rho, alpha, out
             ) != ok:  # fmt: skip
                 return None
-        except (TypeError, ValueError, OverflowError, BufferError):
+        except (TypeError, ValueError, BufferError):
             return None
         seen, seen_pointer = x_next, q
         return out[0]

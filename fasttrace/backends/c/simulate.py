@@ -27,7 +27,7 @@ class Loop:
         self._arrays = [
             ffi.new("double[]", env.struct.n_state),
             ffi.new("double[]", uniforms),
-            ffi.new("double[]", 3 * trace.width),
+            ffi.new("double[]", trace.width),
             ffi.new("int32_t[]", 2 * tilings),
         ]
         self._owners = env, coder, trace, generator  # alive while C holds their addresses

@@ -39,6 +39,7 @@ class Env:
     def __init__(self, env):
         state, reset_u, step_u = (types.Tuple((types.float64,) * n) for n in (env.n_state, *env.n_uniforms))
         self._functions = {"nan": np.nan}
+        self._callbacks = None
         state_returned = self._compile("reset", env.reset, reset_u)
         returned = self._compile("step", env.step, state, types.int64, step_u)
         _expect_state("reset", state_returned, env.n_state)
@@ -53,6 +54,18 @@ class Env:
         reset_into, step_into = self._written(first="")
         self.reset_into = numba.njit(types.void(_ARRAY, _ARRAY), nogil=True)(reset_into)
         self.step_into = numba.njit(types.void(_ARRAY, types.int64, _ARRAY, _ARRAY), nogil=True)(step_into)
+
+    def callbacks(self):
+        """(reset_into, step_into) as values of one type, whatever the environment: a loop that takes them is
+        compiled once for all.  An exception of the user's is printed, and leaves the NaN.
+        """
+        if self._callbacks is None:
+            reset_into, step_into = self._written(first="")
+            self._callbacks = (
+                numba.cfunc(types.void(_ARRAY, _ARRAY))(reset_into),
+                numba.cfunc(types.void(_ARRAY, types.int64, _ARRAY, _ARRAY))(step_into),
+            )
+        return self._callbacks
 
     def c_functions(self):
         """(reset, step), Numba's C callbacks; keep them as long as their `address` is in use."""

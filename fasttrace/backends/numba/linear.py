@@ -73,21 +73,6 @@ def reads_once(kind):
 
 
 @verb
-def read_all(t, indices, x, width, sums):
-    """Sums of every column at once, sums[a] and sums[width + a]; for rows of width > 1, without padding."""
-    for a in range(_0, width + width):
-        sums[a] = 0.0
-    for j in range(x.k):
-        i = np.uint64(np.uint32(indices[x.at + j]))
-        row = _2 * width * i
-        G, P = trace.since(t, i)
-        for a in range(_0, width):
-            z = t.rows[row + width + a]
-            sums[a] += t.rows[row + a] + z * G
-            sums[width + a] += z * P
-
-
-@verb
 def leave(t, h, c, indices, values, x, rho, kind, width, padded, valued):
     """First half: decay, and v.  The caller then reads x_next in whatever way it needs."""
     D = rho * c.decay
@@ -125,6 +110,24 @@ def arrive(
         h = trace.drive(h, delta + dv)
         v_old = v_next
     return h, Carry(gamma_next * lambda_next, v_old, sums_next, c.v), delta
+
+
+@verb
+def read_values(t, h, indices, values, x, width, padded, valued, q, at):
+    """q[at + a] = w.x of every column; see ft_read_values."""
+    for a in range(width):
+        q[at + a] = 0.0
+    for j in range(x.k):
+        signed = indices[x.at + j]
+        if padded and signed < 0:
+            continue
+        i = np.uint64(np.uint32(signed))
+        row = (width + width) * i
+        G, P = trace.since(t, i)
+        size = values[x.values_at + j] if valued else 1.0
+        w_z = G + P * h.drive
+        for a in range(width):
+            q[at + a] += size * (t.rows[row + a] + t.rows[row + width + a] * w_z)
 
 
 # ---- a whole stream ----
@@ -489,8 +492,8 @@ def sarsa_step_kernel(kind):
 
 
 @kernel
-def values_kernel(t, rows, count, out):
-    """out[r * columns + a] = w.x for rows r of x.  Returns the status."""
+def values_kernel(t, rows, count, q, out):
+    """out[r * columns + a] = w.x for rows r of x; q (width,) is scratch.  Returns the status."""
     status, _ = check_rows(t, rows, count)
     if status != OK:
         return status
@@ -498,10 +501,10 @@ def values_kernel(t, rows, count, out):
     width, columns = np.uint64(t.counters[WIDTH]), np.uint64(t.counters[COLUMNS])
     valued = rows.values.size > 0
     for r in range(np.uint64(count)):
+        x = place_of(rows, r, _0, False)
+        read_values(t, h, rows.indices, rows.values, x, width, True, valued, q, _0)
         for a in range(columns):
-            x = place_of(rows, r, a, False)
-            sums = trace.read(t, rows.indices, rows.values, x, width, True, valued)
-            out[r * columns + a] = trace.value(h, sums)
+            out[r * columns + a] = q[a]
     return OK
 
 
@@ -599,7 +602,7 @@ def quick_td_step(owner: Any, kind: str) -> Callable[..., float | None]:
                 each if isinstance(each, float) else real("", each)
                 for each in (reward, gamma, lambda_, rho, alpha)
             ]
-        except TypeError:
+        except (TypeError, ValueError):
             return None
         status, delta = run(t, x, none, x_next, none, *numbers)
         return delta if status == OK else None
@@ -628,7 +631,7 @@ def quick_sarsa_step(owner: Any, kind: str) -> Callable[..., None]:
 def values(owner: Any, rows: features.Rows) -> NDArray[np.float64]:
     """w.x for every row, (rows, columns)."""
     out = np.empty((rows.count, owner.columns))
-    if values_kernel(arrays_of(owner), rows_of(rows), rows.count, out.reshape(-1)) != OK:
+    if values_kernel(arrays_of(owner), rows_of(rows), rows.count, np.empty(owner.width), out.reshape(-1)) != OK:
         raise_bad_index(rows.indices, owner.n, k=rows.k)
     return out
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
 from . import jit, trace, verb
-from .linear import Carry, arrays_of, arrive, carry_of, carry_store, leave, reads_once
+from .linear import Carry, arrays_of, arrive, carry_of, carry_store, leave, read_values, reads_once
 from .tiles import tiles_one
-from .trace import BAD_INDEX, BAD_VALUE, KINDS, OK, WIDTH, N, Place
+from .trace import ALPHA, BAD_INDEX, BAD_VALUE, KINDS, OK, WIDTH, N, Place
 
 _0 = np.uint64(0)
 _1 = np.uint64(1)
@@ -35,7 +35,7 @@ class Simulation(NamedTuple):
     state: NDArray[np.float64]
     u: NDArray[np.float64]
     out: NDArray[np.float64]  # (2,)
-    q: NDArray[np.float64]  # (3 * width,)
+    q: NDArray[np.float64]  # (width,)
     idx: NDArray[np.int32]
 
 
@@ -88,36 +88,14 @@ def state_ok(s):
 
 
 @verb
-def read_all(t, idx, x, width, sums):
-    """Sums of every column at once, sums[a] and sums[width + a]."""
-    for a in range(width + width):
-        sums[a] = 0.0
-    for j in range(x.k):
-        i = np.uint64(np.uint32(idx[x.at + j]))
-        row = (width + width) * i
-        G, P = trace.since(t, i)
-        for a in range(width):
-            z = t.rows[row + width + a]
-            sums[a] += t.rows[row + a] + z * G
-            sums[width + a] += z * P
-
-
-@verb
-def look(t, h, s, random, x, width):
-    """Choose an action (control) and read the present state for it: the place, its sums and its value."""
-    if width == _1:
-        if s.counters[N_ACTIONS]:
-            random.random()  # a decision among one
-        sums = trace.read(t, s.idx, s.numbers, x, _1, False, False)
-        return x, sums, trace.value(h, sums)
-    read_all(t, s.idx, x, width, s.q)
+def choose(t, h, s, random, at, width):
+    """The column of the action chosen in the state whose features are at idx[at]; 0 in prediction."""
     n_actions = s.counters[N_ACTIONS]
-    values = s.q[width + width :]
-    for a in range(n_actions):
-        b = np.uint64(a)
-        values[b] = s.q[b] + s.q[width + b] * h.drive
-    a = np.uint64(epsilon_greedy(values, n_actions, s.numbers[3], random.random()))
-    return Place(x.at, x.values_at, x.k, a), (s.q[a], s.q[width + a]), values[a]
+    if not n_actions:
+        return _0
+    x = Place(at, _0, np.uint64(s.idx.size // 2), _0)
+    read_values(t, h, s.idx, s.numbers, x, width, False, False, s.q, _0)
+    return np.uint64(epsilon_greedy(s.q, n_actions, s.numbers[3], random.random()))
 
 
 @verb
@@ -148,8 +126,9 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
             if not encode(t, s, 0):
                 status = BAD_INDEX
                 break
-            x, sums, _ = look(t, h, s, random, Place(_0, _0, k, _0), width)
-            c = Carry(c.decay, c.v_old, sums, c.v)
+            x = Place(_0, _0, k, choose(t, h, s, random, _0, width))
+            if reads_once(kind):
+                c = Carry(c.decay, c.v_old, trace.read(t, idx, none, x, width, False, False), c.v)
             counters[RUNNING] = 1
             counters[LENGTH] = 0
             numbers[4] = 0.0
@@ -165,12 +144,14 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
         if status != OK:
             counters[RUNNING] = 0  # its state is lost: the next episode begins anew
             break
+        x_next, sums = x, (0.0, 0.0)
+        if not over:  # the choice is made before anything changes, as agents that step make it
+            x_next = Place(at, _0, k, choose(t, h, s, random, at, width))
         h, c = leave(t, h, c, idx, none, x, 1.0, kind, width, False, False)
-        x_next, sums, v_next = x, (0.0, 0.0), 0.0
         if not over:
-            x_next, sums, v_next = look(t, h, s, random, Place(at, _0, k, _0), width)
+            sums = trace.read(t, idx, none, x_next, width, False, False)
         h, c, _ = arrive(
-            t, h, c, idx, none, x, sums, v_next,
+            t, h, c, idx, none, x, sums, trace.value(h, sums),
             reward, numbers[1] * gamma, numbers[2], 1.0, numbers[0], kind, width, False, False,
         )  # fmt: skip
         done += 1
@@ -184,7 +165,7 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
             if not over:
                 h, c = restart(t, h)
         x = x_next
-    carry_store(t, h, c, numbers[0])
+    carry_store(t, h, c, numbers[0] if done else t.scalars[ALPHA])
     if x.at:
         for j in range(k):
             idx[j] = idx[k + j]
@@ -214,7 +195,7 @@ class Loop:
         self, env: Any, coder: Any, owner: Any, kind: str, numbers: tuple[float, ...],
         generator: np.random.Generator, max_length: int,
     ) -> None:  # fmt: skip
-        self._env, kernel = env.kernel("numba"), coder and coder.kernel("numba")
+        self._callbacks, kernel = env.kernel("numba").callbacks(), coder and coder.kernel("numba")
         table = kernel.table if kernel else np.empty((0, 0))
         tilings = coder.tilings if coder else 1
         counters = np.array(
@@ -223,10 +204,11 @@ class Loop:
         )
         self._simulation = Simulation(
             counters, np.array([*numbers, 0.0]), table, np.empty(tilings, np.uint64), np.empty(env.n_state),
-            np.empty(max(env.n_uniforms)), np.empty(2), np.empty(3 * owner.width), np.empty(2 * tilings, np.int32),
+            np.empty(max(env.n_uniforms)), np.empty(2), np.empty(owner.width), np.empty(2 * tilings, np.int32),
         )  # fmt: skip
         self._trace, self._n, self._generator = arrays_of(owner), owner.n, generator
         self._run = loop_kernel(KINDS[kind], owner.width > 1)
+        self.run(0, 0)  # compiles; what is timed later does not
 
     def run(self, steps: int, episodes: int) -> tuple[int, np.ndarray, np.ndarray]:
         """Go on; returns the steps made, and returns and lengths of the episodes that ended."""
@@ -235,7 +217,7 @@ class Loop:
         s = self._simulation
         with self._generator.bit_generator.lock:
             status, done = self._run(
-                self._trace, s, self._generator, self._env.reset_into, self._env.step_into,
+                self._trace, s, self._generator, *self._callbacks,
                 steps, episodes, returns, lengths,
             )  # fmt: skip
         if status == BAD_VALUE:
