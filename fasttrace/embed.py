@@ -44,7 +44,7 @@ __all__ = ["State", "state", "step", "value", "values"]
 class State(NamedTuple):
     """A learner's weights and trace as arrays, for compiled functions.  They are the learner's own memory.
 
-    Beyond csrc/fasttrace.h's ft_trace (counters is where it begins): `delta` (1,), where C puts its result.
+    Beyond csrc/fasttrace.h's ft_trace (counters is where it begins): `result` (1,), where a call puts one.
     """
 
     counters: NDArray[np.int64]
@@ -52,7 +52,7 @@ class State(NamedTuple):
     rows: NDArray[np.float64]
     ring: NDArray[np.float64]
     epochs: NDArray[np.int32]
-    delta: NDArray[np.float64]
+    result: NDArray[np.float64]
 
 
 def state(learner: Learner) -> State:
@@ -115,7 +115,7 @@ def _is_vector(x, dtype):
     return isinstance(x, types.Array) and x.dtype == dtype and x.ndim == 1 and x.layout == "C" and x.aligned
 
 
-@overload(_row, jit_options={"_nrt": False, "forceinline": True})
+@overload(_row, jit_options={"_nrt": False, "forceinline": True})  # type: ignore[typeddict-unknown-key]
 def _overload_row(x):
     """(indices, values): x itself, or x and no values."""
     if _is_vector(x, types.int32):
@@ -135,7 +135,7 @@ def _overload_row(x):
 
 
 _NO_VALUES = np.empty(0)
-_0, _1 = np.uint64(0), np.uint64(1)
+_NO_INDPTR = np.empty(0, np.int64)
 
 
 # ---- values ----
@@ -154,12 +154,17 @@ def _refuse(status):
         )
 
 
-@verb
-def _read(state, x, column, width):
-    indices, values = _row(x)
-    place = trace.Place(_0, _0, np.uint64(indices.size), column)
-    sums = trace.read(state, indices, values, place, width, True, values.size > 0)
-    return trace.value(trace.load(state), sums)
+@kernel
+def values(state, x, out):
+    """out[a] = w.x under the weights of action a, for compiled functions.  out (n_actions,) float64.
+
+    Errors: FeatureIndexError; ValueError for another length of out.
+    """
+    indices, sizes = _row(x)
+    if out.size != state.counters[trace.COLUMNS]:
+        raise ValueError("out: expected one entry for each action")
+    rows = linear.Rows(indices.size, False, indices, sizes, _NO_INDPTR)
+    _refuse(linear.values_kernel(state, rows, 1, out))
 
 
 @kernel
@@ -168,25 +173,8 @@ def value(state, x):
 
     Errors: FeatureIndexError; ValueError for weights with a column for each action.
     """
-    if not linear.row_ok(state, _row(x)[0]):
-        _refuse(BAD_INDEX)
-    if state.counters[trace.COLUMNS] != 1:
-        raise ValueError("value: the weights have a column for each action, use values")
-    return _read(state, x, _0, _1)
-
-
-@kernel
-def values(state, x, out):
-    """out[a] = w.x under the weights of action a, for compiled functions.  out (n_actions,).
-
-    Errors: FeatureIndexError; ValueError for another length of out.
-    """
-    if not linear.row_ok(state, _row(x)[0]):
-        _refuse(BAD_INDEX)
-    if out.size != state.counters[trace.COLUMNS]:
-        raise ValueError("out: expected one entry for each action")
-    for a in range(np.uint64(out.size)):
-        out[a] = _read(state, x, a, np.uint64(state.counters[trace.WIDTH]))
+    values(state, x, state.result)
+    return state.result[0]
 
 
 # ---- steps: one for each kind of trace and backend ----
@@ -266,10 +254,10 @@ def _c_td_step(kind):
             state.counters.ctypes.data, kind,
             indices.size, indices.ctypes.data, _pointer(values),
             indices_next.size, indices_next.ctypes.data, _pointer(values_next),
-            reward, gamma_next, lambda_next, rho, alpha, state.delta.ctypes.data,
+            reward, gamma_next, lambda_next, rho, alpha, state.result.ctypes.data,
         )  # fmt: skip
         _refuse(status)
-        return state.delta[0]
+        return state.result[0]
 
     return td_step
 
@@ -285,9 +273,9 @@ def _c_sarsa_step(kind):
             state.counters.ctypes.data, kind,
             indices.size, indices.ctypes.data, _pointer(values), action,
             indices_next.size, indices_next.ctypes.data, _pointer(values_next), action_next,
-            reward, gamma_next, lambda_next, alpha, state.delta.ctypes.data,
+            reward, gamma_next, lambda_next, alpha, state.result.ctypes.data,
         )  # fmt: skip
         _refuse(status)
-        return state.delta[0]
+        return state.result[0]
 
     return sarsa_step

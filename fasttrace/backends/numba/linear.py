@@ -113,20 +113,20 @@ def arrive(
 
 
 @verb
-def read_values(t, h, indices, values, x, width, padded, valued, q, at):
-    """q[at + a] = w.x of every column; see ft_read_values."""
-    for a in range(width):
+def read_values(t, h, indices, values, x, width, columns, padded, valued, q, at):
+    """q[at + a] = w.x of the first columns; see ft_read_values."""
+    for a in range(columns):
         q[at + a] = 0.0
     for j in range(x.k):
         signed = indices[x.at + j]
         if padded and signed < 0:
             continue
         i = np.uint64(np.uint32(signed))
-        row = (width + width) * i
+        row = _2 * width * i
         G, P = trace.since(t, i)
         size = values[x.values_at + j] if valued else 1.0
         w_z = G + P * h.drive
-        for a in range(width):
+        for a in range(columns):
             q[at + a] += size * (t.rows[row + a] + t.rows[row + width + a] * w_z)
 
 
@@ -492,8 +492,8 @@ def sarsa_step_kernel(kind):
 
 
 @kernel
-def values_kernel(t, rows, count, q, out):
-    """out[r * columns + a] = w.x for rows r of x; q (width,) is scratch.  Returns the status."""
+def values_kernel(t, rows, count, out):
+    """out[r * columns + a] = w.x for rows r of x.  Returns the status."""
     status, _ = check_rows(t, rows, count)
     if status != OK:
         return status
@@ -502,9 +502,14 @@ def values_kernel(t, rows, count, q, out):
     valued = rows.values.size > 0
     for r in range(np.uint64(count)):
         x = place_of(rows, r, _0, False)
-        read_values(t, h, rows.indices, rows.values, x, width, True, valued, q, _0)
-        for a in range(columns):
-            out[r * columns + a] = q[a]
+        at = r * columns
+        if width <= np.uint64(64):
+            read_values(t, h, rows.indices, rows.values, x, width, columns, True, valued, out, at)
+            continue
+        for a in range(columns):  # as C, which has room for 64 at once
+            x = Place(x.at, x.values_at, x.k, a)
+            sums = trace.read(t, rows.indices, rows.values, x, width, True, valued)
+            out[at + a] = trace.value(h, sums)
     return OK
 
 
@@ -631,7 +636,7 @@ def quick_sarsa_step(owner: Any, kind: str) -> Callable[..., None]:
 def values(owner: Any, rows: features.Rows) -> NDArray[np.float64]:
     """w.x for every row, (rows, columns)."""
     out = np.empty((rows.count, owner.columns))
-    if values_kernel(arrays_of(owner), rows_of(rows), rows.count, np.empty(owner.width), out.reshape(-1)) != OK:
+    if values_kernel(arrays_of(owner), rows_of(rows), rows.count, out.reshape(-1)) != OK:
         raise_bad_index(rows.indices, owner.n, k=rows.k)
     return out
 

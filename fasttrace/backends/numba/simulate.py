@@ -94,7 +94,7 @@ def choose(t, h, s, random, at, width):
     if not n_actions:
         return _0
     x = Place(at, _0, np.uint64(s.idx.size // 2), _0)
-    read_values(t, h, s.idx, s.numbers, x, width, False, False, s.q, _0)
+    read_values(t, h, s.idx, s.numbers, x, width, width, False, False, s.q, _0)
     return np.uint64(epsilon_greedy(s.q, n_actions, s.numbers[3], random.random()))
 
 

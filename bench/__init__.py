@@ -1,0 +1,16 @@
+"""The benchmark suite: `pytest bench/` times kernel by kernel, `python -m fasttrace bench` writes the report.
+
+workloads    the streams, built here, the same on every machine
+baselines    what a user would write instead: eager lists in Numba; native.py: TD(0) in C, the floor
+cases        one timed run each, with the check of its result
+interleave   A B C A B C ...: the only timing that ratios are taken from
+figures      what is to be reached, and what was measured
+report       Markdown and a chart
+"""
+
+import os
+
+# One thread for everything that is compared, NumPy's products of vectors too: this comes before NumPy is
+# imported, and that is why `python -m fasttrace bench` starts a process for the report.
+for _library in ("OPENBLAS", "MKL", "OMP", "VECLIB_MAXIMUM"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")

@@ -1,0 +1,67 @@
+"""The linear learners at two levels: one public call a step, and whole streams.  The third, embedded in
+another's loop, is in bench_embed.py."""
+
+import pytest
+
+from . import native
+from .cases import (
+    NO_TRACE,
+    Spec,
+    case,
+    control_case,
+    control_specs,
+    empty_call_case,
+    specs,
+    step_case,
+    there,
+)
+from .workloads import WORKLOADS, smooth_8
+
+needs_compiler = pytest.mark.skipif(native.library()[1] is None, reason="nothing here compiles C")
+
+
+def group_of(spec, workload):
+    if spec.kernel == NO_TRACE:
+        return f"TD(0) - {workload}"
+    return f"{spec.kernel} lambda {spec.lambda_:g} - {workload}"
+
+
+# ---- whole streams ----
+
+
+@pytest.mark.parametrize("spec", specs(), ids=str)
+def test_run(time_case, spec):
+    """Every implementation on the stream that the targets are stated for, for every lambda."""
+    workload = smooth_8()
+    time_case(case(spec, workload), group_of(spec, workload))
+
+
+@pytest.mark.parametrize("spec", specs(lambdas=(0.99,)), ids=str)
+@pytest.mark.parametrize("workload", WORKLOADS[1:], ids=lambda make: make.__name__)
+def test_run_elsewhere(time_case, spec, workload):
+    """The other streams, for one lambda."""
+    time_case(case(spec, workload()), group_of(spec, workload()), rounds=5)
+
+
+@pytest.mark.parametrize("spec", control_specs(), ids=str)
+def test_run_control(time_case, spec):
+    """Learners of action values on the same features, three actions drawn at random."""
+    workload = smooth_8()
+    time_case(control_case(spec, workload), group_of(spec, workload), rounds=5)
+
+
+# ---- one call a step ----
+
+
+@pytest.mark.parametrize("kernel", sorted({spec.kernel for spec in specs()} - {NO_TRACE}))
+@pytest.mark.parametrize("implementation", there().values())
+def test_step(time_case, kernel, implementation):
+    """`update` called from Python for each transition: k = 8, contiguous int32."""
+    spec = Spec(implementation, kernel, 0.99)
+    time_case(step_case(spec, smooth_8()), f"one update call - {kernel}")
+
+
+@needs_compiler
+def test_empty_call(time_case):
+    """What any call through cffi costs."""
+    time_case(empty_call_case(), "one update call - nothing at all")

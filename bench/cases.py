@@ -1,0 +1,304 @@
+"""What is timed: one implementation of one learner on one workload, with the check of its result.
+
+A result is right where it agrees with the dense reference on the beginning of the stream to within the
+registry's tolerance, and with the eager list on the whole of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fasttrace as ft
+from fasttrace import registry
+
+from . import baselines, native
+from .workloads import Workload
+
+Float64 = NDArray[np.float64]
+
+LAMBDAS = (0.9, 0.99, 0.999)
+
+# Largest difference of weights to the eager list, relative to the largest weight.  The list forgets traces
+# below 1e-8, and what they would have added.
+LIST_TOLERANCE = 1e-6
+
+BACKENDS = {"numpy": "NumPy", "numba": "Numba", "c": "C"}
+EAGER, FLOOR, FLOOR_NUMBA = "eager list", "TD(0) C", "TD(0) Numba"
+IMPLEMENTATIONS = (FLOOR, FLOOR_NUMBA, "C", "Numba", EAGER, "NumPy")
+NO_TRACE = "no trace"
+
+KERNELS = {
+    (case.kind or case.learner.kernel.removesuffix("_td").replace("_", " ")): case
+    for case in registry.cases(("c",), control=False)
+}
+"""Learners of state values by their traces: "accumulating", ..., "true online"."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Names of one thing to time; `case(spec, workload)` is the thing."""
+
+    implementation: str
+    kernel: str = NO_TRACE
+    lambda_: float = 0.0
+
+    def __str__(self) -> str:
+        if self.kernel == NO_TRACE:
+            return self.implementation
+        return f"{self.kernel}-{self.lambda_:g}-{self.implementation}"
+
+
+@dataclass
+class Case:
+    spec: Spec
+    workload: Any
+    steps: int
+    prepare: Callable[[], None]
+    run: Callable[[], object]
+    check: Callable[[], bool]
+    every_round: bool = False
+
+
+def there() -> dict[str, str]:
+    """Backends that are there, and what they are called in the tables."""
+    return {name: label for name, label in BACKENDS.items() if ft.backends()[name] is None}
+
+
+def specs(lambdas: Sequence[float] = LAMBDAS) -> list[Spec]:
+    """Every implementation of every learner of state values, and the floor."""
+    floor = [Spec(FLOOR)] if native.library()[1] is not None else []
+    implementations = [*there().values(), EAGER]
+    every = itertools.product(KERNELS, lambdas, implementations)
+    return [*floor, Spec(FLOOR_NUMBA), *(Spec(name, kernel, lambda_) for kernel, lambda_, name in every)]
+
+
+def case(spec: Spec, workload: Workload) -> Case:
+    if spec.implementation == FLOOR:
+        return _floor(spec, workload)
+    if spec.implementation == FLOOR_NUMBA:
+        return _floor_numba(spec, workload)
+    if spec.implementation == EAGER:
+        return _eager(spec, workload)
+    return _learner(spec, workload)
+
+
+def close(got: Any, want: Any, tolerance: float) -> bool:
+    """max|got - want| <= tolerance max|want|, and nothing that is not a number."""
+    return bool(np.abs(np.subtract(got, want)).max() <= tolerance * np.abs(want).max())
+
+
+# ---- the public learners ----
+
+
+def learner(kernel: str, workload: Workload, lambda_: float, backend: str) -> Any:
+    entry = KERNELS[kernel]
+    trace = {} if entry.kind is None else {"trace": entry.kind}
+    return getattr(ft, entry.learner.learner)(
+        workload.n, **trace, alpha=workload.alpha, gamma=workload.gamma, lambda_=lambda_, backend=backend
+    )
+
+
+@cache
+def reference(kernel: str, workload: Workload, lambda_: float) -> tuple[Float64, Float64]:
+    """(deltas, weights) of the dense reference after the workload's prefix."""
+    book = learner(kernel, workload, lambda_, "numpy")
+    head = workload.head(workload.prefix)
+    return book.learn(head.x, head.rewards), book.weights
+
+
+@cache
+def listed(kernel: str, workload: Workload, lambda_: float) -> tuple[Float64, Float64]:
+    """(deltas, weights) of the eager list after the whole workload."""
+    eager = _eager(Spec(EAGER, kernel, lambda_), workload)
+    eager.prepare()
+    return eager.run()  # type: ignore[return-value]
+
+
+def _learner(spec: Spec, workload: Workload) -> Case:
+    backend = {label: name for name, label in BACKENDS.items()}[spec.implementation]
+    ours = learner(spec.kernel, workload, spec.lambda_, backend)
+    stream = workload.head(workload.prefix) if backend == "numpy" else workload
+    nothing = np.zeros(workload.n)
+
+    def prepare() -> None:
+        ours.reset()
+        ours.weights = nothing
+
+    def run() -> Float64:
+        return ours.learn(stream.x, stream.rewards)
+
+    def check() -> bool:
+        tolerance = KERNELS[spec.kernel].tolerance
+        head = workload.head(workload.prefix)
+        prepare()
+        book_deltas, book_weights = reference(spec.kernel, workload, spec.lambda_)
+        right = close(ours.learn(head.x, head.rewards), book_deltas, tolerance)
+        right &= close(ours.weights, book_weights, tolerance)
+        if backend != "numpy":
+            prepare()
+            deltas, weights = listed(spec.kernel, workload, spec.lambda_)
+            right &= close(run(), deltas, LIST_TOLERANCE) and close(ours.weights, weights, LIST_TOLERANCE)
+        return right
+
+    return Case(spec, workload, stream.steps, prepare, run, check)
+
+
+# ---- what they are compared with ----
+
+
+def _eager(spec: Spec, workload: Workload) -> Case:
+    state = baselines.eager_list(workload.n)
+    deltas = np.empty(workload.steps)
+    dutch = spec.kernel in ("dutch", "true online")
+    function = baselines.eager_dutch_td if dutch else baselines.eager_td
+    variant = spec.kernel in ("replacing", "true online")
+
+    def go(stream: Workload) -> tuple[Float64, Float64]:
+        numbers = (stream.gamma, spec.lambda_, stream.alpha, baselines.CUTOFF)
+        function(state, variant, stream.x, stream.rewards, *numbers, deltas[: stream.steps])
+        return deltas[: stream.steps], state.weights
+
+    def check() -> bool:
+        baselines.clear(state)
+        got = go(workload.head(workload.prefix))
+        want = reference(spec.kernel, workload, spec.lambda_)
+        return all(close(g, w, LIST_TOLERANCE) for g, w in zip(got, want, strict=True))
+
+    return Case(spec, workload, workload.steps, lambda: baselines.clear(state), lambda: go(workload), check)
+
+
+@cache
+def _book_without_trace(workload: Workload) -> Float64:
+    return reference("accumulating", workload, 0.0)[1]
+
+
+def _floor(spec: Spec, workload: Workload) -> Case:
+    _, lib = native.library()
+    w, deltas = np.zeros(workload.n), np.zeros(workload.steps)
+    x, rewards, into, errors = (native.pointer(a) for a in (workload.x, workload.rewards, w, deltas))
+
+    def run(steps: int = workload.steps) -> None:
+        lib.bench_td0(steps, workload.k, x, rewards, workload.gamma, workload.alpha, into, errors)
+
+    def check() -> bool:
+        w.fill(0.0)
+        run(workload.prefix)
+        return close(w, _book_without_trace(workload), 1e-11)
+
+    return Case(spec, workload, workload.steps, lambda: w.fill(0.0), run, check)
+
+
+def _floor_numba(spec: Spec, workload: Workload) -> Case:
+    w, deltas = np.zeros(workload.n), np.zeros(workload.steps)
+
+    def run(stream: Workload = workload) -> None:
+        baselines.td0(w, stream.x, stream.rewards, stream.gamma, stream.alpha, deltas)
+
+    def check() -> bool:
+        w.fill(0.0)
+        run(workload.head(workload.prefix))
+        return close(w, _book_without_trace(workload), 1e-11)
+
+    return Case(spec, workload, workload.steps, lambda: w.fill(0.0), run, check)
+
+
+# ---- learners of action values, on the same features ----
+
+N_ACTIONS = 3
+
+
+def control_specs(lambda_: float = 0.99) -> list[Spec]:
+    return [
+        Spec(BACKENDS[entry.backend], str(entry).removesuffix(f"-{entry.backend}"), lambda_)
+        for entry in registry.cases(tuple(there()), control=True)
+    ]
+
+
+def control_learner(spec: Spec, workload: Workload, backend: str, **options: Any) -> tuple[Any, float]:
+    """The agent of a spec, and its tolerance."""
+    entry = next(e for e in registry.cases((backend,), control=True) if str(e) == f"{spec.kernel}-{backend}")
+    trace: dict[str, Any] = {}
+    if entry.kind is not None:
+        trace = {"trace": entry.kind.removesuffix("_clear"), "clear_others": entry.kind.endswith("_clear")}
+    numbers = {"alpha": workload.alpha, "gamma": workload.gamma, "lambda_": spec.lambda_}
+    make = getattr(ft, entry.learner.learner)
+    return make(workload.n, N_ACTIONS, **trace, **numbers, **options, backend=backend), entry.tolerance
+
+
+def control_case(spec: Spec, workload: Workload) -> Case:
+    """`learn` of a stream with actions drawn at random."""
+    backend = {label: name for name, label in BACKENDS.items()}[spec.implementation]
+    ours, tolerance = control_learner(spec, workload, backend)
+    head = workload.head(workload.prefix)
+    stream = head if backend == "numpy" else workload
+    actions = np.random.default_rng(4).integers(N_ACTIONS, size=workload.steps + 1, dtype=np.int32)
+    nothing = np.zeros((workload.n, N_ACTIONS))
+
+    def prepare() -> None:
+        ours.reset()
+        ours.weights = nothing
+
+    def run() -> Float64:
+        return ours.learn(stream.x, actions[: stream.steps + 1], stream.rewards)
+
+    def check() -> bool:
+        book, _ = control_learner(spec, workload, "numpy")
+        want = book.learn(head.x, actions[: head.steps + 1], head.rewards)
+        prepare()
+        got = ours.learn(head.x, actions[: head.steps + 1], head.rewards)
+        return close(got, want, tolerance) and close(ours.weights, book.weights, tolerance)
+
+    return Case(spec, workload, stream.steps, prepare, run, check)
+
+
+# ---- one call a step ----
+
+CALLS = 1000
+
+
+def step_case(spec: Spec, workload: Workload) -> Case:
+    """`CALLS` calls of `update` from a Python loop, as an agent makes them: x_next is the next call's x."""
+    backend = {label: name for name, label in BACKENDS.items()}[spec.implementation]
+    calls = workload.prefix if backend == "numpy" else CALLS
+    ours = learner(spec.kernel, workload, spec.lambda_, backend)
+    head = workload.head(calls)
+    rows, rewards = list(head.x), head.rewards.tolist()
+    transitions = list(zip(rows[:-1], rewards, rows[1:], strict=True))
+    nothing = np.zeros(workload.n)
+
+    def prepare() -> None:
+        ours.reset()
+        ours.weights = nothing
+
+    def run() -> None:
+        update = ours.update
+        for x, reward, x_next in transitions:
+            update(x, reward, x_next)
+
+    def check() -> bool:
+        prepare()
+        run()
+        at_once = learner(spec.kernel, workload, spec.lambda_, backend)
+        at_once.learn(head.x, head.rewards)
+        return bool((ours.weights == at_once.weights).all())
+
+    return Case(spec, workload, calls, prepare, run, check)
+
+
+def empty_call_case() -> Case:
+    """A cffi call of a function without arguments that does nothing."""
+    _, lib = native.library()
+
+    def run() -> None:
+        empty = lib.bench_empty
+        for _ in range(CALLS):
+            empty()
+
+    return Case(Spec("empty cffi call"), "one call", CALLS, lambda: None, run, lambda: True)

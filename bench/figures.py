@@ -1,0 +1,146 @@
+"""The figures that the project promises, and how each follows from what was timed.
+
+Ratios are of minima from one interleaved run.  A figure whose results were wrong, or that this machine cannot
+measure, has no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from . import accuracy, footprint, native
+from .cases import (
+    EAGER,
+    FLOOR,
+    KERNELS,
+    Case,
+    Spec,
+    empty_call_case,
+    step_case,
+    there,
+)
+from .interleave import Timing, interleave
+from .workloads import smooth_8
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case, timed and checked."""
+
+    case: Case
+    timing: Timing
+    correct: bool
+
+    @property
+    def ns(self) -> float | None:
+        """Nanoseconds a step, None where the result was wrong."""
+        return self.timing.ns if self.correct else None
+
+
+@dataclass
+class Results:
+    """What was measured: rows by stream, errors, calls, and what is not a time of a kernel."""
+
+    streams: dict[str, list[Row]] = field(default_factory=dict)
+    list_lengths: dict[str, dict[float, float]] = field(default_factory=dict)
+    errors: list[accuracy.Errors] = field(default_factory=list)
+    call_ns: float | None = None
+    empty_ns: float | None = None
+    import_seconds: float | None = None
+    bytes: int | None = None
+
+    def ns(self, stream: str, implementation: str, kernel: str, lambda_: float) -> float | None:
+        spec = Spec(FLOOR) if implementation == FLOOR else Spec(implementation, kernel, lambda_)
+        return next((row.ns for row in self.streams.get(stream, ()) if row.case.spec == spec), None)
+
+    @property
+    def wrong(self) -> list[Row]:
+        return [row for rows in self.streams.values() for row in rows if not row.correct]
+
+
+@dataclass(frozen=True)
+class Figure:
+    name: str
+    measured: float | None
+    target: float
+    at_most: bool
+    unit: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """None where it was not measured."""
+        if self.measured is None:
+            return None
+        return self.measured <= self.target if self.at_most else self.measured >= self.target
+
+
+def measure_call(results: Results, rounds: int) -> None:
+    """One `update` call from Python in C, and an empty call through cffi."""
+    if "c" not in there() or native.library()[1] is None:
+        return
+    calls, empty = step_case(Spec("C", "accumulating", 0.99), smooth_8()), empty_call_case()
+    if calls.check():
+        results.call_ns, results.empty_ns = (each.ns for each in interleave([calls, empty], rounds))
+
+
+def measure_footprint(results: Results) -> None:
+    if "c" in there():
+        results.bytes = footprint.learner_bytes(smooth_8(), "c")
+    results.import_seconds = footprint.import_seconds()
+
+
+def measure_errors(results: Results, steps: int) -> Iterator[str]:
+    """Kernel by kernel, saying which is done."""
+    if "c" not in there() or not accuracy.measurable():
+        return
+    for kernel in KERNELS:
+        for draw in accuracy.DRAWS:
+            results.errors.append(accuracy.errors(kernel, draw, "c", steps))
+        yield kernel
+
+
+def _ratio(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a / b
+
+
+def figures(results: Results) -> Iterator[Figure]:
+    """Everything that is promised, in order: first what is to be at most so much, then at least."""
+    ns = results.ns
+
+    def to_floor(kernel: str, stream: str) -> float | None:
+        return _ratio(ns(stream, "C", kernel, 0.99), ns(stream, FLOOR, kernel, 0.0))
+
+    for kernel in ("accumulating", "replacing"):
+        yield Figure(f"C, {kernel}, lambda .99, L8 / TD(0) in C", to_floor(kernel, "L8"), 2.5, True)
+    for stream, target in (("L8", 3.0), ("L8 permuted", 4.0), ("random 8", 4.0), ("L32", 4.0)):
+        name = f"C, true online, lambda .99, {stream} / TD(0) in C"
+        yield Figure(name, to_floor("true online", stream), target, True)
+    flat = _ratio(ns("L8", "C", "true online", 0.999), ns("L8", "C", "true online", 0.9))
+    yield Figure("C, true online, L8, lambda .999 / lambda .9", flat, 1.15, True)
+    for kernel in KERNELS:
+        ratio = _ratio(ns("L8", "Numba", kernel, 0.99), ns("L8", "C", kernel, 0.99))
+        yield Figure(f"Numba / C, {kernel}, lambda .99, L8", ratio, 1.5, True)
+    microseconds = None if results.call_ns is None else results.call_ns / 1e3
+    limit = max(1.5, 12.0 * (results.empty_ns or 0.0) / 1e3)
+    yield Figure("one `update` call from Python, C, k = 8", microseconds, limit, True, "µs")
+    milliseconds = None if results.import_seconds is None else results.import_seconds * 1e3
+    yield Figure("`import fasttrace`, beyond NumPy's own", milliseconds, 50.0, True, "ms")
+    kibibytes = None if results.bytes is None else results.bytes / 1024
+    yield Figure(f"memory of TD, d = {smooth_8().n}", kibibytes, 28 * smooth_8().n / 1024 + 64, True, "KiB")
+    worst = max((each.ratio for each in results.errors), default=None)
+    yield Figure("error in w, C / eager float64 loop, worst case", worst, 2.0, True)
+
+    for lambda_, target in ((0.9, 8.0), (0.99, 60.0)):
+        ratio = _ratio(ns("L8", EAGER, "accumulating", lambda_), ns("L8", "C", "accumulating", lambda_))
+        name = f"eager list in Numba / C, accumulating, lambda {_short(lambda_)}, L8"
+        yield Figure(name, ratio, target, False)
+    ratio = _ratio(ns("L8", "NumPy", "accumulating", 0.99), ns("L8", "C", "accumulating", 0.99))
+    yield Figure("NumPy reference / C, accumulating, lambda .99, L8", ratio, 200.0, False)
+    car = ("mountain car", "true online sarsa", 0.9)
+    ratio = _ratio(ns(car[0], EAGER, *car[1:]), ns(car[0], "C", *car[1:]))
+    yield Figure("mountain car, true online Sarsa(.9): steps a second, C / eager list", ratio, 2.2, False)
+
+
+def _short(lambda_: float) -> str:
+    return f"{lambda_:g}".removeprefix("0") or "0"

@@ -1,0 +1,61 @@
+"""Compiles floor.c and exact.c in a temporary folder, with the flags of csrc/build_cffi.py."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import shutil
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+DECLARATIONS = """
+void bench_td0(int64_t T, int64_t k, const int32_t *idx, const double *rewards, double gamma,
+               double alpha, double *w, double *deltas);
+void bench_empty(void);
+void bench_dense_double(int32_t kind, int64_t n, int64_t T, int64_t k, const int32_t *idx,
+                        const double *rewards, const double *gammas, const double *lambdas,
+                        const double *rhos, double alpha, double *w_out);
+void bench_dense_long_double(int32_t kind, int64_t n, int64_t T, int64_t k, const int32_t *idx,
+                             const double *rewards, const double *gammas, const double *lambdas,
+                             const double *rhos, double alpha, double *w_out);
+int32_t bench_long_double_bits(void);
+"""
+
+
+@cache
+def library() -> tuple[Any, Any]:
+    """(ffi, lib) of the two files, or None twice where nothing compiles C."""
+    from cffi import FFI, VerificationError
+
+    flags = ["/O2", "/std:c11"] if sys.platform == "win32" else ["-O3", "-std=c99", "-ffp-contract=off"]
+    ffi = FFI()
+    ffi.cdef(DECLARATIONS)
+    ffi.set_source(
+        "_fasttrace_bench",
+        DECLARATIONS,
+        sources=[str(HERE / "floor.c"), str(HERE / "exact.c")],
+        extra_compile_args=flags,
+    )
+    folder = tempfile.mkdtemp(prefix="fasttrace-bench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        path = ffi.compile(tmpdir=folder)
+    except (VerificationError, ImportError):  # no compiler, or no setuptools to drive it
+        return None, None
+    spec = importlib.util.spec_from_file_location("_fasttrace_bench", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.ffi, module.lib
+
+
+def pointer(array: Any) -> Any:
+    """A pointer to a NumPy array's data, of the type that its dtype has in C."""
+    ffi, _ = library()
+    return ffi.from_buffer({"f": "double[]", "i": "int32_t[]"}[array.dtype.kind], array)

@@ -1,0 +1,289 @@
+"""Streams to learn from: the golden ones, and random ones in every form that features can take."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+import fasttrace as ft
+from fasttrace import registry
+
+GOLDEN = Path(__file__).parent / "golden"
+FORMS = ("indices", "pair", "ragged", "ragged_pair", "dense")
+INDEX_FORMS = ("indices", "ragged")
+
+
+def _backend(name):
+    reason = ft.backends()[name]
+    return pytest.param(name, marks=pytest.mark.skipif(reason is not None, reason=str(reason)))
+
+
+BACKENDS = [_backend(name) for name in ("numpy", "numba", "c")]
+COMPILED = [_backend(name) for name in ("numba", "c")]
+
+
+# ---- learners ----
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A learner of the registry with one kind of trace; `name` is the golden key."""
+
+    name: str
+    learner: str
+    options: dict
+    control: bool
+    tolerance: float
+
+    @property
+    def replacing(self):
+        return "replacing" in self.name
+
+    @property
+    def folded(self):
+        """Whether the step size is inside the trace."""
+        return "dutch" in self.name or "true_online" in self.name
+
+    @property
+    def forms(self):
+        return INDEX_FORMS if self.replacing else FORMS
+
+    def __str__(self):
+        return self.name
+
+    def make(self, s, backend, **more):
+        """A new learner for stream s, with its weights and without a trace."""
+        sizes = (s.n, s.n_actions) if self.control else (s.n,)
+        if s.state_action:
+            more["state_action"] = True
+        step = 1.0 if np.ndim(s.alpha) else s.alpha  # an array is given to learn
+        learner = getattr(ft, self.learner)(*sizes, alpha=step, backend=backend, **self.options, **more)
+        learner.weights = s.weights
+        return learner
+
+
+def _algorithms():
+    for row in registry.STEP_LEARNERS:
+        for kind in row.kinds or (None,):
+            clear = kind == "replacing_clear"
+            options = {"trace": "replacing" if clear else kind} if kind else {}
+            if clear:
+                options["clear_others"] = True
+            name = f"{row.kernel}_{kind}" if kind else row.kernel
+            yield Algorithm(name, row.learner, options, row.control, row.tolerance)
+
+
+ALGORITHMS = {each.name: each for each in _algorithms()}
+PREDICTION = [each for each in ALGORITHMS.values() if not each.control]
+CONTROL = [each for each in ALGORITHMS.values() if each.control]
+
+
+# ---- streams ----
+
+
+@dataclass(frozen=True)
+class Stream:
+    """T transitions, the arrays of docs: rows[t] or rows[t][a] is (indices, values or None) of S_t."""
+
+    n: int
+    rows: list
+    rewards: np.ndarray
+    gammas: Any
+    lambdas: Any
+    alpha: Any
+    weights: np.ndarray
+    rhos: Any = None
+    actions: Any = None
+    n_actions: int = 1
+    state_action: bool = False
+    form: str = "indices"
+
+    @property
+    def T(self):  # noqa: N802 - the field's name, as everywhere
+        return len(self.rewards)
+
+    def x(self, start=0, stop=None):
+        """The features of S_start, ..., S_stop in the stream's form."""
+        stop = self.T if stop is None else stop
+        return features(self.rows[start : stop + 1], self.n, self.form, self.state_action)
+
+    def dense(self, t, a=None):
+        """x of S_t, or of (S_t, a), added up: (n,)."""
+        return dense_row(self.rows[t] if a is None else self.rows[t][a], self.n)
+
+    def pairs(self):
+        """x of each (S_t, A_t), (T+1, n), or (T+1, n A) where there is a weight for each action."""
+        if self.state_action:
+            return np.array([self.dense(t, a) for t, a in enumerate(self.actions)])
+        x = np.zeros((self.T + 1, self.n, self.n_actions))
+        actions = np.zeros(self.T + 1, int) if self.actions is None else self.actions
+        for t, a in enumerate(actions):
+            x[t, :, a] = self.dense(t)
+        return x.reshape(self.T + 1, -1)
+
+    def but(self, **changes):
+        return replace(self, **changes)
+
+
+def dense_row(row, n):
+    indices, values = row
+    x = np.zeros(n)
+    np.add.at(x, indices, 1.0 if values is None else values)
+    return x
+
+
+def features(rows, n, form, state_action=False):
+    """Rows as a user would give them."""
+    flat = [row for actions in rows for row in actions] if state_action else rows
+    lead = (len(rows), len(rows[0])) if state_action else (len(rows),)
+    if form == "dense":
+        return np.array([dense_row(row, n) for row in flat]).reshape(*lead, n)
+    values = [np.ones(len(i)) if v is None else v for i, v in flat]
+    if form.startswith("ragged"):
+        indptr = np.cumsum([0] + [len(i) for i, _ in flat])
+        indices = np.concatenate([i for i, _ in flat]).astype(np.int32)
+        return (
+            ft.Ragged(indptr, indices, np.concatenate(values))
+            if form == "ragged_pair"
+            else ft.Ragged(indptr, indices)
+        )
+    k = max(1, *(len(i) for i, _ in flat))
+    indices, padded = np.full((len(flat), k), -1, np.int32), np.full((len(flat), k), np.nan)
+    for r, (i, _) in enumerate(flat):
+        indices[r, : len(i)], padded[r, : len(i)] = i, values[r]
+    indices, padded = indices.reshape(*lead, k), padded.reshape(*lead, k)
+    return indices if form == "indices" else (indices, padded)
+
+
+def learn(learner, s, start=0, stop=None):
+    """Let a learner take transitions start to stop - 1 of stream s.  Returns the deltas."""
+    stop = s.T if stop is None else stop
+
+    def part(values):
+        return values[start:stop] if np.ndim(values) else values
+
+    options = {"gammas": part(s.gammas), "lambdas": part(s.lambdas)}
+    if np.ndim(s.alpha):
+        options["alpha"] = part(s.alpha)
+    if s.rhos is not None:
+        options["rhos"] = part(s.rhos)
+    first = (s.x(start, stop),) if s.actions is None else (s.x(start, stop), s.actions[start : stop + 1])
+    return learner.learn(*first, s.rewards[start:stop], **options)
+
+
+# ---- random streams ----
+
+
+def _with(rng, values, **special):
+    """values, of which about one in eight is each of the special ones."""
+    for value in special.values():
+        values = np.where(rng.random(values.shape) < 0.12, value, values)
+    return values
+
+
+def _row(rng, n, k, valued, repeats):
+    k = int(rng.integers(0, k + 1))
+    indices = rng.integers(0, n, k) if repeats else rng.permutation(n)[:k]
+    return indices.astype(np.int32), rng.normal(size=len(indices)) if valued else None
+
+
+def random_stream(
+    seed, *, T=60, n=16, k=4, form="indices", repeats=False, n_actions=0, state_action=False,
+    off_policy=False, vary_alpha=False, restarts=True,
+):  # fmt: skip
+    """A stream of random rows, rewards, and discounts with exact zeros and ones among them.
+
+    repeats     an index may stand twice in a row     n_actions   0: for prediction
+    restarts    some gamma and lambda are 0           off_policy  rhos in [0, 2.5], some of them 0
+    The step size keeps alpha rho |x|^2 <= 1, so that rounding is not amplified by divergence.
+    """
+    rng = np.random.default_rng(seed)
+    valued = form in ("pair", "ragged_pair", "dense")
+
+    def row():
+        return _row(rng, n, k, valued, repeats)
+
+    rows = [[row() for _ in range(n_actions)] if state_action else row() for _ in range(T + 1)]
+    flat = [r for actions in rows for r in actions] if state_action else rows
+    largest = max(1.0, *(float(np.sum(dense_row(r, n) ** 2)) for r in flat))
+    special = {"zero": 0.0, "one": 1.0} if restarts else {"one": 1.0}
+    alpha = 0.4 / largest
+    return Stream(
+        n=n,
+        rows=rows,
+        rewards=rng.normal(size=T),
+        gammas=_with(rng, rng.uniform(0.5, 1, T), **special),
+        lambdas=_with(rng, rng.uniform(0.3, 1, T), **special),
+        alpha=alpha * rng.uniform(0.2, 1, T) if vary_alpha else alpha,
+        weights=rng.normal(size=(n, n_actions) if n_actions and not state_action else n),
+        rhos=_with(rng, rng.uniform(0, 2.5, T), zero=0.0) if off_policy else None,
+        actions=rng.integers(0, n_actions, T + 1) if n_actions else None,
+        n_actions=max(n_actions, 1),
+        state_action=state_action,
+        form=form,
+    )
+
+
+@st.composite
+def streams(draw, algorithm, forms=FORMS):
+    """Hypothesis draws the shape of a stream, and the seed of what it holds."""
+    actions = draw(st.integers(1, 4)) if algorithm.control else 0
+    return random_stream(
+        draw(st.integers(0, 2**32 - 1)),
+        T=draw(st.integers(0, 60)),
+        n=draw(st.integers(1, 40)),
+        k=draw(st.integers(0, 6)),
+        form=draw(st.sampled_from([form for form in forms if form in algorithm.forms])),
+        repeats=draw(st.booleans()),
+        n_actions=actions,
+        state_action=algorithm.control and draw(st.booleans()),
+        off_policy=not algorithm.control and draw(st.booleans()),
+        vary_alpha=draw(st.booleans()),
+        restarts=draw(st.booleans()),
+    )
+
+
+# ---- golden streams ----
+
+
+@lru_cache
+def golden():
+    with np.load(GOLDEN / "linear.npz") as file:
+        return dict(file)
+
+
+def golden_stream(case, *, off_policy=False):
+    """The stream of a golden case, and its stored features as they are (see golden/README.md)."""
+    data = {key.split("/")[2]: value for key, value in golden().items() if key.startswith(f"{case}/in/")}
+    n = int(data["d"])
+    control = "A" in data
+    if "x" in data:
+        rows = [(np.arange(n, dtype=np.int32), x) for x in data["x"]]
+    elif control:
+        rows = [[(i[i >= 0], None) for i in actions] for actions in data["idx"]]
+    else:
+        rows = [(i[i >= 0], None) for i in data["idx"]]
+    return Stream(
+        n=n,
+        rows=rows,
+        rewards=data["R"],
+        gammas=np.where(data["terminal"], 0.0, data["gamma"][1:]),
+        lambdas=data["lam"][1:],
+        alpha=float(data["alpha"]),
+        weights=data["w0"],
+        rhos=data["rho"] if off_policy else None,
+        actions=data["A"] if control else None,
+        n_actions=data["idx"].shape[1] if control else 1,
+        state_action=control,
+        form="dense" if "x" in data else "indices",
+    )
+
+
+def relative(got, want):
+    """The golden measure of error: max |got - want| / max(max |want|, 1e-3)."""
+    want = np.asarray(want)
+    return np.max(np.abs(got - want), initial=0.0) / max(np.max(np.abs(want), initial=0.0), 1e-3)

@@ -1,0 +1,107 @@
+"""What the documentation shows, runs: its snippets, the example programs, and the one in C."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fasttrace as ft
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SNIPPETS = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROGRAMS = sorted((ROOT / "examples").glob("*.py"))
+
+for compiler in (os.environ.get("CC", "cc"), "gcc"):
+    if shutil.which(compiler):
+        break
+else:
+    compiler = None
+
+
+def run(*command, cwd, **environment):
+    """Run a command that has to succeed.  Returns what it printed."""
+    environment = {
+        **os.environ,
+        "MPLBACKEND": "Agg",
+        "PYTHONPATH": str(Path(ft.__file__).parents[1]),
+        **environment,
+    }
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=environment, text=True, capture_output=True, timeout=300
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def blocks(page):
+    """The Python blocks of a page, compiled so that a traceback names the line of the page."""
+    text = page.read_text("utf-8")
+    for block in SNIPPETS.finditer(text):
+        lines_before = text.count("\n", 0, block.start(1))
+        yield compile("\n" * lines_before + block.group(1), str(page), "exec")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES[1:] if any(blocks(page))], ids=lambda p: p.name)
+def test_snippets_run(page, tmp_path, monkeypatch):
+    """The Python blocks of a page run one after the other, as a reader would type them."""
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks(page):
+        exec(block, names)
+
+
+def test_readme_snippets_learn(tmp_path, monkeypatch):
+    """The README's learner knows where the reward is, and its agents get out of the valley."""
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    stream, update, simulation, gym = blocks(ROOT / "README.md")
+    exec(stream, names)
+    near, far = (float(names["learner"].predict(names["coder"]([place]))) for place in (99.0, 50.0))
+    assert near > 0.1 > far
+    exec(update, names)
+    exec(simulation, names)
+    assert names["history"].lengths[-100:].mean() < 250
+    exec(gym, names)
+    returns = ft.evaluate(names["env"], names["agent"], names["coder"], episodes=5, seed=0)
+    assert returns.mean() > -250
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.stem)
+def test_program_runs(program, tmp_path):
+    """Each example ends well and says something."""
+    assert run(sys.executable, program, cwd=tmp_path).strip()
+
+
+@pytest.mark.skipif(not (compiler and shutil.which("make")), reason="no C compiler, or no make")
+def test_embedded_in_c(tmp_path):
+    """The C program builds from csrc/ alone, without warnings, and finds its values right."""
+    printed = run(
+        "make", "-s", "-C", ROOT / "examples" / "embed_in_c", "run",
+        f"BUILD={tmp_path}", f"CC={compiler}", "CPPFLAGS=-Werror", cwd=tmp_path,
+    )  # fmt: skip
+    assert "largest error" in printed
+
+
+def test_links_of_the_documentation_lead_somewhere():
+    """Relative links in Markdown name files that are there, and headings that are there."""
+    broken = []
+    for page in [*PAGES, *ROOT.glob("*.md"), *(ROOT / "examples").rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+            path, _, heading = link.partition("#")
+            if "://" in link:
+                continue
+            target = (page.parent / path).resolve() if path else page
+            if not target.exists() or (heading and heading not in headings(target)):
+                broken.append(f"{page.name}: {link}")
+    assert not broken
+
+
+def headings(page):
+    """The anchors that a page's headings have on GitHub."""
+    lines = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}

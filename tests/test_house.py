@@ -1,0 +1,207 @@
+"""The house rules: imports point down, backends do not know each other, each kernel has all it needs."""
+
+import ast
+import graphlib
+import importlib
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from streams import ALGORITHMS
+
+import fasttrace as ft
+from fasttrace import registry, trace
+from fasttrace.backends import NAMES
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(ft.__file__).parent
+CSRC = ROOT / "csrc"
+
+# From the ground up.  "" is the package itself, fasttrace/__init__.py: the public names.
+LAYERS = [
+    {"errors", "arguments", "features", "registry", "policy", "checkpoint"},
+    {"backends"},
+    {"trace"},
+    {"learner", "prediction", "control", "tiles"},
+    {"envs", "simulate", "embed"},
+    {""},
+    {"experiments", "__main__"},
+]
+HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
+STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+
+
+def modules():
+    """(dotted name without "fasttrace", path) of each module of the package."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+MODULES = dict(modules())
+
+
+def imports(name):
+    """What a module imports, also inside functions: (modules of fasttrace, foreign packages)."""
+    own, foreign = set(), set()
+    path = MODULES[name]
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    package = [part for part in package if part]
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            wanted = [(alias.name, None) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = package[: len(package) - node.level + 1]
+                base = ".".join(["fasttrace", *base, *([node.module] if node.module else [])])
+            else:
+                base = node.module
+            wanted = [(base, alias.name) for alias in node.names]
+        else:
+            continue
+        for base, member in wanted:
+            top, _, rest = base.partition(".")
+            if top != "fasttrace":
+                foreign.add(top)
+                continue
+            inner = f"{rest}.{member}".strip(".")
+            own.add(inner if inner in MODULES else rest)
+    return own - {name}, foreign
+
+
+def room(name):
+    """The part of the package that a module belongs to: "backends", "trace", ..."""
+    return name.partition(".")[0]
+
+
+def test_each_module_has_a_layer():
+    """LAYERS names what is there, all of it and nothing else."""
+    assert {room(name) for name in MODULES} == set(HEIGHT)
+
+
+@pytest.mark.parametrize("name", MODULES, ids=lambda name: name or "fasttrace")
+def test_imports_point_down(name):
+    """A module imports from its own layer or from those below."""
+    own, _ = imports(name)
+    assert [other for other in own if HEIGHT[room(other)] > HEIGHT[room(name)]] == []
+
+
+def test_imports_make_no_circle():
+    """Not within a layer either."""
+    graph = {}
+    for name in MODULES:
+        own, _ = imports(name)
+        graph.setdefault(room(name), set()).update(room(other) for other in own if room(other) != room(name))
+    list(graphlib.TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("backends.")])
+def test_backends_do_not_know_each_other(name):
+    """A backend imports itself and the ground floor, and of other packages its own alone."""
+    backend = name.split(".")[1]
+    own, foreign = imports(name)
+    others = {other for other in own if not f"{other}.".startswith(f"backends.{backend}.")}
+    assert others <= LAYERS[0]
+    foreign -= set(sys.stdlib_module_names)
+    assert (
+        foreign
+        <= {"numpy": {"numpy"}, "numba": {"numpy", "numba", "llvmlite"}, "c": {"numpy", "cffi"}}[backend]
+    )
+
+
+@pytest.mark.parametrize("row", registry.STEP_LEARNERS, ids=str)
+def test_a_kernel_has_all_that_it_needs(row):
+    """Reference, Numba, C, header, public name, test and documentation: says which is missing."""
+    missing = []
+    for backend in NAMES:
+        source = (PACKAGE / "backends" / backend / "linear.py").read_text("utf-8")
+        if not re.search(rf"^(?:def )?\b(?:\w+, )*{row.kernel}_run\b", source, re.MULTILINE):
+            missing.append(f"{row.kernel}_run in backends/{backend}/linear.py")
+    header = (CSRC / "fasttrace.h").read_text("utf-8")
+    missing += [f"{name} in fasttrace.h" for name in row.c_names if f" {name}(" not in header]
+    if row.learner not in ft.__all__:
+        missing.append(f"ft.{row.learner}")
+    for kind in row.kinds or (None,):
+        name = "_".join(filter(None, (row.kernel, kind)))
+        if name not in ALGORITHMS:
+            missing.append(f"{name} in tests/streams.py")
+    page = (ROOT / "docs" / "algorithms.md").read_text("utf-8")
+    recipe = (f"`{row.learner}`", row.D, row.c, row.beta, row.a)
+    source = (f"`{row.kernel}`", ", ".join(row.kinds) or "its own", row.equation, row.source)
+    for cells in (recipe, source):
+        line = "| " + " | ".join(cells) + " |"
+        if line not in page.splitlines():
+            missing.append(f"{line} in docs/algorithms.md")
+    assert missing == []
+
+
+def test_each_kernel_is_timed(monkeypatch):
+    """The benchmarks run every kernel of the registry, with each of its traces."""
+    monkeypatch.syspath_prepend(ROOT)
+    cases = importlib.import_module("bench.cases")
+    timed = {str(case) for case in cases.KERNELS.values()}
+    timed |= {f"{spec.kernel}-c" for spec in cases.control_specs()}
+    assert {str(case) for case in registry.cases(("c",))} <= timed
+
+
+def test_words_of_the_trace():
+    """The arrays that Python and Numba lay over the C struct have its fields, in its order."""
+    build = runpy.run_path(str(CSRC / "build_cffi.py"))
+    fields = build["ffi"].typeof("ft_trace").fields
+    kinds = {"int64_t": trace._COUNTERS, "double": trace._SCALARS}
+    in_header = [(name, field.type.cname) for name, field in fields]
+    assert in_header[: -trace._POINTERS] == [(name, kind) for kind, names in kinds.items() for name in names]
+    assert all(kind.endswith("*") for _, kind in in_header[-trace._POINTERS :])
+    assert [field.offset for _, field in fields] == [8 * word for word in range(len(fields))]
+
+
+def compiler(*names):
+    found = next((name for name in names if name and shutil.which(name)), None)
+    return found or pytest.skip(f"no compiler: {', '.join(filter(None, names))}")
+
+
+def compile_only(command, source, tmp_path):
+    file = tmp_path / ("source.cc" if "++" in command[0] else "source.c")
+    file.write_text(source)
+    done = subprocess.run(
+        [*command, *STRICT, f"-I{CSRC}", "-fsyntax-only", str(file)], text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_header_is_c99(tmp_path):
+    """A C program that is compiled with all warnings can include the header, twice."""
+    source = '#include "fasttrace.h"\n#include "fasttrace.h"\nint main(void) { return FT_OK; }\n'
+    compile_only([compiler(os.environ.get("CC"), "gcc", "cc"), "-std=c99", "-pedantic"], source, tmp_path)
+
+
+def test_header_is_cpp(tmp_path):
+    """So can a C++ program, which then links with what the C compiler made."""
+    c = compiler(os.environ.get("CC"), "gcc", "cc")
+    cpp = compiler(os.environ.get("CXX"), "g++", "c++")
+    source = '#include "fasttrace.h"\nint main() { return ft_trace_ring_size(1) > 0 ? FT_OK : 1; }\n'
+    compile_only([cpp, "-std=c++11", "-pedantic"], source, tmp_path)
+    subprocess.run([c, "-std=c99", "-c", str(CSRC / "trace.c"), "-o", "trace.o"], check=True, cwd=tmp_path)
+    subprocess.run(
+        [cpp, f"-I{CSRC}", "source.cc", "trace.o", "-lm", "-o", "program"], check=True, cwd=tmp_path
+    )
+    subprocess.run([tmp_path / "program"], check=True)
+
+
+@pytest.mark.parametrize("path", sorted(CSRC.glob("*.c")), ids=lambda path: path.name)
+def test_sources_compile_without_warnings(path, tmp_path):
+    """Each C file by itself."""
+    command = [compiler(os.environ.get("CC"), "gcc", "cc"), "-std=c99", "-O1"]
+    compile_only(command, f'#include "{path}"\n', tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted([*CSRC.glob("*.c"), *CSRC.glob("*.h")]), ids=lambda path: path.name)
+def test_c_allocates_nothing(path):
+    """The caller owns all memory."""
+    code = re.sub(r"/\*.*?\*/", "", path.read_text("utf-8"), flags=re.DOTALL)
+    assert re.findall(r"\b(?:malloc|calloc|realloc|free|alloca)\s*\(", code) == []

@@ -1,0 +1,174 @@
+"""The backends agree: with the reference to rounding, Numba and C with each other to the bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from streams import (
+    ALGORITHMS,
+    BACKENDS,
+    COMPILED,
+    INDEX_FORMS,
+    PREDICTION,
+    Stream,
+    learn,
+    random_stream,
+    relative,
+    streams,
+)
+
+import fasttrace as ft
+
+everything = pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=str)
+needs_both = pytest.mark.skipif(
+    ft.backends()["numba"] is not None or ft.backends()["c"] is not None,
+    reason="to the bit: needs Numba and C",
+)
+
+
+def result(algorithm, s, backend):
+    learner = algorithm.make(s, backend)
+    deltas = learn(learner, s)
+    return learner.weights, learner.trace, deltas
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+@everything
+@given(data=st.data())
+def test_agrees_with_the_book(algorithm, backend, data):
+    """Weights, trace and TD errors are the reference's, for every form of features."""
+    s = data.draw(streams(algorithm))
+    want = result(algorithm, s, "numpy")
+    for name, got, expected in zip(
+        ("weights", "trace", "deltas"), result(algorithm, s, backend), want, strict=True
+    ):
+        assert got.shape == expected.shape
+        assert relative(got, expected) < algorithm.tolerance, name
+
+
+@needs_both
+@everything
+@given(data=st.data())
+def test_numba_and_c_agree_to_the_bit(algorithm, data):
+    """The same operations in the same order: not one bit differs."""
+    s = data.draw(streams(algorithm, [*INDEX_FORMS, "pair", "ragged_pair"]))
+    for numba, c in zip(result(algorithm, s, "numba"), result(algorithm, s, "c"), strict=True):
+        assert_array_equal(numba, c)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@everything
+@given(data=st.data())
+def test_pieces_agree_to_the_bit(algorithm, backend, data):
+    """A stream learned in two pieces, split anywhere, is the stream learned at once."""
+    s = data.draw(streams(algorithm))
+    split = data.draw(st.integers(0, s.T))
+    learner = algorithm.make(s, backend)
+    deltas = np.concatenate([learn(learner, s, 0, split), learn(learner, s, split)])
+    for got, expected in zip(
+        (learner.weights, learner.trace, deltas), result(algorithm, s, backend), strict=True
+    ):
+        assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@everything
+@given(data=st.data())
+def test_every_form_of_the_same_features_learns_the_same(algorithm, backend, data):
+    """What is active counts, not how it is written."""
+    s = data.draw(streams(algorithm, INDEX_FORMS))
+    want = result(algorithm, s, backend)
+    for form in algorithm.forms:
+        for got, expected in zip(result(algorithm, s.but(form=form), backend), want, strict=True):
+            assert relative(got, expected) < algorithm.tolerance, form
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("algorithm", PREDICTION, ids=str)
+@given(data=st.data())
+def test_updates_are_learn(algorithm, backend, data):
+    """update, one transition at a time, is learn to the bit."""
+    s = data.draw(streams(algorithm, ["indices", "pair", "dense"]))
+    x = s.x()
+    alphas, rhos = np.broadcast_to(s.alpha, s.T), np.broadcast_to(1.0 if s.rhos is None else s.rhos, s.T)
+    learner = algorithm.make(s, backend)
+
+    def row(t):
+        return tuple(part[t] for part in x) if isinstance(x, tuple) else x[t]
+
+    deltas = np.array(
+        [
+            learner.update(
+                row(t), s.rewards[t], row(t + 1),
+                gamma=s.gammas[t], lambda_=s.lambdas[t], rho=rhos[t], alpha=alphas[t],
+            )
+            for t in range(s.T)
+        ]
+    )  # fmt: skip
+    for got, expected in zip(
+        (learner.weights, learner.trace, deltas), result(algorithm, s, backend), strict=True
+    ):
+        assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@everything
+def test_no_steps_change_nothing(algorithm, backend):
+    """A stream of one row has no transition: no deltas, and the learner goes on as it would have."""
+    s = random_stream(1, n_actions=2 if algorithm.control else 0)
+    one, other = algorithm.make(s, backend), algorithm.make(s, backend)
+    learn(one, s, 0, 20)
+    assert learn(one, s, 20, 20).shape == (0,)
+    learn(other, s, 0, 20)
+    assert_array_equal(learn(one, s, 20), learn(other, s, 20))
+    assert_array_equal(one.weights, other.weights)
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+@everything
+def test_many_weights_and_long_absences(algorithm, backend):
+    """Features that come back after thousands of decays, in a trace that closed many epochs since."""
+    n, T = 3000, 4000
+    s = random_stream(2, n=n, k=3, T=T, n_actions=2 if algorithm.control else 0, restarts=False)
+    rng = np.random.default_rng(3)
+    s = s.but(gammas=rng.uniform(0.9, 1, T), lambdas=rng.uniform(0.6, 1, T))
+    want = result(algorithm, s, "numpy")
+    for got, expected in zip(result(algorithm, s, backend), want, strict=True):
+        assert relative(got, expected) < algorithm.tolerance
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+@pytest.mark.parametrize("algorithm", PREDICTION, ids=str)
+def test_decays_that_hover_about_one(algorithm, backend):
+    """rho gamma lambda is now 20, now 1/20: each step closes an epoch, and none of them dies."""
+    T = 1500
+    s = random_stream(4, n=40, k=2, T=T, restarts=False)
+    ratios = np.where(np.arange(T) % 2, 1 / 20, 20) * np.random.default_rng(5).uniform(0.99, 1.01, T)
+    s = s.but(gammas=1.0, lambdas=1.0, rhos=ratios, alpha=1e-5, weights=np.zeros(40))
+    want = result(algorithm, s, "numpy")
+    for got, expected in zip(result(algorithm, s, backend), want, strict=True):
+        assert np.isfinite(expected).all()
+        assert relative(got, expected) < algorithm.tolerance
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@everything
+def test_divergence_raises_nothing_and_shows(algorithm, backend):
+    """With far too large a step size the numbers overflow: no error, no warning, `diverged` is True."""
+    T = 3000
+    s = Stream(
+        n=2,
+        rows=[(np.array([0]), None)] * (T + 1),
+        rewards=np.ones(T),
+        gammas=0.5,
+        lambdas=0.5,
+        alpha=1e4,
+        weights=np.zeros((2, 1) if algorithm.control else 2),
+        actions=np.zeros(T + 1, int) if algorithm.control else None,
+    )
+    learner = algorithm.make(s, backend)
+    assert not learner.diverged
+    deltas = learn(learner, s)
+    assert not np.isfinite(deltas[-1])
+    assert learner.diverged
