@@ -31,9 +31,10 @@ def _loop(kernel: str, backend: str, workload: Workload) -> Any:
 
 def embedded_case(spec: Spec, workload: Workload) -> Case:
     backend = {label: name for name, label in BACKENDS.items()}[spec.implementation]
+    follow = _loop(spec.kernel, backend, workload)
+    numbers = (workload.gamma, spec.lambda_, workload.alpha)
     ours = learner(spec.kernel, workload, spec.lambda_, backend)
     state = embed.state(ours)
-    follow = _loop(spec.kernel, backend, workload)
     nothing = np.zeros(workload.n)
 
     def prepare() -> None:
@@ -41,14 +42,13 @@ def embedded_case(spec: Spec, workload: Workload) -> Case:
         ours.weights = nothing
 
     def run() -> float:
-        numbers = (workload.gamma, spec.lambda_, workload.alpha)
         return follow(state, workload.x, workload.rewards, *numbers)
 
     def check() -> bool:
-        prepare()
-        run()
-        at_once = learner(spec.kernel, workload, spec.lambda_, backend)
+        """To the bit as `learn`; from new learners, for the sweep of an old one goes on where it is."""
+        stepped, at_once = (learner(spec.kernel, workload, spec.lambda_, backend) for _ in range(2))
+        follow(embed.state(stepped), workload.x, workload.rewards, *numbers)
         at_once.learn(workload.x, workload.rewards)
-        return bool((ours.weights == at_once.weights).all())
+        return bool((stepped.weights == at_once.weights).all())
 
     return Case(spec, workload, workload.steps, prepare, run, check)

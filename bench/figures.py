@@ -14,35 +14,39 @@ from .cases import (
     EAGER,
     FLOOR,
     KERNELS,
-    Case,
     Spec,
     empty_call_case,
     step_case,
     there,
 )
 from .interleave import Timing, interleave
-from .workloads import smooth_8
+from .workloads import MountainCarTask, Workload, smooth_8
 
 
 @dataclass(frozen=True)
 class Row:
-    """One case, timed and checked."""
+    """One case: its time, or what was wrong with it."""
 
-    case: Case
-    timing: Timing
-    correct: bool
+    spec: Spec
+    timing: Timing | None
+    wrong: str = ""
 
     @property
     def ns(self) -> float | None:
         """Nanoseconds a step, None where the result was wrong."""
-        return self.timing.ns if self.correct else None
+        return self.timing.ns if self.timing else None
 
 
 @dataclass
 class Results:
-    """What was measured: rows by stream, errors, calls, and what is not a time of a kernel."""
+    """What was measured.
+
+    streams, about   rows, and the stream itself, by its name
+    list_lengths     of the eager list with accumulating traces, by stream and lambda
+    """
 
     streams: dict[str, list[Row]] = field(default_factory=dict)
+    about: dict[str, Workload | MountainCarTask] = field(default_factory=dict)
     list_lengths: dict[str, dict[float, float]] = field(default_factory=dict)
     errors: list[accuracy.Errors] = field(default_factory=list)
     call_ns: float | None = None
@@ -52,11 +56,17 @@ class Results:
 
     def ns(self, stream: str, implementation: str, kernel: str, lambda_: float) -> float | None:
         spec = Spec(FLOOR) if implementation == FLOOR else Spec(implementation, kernel, lambda_)
-        return next((row.ns for row in self.streams.get(stream, ()) if row.case.spec == spec), None)
+        return next((row.ns for row in self.streams.get(stream, ()) if row.spec == spec), None)
 
     @property
-    def wrong(self) -> list[Row]:
-        return [row for rows in self.streams.values() for row in rows if not row.correct]
+    def wrong(self) -> list[str]:
+        """What gave no result, or not the right one."""
+        return [
+            f"{row.spec} on {name}: {row.wrong}"
+            for name, rows in self.streams.items()
+            for row in rows
+            if row.wrong
+        ]
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,7 @@ def figures(results: Results) -> Iterator[Figure]:
 
     for lambda_, target in ((0.9, 8.0), (0.99, 60.0)):
         ratio = _ratio(ns("L8", EAGER, "accumulating", lambda_), ns("L8", "C", "accumulating", lambda_))
-        name = f"eager list in Numba / C, accumulating, lambda {_short(lambda_)}, L8"
+        name = f"eager list in Numba / C, accumulating, lambda {short(lambda_)}, L8"
         yield Figure(name, ratio, target, False)
     ratio = _ratio(ns("L8", "NumPy", "accumulating", 0.99), ns("L8", "C", "accumulating", 0.99))
     yield Figure("NumPy reference / C, accumulating, lambda .99, L8", ratio, 200.0, False)
@@ -142,5 +152,5 @@ def figures(results: Results) -> Iterator[Figure]:
     yield Figure("mountain car, true online Sarsa(.9): steps a second, C / eager list", ratio, 2.2, False)
 
 
-def _short(lambda_: float) -> str:
+def short(lambda_: float) -> str:
     return f"{lambda_:g}".removeprefix("0") or "0"

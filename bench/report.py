@@ -9,32 +9,23 @@ import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from . import accuracy, baselines, car, cases, figures
-from .cases import EAGER, FLOOR, FLOOR_NUMBA, IMPLEMENTATIONS, KERNELS, NO_TRACE, Case, Spec
-from .figures import Figure, Results, Row
-from .interleave import ROUNDS, SLOW_NS, SLOW_ROUNDS, interleave
-from .workloads import WORKLOADS, Workload, gliding_8, smooth_8
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-CURVE = (0.0, 0.5, 0.9, 0.99, 0.999)  # the lambdas of the chart
-CHARTED = (smooth_8, gliding_8)
-
+from . import accuracy
+from .cases import EAGER, FLOOR, FLOOR_NUMBA, IMPLEMENTATIONS, NO_TRACE, Spec
+from .figures import Figure, Results, Row, figures
+from .interleave import SLOW_NS, SLOW_ROUNDS
+from .measure import FEW_ROUNDS, FULL, QUICK, Plan, measure
+from .workloads import MountainCarTask, Workload
 
 ABOUT = """\
 Nanoseconds a step, in one thread. All that is compared on a stream ran in turn, A B C A B C ..., compiled
-and checked beforehand: the minimum of {rounds} rounds ({few} for runs of more than {long} ms that no figure
-needs), in time of the CPU, so that what else runs on a shared machine does not count. Ours is the public
-`learn` with its checks; TD(0) in C is a bare loop without any. The NumPy reference is timed on the first
-steps of a stream. What gave a wrong result is left blank.
+and checked beforehand: the minimum of {rounds} rounds, in time of the CPU, so that what else runs on a shared
+machine does not count. (Where no figure depends on it: {some} rounds on some streams, {few} of runs of more
+than {long} ms.) Ours is the public `learn` with its checks; TD(0) in C is a bare loop without any. The NumPy
+reference is timed on the first steps of a stream. What gave a wrong result is left blank.
 """
 
 ABOUT_LISTS = """\
@@ -47,20 +38,6 @@ ABOUT_ERRORS = """\
 Against long double: {n} weights, {k} active, off-policy, a gamma, lambda and rho for each step, zeros
 among them; max|w - exact| / max|exact|, median of {seeds} seeds.
 """
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
-
-    rounds: int
-    workloads: tuple[Any, ...]
-    steps: int
-    accuracy_steps: int
-
-
-FULL = Plan(ROUNDS, WORKLOADS, 100_000, accuracy.STEPS)
-QUICK = Plan(3, CHARTED, 20_000, 10_000)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,8 +77,10 @@ def _run(plan: Plan, folder: Path) -> int:
     console = Console()
     began = time.perf_counter()
     results = measure(plan, console)
-    promised = list(figures.figures(results))
+    promised = list(figures(results))
     seconds = time.perf_counter() - began
+    from .chart import draw
+
     chart, report = folder / "ns-a-step.png", folder / "report.md"
     draw(results, chart)
     report.write_text(
@@ -111,72 +90,11 @@ def _run(plan: Plan, folder: Path) -> int:
         json.dumps(raw(results, promised), indent=1) + "\n", encoding="utf-8"
     )
     console.print(_table(promised))
-    for row in results.wrong:
-        console.print(
-            f"wrong result: {row.case.spec} on {row.case.workload}", style="bold red", highlight=False
-        )
+    for wrong in results.wrong:
+        console.print(wrong, style="bold red", highlight=False, markup=False)
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)
     console.print(f"Chart:  {chart}", highlight=False, soft_wrap=True)
     return 1 if results.wrong else 0
-
-
-# ---- measuring ----
-
-
-@contextmanager
-def _progress(console: Any) -> Iterator[Progress]:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = TextColumn("{task.description:34}"), BarColumn(), TextColumn("{task.percentage:3.0f} %")
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        yield progress
-
-
-def measure(plan: Plan, console: Any) -> Results:
-    """Stream by stream: check every case, which compiles it, then time all of them in turn."""
-    results = Results()
-    with _progress(console) as progress:
-        for make in plan.workloads:
-            workload = make().head(plan.steps)
-            specs = cases.specs(CURVE if make in CHARTED else cases.LAMBDAS[:2])
-            _stream(results, workload.name, [(spec, workload) for spec in specs], plan.rounds, progress)
-            results.list_lengths[workload.name] = dict(_list_lengths(workload))
-        _stream(results, "mountain car", [(spec, None) for spec in car.specs()], plan.rounds, progress)
-        rest = progress.add_task("errors, calls, memory, import", total=len(KERNELS) + 1)
-        for _ in figures.measure_errors(results, plan.accuracy_steps):
-            progress.advance(rest)
-        figures.measure_call(results, plan.rounds)
-        figures.measure_footprint(results)
-        progress.advance(rest)
-    return results
-
-
-def _stream(
-    results: Results, name: str, specs: list[tuple[Spec, Workload | None]], rounds: int, progress: Progress
-) -> None:
-    task = progress.add_task(f"{name}: checking", total=len(specs) + rounds)
-    todo: list[Case] = []
-    correct: list[bool] = []
-    for spec, workload in specs:
-        case = car.case(spec) if workload is None else cases.case(spec, workload)
-        promised = spec.implementation == EAGER and spec.kernel == "accumulating" and name == "L8"
-        case.every_round |= promised
-        todo.append(case)
-        correct.append(case.check())
-        progress.advance(task)
-    progress.update(task, description=f"{name}: {rounds} rounds")
-    timings = interleave(todo, rounds, lambda _: progress.advance(task))
-    progress.update(task, description=name)
-    results.streams[name] = [Row(*each) for each in zip(todo, timings, correct, strict=True)]
-
-
-def _list_lengths(workload: Workload) -> Iterator[tuple[float, float]]:
-    """Mean length of the eager list, accumulating, by lambda."""
-    state, deltas = baselines.eager_list(workload.n), np.empty(workload.steps)
-    for lambda_ in cases.LAMBDAS[:2]:
-        baselines.clear(state)
-        numbers = (workload.gamma, lambda_, workload.alpha, baselines.CUTOFF)
-        yield lambda_, baselines.eager_td(state, False, workload.x, workload.rewards, *numbers, deltas)
 
 
 # ---- writing ----
@@ -225,7 +143,9 @@ def markdown(
     yield from machine()
     yield "```"
     yield ""
-    yield ABOUT.format(rounds=plan.rounds, few=SLOW_ROUNDS, long=SLOW_NS // 10**6)
+    yield ABOUT.format(
+        rounds=plan.rounds, some=min(plan.rounds, FEW_ROUNDS), few=SLOW_ROUNDS, long=SLOW_NS // 10**6
+    )
     yield f"![nanoseconds a step by lambda]({chart})"
     yield ""
     for at_most in (True, False):
@@ -240,7 +160,7 @@ def markdown(
         yield ""
     yield from _about_lists(results)
     for name, rows in results.streams.items():
-        yield from _stream_table(name, rows)
+        yield from _stream_table(name, rows, results.about[name])
     yield from _error_table(results)
 
 
@@ -259,10 +179,9 @@ def _about_lists(results: Results) -> Iterator[str]:
     yield ""
 
 
-def _stream_table(name: str, rows: list[Row]) -> Iterator[str]:
+def _stream_table(name: str, rows: list[Row], workload: Workload | MountainCarTask) -> Iterator[str]:
     """Nanoseconds a step: learners and lambdas down, implementations across."""
-    workload = rows[0].case.workload
-    by_spec = {row.case.spec: row for row in rows}
+    by_spec = {row.spec: row for row in rows}
     columns = [label for label in IMPLEMENTATIONS if any(s.implementation == label for s in by_spec)]
     columns = [label for label in columns if label not in (FLOOR, FLOOR_NUMBA)]
     yield f"## {name}"
@@ -306,10 +225,7 @@ def raw(results: Results, promised: list[Figure]) -> dict[str, Any]:
         "machine": list(machine()),
         "figures": [{**asdict(figure), "met": figure.met} for figure in promised],
         "streams": {
-            name: [
-                {**asdict(row.case.spec), "ns": row.ns, "rounds": row.timing.rounds, "correct": row.correct}
-                for row in rows
-            ]
+            name: [{**asdict(row.spec), "ns": row.ns, "correct": not row.wrong} for row in rows]
             for name, rows in results.streams.items()
         },
         "errors": [asdict(each) for each in results.errors],
@@ -330,49 +246,6 @@ def _table(promised: list[Figure]) -> Any:
         measured = _number(figure.measured, figure.unit)
         table.add_row(figure.name.replace("`", ""), measured, target, f"[{style}]{verdict}[/]")
     return table
-
-
-# ---- the chart ----
-
-# Okabe and Ito's colours; markers and dashes tell them apart as well.
-STYLES: dict[str, dict[str, Any]] = {
-    "NumPy": {"color": "#56B4E9", "marker": "D", "label": "NumPy reference, dense"},
-    EAGER: {"color": "#D55E00", "marker": "^", "label": "eager list, Numba"},
-    "Numba": {"color": "#E69F00", "marker": "s", "label": "fasttrace, Numba"},
-    "C": {"color": "#000000", "marker": "o", "label": "fasttrace, C"},
-    FLOOR: {"color": "0.45", "linestyle": (0, (4, 2)), "label": "TD(0) in C: no trace, no checks"},
-}
-
-
-def draw(results: Results, path: Path, kernel: str = "true online") -> None:
-    """Nanoseconds a step against lambda, a curve for each implementation and a panel for each stream."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Canvas
-    from matplotlib.ticker import FuncFormatter
-
-    figure = Canvas(figsize=(11, 5.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    places = np.arange(len(CURVE))
-    panels = figure.subplots(1, len(CHARTED), sharey=True)
-    for axes, make in zip(panels, CHARTED, strict=True):
-        stream = make()
-        for label, style in STYLES.items():
-            ns = [results.ns(stream.name, label, kernel, lambda_) for lambda_ in CURVE]
-            if any(ns):
-                axes.plot(places, [np.nan if each is None else each for each in ns], **style)
-        axes.set_yscale("log")
-        axes.set_xticks(places, [figures._short(lambda_) for lambda_ in CURVE])
-        axes.set_xlabel(r"$\lambda$")
-        axes.set_title(f"{stream.name}: {stream.about}", fontsize=10)
-        axes.grid(axis="y", which="major", color="0.85", linewidth=0.8)
-        axes.grid(axis="y", which="minor", color="0.94", linewidth=0.5)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
-    panels[0].set_ylabel("nanoseconds a step (logarithmic)")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
-    figure.suptitle(r"True online TD($\lambda$): 65 536 weights, 8 active features, $\gamma$ = .99")
-    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

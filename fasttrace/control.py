@@ -75,7 +75,7 @@ class _ActionLearner(Learner):
         if rows.values is not None:
             self._refuse_values("x")
             rows.values = rows.values.copy()
-        raise_bad_index(rows.indices, self.n_features, k=rows.k if self.state_action else 0)
+        raise_bad_index(rows.indices, self.n_features, shape=rows.shape)
         rows.indices = rows.indices.copy()
         return rows
 

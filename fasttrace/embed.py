@@ -173,6 +173,8 @@ def value(state, x):
 
     Errors: FeatureIndexError; ValueError for weights with a column for each action.
     """
+    if state.counters[trace.COLUMNS] != 1:
+        raise ValueError("value: the weights have a column for each action, use values")
     values(state, x, state.result)
     return state.result[0]
 

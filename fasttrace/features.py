@@ -65,6 +65,7 @@ class Rows:
     """Many rows, as the kernels take them: `indices` and `values` flat.
 
     shared   all rows use the same first k indices (dense features)
+    shape    of the array that the indices were given as
     binary   given as indices alone: the form that replacing traces need
     """
 
@@ -75,6 +76,7 @@ class Rows:
     values: Float64 | None = None
     indptr: NDArray[np.int64] | None = None
     shared: bool = False
+    shape: tuple[int, ...] = (-1,)
 
     @property
     def binary(self) -> bool:
@@ -214,7 +216,7 @@ def _parse(x: Any, n: int, lead: tuple[int, ...], name: str) -> Rows:
 def _checked(rows: Rows, name: str, shape: tuple[int, ...]) -> Rows:
     """Flat, contiguous and of the kernels' types; values finite.  int32 indices are left to the kernels."""
     if rows.indices.dtype != np.int32:
-        raise_bad_index(rows.indices, rows.n, name)  # before int32 could wrap one around
+        raise_bad_index(rows.indices, rows.n, name, shape)  # before int32 could wrap one around
     if rows.values is not None:
         values = rows.values.reshape(-1)
         bad = ~np.isfinite(values)
@@ -227,6 +229,7 @@ def _checked(rows: Rows, name: str, shape: tuple[int, ...]) -> Rows:
                 raise ValueError(f"{name}: the value at {place} is {values[where]}, expected finite numbers")
             values = np.where(np.isfinite(values), values, 0.0)  # at a padding
         rows.values = np.ascontiguousarray(values)
+    rows.shape = shape
     rows.indices = np.require(rows.indices, np.int32, _LAYOUT).reshape(-1)
     return rows
 
@@ -245,18 +248,16 @@ def joined(x: Rows, x_next: Rows | None) -> Rows:
     return Rows(len(rows), x.n, 0, np.concatenate([row.indices for row in rows]), values, indptr)
 
 
-def raise_bad_index(indices: Any, n: int, name: str = "x", k: int = 0) -> None:
+def raise_bad_index(indices: Any, n: int, name: str = "x", shape: tuple[int, ...] = (-1,)) -> None:
     """Raise FeatureIndexError for the first index below -1 or not below n, if there is one.
 
-    k  where `indices` is flat: entries a row, to say where it stands.
+    shape  that `indices` were given in, to say where it stands.
     """
     indices = np.asarray(indices)
     if indices.size == 0 or (indices.min() >= -1 and indices.max() < n):
         return
     where = int(np.argmax(((indices < -1) | (indices >= n)).reshape(-1)))
-    shape = (-1, k) if k and indices.ndim == 1 else indices.shape
-    table = indices.reshape(shape)
-    place = ", ".join(str(int(i)) for i in np.unravel_index(where, table.shape))
+    place = ", ".join(str(int(i)) for i in np.unravel_index(where, indices.reshape(shape).shape))
     raise FeatureIndexError(
         f"{name}: index {indices.reshape(-1)[where]} at [{place}] is out of range, "
         f"expected 0 to {n - 1}, or -1 for padding"

@@ -197,7 +197,7 @@ class Learner:
         if stream.values is not None:
             self._refuse_values("x")
         if self.backend == "numpy" or stream.steps == 0:  # the kernels check what they are given themselves
-            raise_bad_index(stream.indices, self.n_features, k=stream.k)
+            raise_bad_index(stream.indices, self.n_features, shape=stream.rows.shape)
         if stream.steps == 0:
             return np.empty(0)
         with self._in_use():
@@ -205,7 +205,7 @@ class Learner:
 
     def _values(self, rows: Rows) -> Float64:
         if self.backend == "numpy":
-            raise_bad_index(rows.indices, self.n_features, k=rows.k)
+            raise_bad_index(rows.indices, self.n_features, shape=rows.shape)
         with self._read():
             return self._module.values(self._trace, rows)
 

@@ -89,7 +89,7 @@ class _StateLearner(Learner):
 
     def _state(self, x: Any, name: str = "x") -> Rows:
         rows = parse_state(x, self.n_features, name)
-        raise_bad_index(rows.indices, self.n_features, name)
+        raise_bad_index(rows.indices, self.n_features, name, rows.shape)
         if rows.values is not None:
             self._refuse_values(name)
         return rows

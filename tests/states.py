@@ -19,6 +19,8 @@ def example(algorithm, **options):
 def taught(algorithm, backend, s=None, stop=None, **options):
     """A learner with a history: weights, a trace, all that one step leaves to the next."""
     s = example(algorithm) if s is None else s
+    if algorithm.control:
+        options.setdefault("seed", 5)
     learner = algorithm.make(s, backend, **options)
     learn(learner, s, 0, stop)
     return learner

@@ -1,5 +1,6 @@
 """What is refused: the same error in every backend, before anything has changed; and what is not refused."""
 
+import functools
 import itertools
 import operator
 
@@ -30,18 +31,26 @@ def error_of(call, learner):
     before = learner.state_dict()
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the caller looks at what it is
         call(learner)
-    assert same(learner, before), "the call was refused, and yet it changed the learner"
+    if not same(learner, before):
+        learners.cache_clear()
+        pytest.fail("the call was refused, and yet it changed the learner")
     return caught.type, str(caught.value)
 
 
-def refused(algorithm, call, exception, *words, **options):
-    """Every backend refuses the call with this exception, whose message has these words, the same in each."""
-    errors = {}
-    for backend in THERE:
-        learner = taught(algorithm, backend, **options)
-        if algorithm.control:
+@functools.cache
+def learners(name):
+    """A learner in each backend, in the middle of an episode if it has them: for calls that change nothing."""
+    made = {backend: taught(ALGORITHMS[name], backend) for backend in THERE}
+    if ALGORITHMS[name].control:
+        for learner in made.values():
             learner.start(X[0])
-        errors[backend] = error_of(call, learner)
+            learner.step(1.0, X[1])
+    return made
+
+
+def refused(algorithm, call, exception, *words):
+    """Every backend refuses the call with this exception, whose message has these words, the same in each."""
+    errors = {backend: error_of(call, learner) for backend, learner in learners(algorithm.name).items()}
     assert len(set(errors.values())) == 1, errors
     kind, message = errors["numpy"]
     assert kind is exception, message
@@ -78,7 +87,7 @@ def calls(algorithm, row, rows):
 # ---- feature indices ----
 
 
-def bad_indices():
+def _bad_indices():
     """dtype, an index of it that is neither a feature nor padding; those that int32 would wrap among them."""
     for dtype in (np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64):
         info = np.iinfo(dtype)
@@ -88,7 +97,7 @@ def bad_indices():
                 yield pytest.param(dtype, index, id=f"{dtype.__name__}-{index}")
 
 
-@pytest.mark.parametrize(("dtype", "index"), bad_indices())
+@pytest.mark.parametrize(("dtype", "index"), list(_bad_indices()))
 @pytest.mark.parametrize("algorithm", [TD, TRUE_ONLINE_SARSA], ids=str)
 def test_an_index_that_is_no_feature(algorithm, dtype, index):
     """FeatureIndexError names the index and d, whatever the integer type; nothing is wrapped around."""
@@ -198,13 +207,15 @@ BAD_STREAMS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 @pytest.mark.parametrize("case", BAD_ROWS)
 @pytest.mark.parametrize("algorithm", [TRUE_ONLINE_TD, TRUE_ONLINE_SARSA], ids=str)
 def test_features_of_a_state_that_are_none(algorithm, case):
     """Shapes and what is not finite: ValueError; types: TypeError."""
     row, exception = BAD_ROWS[case]
+    allowed = {"None": ("update x_next", "the end"), "ragged": ("predict",)}.get(case, ())
     for name, (call, argument) in calls(algorithm, row, X).items():
-        if "learn" not in name and "many" not in name:
+        if "learn" not in name and "many" not in name and name not in allowed:
             refused(algorithm, call, exception, argument)
 
 
@@ -308,7 +319,7 @@ NOT_NUMBERS = [None, "1", b"1", True, np.True_, 1j, [1.0], np.ones(2), np.array(
 OUTSIDE = {
     "reward": [NAN, INF, -INF, 10**400],
     "gamma": [-0.1, 1.1, NAN, INF, -INF, 10**400],
-    "lambda_": [-0.1, np.nextafter(1.0, 2.0), NAN, INF],
+    "lambda_": [-0.1, 1.0 + 2**-52, NAN, INF],
     "rho": [-0.1, -1e-300, NAN, INF, 10**400],
     "alpha": [0, 0.0, -0.1, NAN, INF, -INF],
 }
@@ -319,7 +330,7 @@ ROWS = {"fast": (X[0], X[2]), "int64": (X[0].astype(np.int64), X[2]), "pair": ((
 @pytest.mark.parametrize("name", OUTSIDE)
 @prediction
 def test_numbers_of_update(algorithm, name, rows):
-    """Out of range: ValueError, no number: TypeError; by the fast way through update as by the general one."""
+    """Out of range: ValueError, no number: TypeError; by the fast way through update and by the other."""
     x, x_next = ROWS[rows]
 
     def call(value):
@@ -416,7 +427,7 @@ def test_the_last_ratio_has_no_effect(last, backend):
     assert same(one, other)
 
 
-@pytest.mark.parametrize("algorithm", [*PREDICTION, *CONTROL], ids=str)
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=str)
 def test_no_transitions(algorithm):
     """x of one row: an empty array, and nothing has changed; but bad input is bad input."""
     actions = ([2],) if algorithm.control else ()
@@ -512,12 +523,18 @@ BAD_OPTIONS = {  # out of range; no numbers
 }
 
 
-@pytest.mark.parametrize("name", BAD_OPTIONS)
-@pytest.mark.parametrize("algorithm", [*PREDICTION, *CONTROL], ids=str)
+@pytest.mark.parametrize(
+    ("algorithm", "name"),
+    [
+        (each, name)
+        for each in ALGORITHMS.values()
+        for name in BAD_OPTIONS
+        if each.control or name != "epsilon"
+    ],
+    ids=str,
+)
 def test_options_out_of_range(algorithm, name):
     """Refused by the constructor and by the attribute alike; the old value stays."""
-    if name == "epsilon" and not algorithm.control:
-        pytest.skip("this one does not explore")
     sizes = (N, A) if algorithm.control else (N,)
     outside, others = BAD_OPTIONS[name]
     for value, exception in [(v, ValueError) for v in outside] + [(v, TypeError) for v in others]:
@@ -642,7 +659,7 @@ def unaligned(array):
     memory = np.zeros(array.nbytes + 1, np.uint8)
     view = memory[1:].view(array.dtype).reshape(array.shape)
     view[...] = array
-    assert not view.flags.aligned
+    assert view.itemsize == 1 or not view.flags.aligned
     return view
 
 
@@ -678,9 +695,9 @@ def as_it_should_be(x):
     return np.array(x, np.int32 if x.dtype.kind in "iu" else np.float64)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts_and_types_of_features(form, layout, backend):
     """The numbers count: any integer and float type, strides, byte order, alignment; nested sequences too."""
     x = FORMS[form]
@@ -758,7 +775,7 @@ def test_a_state_without_features(nothing, backend):
     v = learner.predict(X[0])
     assert learner.update(X[0], 1.0, nothing) == 1.0 - v
     v = learner.predict(X[0])
-    assert learner.update(nothing, 1.0, X[0]) == 1.0 + learner.gamma * v
+    assert learner.update(nothing, 1.0, X[0]) == pytest.approx(1.0 + learner.gamma * v, rel=1e-12)
     agent = taught(TRUE_ONLINE_SARSA, backend)
     assert_array_equal(agent.q(nothing), np.zeros(A))
     agent.start(nothing)

@@ -204,7 +204,7 @@ def test_values_want_room():
     x = np.array([1], np.int32)
     with pytest.raises(ValueError, match="out"):
         values_of(embed.state(learner), x, np.empty(2))
-    with pytest.raises(ValueError, match="out"):
+    with pytest.raises(ValueError, match="use values"):
         value_of(embed.state(learner), x)
 
 

@@ -76,7 +76,7 @@ def _run(trace: Any, kind: int, stream: Stream) -> np.ndarray:
     keep.append(_int32s(stream.actions))
     c.actions = keep[-1]
     if lib.ft_td_run(handle(trace), kind, c, _doubles(deltas)) != lib.FT_OK:
-        raise_bad_index(stream.indices, trace.n, k=stream.k)
+        raise_bad_index(stream.indices, trace.n, shape=stream.rows.shape)
     return deltas
 
 
@@ -161,7 +161,7 @@ def values(trace: Any, rows: Rows) -> np.ndarray:
     out = np.empty((rows.count, trace.columns))
     keep: list[Any] = []
     if lib.ft_values(handle(trace), _c_rows(rows, keep), rows.count, _doubles(out)) != lib.FT_OK:
-        raise_bad_index(rows.indices, trace.n, k=rows.k)
+        raise_bad_index(rows.indices, trace.n, shape=rows.shape)
     return out
 
 

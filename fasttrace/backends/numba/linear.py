@@ -37,6 +37,7 @@ from .trace import (
     Trace,
 )  # fmt: skip
 
+_NO_INT32S, _NO_INT64S, _NO_DOUBLES = np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0)
 _0 = np.uint64(0)
 _1 = np.uint64(1)
 _2 = np.uint64(2)
@@ -464,10 +465,13 @@ def sarsa_step(
 
 @functools.cache
 def td_step_kernel(kind):
+    """td_step of binary features."""
+
     @kernel
-    def step(t, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha):
+    def step(t, indices, indices_next, reward, gamma_next, lambda_next, rho, alpha):
         return td_step(
-            t, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha, kind
+            t, indices, _NO_DOUBLES, indices_next, _NO_DOUBLES,
+            reward, gamma_next, lambda_next, rho, alpha, kind,
         )  # fmt: skip
 
     return step
@@ -526,7 +530,6 @@ def forget_kernel(t, indices):
 
 # ---- what Python calls ----
 
-_NO_INT32S, _NO_INT64S, _NO_DOUBLES = np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0)
 _ONE = np.ones(1)
 
 
@@ -535,13 +538,20 @@ def arrays_of(owner: Any) -> Trace:
     return Trace(owner.counters, owner.scalars, owner.rows, owner.ring, owner.epochs)
 
 
+def _borrowed(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that cannot be written to: else a kernel would be compiled anew for arrays that cannot."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def rows_of(rows: features.Rows) -> Rows:
     return Rows(
         rows.k,
         bool(rows.shared),
-        rows.indices,
-        _NO_DOUBLES if rows.values is None else rows.values,
-        _NO_INT64S if rows.indptr is None else rows.indptr,
+        _borrowed(rows.indices),
+        _borrowed(_NO_DOUBLES if rows.values is None else rows.values),
+        _borrowed(_NO_INT64S if rows.indptr is None else rows.indptr),
     )
 
 
@@ -554,19 +564,19 @@ def _run(owner: Any, kind: int, stream: features.Stream) -> NDArray[np.float64]:
         stream.steps,
         rows_of(stream.rows),
         stream.n_actions,
-        stream.actions if stream.actions is not None else _NO_INT32S,
-        stream.rewards,
-        stream.gammas,
-        stream.lambdas,
-        _ONE if stream.rhos is None else stream.rhos,
-        stream.alphas,
+        _borrowed(stream.actions if stream.actions is not None else _NO_INT32S),
+        _borrowed(stream.rewards),
+        _borrowed(stream.gammas),
+        _borrowed(stream.lambdas),
+        _borrowed(_ONE if stream.rhos is None else stream.rhos),
+        _borrowed(stream.alphas),
     )
     per_state = stream.n_actions if control and owner.columns == 1 else 1
     status, padded = check_stream(t, s, (stream.steps + 1) * per_state)
     if status == BAD_ACTION:
         actions_array("actions", stream.actions, stream.steps + 1, stream.n_actions)
     elif status != OK:
-        raise_bad_index(stream.indices, owner.n, k=stream.k)
+        raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
     if s.rows.shared and owner.width == 1:
         dense_run_kernel(kind)(t, s, deltas)
     else:
@@ -593,7 +603,7 @@ def quick_td_step(owner: Any, kind: str) -> Callable[..., float | None]:
     It returns None, having changed nothing, for whatever is not of that form or not allowed.
     """
     t, run = arrays_of(owner), td_step_kernel(KINDS[kind])
-    array, int32, none = np.ndarray, np.dtype(np.int32), _NO_DOUBLES
+    array, int32 = np.ndarray, np.dtype(np.int32)
 
     def step(
         x: Any, x_next: Any, reward: float, gamma: float, lambda_: float, rho: float, alpha: float
@@ -609,7 +619,7 @@ def quick_td_step(owner: Any, kind: str) -> Callable[..., float | None]:
             ]
         except (TypeError, ValueError):
             return None
-        status, delta = run(t, x, none, x_next, none, *numbers)
+        status, delta = run(t, x, x_next, *numbers)
         return delta if status == OK else None
 
     return step
@@ -637,7 +647,7 @@ def values(owner: Any, rows: features.Rows) -> NDArray[np.float64]:
     """w.x for every row, (rows, columns)."""
     out = np.empty((rows.count, owner.columns))
     if values_kernel(arrays_of(owner), rows_of(rows), rows.count, out.reshape(-1)) != OK:
-        raise_bad_index(rows.indices, owner.n, k=rows.k)
+        raise_bad_index(rows.indices, owner.n, shape=rows.shape)
     return out
 
 

@@ -1,0 +1,108 @@
+"""Everything that the report shows, measured: stream by stream, each case checked and then timed in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import accuracy, baselines, car, cases, figures
+from .cases import EAGER, KERNELS, Case, Spec
+from .figures import Results, Row
+from .interleave import ROUNDS, interleave
+from .workloads import WORKLOADS, Workload, gliding_8, hashed_16, smooth_8
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+CURVE = (0.0, 0.5, 0.9, 0.99, 0.999)  # the lambdas of the chart
+CHARTED = (smooth_8, gliding_8)
+NO_FIGURE = (gliding_8, hashed_16)  # streams that no figure is stated for
+FEW_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    rounds: int
+    workloads: tuple[Callable[[], Workload], ...]
+    steps: int
+    accuracy_steps: int
+
+
+FULL = Plan(ROUNDS, WORKLOADS, 100_000, accuracy.STEPS)
+QUICK = Plan(3, CHARTED, 20_000, 10_000)
+
+
+def measure(plan: Plan, console: Any) -> Results:
+    """Carry out the plan, with a bar for each stream."""
+    results = Results()
+    with _progress(console) as progress:
+        for make in plan.workloads:
+            workload = make().head(plan.steps)
+            specs = cases.specs(CURVE if make in CHARTED else cases.LAMBDAS[:2])
+            builders = {spec: partial(cases.case, spec, workload) for spec in specs}
+            rounds = min(plan.rounds, FEW_ROUNDS) if make in NO_FIGURE else plan.rounds
+            results.about[workload.name] = workload
+            results.streams[workload.name] = _rows(workload.name, builders, rounds, progress)
+            results.list_lengths[workload.name] = dict(_list_lengths(workload))
+        name = str(car.TASK)
+        builders = {spec: partial(car.case, spec) for spec in car.specs()}
+        results.about[name] = car.TASK
+        results.streams[name] = _rows(name, builders, plan.rounds, progress)
+        rest = progress.add_task("errors, calls, memory, import", total=len(KERNELS) + 1)
+        for _ in figures.measure_errors(results, plan.accuracy_steps):
+            progress.advance(rest)
+        figures.measure_call(results, plan.rounds)
+        figures.measure_footprint(results)
+        progress.advance(rest)
+    return results
+
+
+@contextmanager
+def _progress(console: Any) -> Iterator[Progress]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description:34}"), BarColumn(), TextColumn("{task.percentage:3.0f} %")
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        yield progress
+
+
+def _rows(name: str, builders: dict[Spec, Callable[[], Case]], rounds: int, progress: Progress) -> list[Row]:
+    """Check every case, which compiles it; then time in turn those that are right."""
+    task = progress.add_task(f"{name}: checking", total=len(builders) + rounds)
+    right: list[Case] = []
+    rows: dict[Spec, Row] = {}
+    for spec, build in builders.items():
+        try:
+            case = build()
+            wrong = "" if case.check() else "not the reference's result"
+        except Exception as error:  # one that fails must not take the others with it
+            wrong = f"{type(error).__name__}: {error}".partition("\n")[0]
+        if wrong:
+            rows[spec] = Row(spec, None, wrong)
+        else:
+            case.every_round |= (
+                spec.implementation == EAGER and spec.kernel == "accumulating" and name == "L8"
+            )
+            right.append(case)
+        progress.advance(task)
+    progress.update(task, description=f"{name}: {rounds} rounds")
+    for case, timing in zip(right, interleave(right, rounds, lambda _: progress.advance(task)), strict=True):
+        rows[case.spec] = Row(case.spec, timing)
+    progress.update(task, description=name)
+    return [rows[spec] for spec in builders]
+
+
+def _list_lengths(workload: Workload) -> Iterator[tuple[float, float]]:
+    """Mean length of the eager list, accumulating, by lambda."""
+    state, deltas = baselines.eager_list(workload.n), np.empty(workload.steps)
+    for lambda_ in cases.LAMBDAS[:2]:
+        baselines.clear(state)
+        numbers = (workload.gamma, lambda_, workload.alpha, baselines.CUTOFF)
+        yield lambda_, baselines.eager_td(state, False, workload.x, workload.rewards, *numbers, deltas)
