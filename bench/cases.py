@@ -7,7 +7,7 @@ registry's tolerance, and with the eager list on the whole of it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -30,8 +30,8 @@ LAMBDAS = (0.9, 0.99, 0.999)
 LIST_TOLERANCE = 1e-6
 
 BACKENDS = {"numpy": "NumPy", "numba": "Numba", "c": "C"}
-EAGER, FLOOR, FLOOR_NUMBA = "eager list", "TD(0) C", "TD(0) Numba"
-IMPLEMENTATIONS = (FLOOR, FLOOR_NUMBA, "C", "Numba", EAGER, "NumPy")
+EAGER, FLOOR, FLOOR_NUMBA, EMPTY = "eager list", "TD(0) C", "TD(0) Numba", "empty cffi call"
+IMPLEMENTATIONS = ("C", "Numba", EAGER, "NumPy")  # in the order of the tables
 NO_TRACE = "no trace"
 
 KERNELS = {
@@ -71,11 +71,11 @@ def there() -> dict[str, str]:
     return {name: label for name, label in BACKENDS.items() if ft.backends()[name] is None}
 
 
-def specs(lambdas: Sequence[float] = LAMBDAS) -> list[Spec]:
+def specs(lambdas: Sequence[float] = LAMBDAS, kernels: Iterable[str] = tuple(KERNELS)) -> list[Spec]:
     """Every implementation of every learner of state values, and the floor."""
     floor = [Spec(FLOOR)] if native.library()[1] is not None else []
     implementations = [*there().values(), EAGER]
-    every = itertools.product(KERNELS, lambdas, implementations)
+    every = itertools.product(kernels, lambdas, implementations)
     return [*floor, Spec(FLOOR_NUMBA), *(Spec(name, kernel, lambda_) for kernel, lambda_, name in every)]
 
 
@@ -301,4 +301,4 @@ def empty_call_case() -> Case:
         for _ in range(CALLS):
             empty()
 
-    return Case(Spec("empty cffi call"), "one call", CALLS, lambda: None, run, lambda: True)
+    return Case(Spec(EMPTY), "one call", CALLS, lambda: None, run, lambda: True)

@@ -9,18 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from . import accuracy, footprint, native
-from .cases import (
-    EAGER,
-    FLOOR,
-    KERNELS,
-    Spec,
-    empty_call_case,
-    step_case,
-    there,
-)
-from .interleave import Timing, interleave
-from .workloads import MountainCarTask, Workload, smooth_8
+from . import accuracy, footprint
+from .cases import EAGER, EMPTY, FLOOR, KERNELS, NO_TRACE, Spec, there
+from .interleave import Timing
+from .workloads import smooth_8
+
+CALLS, EMBEDDED = "one call a step", "embedded"  # what is compared beside the streams
 
 
 @dataclass(frozen=True)
@@ -41,21 +35,20 @@ class Row:
 class Results:
     """What was measured.
 
-    streams, about   rows, and the stream itself, by its name
+    streams, about   rows of what was compared, and a line about it, by its name
     list_lengths     of the eager list with accumulating traces, by stream and lambda
     """
 
     streams: dict[str, list[Row]] = field(default_factory=dict)
-    about: dict[str, Workload | MountainCarTask] = field(default_factory=dict)
+    about: dict[str, str] = field(default_factory=dict)
     list_lengths: dict[str, dict[float, float]] = field(default_factory=dict)
     errors: list[accuracy.Errors] = field(default_factory=list)
-    call_ns: float | None = None
-    empty_ns: float | None = None
     import_seconds: float | None = None
     bytes: int | None = None
 
     def ns(self, stream: str, implementation: str, kernel: str, lambda_: float) -> float | None:
-        spec = Spec(FLOOR) if implementation == FLOOR else Spec(implementation, kernel, lambda_)
+        bare = implementation in (FLOOR, EMPTY)
+        spec = Spec(implementation) if bare else Spec(implementation, kernel, lambda_)
         return next((row.ns for row in self.streams.get(stream, ()) if row.spec == spec), None)
 
     @property
@@ -83,15 +76,6 @@ class Figure:
         if self.measured is None:
             return None
         return self.measured <= self.target if self.at_most else self.measured >= self.target
-
-
-def measure_call(results: Results, rounds: int) -> None:
-    """One `update` call from Python in C, and an empty call through cffi."""
-    if "c" not in there() or native.library()[1] is None:
-        return
-    calls, empty = step_case(Spec("C", "accumulating", 0.99), smooth_8()), empty_call_case()
-    if calls.check():
-        results.call_ns, results.empty_ns = (each.ns for each in interleave([calls, empty], rounds))
 
 
 def measure_footprint(results: Results) -> None:
@@ -131,9 +115,10 @@ def figures(results: Results) -> Iterator[Figure]:
     for kernel in KERNELS:
         ratio = _ratio(ns("L8", "Numba", kernel, 0.99), ns("L8", "C", kernel, 0.99))
         yield Figure(f"Numba / C, {kernel}, lambda .99, L8", ratio, 1.5, True)
-    microseconds = None if results.call_ns is None else results.call_ns / 1e3
-    limit = max(1.5, 12.0 * (results.empty_ns or 0.0) / 1e3)
-    yield Figure("one `update` call from Python, C, k = 8", microseconds, limit, True, "µs")
+    call, empty = ns(CALLS, "C", "accumulating", 0.99), ns(CALLS, EMPTY, NO_TRACE, 0.0)
+    limit = max(1.5, 12.0 * (empty or 0.0) / 1e3)
+    name = "one `update` call from Python, C, k = 8"
+    yield Figure(name, None if call is None else call / 1e3, limit, True, "µs")
     milliseconds = None if results.import_seconds is None else results.import_seconds * 1e3
     yield Figure("`import fasttrace`, beyond NumPy's own", milliseconds, 50.0, True, "ms")
     kibibytes = None if results.bytes is None else results.bytes / 1024

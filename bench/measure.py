@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import accuracy, baselines, car, cases, figures
-from .cases import EAGER, KERNELS, Case, Spec
-from .figures import Results, Row
+from . import accuracy, baselines, car, cases, figures, native
+from .cases import EAGER, EMPTY, KERNELS, Case, Spec
+from .figures import CALLS, EMBEDDED, Results, Row
 from .interleave import ROUNDS, interleave
 from .workloads import WORKLOADS, Workload, gliding_8, hashed_16, smooth_8
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 CURVE = (0.0, 0.5, 0.9, 0.99, 0.999)  # the lambdas of the chart
 CHARTED = (smooth_8, gliding_8)
+ELSEWHERE = ("accumulating", "replacing", "true online")  # traces on the other streams
 NO_FIGURE = (gliding_8, hashed_16)  # streams that no figure is stated for
 FEW_ROUNDS = 5
+
+Builders = dict[Spec, Callable[[], Case]]
 
 
 @dataclass(frozen=True)
@@ -45,23 +48,44 @@ def measure(plan: Plan, console: Any) -> Results:
     with _progress(console) as progress:
         for make in plan.workloads:
             workload = make().head(plan.steps)
-            specs = cases.specs(CURVE if make in CHARTED else cases.LAMBDAS[:2])
-            builders = {spec: partial(cases.case, spec, workload) for spec in specs}
+            specs = cases.specs(CURVE) if make in CHARTED else cases.specs(cases.LAMBDAS[:2], ELSEWHERE)
+            builders: Builders = {spec: partial(cases.case, spec, workload) for spec in specs}
             rounds = min(plan.rounds, FEW_ROUNDS) if make in NO_FIGURE else plan.rounds
-            results.about[workload.name] = workload
+            results.about[workload.name] = workload.describe()
             results.streams[workload.name] = _rows(workload.name, builders, rounds, progress)
             results.list_lengths[workload.name] = dict(_list_lengths(workload))
         name = str(car.TASK)
+        results.about[name] = car.TASK.describe()
         builders = {spec: partial(car.case, spec) for spec in car.specs()}
-        results.about[name] = car.TASK
         results.streams[name] = _rows(name, builders, plan.rounds, progress)
-        rest = progress.add_task("errors, calls, memory, import", total=len(KERNELS) + 1)
+        for name, (about, builders) in _step_by_step(smooth_8().head(plan.steps)).items():
+            results.about[name] = about
+            results.streams[name] = _rows(name, builders, plan.rounds, progress)
+        rest = progress.add_task("error, memory, import", total=len(KERNELS) + 1)
         for _ in figures.measure_errors(results, plan.accuracy_steps):
             progress.advance(rest)
-        figures.measure_call(results, plan.rounds)
         figures.measure_footprint(results)
         progress.advance(rest)
     return results
+
+
+def _step_by_step(workload: Workload) -> dict[str, tuple[str, Builders]]:
+    """The two other levels, on the stream of the targets: a line about each, and its cases."""
+    specs = [Spec(label, kernel, 0.99) for kernel in KERNELS for label in cases.there().values()]
+    calls: Builders = {spec: partial(cases.step_case, spec, workload) for spec in specs}
+    if native.library()[1] is not None:
+        calls[Spec(EMPTY)] = cases.empty_call_case
+    levels = {CALLS: ("`update` called from Python for each transition of L8.", calls)}
+    if "numba" in cases.there():
+        from .embedded import embedded_case
+
+        inside: Builders = {
+            spec: partial(embedded_case, spec, workload)
+            for spec in specs
+            if spec.implementation != "NumPy" and spec.kernel in ELSEWHERE
+        }
+        levels[EMBEDDED] = ("The steps of Numba and of C inside a user's own compiled loop, on L8.", inside)
+    return levels
 
 
 @contextmanager
@@ -73,7 +97,7 @@ def _progress(console: Any) -> Iterator[Progress]:
         yield progress
 
 
-def _rows(name: str, builders: dict[Spec, Callable[[], Case]], rounds: int, progress: Progress) -> list[Row]:
+def _rows(name: str, builders: Builders, rounds: int, progress: Progress) -> list[Row]:
     """Check every case, which compiles it; then time in turn those that are right."""
     task = progress.add_task(f"{name}: checking", total=len(builders) + rounds)
     right: list[Case] = []

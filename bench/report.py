@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from . import accuracy
-from .cases import EAGER, FLOOR, FLOOR_NUMBA, IMPLEMENTATIONS, NO_TRACE, Spec
+from .cases import EAGER, IMPLEMENTATIONS, NO_TRACE, Spec
 from .figures import Figure, Results, Row, figures
 from .interleave import SLOW_NS, SLOW_ROUNDS
 from .measure import FEW_ROUNDS, FULL, QUICK, Plan, measure
-from .workloads import MountainCarTask, Workload
 
 ABOUT = """\
 Nanoseconds a step, in one thread. All that is compared on a stream ran in turn, A B C A B C ..., compiled
@@ -179,27 +178,22 @@ def _about_lists(results: Results) -> Iterator[str]:
     yield ""
 
 
-def _stream_table(name: str, rows: list[Row], workload: Workload | MountainCarTask) -> Iterator[str]:
+def _stream_table(name: str, rows: list[Row], about: str) -> Iterator[str]:
     """Nanoseconds a step: learners and lambdas down, implementations across."""
     by_spec = {row.spec: row for row in rows}
-    columns = [label for label in IMPLEMENTATIONS if any(s.implementation == label for s in by_spec)]
-    columns = [label for label in columns if label not in (FLOOR, FLOOR_NUMBA)]
-    yield f"## {name}"
+    bare = [spec for spec in by_spec if spec.kernel == NO_TRACE]
+    columns = [
+        each for each in IMPLEMENTATIONS if any(s.implementation == each for s in by_spec.keys() - bare)
+    ]
+    yield f"## {name[0].upper()}{name[1:]}"
     yield ""
-    if isinstance(workload, Workload):
-        yield (
-            f"{workload.about[0].upper()}{workload.about[1:]}. {workload.n:,} weights, {workload.k} active, "
-            f"{workload.new_features:.1f} of them new at a step; {workload.steps:,} steps, gamma "
-            f"{workload.gamma:g}."
-        )
-        floors = [by_spec[Spec(each)].ns for each in (FLOOR, FLOOR_NUMBA) if Spec(each) in by_spec]
-        yield f"TD(0): {' ns in C, '.join(_number(ns) for ns in floors)} ns in Numba."
-    else:
-        yield f"Environment, coder and agent in one loop, {workload.steps:,} steps: {workload.about}."
+    yield about
+    if bare:
+        yield "; ".join(f"{spec.implementation}: {_number(by_spec[spec].ns)} ns" for spec in bare) + "."
     yield ""
     yield f"| learner | lambda | {' | '.join(columns)} |"
     yield f"|---|---:|{'---:|' * len(columns)}"
-    for kernel, lambda_ in dict.fromkeys((s.kernel, s.lambda_) for s in by_spec if s.kernel != NO_TRACE):
+    for kernel, lambda_ in dict.fromkeys((s.kernel, s.lambda_) for s in by_spec if s not in bare):
         found = (by_spec.get(Spec(label, kernel, lambda_)) for label in columns)
         cells = (_number(row.ns) if row else "" for row in found)
         yield f"| {kernel} | {lambda_:g} | {' | '.join(cells)} |"

@@ -58,6 +58,13 @@ class Workload:
             return self
         return replace(self, x=self.x[: steps + 1], rewards=self.rewards[:steps])
 
+    def describe(self) -> str:
+        """One line for the report."""
+        return (
+            f"{self.about[0].upper()}{self.about[1:]}. {self.n:,} weights, {self.k} active, "
+            f"{self.new_features:.1f} of them new at a step; {self.steps:,} steps, gamma {self.gamma:g}."
+        )
+
     def __str__(self) -> str:
         return self.name
 
@@ -184,7 +191,13 @@ class MountainCarTask:
     gamma: float = 1.0
     epsilon: float = 0.0
     seed: int = 1
-    about = "8 tilings of 8 x 8, greedy"
+
+    def describe(self) -> str:
+        """One line for the report."""
+        return (
+            f"Environment, coder and agent in one loop: {self.steps:,} steps, {self.tilings} tilings of "
+            f"{self.tiles} x {self.tiles}, greedy."
+        )
 
     def __str__(self) -> str:
         return "mountain car"

@@ -83,10 +83,10 @@ static int64_t ft_prefetch_distance(const ft_trace *t, const ft_stream *s) {
 }
 
 FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT deltas, int kind,
-                      int plain, int control) {
+                      int plain, int control, int64_t width) {
     ft_hot h = ft_load(t);
     ft_carry c = ft_carry_of(t);
-    const int64_t width = control ? t->width : 1, columns = control ? t->columns : 1;
+    const int64_t columns = control ? t->columns : 1;
     const int64_t ahead = plain && !control ? ft_prefetch_distance(t, s) : 0;
     const int padded = !plain;
     ft_place x = ft_place_of(s, 0, columns, plain, control);
@@ -99,7 +99,7 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT delta
                 FT_PREFETCH(h.rows + 2 * f);
                 FT_PREFETCH(h.epochs + f);
             }
-        if (kind == FT_REPLACING_CLEAR && columns == 1) ft_clear_others(&h, s, i);
+        if (control && kind == FT_REPLACING_CLEAR && columns == 1) ft_clear_others(&h, s, i);
         const double rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
         ft_leave(t, &h, &c, x, rho, kind, width, padded);
         const ft_pair sums = ft_read_at(&h, x_next, width, padded);
@@ -199,14 +199,17 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
 /* Each kind compiled for itself: plain streams of states, and everything else. */
 #define FT_DEFINE_RUNS(name, kind)                                                                \
     FT_CLONES static void ft_run_##name(ft_trace *t, const ft_stream *s, double *deltas) {        \
-        ft_run(t, s, deltas, kind, 1, 0);                                                         \
+        ft_run(t, s, deltas, kind, 1, 0, 1);                                                         \
     }                                                                                             \
     FT_CLONES static void ft_run_any_##name(ft_trace *t, const ft_stream *s, double *deltas) {    \
-        ft_run(t, s, deltas, kind, 0, 0);                                                         \
+        ft_run(t, s, deltas, kind, 0, 0, 1);                                                        \
     }                                                                                             \
     FT_CLONES static void ft_run_control_##name(ft_trace *t, const ft_stream *s,                  \
                                                 double *deltas) {                                 \
-        ft_run(t, s, deltas, kind, 0, 1);                                                         \
+        if (t->width == 4)                                                                        \
+            ft_run(t, s, deltas, kind, 0, 1, 4);                                                  \
+        else                                                                                      \
+            ft_run(t, s, deltas, kind, 0, 1, t->width);                                           \
     }
 FT_KINDS(FT_DEFINE_RUNS)
 
@@ -263,6 +266,9 @@ FT_INLINE double ft_one_step(ft_trace *t, ft_place x, ft_place x_next, double re
 #define FT_CASE_STEP_1(name, value)                                                               \
     case value:                                                                                   \
         return ft_one_step(t, x, y, reward, gamma, lambda, rho, alpha, value, 1);
+#define FT_CASE_STEP_4(name, value)                                                               \
+    case value:                                                                                   \
+        return ft_one_step(t, x, y, reward, gamma, lambda, rho, alpha, value, 4);
 #define FT_CASE_STEP_N(name, value)                                                               \
     case value:                                                                                   \
         return ft_one_step(t, x, y, reward, gamma, lambda, rho, alpha, value, t->width);
@@ -271,6 +277,7 @@ FT_CLONES static double ft_any_step(ft_trace *t, int32_t kind, ft_place x, ft_pl
                                     double reward, double gamma, double lambda, double rho,
                                     double alpha) {
     if (t->width == 1) switch (kind) { FT_KINDS(FT_CASE_STEP_1) }
+    else if (t->width == 4) switch (kind) { FT_KINDS(FT_CASE_STEP_4) }
     else switch (kind) { FT_KINDS(FT_CASE_STEP_N) }
     return 0.0;
 }
@@ -324,15 +331,7 @@ int32_t ft_values(ft_trace *t, const ft_stream *x, int64_t rows, double *out) {
     const int32_t status = ft_check_stream(t, x, rows, &padded);
     if (status != FT_OK) return status;
     const ft_hot h = ft_load(t);
-    double q[64];
-    for (int64_t r = 0; r < rows; r++) {
-        const ft_row row = ft_stream_row(x, r);
-        if (t->width <= 64) {
-            ft_read_values(&h, row, t->width, 1, q);
-            for (int64_t a = 0; a < t->columns; a++) out[r * t->columns + a] = q[a];
-        } else
-            for (int64_t a = 0; a < t->columns; a++)
-                out[r * t->columns + a] = ft_value(&h, ft_read(&h, row, t->width, a, 1));
-    }
+    for (int64_t r = 0; r < rows; r++)
+        ft_read_values(&h, ft_stream_row(x, r), t->width, t->columns, 1, out + r * t->columns);
     return FT_OK;
 }

@@ -50,17 +50,17 @@ FT_INLINE ft_pair ft_read_at(const ft_hot *h, ft_place x, int64_t width, int pad
     return ft_read(h, x.row, width, x.column, padded);
 }
 
-/* q[a] = w.x of every column.  A weight at a time, so that weights of 0 sum to 0 and ties stay ties. */
-FT_INLINE void ft_read_values(const ft_hot *h, ft_row x, int64_t width, int padded,
-                              double *FT_RESTRICT q) {
-    for (int64_t a = 0; a < width; a++) q[a] = 0.0;
+/* q[a] = w.x of the first `columns` columns.  A weight at a time, so that weights of 0 sum to 0 and ties stay ties. */
+FT_INLINE void ft_read_values(const ft_hot *h, ft_row x, int64_t width, int64_t columns,
+                              int padded, double *FT_RESTRICT q) {
+    for (int64_t a = 0; a < columns; a++) q[a] = 0.0;
     for (int64_t j = 0; j < x.k; j++) {
         const int64_t i = x.idx[j];
         if (padded && i < 0) continue;
         const double *row = h->rows + 2 * width * i;
         const ft_pair g = ft_since(h, i);
         const double size = x.val ? x.val[j] : 1.0, w_z = ft_first(g) + ft_second(g) * h->drive;
-        for (int64_t a = 0; a < width; a++) q[a] += size * (row[a] + row[width + a] * w_z);
+        for (int64_t a = 0; a < columns; a++) q[a] += size * (row[a] + row[width + a] * w_z);
     }
 }
 

@@ -28,7 +28,7 @@ static void ft_draw(const ft_simulation *s, int64_t count) {
 }
 
 /* The features of the present state; 0 where there are none. */
-FT_INLINE int ft_encode(const ft_simulation *s, int32_t *idx) {
+static int ft_encode(const ft_simulation *s, int32_t *idx) {
     if (s->tiles) {
         ft_tiles_one(s->tiles, s->state, idx);
         return 1;
@@ -47,15 +47,15 @@ static int ft_state_ok(const ft_simulation *s) {
 /* The column of the action chosen in the present state; 0 in prediction. */
 FT_INLINE int64_t ft_choose(const ft_simulation *s, const ft_hot *h, ft_row x, int64_t width) {
     if (!s->env->n_actions) return 0;
-    ft_read_values(h, x, width, 0, s->q);
+    ft_read_values(h, x, width, width, 0, s->q); /* all of the row: whole vectors */
     return ft_epsilon_greedy(s->q, s->env->n_actions, s->epsilon, s->next_double(s->random));
 }
 
-FT_INLINE void ft_restart(ft_trace *t, ft_hot *h, ft_carry *c) {
-    ft_store(t, h);
+/* An episode begins with an empty trace. */
+FT_COLD ft_hot ft_restart(ft_trace *t, ft_hot h) {
+    ft_store(t, &h);
     ft_trace_reset(t);
-    *h = ft_load(t);
-    *c = ft_carry_of(t);
+    return ft_load(t);
 }
 
 FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
@@ -76,7 +76,8 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
     if (s->running && ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 0);
     while (done < steps && ended < episodes) {
         if (!s->running) {
-            ft_restart(s->trace, &h, &c);
+            h = ft_restart(s->trace, h);
+            c = ft_carry_of(s->trace);
             ft_draw(s, env->reset_uniforms);
             env->reset(env->self, s->state, s->u);
             status = !ft_state_ok(s) ? FT_EVALUE : !ft_encode(s, s->idx) ? FT_EINDEX : FT_OK;
@@ -117,7 +118,10 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
             returns[ended] = s->total;
             lengths[ended++] = s->length;
             s->running = 0;
-            if (!over) ft_restart(s->trace, &h, &c);
+            if (!over) {
+                h = ft_restart(s->trace, h);
+                c = ft_carry_of(s->trace);
+            }
         }
         x = x_next;
     }

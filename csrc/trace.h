@@ -221,10 +221,16 @@ FT_INLINE void ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t column
         if (width == 1) {
             ft_pair_store(h->rows + 2 * i, ft_pair_add(ft_now(h, i), dx));
             h->epochs[i] = (int32_t)h->epoch;
-        } else {
-            double *row = ft_normalise(h, i, width) + column;
-            row[0] += ft_first(dx);
-            row[width] += ft_second(dx);
+        } else { /* whole rows: a store of one number into a row just written would stall its next read */
+            double *row = h->rows + 2 * width * i;
+            const ft_pair g = ft_since(h, i);
+            const double G = ft_first(g), P = ft_second(g);
+            for (int64_t a = 0; a < width; a++) {
+                const double z = row[width + a];
+                row[a] = row[a] + z * G + (a == column ? ft_first(dx) : 0.0);
+                row[width + a] = z * P + (a == column ? ft_second(dx) : 0.0);
+            }
+            h->epochs[i] = (int32_t)h->epoch;
         }
     }
 }
@@ -236,12 +242,16 @@ FT_INLINE void ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t colu
     for (int64_t j = 0; j < x.k; j++) {
         const int64_t i = x.idx[j];
         if (padded && i < 0) continue;
-        double *row = ft_normalise(h, i, width);
-        for (int64_t a = clear ? 0 : column; a < (clear ? width : column + 1); a++) {
-            const double z_a = a == column ? z : 0.0;
-            row[a] += h->drive * (row[width + a] - z_a);
+        double *row = h->rows + 2 * width * i;
+        const ft_pair g = ft_since(h, i);
+        const double G = ft_first(g), P = ft_second(g);
+        for (int64_t a = 0; a < width; a++) {
+            const double b = row[a] + row[width + a] * G, z_now = row[width + a] * P;
+            const double z_a = a == column ? z : clear ? 0.0 : z_now;
+            row[a] = b + h->drive * (z_now - z_a);
             row[width + a] = z_a;
         }
+        h->epochs[i] = (int32_t)h->epoch;
     }
 }
 

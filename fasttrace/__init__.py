@@ -1,5 +1,8 @@
 """Eligibility traces for reinforcement learning at native speed."""
 
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
 from . import envs
 from .backends import backends
 from .control import Sarsa, TrueOnlineSarsa
@@ -29,3 +32,9 @@ __all__ = [
     "load",
     "simulate",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "embed":  # imports Numba, which takes longer than all the rest
+        return _import_module(".embed", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

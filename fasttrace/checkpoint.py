@@ -29,7 +29,7 @@ def write(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
     body = json.dumps(rest, sort_keys=True)
     header = json.dumps({"format": FORMAT, "state": body, "checksum": _checksum(body, arrays)})
     contents: dict[str, Any] = {_HEADER: np.frombuffer(header.encode(), np.uint8), **arrays}
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name[:40], suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:
             np.savez(file, **contents)

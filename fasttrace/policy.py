@@ -46,7 +46,8 @@ def generator_of(state: dict[str, Any]) -> np.random.Generator:
 
     name = state["bit_generator"]
     kind = getattr(np.random, name, None)
-    if not (isinstance(kind, type) and issubclass(kind, np.random.BitGenerator)):
+    base = np.random.BitGenerator
+    if not (isinstance(kind, type) and issubclass(kind, base) and kind is not base):
         raise ValueError(f"no bit generator {name!r} in NumPy")
     bits = kind()
     bits.state = arrays(state)

@@ -112,7 +112,9 @@ def _check(env: Any, agent: Any, coder: Any) -> None:
     if n_actions != env.n_actions:
         raise ValueError(f"agent: has {n_actions} actions, {env!r} has {env.n_actions}")
     if getattr(agent, "state_action", False):
-        raise ValueError("agent: state_action features have no coder; give the agent one weight row a feature")
+        raise ValueError(
+            "agent: state_action features have no coder; give the agent one weight row a feature"
+        )
     if coder is None:
         n = env.n_features
         if n is None and (env.n_state != 1 or env.low is not None):
@@ -122,7 +124,9 @@ def _check(env: Any, agent: Any, coder: Any) -> None:
         if len(coder.low) != env.n_state:
             raise ValueError(f"coder: codes {len(coder.low)} numbers, a state of {env!r} has {env.n_state}")
     if n is not None and n != agent.n_features:
-        raise ValueError(f"agent: has {agent.n_features} features, the {'coder' if coder else 'environment'} {n}")
+        raise ValueError(
+            f"agent: has {agent.n_features} features, the {'coder' if coder else 'environment'} {n}"
+        )
 
 
 def _progress(

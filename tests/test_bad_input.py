@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from states import THERE, same, taught
-from streams import ALGORITHMS, BACKENDS, CONTROL, PREDICTION
+from streams import ALGORITHMS, BACKENDS, CONTROL
 
 import fasttrace as ft
 from fasttrace.backends import _missing
@@ -39,7 +39,7 @@ def error_of(call, learner):
 
 @functools.cache
 def learners(name):
-    """A learner in each backend, in the middle of an episode if it has them: for calls that change nothing."""
+    """A learner in each backend, within an episode if it has them: for calls that change nothing."""
     made = {backend: taught(ALGORITHMS[name], backend) for backend in THERE}
     if ALGORITHMS[name].control:
         for learner in made.values():

@@ -109,7 +109,13 @@ def test_long_runs_are_cut_into_pieces_that_do_not_show(backend, monkeypatch):
     env, pieces, coder = car(backend)
     reports = []
     history = ft.simulate(
-        env, pieces, coder, steps=5000, max_episode_steps=700, seed=3, progress=lambda *each: reports.append(each)
+        env,
+        pieces,
+        coder,
+        steps=5000,
+        max_episode_steps=700,
+        seed=3,
+        progress=lambda *each: reports.append(each),
     )
     assert history.lengths.tolist() == whole.lengths.tolist()
     np.testing.assert_allclose(pieces.weights, agent.weights, rtol=0, atol=1e-12 * abs(agent.weights).max())

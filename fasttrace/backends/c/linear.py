@@ -165,12 +165,6 @@ def values(trace: Any, rows: Rows) -> np.ndarray:
     return out
 
 
-def forget(trace: Any, indices: np.ndarray) -> None:
-    """The trace of these features becomes 0, all columns; w stays."""
-    if lib.ft_trace_forget(handle(trace), len(indices), _int32s(indices)) != lib.FT_OK:
-        raise_bad_index(indices, trace.n)
-
-
 def reset(trace: Any) -> None:
     lib.ft_trace_reset(handle(trace))
 

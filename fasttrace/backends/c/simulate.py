@@ -56,4 +56,3 @@ class Loop:
         if status == lib.FT_EINDEX:
             raise FeatureIndexError(no_feature(s.state[0], s.trace.n))
         return s.steps, returns[: s.episodes], lengths[: s.episodes]
-

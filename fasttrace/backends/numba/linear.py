@@ -517,17 +517,6 @@ def values_kernel(t, rows, count, out):
     return OK
 
 
-@kernel
-def forget_kernel(t, indices):
-    if not row_ok(t, indices):
-        return BAD_INDEX
-    h = trace.load(t)
-    for a in range(np.uint64(t.counters[COLUMNS])):
-        x = Place(_0, _0, np.uint64(indices.size), a)
-        trace.replace(t, h, indices, x, np.uint64(t.counters[WIDTH]), True, False, 0.0, 1.0)
-    return OK
-
-
 # ---- what Python calls ----
 
 _ONE = np.ones(1)
@@ -649,12 +638,6 @@ def values(owner: Any, rows: features.Rows) -> NDArray[np.float64]:
     if values_kernel(arrays_of(owner), rows_of(rows), rows.count, out.reshape(-1)) != OK:
         raise_bad_index(rows.indices, owner.n, shape=rows.shape)
     return out
-
-
-def forget(owner: Any, indices: NDArray[np.int32]) -> None:
-    """The trace of these features becomes 0, all columns; w stays."""
-    if forget_kernel(arrays_of(owner), indices) != OK:
-        raise_bad_index(indices, owner.n)
 
 
 def reset(owner: Any) -> None:

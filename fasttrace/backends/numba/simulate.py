@@ -22,7 +22,9 @@ _1 = np.uint64(1)
 _NO_DOUBLES = np.empty(0)
 
 # Places in Simulation.counters.
-RUNNING, ACTION, LENGTH, EPISODES, MAX_LENGTH, N_ACTIONS, RESET_UNIFORMS, STEP_UNIFORMS, TILED, MEMORY = range(10)
+RUNNING, ACTION, LENGTH, EPISODES, MAX_LENGTH, N_ACTIONS, RESET_UNIFORMS, STEP_UNIFORMS, TILED, MEMORY = (
+    range(10)
+)
 
 
 class Simulation(NamedTuple):
@@ -199,7 +201,17 @@ class Loop:
         table = kernel.table if kernel else np.empty((0, 0))
         tilings = coder.tilings if coder else 1
         counters = np.array(
-            [0, 0, 0, 0, max_length, env.n_actions, *env.n_uniforms, coder is not None, kernel.memory if kernel else 0],
+            [
+                0,
+                0,
+                0,
+                0,
+                max_length,
+                env.n_actions,
+                *env.n_uniforms,
+                coder is not None,
+                kernel.memory if kernel else 0,
+            ],
             np.int64,
         )
         self._simulation = Simulation(

@@ -212,7 +212,7 @@ def true_online_sarsa_run(trace, stream):
     return deltas
 
 
-# ---- reading and forgetting ----
+# ---- reading ----
 
 
 @_quietly
@@ -220,8 +220,3 @@ def values(trace, rows):
     """w.x of every row (fasttrace.features.Rows) in every column: (rows, columns).  Learns nothing."""
     w = trace.w.reshape(trace.n, trace.columns)
     return np.array([rows.dense(r) @ w for r in range(rows.count)]).reshape(rows.count, trace.columns)
-
-
-def forget(trace, indices):
-    """The trace of these features becomes 0 in all columns; -1 is padding."""
-    trace.z.reshape(trace.n, trace.columns)[indices[indices >= 0]] = 0.0

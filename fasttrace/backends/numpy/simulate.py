@@ -56,9 +56,7 @@ class Loop:
 
     def _step(self):
         self.running = False  # until the step has gone well
-        self.state, reward, gamma = self.env.step(
-            self.state, self.action, self._uniforms(self.n_uniforms[1])
-        )
+        self.state, reward, gamma = self.env.step(self.state, self.action, self._uniforms(self.n_uniforms[1]))
         x_next, action_next = None, 0
         if gamma != 0.0:
             x_next = self._features()
