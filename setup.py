@@ -6,7 +6,7 @@ from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
 
 
-class abi3_wheel(bdist_wheel):
+class abi3_wheel(bdist_wheel):  # noqa: N801 - named as setuptools names commands
     def finalize_options(self):
         if not sysconfig.get_config_var("Py_GIL_DISABLED"):
             self.py_limited_api = "cp310"

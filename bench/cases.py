@@ -63,7 +63,6 @@ class Case:
     prepare: Callable[[], None]
     run: Callable[[], object]
     check: Callable[[], bool]
-    every_round: bool = False
 
 
 def there() -> dict[str, str]:

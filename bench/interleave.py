@@ -13,18 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-ROUNDS = 11
-VISIT_NS = 10_000_000  # a quick run is repeated for so long at each visit
-SLOW_NS = 150_000_000  # a run longer than this comes SLOW_ROUNDS times, unless it must come every time
-SLOW_ROUNDS = 3
-
+ROUNDS = 33
+VISIT_NS = 5_000_000  # a quick run is repeated for so long at each visit
+# Runs of more than so many nanoseconds come to every third round, or to so few in all.
+LONG_NS, LONG_EVERY = 8_000_000, 3
+VERY_LONG_NS, VERY_LONG_ROUNDS = 200_000_000, 3
 _fine = time.get_clock_info("thread_time").resolution <= 1e-6
 clock_ns = time.thread_time_ns if _fine else time.perf_counter_ns
 
 
 class Timed(Protocol):
     steps: int
-    every_round: bool
 
     def prepare(self) -> None:
         """Make everything as it was before the first run; not timed."""
@@ -47,6 +46,14 @@ class Timing:
         return min(self.runs) / self.steps
 
 
+def _is_due(timing: Timing, r: int) -> bool:
+    """Whether a case runs in round r."""
+    shortest = min(timing.runs, default=0)
+    if shortest > VERY_LONG_NS and timing.rounds >= VERY_LONG_ROUNDS:
+        return False
+    return shortest <= LONG_NS or r % LONG_EVERY == 0
+
+
 def interleave(
     cases: Sequence[Timed], rounds: int = ROUNDS, watch: Callable[[int], object] = lambda _: None
 ) -> list[Timing]:
@@ -60,8 +67,7 @@ def interleave(
     try:
         for r in range(rounds):
             for case, timing in zip(cases, timings, strict=True):
-                slow = timing.runs and timing.runs[0] > SLOW_NS and not case.every_round
-                if slow and r >= SLOW_ROUNDS:
+                if not _is_due(timing, r):
                     continue
                 timing.rounds += 1
                 spent = 0

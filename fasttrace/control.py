@@ -67,7 +67,7 @@ class _ActionLearner(Learner):
     # ---- states and actions --------------------------------------------------------------------------------
 
     def _state(self, x: Any) -> Rows:
-        """One state's features: a row, or a row for each action.  A copy, for x is kept until the next step."""
+        """One state's features: a row, or a row for each action.  A copy: it is kept until the next step."""
         if self.state_action:
             rows = parse_state_actions(x, self.n_features, self.n_actions)
         else:
@@ -190,7 +190,7 @@ class _ActionLearner(Learner):
                  with state_action (T + 1, A, k), or dense (T + 1, A, n)
         actions  (T + 1,) A_0 to A_T
         rewards  (T,) R_{t+1}
-        gammas   number or (T,): entry t is gamma_{t+1}, the discount on arriving in S_{t+1}; 0 ends an episode
+        gammas   number or (T,): entry t is gamma_{t+1}, the discount into S_{t+1}; 0 ends an episode
         lambdas  number or (T,): entry t is lambda_{t+1}
         alpha    number or (T,): step size
 

@@ -104,7 +104,7 @@ class Rows:
 
 @dataclass(slots=True)
 class Stream:
-    """T transitions for a run kernel.  gammas, lambdas, rhos, alphas: (T,), or (1,) for one that stands for all.
+    """T transitions for a run kernel.  gammas, lambdas, rhos, alphas: (T,), or (1,) for all.
 
     actions       (T + 1,), or None for state values
     state_action  rows are of state-action pairs, row t * n_actions + a
@@ -147,7 +147,7 @@ def dense(row: Row, n: int) -> Float64:
 
 
 def parse_state(x: Any, n: int, name: str = "x") -> Rows:
-    """One state's features in any form, as a single row: indices (k,), a pair of (k,), or dense floats (n,)."""
+    """One state's features, as a single row: indices (k,), a pair of (k,), or dense floats (n,)."""
     return _parse(x, n, (), name)
 
 

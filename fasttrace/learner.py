@@ -177,7 +177,7 @@ class Learner:
     def _acquire(self) -> None:
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(
-                f"this {type(self).__name__} is in use by another thread; give each thread a learner of its own"
+                f"this {type(self).__name__} is in use by another thread; give each its own learner"
             )
 
     # ---- calls into the backend ----------------------------------------------------------------------------
@@ -185,7 +185,7 @@ class Learner:
     def _refuse_values(self, name: str) -> None:
         if self._kind.startswith("replacing"):
             raise ValueError(
-                f"{name}: replacing traces are for binary features, given as indices; got features with values"
+                f"{name}: replacing traces are for binary features, given as indices; got values"
             )
 
     def _run(self, stream: Stream) -> Float64:

@@ -50,5 +50,26 @@ def generator_of(state: dict[str, Any]) -> np.random.Generator:
     if not (isinstance(kind, type) and issubclass(kind, base) and kind is not base):
         raise ValueError(f"no bit generator {name!r} in NumPy")
     bits = kind()
-    bits.state = arrays(state)
+    wanted = arrays(state)
+    if not _like(wanted, bits.state):
+        raise ValueError(f"generator: not a state of NumPy's {name}")
+    bits.state = wanted
     return np.random.Generator(bits)
+
+
+_LAST = {"pos": 624, "buffer_pos": 4}  # NumPy would read from beyond its arrays
+
+
+def _like(value: Any, example: Any, name: str = "") -> bool:
+    """Whether value has the form of a bit generator's state."""
+    if isinstance(example, dict):
+        return (
+            isinstance(value, dict)
+            and value.keys() == example.keys()
+            and all(_like(value[key], example[key], key) for key in example)
+        )
+    if isinstance(example, np.ndarray):
+        return isinstance(value, np.ndarray) and (value.shape, value.dtype) == (example.shape, example.dtype)
+    if isinstance(example, str):
+        return value == example
+    return type(value) is int and 0 <= value <= _LAST.get(name, value)

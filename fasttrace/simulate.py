@@ -58,12 +58,13 @@ def simulate(
     coder              TileCoder for the environment's states; None where they are one-hot features
     episodes, steps    ends at whichever comes first; one of them is needed
     max_episode_steps  truncates: the agent bootstraps from the last state, then the episode ends
-    seed               of start states, dynamics, exploration and ties, in the same order in every backend: the
-                       same seed is the same walk.  None is the agent's generator
-    progress           True shows a bar (with rich installed); a function is called with steps and episodes so far
+    seed               of start states, dynamics, exploration and ties, in the same order in every
+                       backend: the same seed is the same walk.  None is the agent's generator
+    progress           True shows a bar (with rich installed); a function gets steps and episodes so far
 
-    Begins a new episode.  Errors: ValueError, TypeError for arguments; ValueError for an environment that gives
-    numbers that are not finite; FeatureIndexError for a state that is no feature.
+    Begins a new episode.
+    Errors: ValueError, TypeError for arguments; ValueError for an environment that gives numbers that are
+    not finite; FeatureIndexError for a state that is no feature.
     """
     _check(env, agent, coder)
     if episodes is None and steps is None:

@@ -139,7 +139,7 @@ def quick_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
 
 
 def quick_sarsa_step(trace: Any, kind: str) -> Callable[..., None]:
-    """A step from row and action to row and action, all of them checked before; weights one column an action."""
+    """A step from row and action to row and action, all of them checked; a column of weights an action."""
     pointer, number, run, out = handle(trace), KINDS[kind], lib.ft_sarsa_step, ffi.new("double *")
 
     def step(

@@ -83,7 +83,7 @@ def encode(t, s, at):
 
 @verb
 def state_ok(s):
-    for each in s.state:
+    for each in s.state:  # noqa: SIM110 - a generator would allocate
         if not np.isfinite(each):
             return False
     return True
@@ -216,7 +216,8 @@ class Loop:
         )
         self._simulation = Simulation(
             counters, np.array([*numbers, 0.0]), table, np.empty(tilings, np.uint64), np.empty(env.n_state),
-            np.empty(max(env.n_uniforms)), np.empty(2), np.empty(owner.width), np.empty(2 * tilings, np.int32),
+            np.empty(max(env.n_uniforms)), np.empty(2), np.empty(owner.width),
+            np.empty(2 * tilings, np.int32),
         )  # fmt: skip
         self._trace, self._n, self._generator = arrays_of(owner), owner.n, generator
         self._run = loop_kernel(KINDS[kind], owner.width > 1)
