@@ -16,15 +16,15 @@ from typing import Any
 from . import accuracy
 from .cases import EAGER, IMPLEMENTATIONS, NO_TRACE, Spec
 from .figures import Figure, Results, Row, figures
-from .interleave import SLOW_NS, SLOW_ROUNDS
+from .interleave import LONG_EVERY, LONG_NS, VERY_LONG_NS, VERY_LONG_ROUNDS
 from .measure import FEW_ROUNDS, FULL, QUICK, Plan, measure
 
 ABOUT = """\
 Nanoseconds a step, in one thread. All that is compared on a stream ran in turn, A B C A B C ..., compiled
-and checked beforehand: the minimum of {rounds} rounds, in time of the CPU, so that what else runs on a shared
-machine does not count. (Where no figure depends on it: {some} rounds on some streams, {few} of runs of more
-than {long} ms.) Ours is the public `learn` with its checks; TD(0) in C is a bare loop without any. The NumPy
-reference is timed on the first steps of a stream. What gave a wrong result is left blank.
+and checked beforehand: the minimum of {rounds} rounds ({third} for runs of more than {long} ms, {few} beyond
+{very} ms; {some} on streams that no figure is stated for), in time of the CPU, so that what else runs on a
+shared machine does not count. Ours is the public `learn` with its checks; TD(0) in C is a bare loop without
+any. The NumPy reference is timed on the first steps of a stream. What gave a wrong result is left blank.
 """
 
 ABOUT_LISTS = """\
@@ -143,7 +143,12 @@ def markdown(
     yield "```"
     yield ""
     yield ABOUT.format(
-        rounds=plan.rounds, some=min(plan.rounds, FEW_ROUNDS), few=SLOW_ROUNDS, long=SLOW_NS // 10**6
+        rounds=plan.rounds,
+        third=-(-plan.rounds // LONG_EVERY),
+        long=LONG_NS // 10**6,
+        few=VERY_LONG_ROUNDS,
+        very=VERY_LONG_NS // 10**6,
+        some=min(plan.rounds, FEW_ROUNDS),
     )
     yield f"![nanoseconds a step by lambda]({chart})"
     yield ""

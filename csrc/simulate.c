@@ -2,25 +2,32 @@
 #include "linear.h"
 #include "tiles.h"
 
-int64_t ft_epsilon_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
-    const double A = (double)n_actions;
-    int64_t pick, ties = 0;
-    if (u < epsilon) {
-        pick = (int64_t)(u / epsilon * A);
-        return pick < n_actions ? pick : n_actions - 1;
-    }
+FT_INLINE int64_t ft_pick(double part, int64_t count) {
+    const int64_t pick = (int64_t)(part * (double)count);
+    return pick < count ? pick : count - 1;
+}
+
+FT_INLINE int64_t ft_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
+    if (u < epsilon) return ft_pick(u / epsilon, n_actions);
     double best = q[0];
-    for (int64_t a = 1; a < n_actions; a++) best = q[a] > best || q[a] != q[a] ? q[a] : best;
-    for (int64_t a = 0; a < n_actions; a++) ties += q[a] == best;
-    if (ties == 0) { /* NaN among the values */
-        pick = (int64_t)(u * A);
-        return pick < n_actions ? pick : n_actions - 1;
+    int64_t arg = 0, ties = 1;
+    int nan = best != best;
+    for (int64_t a = 1; a < n_actions; a++) {
+        const int more = q[a] > best;
+        ties = more ? 1 : ties + (q[a] == best);
+        arg = more ? a : arg;
+        best = more ? q[a] : best;
+        nan |= q[a] != q[a];
     }
-    pick = (int64_t)((u - epsilon) / (1.0 - epsilon) * (double)ties);
-    pick = pick < ties ? pick : ties - 1;
-    int64_t a = 0;
-    for (;; a++)
-        if (q[a] == best && pick-- == 0) return a;
+    if (nan) return ft_pick(u, n_actions);
+    if (ties == 1) return arg;
+    int64_t pick = ft_pick((u - epsilon) / (1.0 - epsilon), ties);
+    for (;; arg++)
+        if (q[arg] == best && pick-- == 0) return arg;
+}
+
+int64_t ft_epsilon_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
+    return ft_greedy(q, n_actions, epsilon, u);
 }
 
 static void ft_draw(const ft_simulation *s, int64_t count) {
@@ -48,7 +55,7 @@ static int ft_state_ok(const ft_simulation *s) {
 FT_INLINE int64_t ft_choose(const ft_simulation *s, const ft_hot *h, ft_row x, int64_t width) {
     if (!s->env->n_actions) return 0;
     ft_read_values(h, x, width, width, 0, s->q); /* all of the row: whole vectors */
-    return ft_epsilon_greedy(s->q, s->env->n_actions, s->epsilon, s->next_double(s->random));
+    return ft_greedy(s->q, s->env->n_actions, s->epsilon, s->next_double(s->random));
 }
 
 /* An episode begins with an empty trace. */

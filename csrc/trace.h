@@ -209,6 +209,59 @@ FT_INLINE double ft_value(const ft_hot *h, ft_pair sums) {
     return ft_first(sums) + ft_second(sums) * h->drive;
 }
 
+/* Rows of several columns are written whole: a store of one number into a row would stall the next
+ * read of it.  With width 4, an action's row of most tasks, four lanes make one vector. */
+enum { FT_FOUR = 4 };
+
+/* (b, z) of `column` += (db, dz). */
+FT_INLINE void ft_row_write(const ft_hot *h, int64_t i, int64_t width, int64_t column, double db,
+                            double dz) {
+    double *row = h->rows + 2 * width * i;
+    const ft_pair g = ft_since(h, i);
+    const double G = ft_first(g), P = ft_second(g);
+    if (width == FT_FOUR) {
+        double b[FT_FOUR], z[FT_FOUR], at[FT_FOUR];
+        for (int64_t a = 0; a < FT_FOUR; a++) at[a] = a == column ? 1.0 : 0.0;
+        for (int64_t a = 0; a < FT_FOUR; a++) z[a] = row[FT_FOUR + a];
+        for (int64_t a = 0; a < FT_FOUR; a++) b[a] = row[a] + z[a] * G + at[a] * db;
+        for (int64_t a = 0; a < FT_FOUR; a++) z[a] = z[a] * P + at[a] * dz;
+        for (int64_t a = 0; a < FT_FOUR; a++) row[a] = b[a];
+        for (int64_t a = 0; a < FT_FOUR; a++) row[FT_FOUR + a] = z[a];
+    } else
+        for (int64_t a = 0; a < width; a++) {
+            const double z = row[width + a];
+            row[a] = row[a] + z * G + (a == column ? db : 0.0);
+            row[width + a] = z * P + (a == column ? dz : 0.0);
+        }
+    h->epochs[i] = (int32_t)h->epoch;
+}
+
+/* z of `column` becomes z_new, with `clear` the others 0, and no w changes. */
+FT_INLINE void ft_row_replace(const ft_hot *h, int64_t i, int64_t width, int64_t column, int clear,
+                              double z_new) {
+    double *row = h->rows + 2 * width * i;
+    const ft_pair g = ft_since(h, i);
+    const double G = ft_first(g), P = ft_second(g);
+    if (width == FT_FOUR) {
+        double b[FT_FOUR], z[FT_FOUR], kept[FT_FOUR], set[FT_FOUR];
+        for (int64_t a = 0; a < FT_FOUR; a++) kept[a] = a == column || clear ? 0.0 : 1.0;
+        for (int64_t a = 0; a < FT_FOUR; a++) set[a] = a == column ? z_new : 0.0;
+        for (int64_t a = 0; a < FT_FOUR; a++) z[a] = row[FT_FOUR + a];
+        for (int64_t a = 0; a < FT_FOUR; a++) b[a] = row[a] + z[a] * G;
+        for (int64_t a = 0; a < FT_FOUR; a++) z[a] *= P;
+        for (int64_t a = 0; a < FT_FOUR; a++) set[a] = z[a] * kept[a] + set[a];
+        for (int64_t a = 0; a < FT_FOUR; a++) row[a] = b[a] + h->drive * (z[a] - set[a]);
+        for (int64_t a = 0; a < FT_FOUR; a++) row[FT_FOUR + a] = set[a];
+    } else
+        for (int64_t a = 0; a < width; a++) {
+            const double b = row[a] + row[width + a] * G, z = row[width + a] * P;
+            const double z_a = a == column ? z_new : clear ? 0.0 : z;
+            row[a] = b + h->drive * (z - z_a);
+            row[width + a] = z_a;
+        }
+    h->epochs[i] = (int32_t)h->epoch;
+}
+
 /* trace_i += c, w_i += beta.  inv is 1 / scale, a division that need not wait for c. */
 FT_INLINE void ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded,
                         double c, double beta, double inv) {
@@ -221,17 +274,8 @@ FT_INLINE void ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t column
         if (width == 1) {
             ft_pair_store(h->rows + 2 * i, ft_pair_add(ft_now(h, i), dx));
             h->epochs[i] = (int32_t)h->epoch;
-        } else { /* whole rows: a store of one number into a row just written would stall its next read */
-            double *row = h->rows + 2 * width * i;
-            const ft_pair g = ft_since(h, i);
-            const double G = ft_first(g), P = ft_second(g);
-            for (int64_t a = 0; a < width; a++) {
-                const double z = row[width + a];
-                row[a] = row[a] + z * G + (a == column ? ft_first(dx) : 0.0);
-                row[width + a] = z * P + (a == column ? ft_second(dx) : 0.0);
-            }
-            h->epochs[i] = (int32_t)h->epoch;
-        }
+        } else
+            ft_row_write(h, i, width, column, ft_first(dx), ft_second(dx));
     }
 }
 
@@ -242,16 +286,7 @@ FT_INLINE void ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t colu
     for (int64_t j = 0; j < x.k; j++) {
         const int64_t i = x.idx[j];
         if (padded && i < 0) continue;
-        double *row = h->rows + 2 * width * i;
-        const ft_pair g = ft_since(h, i);
-        const double G = ft_first(g), P = ft_second(g);
-        for (int64_t a = 0; a < width; a++) {
-            const double b = row[a] + row[width + a] * G, z_now = row[width + a] * P;
-            const double z_a = a == column ? z : clear ? 0.0 : z_now;
-            row[a] = b + h->drive * (z_now - z_a);
-            row[width + a] = z_a;
-        }
-        h->epochs[i] = (int32_t)h->epoch;
+        ft_row_replace(h, i, width, column, clear, z);
     }
 }
 

@@ -22,7 +22,7 @@ def suite(monkeypatch):
 class Recorder:
     """A case that writes down when it runs."""
 
-    steps, every_round = 1, False
+    steps = 1
 
     def __init__(self, name, log):
         self.name, self.log = name, log
@@ -44,15 +44,16 @@ def test_what_is_compared_runs_in_turn(suite, monkeypatch):
     assert [timing.rounds for timing in timings] == [2, 2, 2]
 
 
-def test_slow_runs_come_a_few_times_unless_they_are_promised(suite, monkeypatch):
-    """A run beyond SLOW_NS comes SLOW_ROUNDS times, with every_round each time."""
+def test_long_runs_come_less_often(suite, monkeypatch):
+    """Every LONG_EVERY-th round beyond LONG_NS, VERY_LONG_ROUNDS times beyond VERY_LONG_NS."""
     interleave = suite("interleave")
-    monkeypatch.setattr(interleave, "SLOW_NS", 0)
     monkeypatch.setattr(interleave, "VISIT_NS", 0)
-    slow, promised = Recorder("slow", []), Recorder("promised", [])
-    promised.every_round = True
-    timings = interleave.interleave([slow, promised], rounds=5)
-    assert [timing.rounds for timing in timings] == [interleave.SLOW_ROUNDS, 5]
+    monkeypatch.setattr(interleave, "LONG_NS", 0)
+    (long,) = interleave.interleave([Recorder("A", [])], rounds=33)
+    assert long.rounds == 11
+    monkeypatch.setattr(interleave, "VERY_LONG_NS", 0)
+    (very_long,) = interleave.interleave([Recorder("A", [])], rounds=33)
+    assert very_long.rounds == interleave.VERY_LONG_ROUNDS
 
 
 @pytest.mark.parametrize(
