@@ -5,7 +5,7 @@ baselines    what a user would write instead: eager lists in Numba; native.py: T
 cases        one timed run each, with the check of its result
 interleave   A B C A B C ...: the only timing that ratios are taken from
 figures      what is to be reached, and what was measured
-report       Markdown and a chart
+measure      carries it all out; report and chart write it down
 """
 
 import os

@@ -14,7 +14,7 @@ def time_case(benchmark):
 
     def time(case, group, rounds=11):
         correct = case.check()
-        benchmark.group = group
+        benchmark.group = f"{group}, {case.steps:,} steps a run"  # so that each table compares equal work
         benchmark.extra_info.update(
             implementation=case.spec.implementation,
             kernel=case.spec.kernel,

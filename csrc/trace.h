@@ -210,8 +210,10 @@ FT_INLINE double ft_value(const ft_hot *h, ft_pair sums) {
 }
 
 /* Rows of several columns are written whole: a store of one number into a row would stall the next
- * read of it.  With width 4, an action's row of most tasks, four lanes make one vector. */
-enum { FT_FOUR = 4 };
+ * read of it.  Width 4 is that of three or four actions. */
+#if defined(__GNUC__)
+typedef double ft_four __attribute__((vector_size(32), aligned(16), may_alias));
+#endif
 
 /* (b, z) of `column` += (db, dz). */
 FT_INLINE void ft_row_write(const ft_hot *h, int64_t i, int64_t width, int64_t column, double db,
@@ -219,15 +221,15 @@ FT_INLINE void ft_row_write(const ft_hot *h, int64_t i, int64_t width, int64_t c
     double *row = h->rows + 2 * width * i;
     const ft_pair g = ft_since(h, i);
     const double G = ft_first(g), P = ft_second(g);
-    if (width == FT_FOUR) {
-        double b[FT_FOUR], z[FT_FOUR], at[FT_FOUR];
-        for (int64_t a = 0; a < FT_FOUR; a++) at[a] = a == column ? 1.0 : 0.0;
-        for (int64_t a = 0; a < FT_FOUR; a++) z[a] = row[FT_FOUR + a];
-        for (int64_t a = 0; a < FT_FOUR; a++) b[a] = row[a] + z[a] * G + at[a] * db;
-        for (int64_t a = 0; a < FT_FOUR; a++) z[a] = z[a] * P + at[a] * dz;
-        for (int64_t a = 0; a < FT_FOUR; a++) row[a] = b[a];
-        for (int64_t a = 0; a < FT_FOUR; a++) row[FT_FOUR + a] = z[a];
+#if defined(__GNUC__)
+    if (width == 4) {
+        ft_four *b = (ft_four *)(void *)row, *z = b + 1;
+        const ft_four at = {column == 0, column == 1, column == 2, column == 3};
+        const ft_four b_new = *b + *z * G + at * db, z_new = *z * P + at * dz;
+        *b = b_new;
+        *z = z_new;
     } else
+#endif
         for (int64_t a = 0; a < width; a++) {
             const double z = row[width + a];
             row[a] = row[a] + z * G + (a == column ? db : 0.0);
@@ -242,17 +244,15 @@ FT_INLINE void ft_row_replace(const ft_hot *h, int64_t i, int64_t width, int64_t
     double *row = h->rows + 2 * width * i;
     const ft_pair g = ft_since(h, i);
     const double G = ft_first(g), P = ft_second(g);
-    if (width == FT_FOUR) {
-        double b[FT_FOUR], z[FT_FOUR], kept[FT_FOUR], set[FT_FOUR];
-        for (int64_t a = 0; a < FT_FOUR; a++) kept[a] = a == column || clear ? 0.0 : 1.0;
-        for (int64_t a = 0; a < FT_FOUR; a++) set[a] = a == column ? z_new : 0.0;
-        for (int64_t a = 0; a < FT_FOUR; a++) z[a] = row[FT_FOUR + a];
-        for (int64_t a = 0; a < FT_FOUR; a++) b[a] = row[a] + z[a] * G;
-        for (int64_t a = 0; a < FT_FOUR; a++) z[a] *= P;
-        for (int64_t a = 0; a < FT_FOUR; a++) set[a] = z[a] * kept[a] + set[a];
-        for (int64_t a = 0; a < FT_FOUR; a++) row[a] = b[a] + h->drive * (z[a] - set[a]);
-        for (int64_t a = 0; a < FT_FOUR; a++) row[FT_FOUR + a] = set[a];
+#if defined(__GNUC__)
+    if (width == 4) {
+        ft_four *b = (ft_four *)(void *)row, *z = b + 1;
+        const ft_four at = {column == 0, column == 1, column == 2, column == 3};
+        const ft_four z_now = *z * P, z_set = (clear ? 0.0 * at : z_now * (1.0 - at)) + at * z_new;
+        *b = *b + *z * G + h->drive * (z_now - z_set);
+        *z = z_set;
     } else
+#endif
         for (int64_t a = 0; a < width; a++) {
             const double b = row[a] + row[width + a] * G, z = row[width + a] * P;
             const double z_a = a == column ? z_new : clear ? 0.0 : z;

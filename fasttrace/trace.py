@@ -162,7 +162,7 @@ class LazyTrace:
         since = self.ring.reshape(-1, 2)[self.epochs & (self.ring_size - 1)]
         G, P = since[:, :1], since[:, 1:]
         with np.errstate(all="ignore"):  # a diverged learner shows what it has
-            now = np.where(P == 0.0, 0.0, z * P)  # a trace that has ended is 0, were it infinite before
+            now = z * P
             w = b + z * G + now * self.scalar("drive")
             return w.reshape(-1), (now * self.scalar("scale")).reshape(-1)
 

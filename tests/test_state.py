@@ -764,8 +764,9 @@ def test_a_learner_in_two_threads_is_refused(algorithm, backend, monkeypatch):
     """While one thread learns, each call and each look from another is a RuntimeError, and does no harm."""
     s = example(algorithm)
     x = s.x()[:2]
-    learner, alone = taught(algorithm, backend, s, stop=0), taught(algorithm, backend, s, stop=0)
-    state = learner.state_dict()
+    learner, alone, third = (taught(algorithm, backend, s, stop=0) for _ in range(3))
+    third.lambda_ = 0.5
+    state = third.state_dict()
     calls = {
         "learn": lambda: learn(learner, s, 0, 3), "reset": learner.reset, "to": lambda: learner.to("numpy"),
         "weights": lambda: learner.weights, "set weights": lambda: setattr(learner, "weights", s.weights),
