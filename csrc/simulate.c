@@ -35,7 +35,7 @@ static void ft_draw(const ft_simulation *s, int64_t count) {
 }
 
 /* The features of the present state; 0 where there are none. */
-static int ft_encode(const ft_simulation *s, int32_t *idx) {
+FT_CLONES static int ft_encode(const ft_simulation *s, int32_t *idx) {
     if (s->tiles) {
         ft_tiles_one(s->tiles, s->state, idx);
         return 1;
@@ -113,11 +113,13 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
             x_next.row.idx = idx_next;
             x_next.column = ft_choose(s, &h, x_next.row, width);
         }
+        const double q_next = over || !env->n_actions ? 0.0 : s->q[x_next.column];
         ft_leave(s->trace, &h, &c, x, 1.0, kind, width, 0);
+        const int known = env->n_actions && !ft_reads_once(kind);
         const ft_pair sums =
-            over ? ft_pair_of(0.0, 0.0) : ft_read_at(&h, x_next, width, 0);
-        ft_arrive(&h, &c, x, sums, ft_value(&h, sums), out[0], s->gamma * out[1], s->lambda_, 1.0,
-                  s->alpha, kind, width, 0);
+            over || known ? ft_pair_of(0.0, 0.0) : ft_read_at(&h, x_next, width, 0);
+        ft_arrive(&h, &c, x, sums, known ? q_next : ft_value(&h, sums), out[0], s->gamma * out[1],
+                  s->lambda_, 1.0, s->alpha, kind, width, 0);
         done++;
         s->length++;
         s->total += out[0];

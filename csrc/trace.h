@@ -210,83 +210,86 @@ FT_INLINE double ft_value(const ft_hot *h, ft_pair sums) {
 }
 
 /* Rows of several columns are written whole: a store of one number into a row would stall the next
- * read of it.  Width 4 is that of three or four actions. */
+ * read of it.  A row of width 4, of three or four actions, is two vectors. */
 #if defined(__GNUC__)
 typedef double ft_four __attribute__((vector_size(32), aligned(16), may_alias));
+#define FT_FOUR_AT(column) {(column) == 0, (column) == 1, (column) == 2, (column) == 3}
 #endif
-
-/* (b, z) of `column` += (db, dz). */
-FT_INLINE void ft_row_write(const ft_hot *h, int64_t i, int64_t width, int64_t column, double db,
-                            double dz) {
-    double *row = h->rows + 2 * width * i;
-    const ft_pair g = ft_since(h, i);
-    const double G = ft_first(g), P = ft_second(g);
-#if defined(__GNUC__)
-    if (width == 4) {
-        ft_four *b = (ft_four *)(void *)row, *z = b + 1;
-        const ft_four at = {column == 0, column == 1, column == 2, column == 3};
-        const ft_four b_new = *b + *z * G + at * db, z_new = *z * P + at * dz;
-        *b = b_new;
-        *z = z_new;
-    } else
-#endif
-        for (int64_t a = 0; a < width; a++) {
-            const double z = row[width + a];
-            row[a] = row[a] + z * G + (a == column ? db : 0.0);
-            row[width + a] = z * P + (a == column ? dz : 0.0);
-        }
-    h->epochs[i] = (int32_t)h->epoch;
-}
-
-/* z of `column` becomes z_new, with `clear` the others 0, and no w changes. */
-FT_INLINE void ft_row_replace(const ft_hot *h, int64_t i, int64_t width, int64_t column, int clear,
-                              double z_new) {
-    double *row = h->rows + 2 * width * i;
-    const ft_pair g = ft_since(h, i);
-    const double G = ft_first(g), P = ft_second(g);
-#if defined(__GNUC__)
-    if (width == 4) {
-        ft_four *b = (ft_four *)(void *)row, *z = b + 1;
-        const ft_four at = {column == 0, column == 1, column == 2, column == 3};
-        const ft_four z_now = *z * P, z_set = (clear ? 0.0 * at : z_now * (1.0 - at)) + at * z_new;
-        *b = *b + *z * G + h->drive * (z_now - z_set);
-        *z = z_set;
-    } else
-#endif
-        for (int64_t a = 0; a < width; a++) {
-            const double b = row[a] + row[width + a] * G, z = row[width + a] * P;
-            const double z_a = a == column ? z_new : clear ? 0.0 : z;
-            row[a] = b + h->drive * (z - z_a);
-            row[width + a] = z_a;
-        }
-    h->epochs[i] = (int32_t)h->epoch;
-}
 
 /* trace_i += c, w_i += beta.  inv is 1 / scale, a division that need not wait for c. */
 FT_INLINE void ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded,
                         double c, double beta, double inv) {
-    const double dz = c * inv;
-    const ft_pair d = ft_pair_of(beta - h->drive * dz, dz);
+    const double dz = c * inv, db = beta - h->drive * dz;
+#if defined(__GNUC__)
+    if (width == 4) {
+        const ft_four at = FT_FOUR_AT(column), db_at = at * db, dz_at = at * dz;
+        for (int64_t j = 0; j < x.k; j++) {
+            const int64_t i = x.idx[j];
+            if (padded && i < 0) continue;
+            const ft_pair g = ft_since(h, i);
+            ft_four *b = (ft_four *)(void *)(h->rows + 8 * i), *z = b + 1;
+            const double size = x.val ? x.val[j] : 1.0;
+            const ft_four b_new = *b + *z * ft_first(g) + size * db_at;
+            *z = *z * ft_second(g) + size * dz_at;
+            *b = b_new;
+            h->epochs[i] = (int32_t)h->epoch;
+        }
+        return;
+    }
+#endif
     for (int64_t j = 0; j < x.k; j++) {
         const int64_t i = x.idx[j];
         if (padded && i < 0) continue;
-        const ft_pair dx = x.val ? ft_pair_scaled(x.val[j], d) : d;
-        if (width == 1) {
-            ft_pair_store(h->rows + 2 * i, ft_pair_add(ft_now(h, i), dx));
-            h->epochs[i] = (int32_t)h->epoch;
-        } else
-            ft_row_write(h, i, width, column, ft_first(dx), ft_second(dx));
+        const double size = x.val ? x.val[j] : 1.0;
+        if (width == 1)
+            ft_pair_store(h->rows + 2 * i,
+                          ft_pair_add(ft_now(h, i), ft_pair_of(size * db, size * dz)));
+        else {
+            double *row = h->rows + 2 * width * i;
+            const ft_pair g = ft_since(h, i);
+            for (int64_t a = 0; a < width; a++) {
+                const double z = row[width + a];
+                row[a] = row[a] + z * ft_first(g) + (a == column ? size * db : 0.0);
+                row[width + a] = z * ft_second(g) + (a == column ? size * dz : 0.0);
+            }
+        }
+        h->epochs[i] = (int32_t)h->epoch;
     }
 }
 
 /* trace_i = c, w_i as it was; with `clear`, the traces of the row's other columns become 0. */
 FT_INLINE void ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded,
                           int clear, double c, double inv) {
-    const double z = c * inv;
+    const double z_new = c * inv;
+#if defined(__GNUC__)
+    if (width == 4) {
+        const ft_four at = FT_FOUR_AT(column), set = at * z_new;
+        const ft_four kept = clear ? 0.0 * at : 1.0 - at;
+        for (int64_t j = 0; j < x.k; j++) {
+            const int64_t i = x.idx[j];
+            if (padded && i < 0) continue;
+            const ft_pair g = ft_since(h, i);
+            ft_four *b = (ft_four *)(void *)(h->rows + 8 * i), *z = b + 1;
+            const ft_four z_now = *z * ft_second(g), z_set = z_now * kept + set;
+            *b = *b + *z * ft_first(g) + h->drive * (z_now - z_set);
+            *z = z_set;
+            h->epochs[i] = (int32_t)h->epoch;
+        }
+        return;
+    }
+#endif
     for (int64_t j = 0; j < x.k; j++) {
         const int64_t i = x.idx[j];
         if (padded && i < 0) continue;
-        ft_row_replace(h, i, width, column, clear, z);
+        double *row = h->rows + 2 * width * i;
+        const ft_pair g = ft_since(h, i);
+        for (int64_t a = 0; a < width; a++) {
+            const double b = row[a] + row[width + a] * ft_first(g), z = row[width + a] * ft_second(g);
+            const double z_set = a == column ? z_new : clear ? 0.0 : z;
+            row[a] = b + h->drive * (z - z_set);
+            row[width + a] = z_set;
+        }
+        h->epochs[i] = (int32_t)h->epoch;
     }
 }
 
