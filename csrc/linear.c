@@ -101,10 +101,16 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT delta
             }
         if (control && kind == FT_REPLACING_CLEAR && columns == 1) ft_clear_others(&h, s, i);
         const double rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
+        const int before = ft_values_before(kind, width);
+        ft_pair sums = ft_pair_of(0.0, 0.0);
+        double v_next = before ? ft_value_before(&h, x_next, width, padded) : 0.0;
         ft_leave(t, &h, &c, x, rho, kind, width, padded);
-        const ft_pair sums = ft_read_at(&h, x_next, width, padded);
-        deltas[i] = ft_arrive(&h, &c, x, sums, ft_value(&h, sums), s->rewards[i],
-                              s->gammas[i * s->gamma_stride], s->lambdas[i * s->lambda_stride], rho,
+        if (!before) {
+            sums = ft_read_at(&h, x_next, width, padded);
+            v_next = ft_value(&h, sums);
+        }
+        deltas[i] = ft_arrive(&h, &c, x, sums, v_next, s->rewards[i], s->gammas[i * s->gamma_stride],
+                              s->lambdas[i * s->lambda_stride], rho,
                               s->alphas[i * s->alpha_stride], kind, width, padded);
         x = x_next;
     }
@@ -255,10 +261,16 @@ FT_INLINE double ft_one_step(ft_trace *t, ft_place x, ft_place x_next, double re
     ft_hot h = ft_load(t);
     ft_carry c = ft_carry_of(t);
     if (ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 1);
+    const int before = ft_values_before(kind, width);
+    ft_pair sums = ft_pair_of(0.0, 0.0);
+    double v_next = before ? ft_value_before(&h, x_next, width, 1) : 0.0;
     ft_leave(t, &h, &c, x, rho, kind, width, 1);
-    const ft_pair sums = ft_read_at(&h, x_next, width, 1);
-    const double delta = ft_arrive(&h, &c, x, sums, ft_value(&h, sums), reward, gamma_next,
-                                   lambda_next, rho, alpha, kind, width, 1);
+    if (!before) {
+        sums = ft_read_at(&h, x_next, width, 1);
+        v_next = ft_value(&h, sums);
+    }
+    const double delta = ft_arrive(&h, &c, x, sums, v_next, reward, gamma_next, lambda_next, rho,
+                                   alpha, kind, width, 1);
     ft_carry_store(t, &h, &c, alpha);
     return delta;
 }

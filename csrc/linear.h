@@ -50,7 +50,14 @@ FT_INLINE ft_pair ft_read_at(const ft_hot *h, ft_place x, int64_t width, int pad
     return ft_read(h, x.row, width, x.column, padded);
 }
 
-/* q[a] = w.x of the first `columns` columns.  A weight at a time, so that weights of 0 sum to 0 and ties stay ties. */
+/* How far z of row i has moved its weight: w = b + z moved. */
+FT_INLINE double ft_moved(const ft_hot *h, int64_t i) {
+    const ft_pair g = ft_since(h, i);
+    return ft_first(g) + ft_second(g) * h->drive;
+}
+
+/* q[a] = w.x of the first `columns` columns.  A weight at a time, so that weights of 0 sum to 0 and
+ * ties stay ties. */
 FT_INLINE void ft_read_values(const ft_hot *h, ft_row x, int64_t width, int64_t columns,
                               int padded, double *FT_RESTRICT q) {
     for (int64_t a = 0; a < columns; a++) q[a] = 0.0;
@@ -58,10 +65,26 @@ FT_INLINE void ft_read_values(const ft_hot *h, ft_row x, int64_t width, int64_t 
         const int64_t i = x.idx[j];
         if (padded && i < 0) continue;
         const double *row = h->rows + 2 * width * i;
-        const ft_pair g = ft_since(h, i);
-        const double size = x.val ? x.val[j] : 1.0, w_z = ft_first(g) + ft_second(g) * h->drive;
-        for (int64_t a = 0; a < columns; a++) q[a] += size * (row[a] + row[width + a] * w_z);
+        const double size = x.val ? x.val[j] : 1.0, moved = ft_moved(h, i);
+        for (int64_t a = 0; a < columns; a++) q[a] += size * (row[a] + row[width + a] * moved);
     }
+}
+
+/* The value that the next action was chosen by: that of ft_read_values, of one column.  It stands
+ * for v_next where a trace is dutch, and no sums of x_next are needed. */
+FT_INLINE int ft_values_before(int kind, int64_t width) {
+    return width > 1 && !ft_reads_once(kind);
+}
+
+FT_INLINE double ft_value_before(const ft_hot *h, ft_place x, int64_t width, int padded) {
+    double q = 0.0;
+    for (int64_t j = 0; j < x.row.k; j++) {
+        const int64_t i = x.row.idx[j];
+        if (padded && i < 0) continue;
+        const double *row = h->rows + 2 * width * i + x.column;
+        q += (x.row.val ? x.row.val[j] : 1.0) * (row[0] + row[width] * ft_moved(h, i));
+    }
+    return q;
 }
 
 /* A transition has two halves; between them the caller reads x_next, in whatever way it needs.

@@ -113,13 +113,16 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
             x_next.row.idx = idx_next;
             x_next.column = ft_choose(s, &h, x_next.row, width);
         }
-        const double q_next = over || !env->n_actions ? 0.0 : s->q[x_next.column];
+        const int before = ft_values_before(kind, width);
+        ft_pair sums = ft_pair_of(0.0, 0.0);
+        double v_next = before && !over ? s->q[x_next.column] : 0.0;
         ft_leave(s->trace, &h, &c, x, 1.0, kind, width, 0);
-        const int known = env->n_actions && !ft_reads_once(kind);
-        const ft_pair sums =
-            over || known ? ft_pair_of(0.0, 0.0) : ft_read_at(&h, x_next, width, 0);
-        ft_arrive(&h, &c, x, sums, known ? q_next : ft_value(&h, sums), out[0], s->gamma * out[1],
-                  s->lambda_, 1.0, s->alpha, kind, width, 0);
+        if (!before && !over) {
+            sums = ft_read_at(&h, x_next, width, 0);
+            v_next = ft_value(&h, sums);
+        }
+        ft_arrive(&h, &c, x, sums, v_next, out[0], s->gamma * out[1], s->lambda_, 1.0, s->alpha,
+                  kind, width, 0);
         done++;
         s->length++;
         s->total += out[0];

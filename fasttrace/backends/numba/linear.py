@@ -131,6 +131,28 @@ def read_values(t, h, indices, values, x, width, columns, padded, valued, q, at)
             q[at + a] += size * (t.rows[row + a] + t.rows[row + width + a] * w_z)
 
 
+@verb
+def values_before(kind, width):
+    """Whether v_next is read before anything changes; see ft_values_before."""
+    return width > _1 and not reads_once(kind)
+
+
+@verb
+def value_before(t, h, indices, values, x, width, padded, valued):
+    """w.x as read_values has it, of one column."""
+    q = 0.0
+    for j in range(x.k):
+        signed = indices[x.at + j]
+        if padded and signed < 0:
+            continue
+        i = np.uint64(np.uint32(signed))
+        row = (width + width) * i + x.column
+        G, P = trace.since(t, i)
+        size = values[x.values_at + j] if valued else 1.0
+        q += size * (t.rows[row] + t.rows[row + width] * (G + P * h.drive))
+    return q
+
+
 # ---- a whole stream ----
 
 
@@ -271,10 +293,16 @@ def learn(t, s, deltas, kind, plain, control, valued):
         if control and kind == REPLACING_CLEAR and columns == _1:
             clear_others(t, h, s, i)
         rho = s.rhos[i * per_rho]
+        sums, v_next = (0.0, 0.0), 0.0
+        before = values_before(kind, width)
+        if before:
+            v_next = value_before(t, h, indices, values, x_next, width, padded, valued)
         h, c = leave(t, h, c, indices, values, x, rho, kind, width, padded, valued)
-        sums = trace.read(t, indices, values, x_next, width, padded, valued)
+        if not before:
+            sums = trace.read(t, indices, values, x_next, width, padded, valued)
+            v_next = trace.value(h, sums)
         h, c, deltas[i] = arrive(
-            t, h, c, indices, values, x, sums, trace.value(h, sums),
+            t, h, c, indices, values, x, sums, v_next,
             s.rewards[i], s.gammas[i * per_gamma], s.lambdas[i * per_lambda], rho, s.alphas[i * per_alpha],
             kind, width, padded, valued,
         )  # fmt: skip
@@ -419,10 +447,17 @@ def one_step(
     h, c = trace.load(t), carry_of(t)
     if reads_once(kind):
         c = Carry(c.decay, c.v_old, trace.read(t, indices, values, x, width, True, valued), c.v)
+    valued_next = values_next.size > 0
+    sums, v_next = (0.0, 0.0), 0.0
+    before = values_before(kind, width)
+    if before:
+        v_next = value_before(t, h, indices_next, values_next, x_next, width, True, valued_next)
     h, c = leave(t, h, c, indices, values, x, rho, kind, width, True, valued)
-    sums = trace.read(t, indices_next, values_next, x_next, width, True, values_next.size > 0)
+    if not before:
+        sums = trace.read(t, indices_next, values_next, x_next, width, True, valued_next)
+        v_next = trace.value(h, sums)
     h, c, delta = arrive(
-        t, h, c, indices, values, x, sums, trace.value(h, sums),
+        t, h, c, indices, values, x, sums, v_next,
         reward, gamma_next, lambda_next, rho, alpha, kind, width, True, valued,
     )  # fmt: skip
     carry_store(t, h, c, alpha)

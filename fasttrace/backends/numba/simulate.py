@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
 from . import jit, trace, verb
-from .linear import Carry, arrays_of, arrive, carry_of, carry_store, leave, read_values, reads_once
+from .linear import (
+    Carry,
+    arrays_of,
+    arrive,
+    carry_of,
+    carry_store,
+    leave,
+    read_values,
+    reads_once,
+    values_before,
+)
 from .tiles import tiles_one
 from .trace import ALPHA, BAD_INDEX, BAD_VALUE, KINDS, OK, WIDTH, N, Place
 
@@ -149,11 +159,14 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
         x_next, sums = x, (0.0, 0.0)
         if not over:  # the choice is made before anything changes, as agents that step make it
             x_next = Place(at, _0, k, choose(t, h, s, random, at, width))
+        before = values_before(kind, width)
+        v_next = s.q[x_next.column] if before and not over else 0.0
         h, c = leave(t, h, c, idx, none, x, 1.0, kind, width, False, False)
-        if not over:
+        if not before and not over:
             sums = trace.read(t, idx, none, x_next, width, False, False)
+            v_next = trace.value(h, sums)
         h, c, _ = arrive(
-            t, h, c, idx, none, x, sums, trace.value(h, sums),
+            t, h, c, idx, none, x, sums, v_next,
             reward, numbers[1] * gamma, numbers[2], 1.0, numbers[0], kind, width, False, False,
         )  # fmt: skip
         done += 1
