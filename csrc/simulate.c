@@ -146,21 +146,24 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
     return status;
 }
 
+/* Values, rows of four actions, which gain from vectors, and any other rows. */
 #define FT_DEFINE_LOOPS(name, kind)                                                               \
     FT_CLONES static int32_t ft_loop_##name(ft_simulation *s, int64_t steps, int64_t episodes,    \
                                             double *returns, int64_t *lengths) {                  \
-        switch (s->trace->width) {                                                                \
-            case 1: return ft_loop(s, steps, episodes, returns, lengths, kind, 1);                \
-            case 4: return ft_loop(s, steps, episodes, returns, lengths, kind, 4);                \
-            default: return ft_loop(s, steps, episodes, returns, lengths, kind, s->trace->width); \
-        }                                                                                         \
+        if (s->trace->width == 1) return ft_loop(s, steps, episodes, returns, lengths, kind, 1);  \
+        return ft_loop(s, steps, episodes, returns, lengths, kind, 4);                            \
+    }                                                                                             \
+    static int32_t ft_loop_any_##name(ft_simulation *s, int64_t steps, int64_t episodes,          \
+                                      double *returns, int64_t *lengths) {                        \
+        return ft_loop(s, steps, episodes, returns, lengths, kind, s->trace->width);              \
     }
 FT_KINDS(FT_DEFINE_LOOPS)
 
 int32_t ft_simulate(ft_simulation *s, int64_t steps, int64_t episodes, double *returns,
                     int64_t *lengths) {
+    const int few = s->trace->width == 1 || s->trace->width == 4;
 #define FT_CASE_LOOP(name, value)                                                                 \
-    case value: return ft_loop_##name(s, steps, episodes, returns, lengths);
+    case value: return (few ? ft_loop_##name : ft_loop_any_##name)(s, steps, episodes, returns, lengths);
     switch (s->kind) { FT_KINDS(FT_CASE_LOOP) }
     return FT_EVALUE;
 }
