@@ -344,6 +344,6 @@ int32_t ft_values(ft_trace *t, const ft_stream *x, int64_t rows, double *out) {
     if (status != FT_OK) return status;
     const ft_hot h = ft_load(t);
     for (int64_t r = 0; r < rows; r++)
-        ft_read_values(&h, ft_stream_row(x, r), t->width, t->columns, 1, out + r * t->columns);
+        ft_read_values(&h, ft_stream_row(x, r), t->width, 0, t->columns, 1, out + r * t->columns);
     return FT_OK;
 }

@@ -56,17 +56,24 @@ FT_INLINE double ft_moved(const ft_hot *h, int64_t i) {
     return ft_first(g) + ft_second(g) * h->drive;
 }
 
-/* q[a] = w.x of the first `columns` columns.  A weight at a time, so that weights of 0 sum to 0 and
- * ties stay ties. */
-FT_INLINE void ft_read_values(const ft_hot *h, ft_row x, int64_t width, int64_t columns,
-                              int padded, double *FT_RESTRICT q) {
+/* q[a] = w.x of `columns` columns from `first` on.  A weight at a time, so that weights of 0 sum to 0
+ * and ties stay ties; features in twos, as in ft_read. */
+FT_INLINE void ft_read_values(const ft_hot *h, ft_row x, int64_t width, int64_t first,
+                              int64_t columns, int padded, double *FT_RESTRICT q) {
     for (int64_t a = 0; a < columns; a++) q[a] = 0.0;
-    for (int64_t j = 0; j < x.k; j++) {
-        const int64_t i = x.idx[j];
-        if (padded && i < 0) continue;
-        const double *row = h->rows + 2 * width * i;
-        const double size = x.val ? x.val[j] : 1.0, moved = ft_moved(h, i);
-        for (int64_t a = 0; a < columns; a++) q[a] += size * (row[a] + row[width + a] * moved);
+    for (int64_t j = 0;;) {
+        const int64_t one = ft_next(x, &j, padded), two = ft_next(x, &j, padded);
+        if (one < 0) return;
+        const double *r = h->rows + 2 * width * x.idx[one] + first;
+        const double r_moved = ft_moved(h, x.idx[one]), r_size = x.val ? x.val[one] : 1.0;
+        if (two < 0) {
+            for (int64_t a = 0; a < columns; a++) q[a] += r_size * (r[a] + r[width + a] * r_moved);
+            return;
+        }
+        const double *s = h->rows + 2 * width * x.idx[two] + first;
+        const double s_moved = ft_moved(h, x.idx[two]), s_size = x.val ? x.val[two] : 1.0;
+        for (int64_t a = 0; a < columns; a++)
+            q[a] += r_size * (r[a] + r[width + a] * r_moved) + s_size * (s[a] + s[width + a] * s_moved);
     }
 }
 
@@ -77,13 +84,8 @@ FT_INLINE int ft_values_before(int kind, int64_t width) {
 }
 
 FT_INLINE double ft_value_before(const ft_hot *h, ft_place x, int64_t width, int padded) {
-    double q = 0.0;
-    for (int64_t j = 0; j < x.row.k; j++) {
-        const int64_t i = x.row.idx[j];
-        if (padded && i < 0) continue;
-        const double *row = h->rows + 2 * width * i + x.column;
-        q += (x.row.val ? x.row.val[j] : 1.0) * (row[0] + row[width] * ft_moved(h, i));
-    }
+    double q;
+    ft_read_values(h, x.row, width, x.column, 1, padded, &q);
     return q;
 }
 

@@ -54,7 +54,7 @@ static int ft_state_ok(const ft_simulation *s) {
 /* The column of the action chosen in the present state; 0 in prediction. */
 FT_INLINE int64_t ft_choose(const ft_simulation *s, const ft_hot *h, ft_row x, int64_t width) {
     if (!s->env->n_actions) return 0;
-    ft_read_values(h, x, width, width, 0, s->q); /* all of the row: whole vectors */
+    ft_read_values(h, x, width, 0, width, 0, s->q); /* all of the row: whole vectors */
     return ft_greedy(s->q, s->env->n_actions, s->epsilon, s->next_double(s->random));
 }
 

@@ -185,24 +185,42 @@ typedef struct {
     const double *val;
 } ft_row;
 
+/* Where the next active feature stands, from *j on, which moves past it; -1 where there is none. */
+FT_INLINE int64_t ft_next(ft_row x, int64_t *j, int padded) {
+    while (padded && *j < x.k && x.idx[*j] < 0) ++*j;
+    return *j < x.k ? (*j)++ : -1;
+}
+
+/* What one feature adds to the sums below. */
+FT_INLINE ft_pair ft_read_one(const ft_hot *h, ft_row x, int64_t j, int64_t width, int64_t column) {
+    const int64_t i = x.idx[j];
+    ft_pair now;
+    if (width == 1)
+        now = ft_now(h, i);
+    else {
+        const double *row = h->rows + 2 * width * i + column;
+        now = ft_pair_add(ft_pair_of(row[0], 0.0), ft_pair_scaled(row[width], ft_since(h, i)));
+    }
+    return x.val ? ft_pair_scaled(x.val[j], now) : now;
+}
+
 /* Sums over the active features: w.x = first + second * drive, trace.x = second * scale.
  * width, column: 1, 0 for weights (n,), else the column of weights (n, columns) that is read.
  * padded: 1 where -1 may stand among the indices.  All three are constants once inlined. */
 FT_INLINE ft_pair ft_read(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded) {
     ft_pair sum = ft_pair_of(0.0, 0.0);
-    for (int64_t j = 0; j < x.k; j++) {
-        const int64_t i = x.idx[j];
-        if (padded && i < 0) continue;
-        ft_pair now;
-        if (width == 1)
-            now = ft_now(h, i);
-        else {
-            const double *row = h->rows + 2 * width * i + column;
-            now = ft_pair_add(ft_pair_of(row[0], 0.0), ft_pair_scaled(row[width], ft_since(h, i)));
-        }
-        sum = ft_pair_add(sum, x.val ? ft_pair_scaled(x.val[j], now) : now);
+    if (width == 1) {
+        for (int64_t j = 0; j < x.k; j++)
+            if (!padded || x.idx[j] >= 0) sum = ft_pair_add(sum, ft_read_one(h, x, j, 1, 0));
+        return sum;
     }
-    return sum;
+    for (int64_t j = 0;;) { /* in twos: an agent waits for its action values, addition by addition */
+        const int64_t one = ft_next(x, &j, padded), two = ft_next(x, &j, padded);
+        if (one < 0) return sum;
+        ft_pair both = ft_read_one(h, x, one, width, column);
+        if (two >= 0) both = ft_pair_add(both, ft_read_one(h, x, two, width, column));
+        sum = ft_pair_add(sum, both);
+    }
 }
 
 FT_INLINE double ft_value(const ft_hot *h, ft_pair sums) {

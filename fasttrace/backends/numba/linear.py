@@ -115,20 +115,31 @@ def arrive(
 
 @verb
 def read_values(t, h, indices, values, x, width, columns, padded, valued, q, at):
-    """q[at + a] = w.x of the first columns; see ft_read_values."""
+    """q[at + a] = w.x of `columns` columns from x.column on, features in twos; see ft_read_values."""
     for a in range(columns):
         q[at + a] = 0.0
-    for j in range(x.k):
-        signed = indices[x.at + j]
-        if padded and signed < 0:
-            continue
-        i = np.uint64(np.uint32(signed))
-        row = _2 * width * i
-        G, P = trace.since(t, i)
-        size = values[x.values_at + j] if valued else 1.0
-        w_z = G + P * h.drive
+    j = trace.next_active(indices, x, _0, padded)
+    while j < x.k:
+        r, r_moved, r_size = moved(t, h, indices, values, x, j, width, valued)
+        j = trace.next_active(indices, x, j + _1, padded)
+        if j == x.k:
+            for a in range(columns):
+                q[at + a] += r_size * (t.rows[r + a] + t.rows[r + width + a] * r_moved)
+            return
+        s, s_moved, s_size = moved(t, h, indices, values, x, j, width, valued)
+        j = trace.next_active(indices, x, j + _1, padded)
         for a in range(columns):
-            q[at + a] += size * (t.rows[row + a] + t.rows[row + width + a] * w_z)
+            q[at + a] += r_size * (t.rows[r + a] + t.rows[r + width + a] * r_moved) + s_size * (
+                t.rows[s + a] + t.rows[s + width + a] * s_moved
+            )
+
+
+@verb
+def moved(t, h, indices, values, x, j, width, valued):
+    """Where the row of one feature begins, how far its z have moved its weights, and its value."""
+    i = np.uint64(np.uint32(indices[x.at + j]))
+    G, P = trace.since(t, i)
+    return (width + width) * i + x.column, G + P * h.drive, values[x.values_at + j] if valued else 1.0
 
 
 @verb
@@ -141,15 +152,16 @@ def values_before(kind, width):
 def value_before(t, h, indices, values, x, width, padded, valued):
     """w.x as read_values has it, of one column."""
     q = 0.0
-    for j in range(x.k):
-        signed = indices[x.at + j]
-        if padded and signed < 0:
-            continue
-        i = np.uint64(np.uint32(signed))
-        row = (width + width) * i + x.column
-        G, P = trace.since(t, i)
-        size = values[x.values_at + j] if valued else 1.0
-        q += size * (t.rows[row] + t.rows[row + width] * (G + P * h.drive))
+    j = trace.next_active(indices, x, _0, padded)
+    while j < x.k:
+        r, r_moved, size = moved(t, h, indices, values, x, j, width, valued)
+        both = size * (t.rows[r] + t.rows[r + width] * r_moved)
+        j = trace.next_active(indices, x, j + _1, padded)
+        if j < x.k:
+            s, s_moved, size = moved(t, h, indices, values, x, j, width, valued)
+            both += size * (t.rows[s] + t.rows[s + width] * s_moved)
+            j = trace.next_active(indices, x, j + _1, padded)
+        q += both
     return q
 
 
@@ -541,14 +553,9 @@ def values_kernel(t, rows, count, out):
     valued = rows.values.size > 0
     for r in range(np.uint64(count)):
         x = place_of(rows, r, _0, False)
-        at = r * columns
-        if width <= np.uint64(64):
-            read_values(t, h, rows.indices, rows.values, x, width, columns, True, valued, out, at)
-            continue
-        for a in range(columns):  # as C, which has room for 64 at once
-            x = Place(x.at, x.values_at, x.k, a)
-            sums = trace.read(t, rows.indices, rows.values, x, width, True, valued)
-            out[at + a] = trace.value(h, sums)
+        read_values(
+            t, h, rows.indices, rows.values, x, width, columns, True, valued, out, r * columns
+        )  # fmt: skip
     return OK
 
 

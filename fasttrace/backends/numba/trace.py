@@ -176,23 +176,44 @@ def decay(t, h, D):
 
 
 @verb
+def next_active(indices, x, j, padded):
+    """Where the next active feature stands, from j on; x.k where there is none."""
+    while padded and j < x.k and indices[x.at + j] < 0:
+        j += _1
+    return j
+
+
+@verb
+def read_one(t, indices, values, x, j, width, valued):
+    """What one feature adds to the sums below."""
+    row = _2 * width * np.uint64(np.uint32(indices[x.at + j])) + x.column
+    G, P = since(t, np.uint64(np.uint32(indices[x.at + j])))
+    z = t.rows[row + width]
+    size = values[x.values_at + j] if valued else 1.0
+    return size * (t.rows[row] + z * G), size * (0.0 + z * P)
+
+
+@verb
 def read(t, indices, values, x, width, padded, valued):
     """Sums over the active features: w.x = first + second drive, trace.x = second scale."""
     first = second = 0.0
-    for j in range(x.k):
-        signed = indices[x.at + j]
-        if padded and signed < 0:
-            continue
-        i = np.uint64(np.uint32(signed))
-        row = _2 * width * i + x.column
-        z = t.rows[row + width]
-        G, P = since(t, i)
-        if valued:
-            first += values[x.values_at + j] * (t.rows[row] + z * G)
-            second += values[x.values_at + j] * (z * P)
-        else:
-            first += t.rows[row] + z * G
-            second += z * P
+    if width == _1:
+        for j in range(x.k):
+            if not padded or indices[x.at + j] >= 0:
+                b, z = read_one(t, indices, values, x, j, width, valued)
+                first += b
+                second += z
+        return first, second
+    j = next_active(indices, x, _0, padded)
+    while j < x.k:  # in twos, as in C
+        b, z = read_one(t, indices, values, x, j, width, valued)
+        j = next_active(indices, x, j + _1, padded)
+        if j < x.k:
+            b_2, z_2 = read_one(t, indices, values, x, j, width, valued)
+            b, z = b + b_2, z + z_2
+            j = next_active(indices, x, j + _1, padded)
+        first += b
+        second += z
     return first, second
 
 
