@@ -67,9 +67,8 @@ FT_COLD ft_hot ft_restart(ft_trace *t, ft_hot h) {
 
 FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
                           double *FT_RESTRICT returns, int64_t *FT_RESTRICT lengths, int kind,
-                          int64_t width) {
+                          int64_t width, int64_t k) {
     const ft_env *env = s->env;
-    const int64_t k = s->tiles ? s->tiles->tilings : 1;
     int32_t status = FT_OK;
     int64_t done = 0, ended = 0;
     ft_hot h = ft_load(s->trace);
@@ -146,16 +145,23 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
     return status;
 }
 
-/* Values, rows of four actions, which gain from vectors, and any other rows. */
+static int64_t ft_active(const ft_simulation *s) { return s->tiles ? s->tiles->tilings : 1; }
+
+/* Values; rows of four actions, which gain from vectors, the more where there are eight tilings;
+ * and any other rows. */
 #define FT_DEFINE_LOOPS(name, kind)                                                               \
     FT_CLONES static int32_t ft_loop_##name(ft_simulation *s, int64_t steps, int64_t episodes,    \
                                             double *returns, int64_t *lengths) {                  \
-        if (s->trace->width == 1) return ft_loop(s, steps, episodes, returns, lengths, kind, 1);  \
-        return ft_loop(s, steps, episodes, returns, lengths, kind, 4);                            \
+        const int64_t k = ft_active(s);                                                           \
+        if (s->trace->width == 1)                                                                 \
+            return ft_loop(s, steps, episodes, returns, lengths, kind, 1, k);                     \
+        if (k == 8) return ft_loop(s, steps, episodes, returns, lengths, kind, 4, 8);             \
+        return ft_loop(s, steps, episodes, returns, lengths, kind, 4, k);                         \
     }                                                                                             \
     static int32_t ft_loop_any_##name(ft_simulation *s, int64_t steps, int64_t episodes,          \
                                       double *returns, int64_t *lengths) {                        \
-        return ft_loop(s, steps, episodes, returns, lengths, kind, s->trace->width);              \
+        const int64_t width = s->trace->width;                                                    \
+        return ft_loop(s, steps, episodes, returns, lengths, kind, width, ft_active(s));          \
     }
 FT_KINDS(FT_DEFINE_LOOPS)
 
