@@ -78,7 +78,7 @@ typedef struct ft_stream {
 
 /* ---- the trace ------------------------------------------------------------------------------ */
 
-/* Elements of ring and doubles of rows that a trace needs: 2 * ring_size, 2 * width * n. */
+/* Sizes of a trace's memory: ring has 2 * ring_size doubles, rows has 2 * width * n. */
 FT_API int64_t ft_trace_ring_size(int64_t n);
 FT_API int64_t ft_trace_width(int64_t columns);
 
@@ -99,9 +99,6 @@ FT_API void ft_trace_flatten(ft_trace *trace);
 /* Dense copies (n * columns), w[i * columns + action].  z may be NULL; it is the trace as the last
  * update used it, with the step size taken out of the kinds that hold it.  O(n). */
 FT_API void ft_trace_dense(const ft_trace *trace, int32_t kind, double *w, double *z);
-
-/* The trace of the active features, all columns, becomes 0; w stays.  FT_OK or FT_EINDEX. */
-FT_API int32_t ft_trace_forget(ft_trace *trace, int64_t k, const int32_t *idx);
 
 /* out[r * columns + a] = w.x for rows r of x (actions and rewards are not used), one a column.
  * FT_OK or FT_EINDEX. */

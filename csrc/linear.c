@@ -219,16 +219,24 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
     }
 FT_KINDS(FT_DEFINE_RUNS)
 
+/* Replacing traces are for binary features. */
+static int ft_kind_ok(int32_t kind, const double *val) {
+    const int replaces = kind == FT_REPLACING || kind == FT_REPLACING_CLEAR;
+    return kind >= FT_ACCUMULATING && kind <= FT_TRUE_ONLINE && !(replaces && val);
+}
+
 int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas) {
     if (s->steps == 0) return FT_OK;
     const int control = s->actions != NULL;
+    if (!ft_kind_ok(kind, s->values)) return FT_EVALUE;
     int padded;
-    const int64_t rows = (s->steps + 1) * (control && t->columns == 1 ? s->n_actions : 1);
+    const int64_t n_actions = t->columns == 1 ? s->n_actions : t->columns;
+    const int64_t rows = (s->steps + 1) * (control && t->columns == 1 ? n_actions : 1);
     const int32_t status = ft_check_stream(t, s, rows, &padded);
     if (status != FT_OK) return status;
     if (control)
         for (int64_t i = 0; i <= s->steps; i++)
-            if (s->actions[i] < 0 || s->actions[i] >= s->n_actions) return FT_EACTION;
+            if (s->actions[i] < 0 || s->actions[i] >= n_actions) return FT_EACTION;
     if (s->shared && t->width == 1) {
         ft_run_dense(t, s, kind, deltas);
         return FT_OK;
@@ -309,7 +317,8 @@ int32_t ft_td_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, con
     /* Callers that have arrays of any origin leave it to this to tell of those that no int32_t * may see. */
     if ((((uintptr_t)idx | (uintptr_t)idx_next) & (sizeof(int32_t) - 1)) != 0) return FT_EVALUE;
     if (!ft_row_ok(t, k, idx) || !ft_row_ok(t, k_next, idx_next)) return FT_EINDEX;
-    if (!ft_step_numbers_ok(reward, gamma_next, lambda_next, rho, alpha)) return FT_EVALUE;
+    if (!ft_step_numbers_ok(reward, gamma_next, lambda_next, rho, alpha) || !ft_kind_ok(kind, val))
+        return FT_EVALUE;
     *delta = ft_any_step(t, kind, ft_place_at(k, idx, val, 0),
                          ft_place_at(k_next, idx_next, val_next, 0), reward, gamma_next,
                          lambda_next, rho, alpha);
@@ -323,18 +332,11 @@ int32_t ft_sarsa_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, 
     if (!ft_row_ok(t, k, idx) || !ft_row_ok(t, k_next, idx_next)) return FT_EINDEX;
     if (action < 0 || action >= t->columns || action_next < 0 || action_next >= t->columns)
         return FT_EACTION;
-    if (!ft_step_numbers_ok(reward, gamma_next, lambda_next, 1.0, alpha)) return FT_EVALUE;
+    if (!ft_step_numbers_ok(reward, gamma_next, lambda_next, 1.0, alpha) || !ft_kind_ok(kind, val))
+        return FT_EVALUE;
     *delta = ft_any_step(t, kind, ft_place_at(k, idx, val, action),
                          ft_place_at(k_next, idx_next, val_next, action_next), reward, gamma_next,
                          lambda_next, 1.0, alpha);
-    return FT_OK;
-}
-
-int32_t ft_trace_forget(ft_trace *t, int64_t k, const int32_t *idx) {
-    if (!ft_row_ok(t, k, idx)) return FT_EINDEX;
-    const ft_hot h = ft_load(t);
-    for (int64_t a = 0; a < t->columns; a++)
-        ft_replace(&h, ft_place_at(k, idx, NULL, a).row, t->width, a, 1, 0, 0.0, 1.0);
     return FT_OK;
 }
 

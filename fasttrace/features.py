@@ -66,7 +66,6 @@ class Rows:
 
     shared   all rows use the same first k indices (dense features)
     shape    of the array that the indices were given as
-    binary   given as indices alone: the form that replacing traces need
     """
 
     count: int
@@ -77,10 +76,6 @@ class Rows:
     indptr: NDArray[np.int64] | None = None
     shared: bool = False
     shape: tuple[int, ...] = (-1,)
-
-    @property
-    def binary(self) -> bool:
-        return self.values is None
 
     def row(self, r: int) -> Row:
         if self.indptr is not None:
