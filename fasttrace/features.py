@@ -99,10 +99,14 @@ class Rows:
 
 @dataclass(slots=True)
 class Stream:
-    """T transitions for a run kernel.  gammas, lambdas, rhos, alphas: (T,), or (1,) for all.
+    """T transitions for a run kernel.
 
+    gammas, lambdas, alphas, rhos, interests, sigmas
+                  (T,), or (1,) for all; None where the kernel takes none, and rhos for ones
     actions       (T + 1,), or None for state values
     state_action  rows are of state-action pairs, row t * n_actions + a
+    policy        (T + 1, n_actions) of the target policy, or None: `own` under the weights of the step
+    own           the learner's own policy: ("epsilon", epsilon) or ("softmax", temperature)
     """
 
     steps: int
@@ -115,6 +119,10 @@ class Stream:
     actions: Int32 | None = None
     n_actions: int = 1
     state_action: bool = False
+    interests: Float64 | None = None
+    sigmas: Float64 | None = None
+    policy: Float64 | None = None
+    own: tuple[str, float] = ("epsilon", 0.0)
 
     k = property(lambda self: self.rows.k)
     shared = property(lambda self: int(self.rows.shared))

@@ -16,7 +16,7 @@ from . import arguments
 from .backends import NAMES, module, resolve
 from .errors import CheckpointError
 from .features import Rows, Stream, raise_bad_index
-from .trace import FOLDED, Trace, converted, new_trace
+from .trace import FOLDED, new_trace
 
 Float64 = NDArray[np.float64]
 Self = TypeVar("Self", bound="Learner")
@@ -27,7 +27,8 @@ _CLASSES: dict[str, type[Learner]] = {}
 class Learner:
     """Base of the linear learners.  Not for use by itself."""
 
-    _kernel: ClassVar[str]  # the functions <kernel>_run and <kernel>_step of every backend
+    _stem: ClassVar[str] = "linear"  # the module of each backend that holds its kernels
+    _kernel: ClassVar[str]  # the function <kernel>_run there
     _kinds: ClassVar[tuple[str, ...]] = ()  # what `trace` may be; empty: the kernel has one trace of its own
     _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma", "lambda_")
 
@@ -40,25 +41,30 @@ class Learner:
         columns: int,
         kind: str,
         *,
-        alpha: float,
+        alpha: float | None,
         gamma: float,
         lambda_: float,
         backend: str,
     ) -> None:
         self.n_features = arguments.count("n_features", n_features)
-        self.alpha = alpha
+        if alpha is not None:
+            self.alpha = alpha
         self.gamma = gamma
         self.lambda_ = lambda_
         self._kind = arguments.choice("trace", kind, self._kinds) if self._kinds else kind
-        name = resolve(backend)
-        self._trace: Trace = new_trace(self.n_features, columns, name)
+        self._columns = columns
+        self._trace = self._new_trace(resolve(backend))
         self._lock = threading.Lock()
         self._user = 0  # the thread that is inside _in_use
         self._bind()
 
     def _bind(self) -> None:
         """Look up the backend's functions; again after a change of backend and after unpickling."""
-        self._module = module(self._trace.backend, "linear")
+        self._module = module(self._trace.backend, self._stem)
+
+    def _new_trace(self, backend: str) -> Any:
+        """Weights and trace for this backend; other families of learners have other arrays (trace.py)."""
+        return new_trace(self.n_features, self._columns, backend)
 
     # ---- options: checked when they are set ----------------------------------------------------------------
 
@@ -125,9 +131,7 @@ class Learner:
     def weights(self, value: Any) -> None:
         w = arguments.finite_array("weights", value, self._shape())
         with self._in_use():
-            z = self._trace.dense()[1]
-            self._trace.set_dense(w.reshape(-1), np.where(np.isfinite(z), z, 0.0))
-            self._trace.v_old = np.nan
+            self._trace.set_weights(w.reshape(-1))
 
     @property
     def trace(self) -> Float64:
@@ -228,7 +232,7 @@ class Learner:
             arguments.finite_array("rewards", rewards, (steps,)),
             arguments.series("gammas", gammas, steps, self._gamma, "unit"),  # type: ignore[arg-type]
             arguments.series("lambdas", lambdas, steps, self._lambda, "unit"),  # type: ignore[arg-type]
-            arguments.series("alpha", alpha, steps, self._alpha, "positive"),  # type: ignore[arg-type]
+            arguments.series("alpha", alpha, steps, getattr(self, "_alpha", 1.0), "positive"),  # type: ignore[arg-type]
             **more,
         )
 
@@ -242,7 +246,7 @@ class Learner:
         name = resolve(backend)
         with self._in_use():
             if name != self.backend:
-                self._trace = converted(self._trace, name)
+                self._trace = self._trace.to(name)
                 self._bind()
         return self
 
@@ -271,10 +275,10 @@ class Learner:
             raise ValueError(f"state: not one of a {type(self).__name__} ({error!r})") from error
         with self._in_use():
             self.__dict__.update(attributes)
-            self._trace = converted(loaded, self.backend)
+            self._trace = loaded.to(self.backend)
             self._bind()
 
-    def _checked_state(self, state: dict[str, Any]) -> tuple[dict[str, Any], Trace]:
+    def _checked_state(self, state: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """What a state makes of a learner: attributes, and a trace in the backend that the state is of."""
         mine, theirs = self._options(), dict(state["options"])
         if state["class"] != type(self).__name__:
@@ -287,9 +291,7 @@ class Learner:
             setattr(would_be, name, theirs[name])  # checks it
         arrays = {name: np.asarray(array) for name, array in state["arrays"].items()}
         online = self._online_of(state["online"], arrays)
-        loaded = new_trace(
-            self._trace.n, self._trace.columns, arguments.choice("backend", state["backend"], NAMES)
-        )
+        loaded = self._new_trace(arguments.choice("backend", state["backend"], NAMES))
         loaded.set_arrays(arrays)
         return vars(would_be) | online, loaded
 

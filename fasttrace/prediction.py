@@ -12,12 +12,7 @@ from .learner import Float64, Learner
 
 
 class _StateLearner(Learner):
-    """Learners of v(s) = w.x(s) with one weight vector."""
-
-    def _bind(self) -> None:
-        super()._bind()
-        quick = getattr(self._module, "quick_td_step", None)
-        self._quick = quick(self._trace, self._kind) if quick else _never
+    """Learners of v(s) = w.x(s)."""
 
     def predict(self, x: Any) -> float | Float64:
         """Values w.x, learning nothing.
@@ -29,6 +24,71 @@ class _StateLearner(Learner):
         if is_stream(x):
             return self._values(parse_rows(x, self.n_features))[:, 0]
         return float(self._values(parse_state(x, self.n_features))[0, 0])
+
+    def _state(self, x: Any, name: str = "x") -> Rows:
+        rows = parse_state(x, self.n_features, name)
+        raise_bad_index(rows.indices, self.n_features, name, rows.shape)
+        if rows.values is not None:
+            self._refuse_values(name)
+        return rows
+
+    def _transition(
+        self,
+        x: Any,
+        x_next: Any,
+        reward: float,
+        gamma: float,
+        lambda_: float = 0.0,
+        alpha: float = 1.0,
+        **more: float,
+    ) -> float:
+        """One transition as a stream of its own; any form of features, every check.  The lock is held.
+
+        more  rho, interest, where the learner takes them
+        """
+        rows = self._state(x)
+        reward, gamma = arguments.finite("reward", reward), arguments.unit("gamma", gamma)
+        if x_next is None and gamma != 0.0:
+            raise ValueError(
+                f"x_next: got None with gamma={gamma}; None is for the end of an episode, gamma=0"
+            )
+        rows = joined(rows, None if x_next is None else self._state(x_next, "x_next"))
+        numbers = (
+            reward,
+            gamma,
+            arguments.unit("lambda_", lambda_),
+            arguments.positive("alpha", alpha),
+        )
+        stream = Stream(1, rows, *(np.array([number]) for number in numbers))  # type: ignore[arg-type]
+        for name, number in more.items():
+            setattr(stream, f"{name}s", np.array([arguments.not_negative(name, number)]))
+        return float(self._run(stream)[0])
+
+    def _learn_rows(
+        self,
+        x: Any,
+        rewards: Any,
+        gammas: Any,
+        lambdas: Any = None,
+        alpha: Any = None,
+        rhos: Any = None,
+        interests: Any = None,
+    ) -> Float64:
+        """What every `learn` of state values does."""
+        rows = parse_rows(x, self.n_features)
+        stream = self._stream(rows, rewards, gammas, lambdas, alpha)
+        stream.rhos = arguments.series("rhos", rhos, stream.steps, 1.0, "not_negative", spare=True)
+        stream.interests = arguments.series("interests", interests, stream.steps, 1.0, "not_negative")
+        return self._learn(stream)
+
+
+class OffPolicyLearner(_StateLearner):
+    """`update` and `learn` with lambda, alpha and importance ratios.  Not for use by itself."""
+
+    def _bind(self) -> None:
+        super()._bind()
+        quick = getattr(self._module, "quick_td_step", None)
+        self._quick = quick(self._trace, self._kind) if quick else _never
 
     def update(
         self,
@@ -61,38 +121,10 @@ class _StateLearner(Learner):
         try:
             delta = self._quick(x, x_next, reward, gamma, lambda_, rho, alpha)
             if delta is None:
-                delta = self._update(x, x_next, reward, gamma, lambda_, rho, alpha)
+                delta = self._transition(x, x_next, reward, gamma, lambda_, alpha, rho=rho)
             return delta
         finally:
             self._lock.release()
-
-    def _update(
-        self, x: Any, x_next: Any, reward: float, gamma: float, lambda_: float, rho: float, alpha: float
-    ) -> float:
-        """Any form of features, every check."""
-        rows = self._state(x)
-        reward, gamma = arguments.finite("reward", reward), arguments.unit("gamma", gamma)
-        if x_next is None and gamma != 0.0:
-            raise ValueError(
-                f"x_next: got None with gamma={gamma}; None is for the end of an episode, gamma=0"
-            )
-        rows = joined(rows, None if x_next is None else self._state(x_next, "x_next"))
-        numbers = (
-            reward,
-            gamma,
-            arguments.unit("lambda_", lambda_),
-            arguments.positive("alpha", alpha),
-            arguments.not_negative("rho", rho),
-        )
-        stream = Stream(1, rows, *(np.array([number]) for number in numbers))  # type: ignore[arg-type]
-        return float(self._run(stream)[0])
-
-    def _state(self, x: Any, name: str = "x") -> Rows:
-        rows = parse_state(x, self.n_features, name)
-        raise_bad_index(rows.indices, self.n_features, name, rows.shape)
-        if rows.values is not None:
-            self._refuse_values(name)
-        return rows
 
     def learn(
         self,
@@ -117,13 +149,10 @@ class _StateLearner(Learner):
         Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
         another thread uses the learner.
         """
-        rows = parse_rows(x, self.n_features)
-        stream = self._stream(rows, rewards, gammas, lambdas, alpha)
-        stream.rhos = arguments.series("rhos", rhos, stream.steps, 1.0, "not_negative", spare=True)
-        return self._learn(stream)
+        return self._learn_rows(x, rewards, gammas, lambdas, alpha, rhos)
 
 
-class TD(_StateLearner):
+class TD(OffPolicyLearner):
     """TD(lambda) with linear features; off-policy where importance ratios are given.
 
         z <- rho (gamma lambda z + x)                              trace="accumulating", eq. 12.5, 12.25
@@ -153,7 +182,7 @@ class TD(_StateLearner):
         super().__init__(n_features, 1, trace, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
 
 
-class TrueOnlineTD(_StateLearner):
+class TrueOnlineTD(OffPolicyLearner):
     """True online TD(lambda): at every step the weights of the online lambda-return algorithm.
 
         e <- rho gamma lambda e;  e <- e + alpha rho (1 - e.x) x               e = alpha z, the dutch trace

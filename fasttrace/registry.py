@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 @dataclass(frozen=True)
 class StepLearner:
-    """A learner made of the four verbs: its functions are <kernel>_step and <kernel>_run in every backend.
+    """A linear learner: its function is <kernel>_run in module `stem` of every backend.
 
     kinds      what its trace may be; () where it has one of its own
     control    learns q(s, a) from actions
+    takes      what `learn` takes by the step beside rewards and gammas
+    stem       the module of each backend, and the file of csrc, that holds it
     c_names    the functions of csrc/fasttrace.h behind it
     D c beta a the scalars of a step between the verbs (docs/constant-time.md)
     tolerance  largest difference of weights between the backends, relative to the largest weight
@@ -22,6 +24,7 @@ class StepLearner:
     learner: str
     kinds: tuple[str, ...]
     control: bool
+    takes: tuple[str, ...]
     c_names: tuple[str, ...]
     equation: str
     source: str
@@ -29,34 +32,37 @@ class StepLearner:
     c: str
     beta: str
     a: str
+    stem: str = "linear"
     tolerance: float = 1e-11
 
     def __str__(self) -> str:
         return self.kernel
 
 
+_STATE = ("lambdas", "rhos", "alpha")
+_ACTION = ("lambdas", "alpha")
 _TD = ("ft_td_step", "ft_td_run")
 _SARSA = ("ft_sarsa_step", "ft_td_run")
 _SB = "Sutton & Barto 2018"
 
 STEP_LEARNERS = (
     StepLearner(
-        "td", "TD", ("accumulating", "replacing", "dutch"), False, _TD,
+        "td", "TD", ("accumulating", "replacing", "dutch"), False, _STATE, _TD,
         "12.5, 12.11, 12.12, 12.25", f"{_SB}, sections 12.2, 12.9, exercise 12.13",
         "rho gamma lambda", "rho; dutch: rho (1 - alpha z.x)", "0", "alpha delta",
     ),
     StepLearner(
-        "true_online_td", "TrueOnlineTD", (), False, _TD,
+        "true_online_td", "TrueOnlineTD", (), False, _STATE, _TD,
         "box of 12.5", "van Seijen et al. 2016; van Hasselt, Mahmood & Sutton 2014",
         "rho gamma lambda", "alpha rho (1 - e.x)", "-alpha rho (v - v_old)", "delta + v - v_old",
     ),
     StepLearner(
-        "sarsa", "Sarsa", ("accumulating", "replacing", "replacing_clear", "dutch"), True, _SARSA,
+        "sarsa", "Sarsa", ("accumulating", "replacing", "replacing_clear", "dutch"), True, _ACTION, _SARSA,
         "12.5, 12.11, 12.12, 12.15", f"{_SB}, section 12.7",
         "gamma lambda", "1; dutch: 1 - alpha z.x", "0", "alpha delta",
     ),
     StepLearner(
-        "true_online_sarsa", "TrueOnlineSarsa", (), True, _SARSA,
+        "true_online_sarsa", "TrueOnlineSarsa", (), True, _ACTION, _SARSA,
         "box of 12.7", "van Seijen et al. 2016",
         "gamma lambda", "alpha (1 - e.x)", "-alpha (q - q_old)", "delta + q - q_old",
     ),

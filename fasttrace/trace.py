@@ -70,6 +70,15 @@ class DenseTrace:
     def set_dense(self, w: Float64, z: Float64) -> None:
         self.w[:], self.z[:] = w, z
 
+    def set_weights(self, w: Float64) -> None:
+        """New weights under the trace that is there; what is not finite in it would spoil them."""
+        self.w[:] = w
+        self.z[~np.isfinite(self.z)] = 0.0
+        self.v_old = math.nan
+
+    def to(self, backend: str) -> Trace:
+        return self if backend == self.backend else _copied_to(self, backend)
+
     def reset(self) -> None:
         self.z[:] = 0.0
         self.decay, self.v_old = 0.0, math.nan
@@ -173,6 +182,19 @@ class LazyTrace:
         b, z_rows = self._columns()
         b[:], z_rows[:] = w.reshape(self.n, self.columns), z.reshape(self.n, self.columns)
 
+    def set_weights(self, w: Float64) -> None:
+        """New weights under the trace that is there; what is not finite in it would spoil them."""
+        z = self.dense()[1]
+        self.set_dense(w, np.where(np.isfinite(z), z, 0.0))
+        self.v_old = math.nan
+
+    def to(self, backend: str) -> Trace:
+        """The same weights and trace for another backend; C and Numba work on the same arrays."""
+        if backend == "numpy":
+            return _copied_to(self, backend)
+        self.backend = backend
+        return self
+
     def reset(self) -> None:
         module(self.backend, "linear").reset(self)
 
@@ -224,11 +246,7 @@ def new_trace(n: int, columns: int, backend: str) -> Trace:
     return (DenseTrace if backend == "numpy" else LazyTrace)(n, columns, backend)
 
 
-def converted(trace: Trace, backend: str) -> Trace:
-    """The same weights and trace for another backend; between C and Numba nothing changes but the caller."""
-    if isinstance(trace, LazyTrace) and backend != "numpy":
-        trace.backend = backend
-        return trace
+def _copied_to(trace: Trace, backend: str) -> Trace:
     other = new_trace(trace.n, trace.columns, backend)
     other.set_dense(*trace.dense())
     for name in _CARRIED:
