@@ -41,14 +41,13 @@ class Learner:
         columns: int,
         kind: str,
         *,
-        alpha: float | None,
+        alpha: float,
         gamma: float,
         lambda_: float,
         backend: str,
     ) -> None:
         self.n_features = arguments.count("n_features", n_features)
-        if alpha is not None:
-            self.alpha = alpha
+        self.alpha = alpha
         self.gamma = gamma
         self.lambda_ = lambda_
         self._kind = arguments.choice("trace", kind, self._kinds) if self._kinds else kind
@@ -232,7 +231,7 @@ class Learner:
             arguments.finite_array("rewards", rewards, (steps,)),
             arguments.series("gammas", gammas, steps, self._gamma, "unit"),  # type: ignore[arg-type]
             arguments.series("lambdas", lambdas, steps, self._lambda, "unit"),  # type: ignore[arg-type]
-            arguments.series("alpha", alpha, steps, getattr(self, "_alpha", 1.0), "positive"),  # type: ignore[arg-type]
+            arguments.series("alpha", alpha, steps, self._alpha, "positive"),  # type: ignore[arg-type]
             **more,
         )
 
