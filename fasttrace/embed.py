@@ -99,7 +99,7 @@ def step(learner: Learner, backend: str | None = None) -> Callable[..., float]:
         raise ValueError("backend='numpy': expected 'numba' or 'c'")
     if learner._kernel not in ("td", "true_online_td", "sarsa", "true_online_sarsa") or _bounded(learner):
         raise ValueError(
-            f"learner: {learner!r} has no step to embed, expected TD, TrueOnlineTD, Sarsa or TrueOnlineSarsa, "
+            f"learner: {learner!r} has no step to embed, expected (TrueOnline)TD or (TrueOnline)Sarsa "
             "without a bound"
         )
     acts = isinstance(learner, (Sarsa, TrueOnlineSarsa)) and not learner.state_action
