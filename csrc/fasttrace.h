@@ -98,7 +98,7 @@ typedef struct ft_trace {
  *   target        enum ft_target; what follows is for those beyond FT_TAKEN
  *   pi            (T + 1, n_actions) the target policy, or NULL: the learner's own under the weights
  *                 of the step, enum ft_policy with its epsilon or temperature as `parameter`
- *   q             the larger of n_actions and the trace's width; the kernels work in it */
+ *   q             twice the larger of n_actions and the trace's width; the kernels work in it */
 typedef struct ft_stream {
     int64_t steps, k, shared, n_actions;
     const int32_t *indices;
