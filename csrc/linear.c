@@ -97,9 +97,9 @@ FT_INLINE void ft_read_actions(const ft_hot *h, const ft_stream *s, int64_t t, i
 
 /* The same from the sums of ft_read, which hold after a write that leaves w alone: one pass over the
  * features serves the value of S_{t+1} now and that of (S_{t+1}, A_{t+1}) in the next step.  Rounding may
- * then break ties, so it is for targets that no tie decides. */
+ * then break ties, so it is for policies that are given. */
 FT_INLINE int ft_reads_sums(const ft_stream *s, int kind) {
-    return ft_reads_once(kind) && (s->target == FT_NAIVE || (s->pi && s->target != FT_WATKINS));
+    return ft_reads_once(kind) && s->pi && s->target != FT_WATKINS && s->target != FT_NAIVE;
 }
 
 FT_INLINE ft_pair ft_read_action_sums(const ft_hot *h, const ft_stream *s, int64_t t,

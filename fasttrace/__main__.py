@@ -1,4 +1,4 @@
-"""The command line: python -m fasttrace demo | info | bench.  Each command imports what it needs itself."""
+"""The command line: python -m fasttrace demo | info | ...  Each command imports what it needs itself."""
 
 import argparse
 import sys
@@ -20,6 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .experiments import info
 
         return info.run()
+    if options.command == "algorithms":
+        from . import registry
+
+        print("\n".join(registry.tables()), end="")
+        return 0
     from .experiments import demo
 
     return demo.run(options.episodes, options.seed, options.output, options.backend)
@@ -46,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         help="this one only; may be given more than once (default: all that are there)",
     )
     commands.add_parser("info", help="version, backends, compiler, CPU features in use")
+    commands.add_parser("algorithms", help="every linear algorithm: recipe, cost, equation, source")
     commands.add_parser("bench", help="run the benchmark suite and write its report", add_help=False)
     return parser
 

@@ -366,7 +366,7 @@ def read_actions(t, h, s, i, columns, width, valued):
 @verb
 def reads_sums(s, kind):
     """Whether the actions of S_{t+1} are read after the write; see ft_reads_sums."""
-    return reads_once(kind) and (s.target == policy.NAIVE or (s.pi.size > 0 and s.target != WATKINS))
+    return reads_once(kind) and s.pi.size > 0 and s.target != WATKINS and s.target != policy.NAIVE
 
 
 @verb
