@@ -3,7 +3,7 @@
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
-from . import envs
+from . import envs, forward
 from .backends import backends
 from .control import Sarsa, TrueOnlineSarsa
 from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
@@ -29,6 +29,7 @@ __all__ = [
     "backends",
     "envs",
     "evaluate",
+    "forward",
     "load",
     "simulate",
 ]
