@@ -9,6 +9,7 @@ from .control import Sarsa, TrueOnlineSarsa
 from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
 from .features import Ragged
 from .learner import load
+from .lstd import LSTD
 from .prediction import TD, TrueOnlineTD
 from .simulate import History, evaluate, simulate
 from .tiles import TileCoder
@@ -16,6 +17,7 @@ from .tiles import TileCoder
 __version__ = "0.1.0"
 
 __all__ = [
+    "LSTD",
     "TD",
     "BackendUnavailable",
     "CheckpointError",

@@ -41,13 +41,14 @@ class Learner:
         columns: int,
         kind: str,
         *,
-        alpha: float,
+        alpha: float | None,
         gamma: float,
         lambda_: float,
         backend: str,
     ) -> None:
         self.n_features = arguments.count("n_features", n_features)
-        self.alpha = alpha
+        if alpha is not None:  # least squares have none
+            self.alpha = alpha
         self.gamma = gamma
         self.lambda_ = lambda_
         self._kind = arguments.choice("trace", kind, self._kinds) if self._kinds else kind

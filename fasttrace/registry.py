@@ -68,6 +68,17 @@ STEP_LEARNERS = (
     ),
 )  # fmt: skip
 
+# Least squares: no step size, no TD errors, and weights that are solved for, so not among the step learners.
+# beta and a are none: nothing is written to weights.
+SOLVERS = (
+    StepLearner(
+        "lstd", "LSTD", (), False, ("lambdas", "rhos"), ("ft_lstd_run",),
+        "9.20, 9.21, 12.25", "Bradtke & Barto 1996; Boyan 2002",
+        "rho gamma lambda", "rho", "none", "none; A w = b is solved",
+        stem="lstd", tolerance=1e-10,
+    ),
+)  # fmt: skip
+
 
 class Case(NamedTuple):
     """One kernel with one trace in one backend."""
