@@ -222,6 +222,12 @@ typedef struct ft_env {
  * the right.  Keeps n.  Sutton & Barto 2018, example 7.1. */
 FT_API void ft_random_walk(ft_env *env, const int64_t *n);
 
+/* A chain from state 12 to 0, one or two states a step.  Boyan 2002. */
+FT_API void ft_boyan_chain(ft_env *env);
+
+/* Seven states, the next one any of them alike.  Baird 1995; Sutton & Barto 2018, section 11.2. */
+FT_API void ft_baird(ft_env *env);
+
 /* Position and velocity of a car in a valley; -1 a step until the top of the right slope.
  * Sutton & Barto 2018, example 10.1; to the bit as Gymnasium's MountainCar-v0 in float64. */
 FT_API void ft_mountain_car(ft_env *env);
