@@ -5,12 +5,21 @@ from typing import Any as _Any
 
 from . import envs, forward
 from .backends import backends
-from .control import Sarsa, TrueOnlineSarsa
+from .control import (
+    ExpectedSarsa,
+    QSigma,
+    Retrace,
+    Sarsa,
+    TreeBackup,
+    TrueOnlineExpectedSarsa,
+    TrueOnlineSarsa,
+    WatkinsQ,
+)
 from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
 from .features import Ragged
 from .learner import load
 from .lstd import LSTD
-from .prediction import TD, TrueOnlineTD
+from .prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
 from .simulate import History, evaluate, simulate
 from .tiles import TileCoder
 
@@ -21,13 +30,21 @@ __all__ = [
     "TD",
     "BackendUnavailable",
     "CheckpointError",
+    "EmphaticTD",
+    "ExpectedSarsa",
     "FeatureIndexError",
     "History",
+    "QSigma",
     "Ragged",
+    "Retrace",
     "Sarsa",
     "TileCoder",
+    "TreeBackup",
+    "TrueOnlineEmphaticTD",
+    "TrueOnlineExpectedSarsa",
     "TrueOnlineSarsa",
     "TrueOnlineTD",
+    "WatkinsQ",
     "backends",
     "envs",
     "evaluate",
