@@ -203,6 +203,7 @@ class LSTD(_StateLearner):
 
     _stem = "lstd"
     _kernel = "lstd"
+    _simulates = False
 
     def __init__(
         self,
