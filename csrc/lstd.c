@@ -82,7 +82,7 @@ static double ft_lstd_spread(ft_lstd *l, ft_row x) {
 /* inverse <- inverse - u e' / (1 + dx.u), u <- u / (1 + dx.u): Sherman and Morrison. */
 static void ft_lstd_invert(ft_lstd *l, double determinant) {
     const double *e = l->work + l->n;
-    if (!(fabs(determinant) >= FT_LSTD_SINGULAR)) {
+    if (!(fabs(determinant) >= FT_LSTD_SINGULAR) || isinf(determinant)) {
         l->stale = 1;
         return;
     }

@@ -136,11 +136,10 @@ class LeastSquares:
         self.counters[1] = len(active)
 
     def reset(self) -> None:
-        """The trace becomes empty; A and b stay."""
+        """The trace becomes empty; A and b stay.  The list forgets what is 0 in the next step."""
         self.z[:] = 0.0
         self.u[:] = 0.0
         self.decay = 0.0
-        self._relist()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything, for a checkpoint that goes on bit for bit."""

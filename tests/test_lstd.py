@@ -184,6 +184,35 @@ def test_the_inverse_outlives_a_singular_matrix(backend):
 
 
 @each_backend
+def test_the_inverse_goes_on_with_the_trace_after_a_singular_matrix(backend):
+    """Singular in the middle of an episode: the trace, and inverse times it, are right in the steps after."""
+    learner = ft.LSTD(2, epsilon=1.0, lambda_=1.0, gamma=1.0, solver="inverse", backend=backend)
+    x = np.array([[1.0, 0.0], [2.0, 0.0], [0.5, 1.0], [0.25, 3.0], [1.0, -1.0]])
+    for t in range(4):
+        learner.learn(x[t : t + 2], [1.0 + t])
+        inner = learner._trace
+        if t == 0:
+            assert inner.stale == 1
+            assert_array_equal(learner.A, [[0.0, 0.0], [0.0, 1.0]])
+        else:
+            assert inner.stale == 0
+            assert relative(inner.inverse @ learner.A, np.eye(2)) < EXACT
+            assert relative(inner.u, inner.inverse @ learner.trace) < EXACT
+            assert relative(learner.weights, np.linalg.solve(learner.A, learner.b)) < EXACT
+
+
+@each_backend
+def test_the_inverse_is_enough(backend, monkeypatch):
+    """Rounding in it is made good; nothing of O(n^3) is needed to read the weights."""
+    s = random_stream(16, T=250, n=40, k=4, restarts=False)
+    learner = make(s, backend, "inverse", epsilon=1e-6)
+    learn(learner, s)
+    want = np.linalg.solve(learner.A, learner.b)
+    monkeypatch.delattr(np.linalg, "solve")
+    assert relative(learner.weights, want) < 1e-9
+
+
+@each_backend
 def test_weights_are_right_after_every_step(backend):
     """Solved or by the inverse, however often they are asked for; asking changes nothing."""
     s = random_stream(6, T=40, n=7, k=3)
@@ -215,9 +244,10 @@ def test_learn_in_pieces_is_learn(backend, solver):
 @each_backend
 def test_checkpoints_go_on(backend, solver, tmp_path):
     """Saved, copied and pickled learners learn the rest to the bit, and other backends to rounding."""
-    s = random_stream(8, T=60, n=30, k=3, off_policy=True, restarts=False)
+    s = random_stream(8, T=60, n=30, k=3, restarts=False)
     learner = make(s, backend, solver)
     learn(learner, s, 0, 30)
+    assert np.count_nonzero(learner.trace) > 20
     learner.save(tmp_path / "lstd.npz")
     other = make(s, backend, solver)
     other.load_state_dict(learner.state_dict())
@@ -298,6 +328,9 @@ def test_divergence_raises_nothing(backend, solver):
     learn(learner, s)
     assert learner.diverged
     assert np.isnan(learner.weights).all()
+    if solver == "inverse":
+        learner._trace.invert()
+        assert learner._trace.stale == 2  # it is not looked for after every step from now on
 
 
 # ---- what there is to read ----

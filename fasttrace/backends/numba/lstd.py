@@ -136,7 +136,7 @@ def spread(s, rows, r, inverse):
 def invert(s, determinant):
     """inverse <- inverse - u e' / (1 + dx.u), u <- u / (1 + dx.u): Sherman and Morrison."""
     n = s.b.size
-    if not abs(determinant) >= SINGULAR:
+    if not abs(determinant) >= SINGULAR or np.isinf(determinant):
         s.counters[STALE] = 1
         return
     e = s.work[n:]

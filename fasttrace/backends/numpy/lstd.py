@@ -39,7 +39,7 @@ def inverse_step(inverse, z, dx):
     """
     u = inverse @ z
     determinant = 1.0 + dx @ u
-    if not abs(determinant) >= SINGULAR:
+    if not abs(determinant) >= SINGULAR or np.isinf(determinant):
         return False
     inverse -= np.outer(u, dx @ inverse) / determinant
     return True
