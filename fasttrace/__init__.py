@@ -3,7 +3,7 @@
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
-from . import envs
+from . import envs, forward
 from .backends import backends
 from .control import (
     ExpectedSarsa,
@@ -18,6 +18,7 @@ from .control import (
 from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
 from .features import Ragged
 from .learner import load
+from .lstd import LSTD
 from .prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
 from .simulate import History, evaluate, simulate
 from .tiles import TileCoder
@@ -25,6 +26,7 @@ from .tiles import TileCoder
 __version__ = "0.1.0"
 
 __all__ = [
+    "LSTD",
     "TD",
     "BackendUnavailable",
     "CheckpointError",
@@ -46,6 +48,7 @@ __all__ = [
     "backends",
     "envs",
     "evaluate",
+    "forward",
     "load",
     "simulate",
 ]

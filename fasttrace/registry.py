@@ -123,12 +123,23 @@ STEP_LEARNERS = (
     ),
 )  # fmt: skip
 
+# Least squares: no step size, no TD errors, and weights that are solved for, so not among the step learners.
+# beta and a are none: nothing is written to weights.
+SOLVERS = (
+    StepLearner(
+        "lstd", "LSTD", (), False, ("lambdas", "rhos"), ("ft_lstd_run",),
+        "9.20, 9.21, 12.25", "Bradtke & Barto 1996; Boyan 2002",
+        "rho gamma lambda", "rho", "none", "none; A w = b is solved",
+        stem="lstd", cost="O(n k)", tolerance=1e-10,
+    ),
+)  # fmt: skip
+
 
 def tables() -> tuple[str, str]:
     """The algorithms as two Markdown tables, of docs/algorithms.md: recipes, and where they come from."""
     recipes = [("learner", "D", "c", "beta", "a", "cost of a step")]
     sources = [("kernel", "traces", "equation", "source", "backends")]
-    for row in STEP_LEARNERS:
+    for row in (*STEP_LEARNERS, *SOLVERS):
         options = ", ".join(f"{name}={value}" for name, value in row.options)
         name = f"`{row.learner}({options})`" if options else f"`{row.learner}`"
         recipes.append((name, row.D, row.c, row.beta, row.a, row.cost))
