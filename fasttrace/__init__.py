@@ -4,6 +4,7 @@ from importlib import import_module as _import_module
 from typing import Any as _Any
 
 from . import envs
+from .adaptive import TIDBD, Autostep, SwiftTD
 from .backends import backends
 from .control import Sarsa, TrueOnlineSarsa
 from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
@@ -17,12 +18,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "TD",
+    "TIDBD",
+    "Autostep",
     "BackendUnavailable",
     "CheckpointError",
     "FeatureIndexError",
     "History",
     "Ragged",
     "Sarsa",
+    "SwiftTD",
     "TileCoder",
     "TrueOnlineSarsa",
     "TrueOnlineTD",
