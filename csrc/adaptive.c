@@ -70,9 +70,10 @@ FT_COLD void ft_relist(ft_adaptive *t, double scale, int kind) {
         r->z = r->z_bar = r->slot = 0.0;
         if (kind == FT_SWIFT) r->alpha = 1.0 / t->inverse[l];
         const int64_t last = --t->listed;
+        t->p[l] = t->p[last];
+        t->p[last] = 0.0;
         if (l == last) continue;
         t->list[l] = t->list[last];
-        t->p[l] = t->p[last];
         t->inverse[l] = t->inverse[last];
         t->fresh[l] = t->fresh[last];
         t->rows[t->list[l]].slot = (double)(l + 1);
@@ -165,17 +166,25 @@ FT_INLINE double ft_moved_inverse(double inverse, double y, double low, double h
 
 /* ---- SwiftTD -------------------------------------------------------------------------------- */
 
-/* beta += c p / alpha for every listed row, alpha kept in [1 / high, 1 / low]; it is 1 / inverse. */
+/* beta += c p / alpha for every listed row, alpha held in [1 / high, 1 / low]; it is 1 / inverse.
+ * Some at a time, and a few beyond the last: vectors of them, and only those with a large change wait for
+ * exp.  What is beyond has p = 0. */
 FT_INLINE void ft_adapt(const double *FT_RESTRICT p, double *FT_RESTRICT inverse, int64_t count,
                         double c, double low, double high) {
-    int64_t large = 0;
-    for (int64_t l = 0; l < count; l++) large += !(fabs(c * p[l] * inverse[l]) <= FT_SMALL);
-    if (FT_LIKELY(large == 0))
-        for (int64_t l = 0; l < count; l++)
-            inverse[l] = ft_between(inverse[l] * ft_exp_small(-(c * p[l] * inverse[l])), low, high);
-    else
-        for (int64_t l = 0; l < count; l++)
-            inverse[l] = ft_moved_inverse(inverse[l], c * p[l] * inverse[l], low, high);
+    for (int64_t l = 0; l < count; l += FT_AT_ONCE) {
+        double y[FT_AT_ONCE];
+        int64_t large = 0;
+        for (int64_t i = 0; i < FT_AT_ONCE; i++) {
+            y[i] = c * p[l + i] * inverse[l + i];
+            large += !(fabs(y[i]) <= FT_SMALL);
+        }
+        if (FT_LIKELY(large == 0))
+            for (int64_t i = 0; i < FT_AT_ONCE; i++)
+                inverse[l + i] = ft_between(inverse[l + i] * ft_exp_small(-y[i]), low, high);
+        else
+            for (int64_t i = 0; i < FT_AT_ONCE; i++)
+                inverse[l + i] = ft_moved_inverse(inverse[l + i], y[i], low, high);
+    }
 }
 
 /* A step size that is held at eta must not be taken for one that is too large by its last bit. */
@@ -434,6 +443,7 @@ void ft_adaptive_init(ft_adaptive *t, int64_t n, int64_t columns, double alpha) 
     t->drive = t->drive_before = t->decay = 0.0;
     t->v_old = (double)NAN;
     for (int64_t i = 0; i < n * columns; i++) t->rows[i] = fresh;
+    for (int64_t l = 0; l < n * columns + FT_AT_ONCE; l++) t->p[l] = t->inverse[l] = 0.0;
 }
 
 void ft_adaptive_reset(ft_adaptive *t, int32_t kind) {

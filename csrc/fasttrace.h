@@ -138,6 +138,7 @@ FT_API int32_t ft_td_run(ft_trace *trace, int32_t kind, const ft_stream *stream,
  * Source: Javed, Sharifnassab & Sutton 2024 (SwiftTD); Kearney et al. 2018 (TIDBD); Mahmood et al. 2012
  * (Autostep).  Notation: docs/adaptive. */
 enum ft_adaptive_kind { FT_SWIFT, FT_TIDBD, FT_AUTOSTEP };
+enum ft_adaptive_room { FT_AT_ONCE = 16 }; /* listed rows that are worked on at once */
 
 /* One weight, its traces and its step size:
  *
@@ -170,7 +171,7 @@ typedef struct ft_adaptive {
     double decay, v_old; /* as in ft_trace */
     double meta, eta, shrink, eta_min, tau;
     ft_adaptive_row *rows; /* (size) */
-    double *p, *inverse;   /* (size) of listed rows: SwiftTD's p, in the units of z, and 1 / alpha */
+    double *p, *inverse;   /* (size + FT_AT_ONCE) of listed rows: SwiftTD's p in the units of z, 1 / alpha */
     double *fresh;         /* (size) of listed rows: 1 / the scale when it was last active */
     double *x;             /* (size) scratch: values of the active rows */
     int32_t *list;         /* (size) of listed rows: which */
@@ -178,7 +179,7 @@ typedef struct ft_adaptive {
 } ft_adaptive;
 
 /* Lay weights over the caller's memory, the pointers of `t`, which are set: weights and traces 0, step
- * sizes alpha > 0.  The options are left as they are.  size may be at most INT32_MAX.  O(size). */
+ * sizes alpha > 0; p and inverse become 0.  The options are left as they are.  size may be at most INT32_MAX.  O(size). */
 FT_API void ft_adaptive_init(ft_adaptive *t, int64_t n, int64_t columns, double alpha);
 
 /* The traces become empty and v_old is forgotten; weights, step sizes and their memories stay.

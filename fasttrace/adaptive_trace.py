@@ -24,6 +24,7 @@ _POINTERS = 7
 _ROW = ("b", "z", "h", "z_bar", "before", "alpha", "slot", "last")
 _B, _Z, _H, _Z_BAR, _BEFORE, _ALPHA, _SLOT, _LAST = range(len(_ROW))
 _LIST = ("p", "inverse", "fresh")
+_AT_ONCE = 16  # FT_AT_ONCE
 
 
 class DenseSteps:
@@ -96,7 +97,8 @@ class ListedSteps:
 
     words    the C struct ft_adaptive: `counters` (int64), then `scalars` (float64), then C's pointers
     rows     (8 * size,) of ft_adaptive_row; size = n * columns
-    p, inverse, fresh, list, x, active     (size,), as in the struct
+    list, active             (size,), as in the struct
+    p, inverse, fresh, x     (size + 16,)
     """
 
     def __init__(self, n: int, columns: int, backend: str, kind: str, alpha: float) -> None:
@@ -108,7 +110,8 @@ class ListedSteps:
         self.counters = self.words[: len(_COUNTERS)]
         self.scalars = self.words[len(_COUNTERS) : -_POINTERS].view(np.float64)
         self.rows = aligned_zeros(len(_ROW) * size, np.float64)
-        self.p, self.inverse, self.fresh, self.x = (aligned_zeros(size, np.float64) for _ in range(4))
+        more = size + _AT_ONCE
+        self.p, self.inverse, self.fresh, self.x = (aligned_zeros(more, np.float64) for _ in range(4))
         self.list, self.active = (aligned_zeros(size, np.int32) for _ in range(2))
         self.handle: Any = None  # the C backend's pointer to words, made when first needed
         self.counters[:] = [n, columns, 0, 2, 0]
@@ -182,7 +185,7 @@ class ListedSteps:
         traced = (vectors["z"] != 0.0) | (vectors["z_bar"] != 0.0) | (vectors["p"] != 0.0)
         which = np.flatnonzero(traced)
         listed = len(which)
-        rows[_SLOT] = 0.0
+        rows[_SLOT], self.p[:] = 0.0, 0.0
         rows[_SLOT, which] = np.arange(1, listed + 1)
         self.list[:listed], self.fresh[:listed] = which, 1.0
         self.p[:listed], self.inverse[:listed] = vectors["p"][which], 1.0 / alphas[which]
@@ -270,6 +273,7 @@ class ListedSteps:
             and 0.1 <= arrays["carried"][0] <= 1.0
         ):
             raise ValueError("state: its list, rows and counters do not belong together")
+        self.p[listed:] = 0.0
         for name, array in expected.items():
             array[:] = arrays[name]
 

@@ -33,6 +33,7 @@ _8 = np.uint64(8)
 
 SLACK = 1.0 + 1e-9
 SMALL = 1.0 / 32.0
+AT_ONCE = np.uint64(16)
 
 
 class Steps(NamedTuple):
@@ -108,10 +109,11 @@ def relist_kernel(kind):
                 rows[r + ALPHA] = 1.0 / t.inverse[l]
             t.counters[LISTED] -= 1
             last = np.uint64(t.counters[LISTED])
+            t.p[l] = t.p[last]
+            t.p[last] = 0.0
             if l == last:
                 continue
             t.list[l] = t.list[last]
-            t.p[l] = t.p[last]
             t.inverse[l] = t.inverse[last]
             t.fresh[l] = t.fresh[last]
             rows[row_of(t.list[l]) + SLOT] = np.float64(l + _1)
@@ -215,19 +217,23 @@ def between(x, low, high):
 
 
 @kernel
-def adapt(p, inverse, count, c, low, high):
-    """beta += c p / alpha for every listed row, alpha held in [1 / high, 1 / low]; see ft_adapt."""
-    large = 0
-    for l in range(count):
-        large += not abs(c * p[l] * inverse[l]) <= SMALL
-    if large == 0:
-        for l in range(count):
-            inverse[l] = between(inverse[l] * exp_small(-(c * p[l] * inverse[l])), low, high)
-    else:
-        for l in range(count):
-            y = c * p[l] * inverse[l]
-            if y == y:
-                inverse[l] = between(inverse[l] * exp(-y), low, high)
+def adapt(p, inverse, count, c, low, high, y):
+    """beta += c p / alpha for every listed row, alpha held in [1 / high, 1 / low]; see ft_adapt.
+
+    y  (AT_ONCE,) scratch.
+    """
+    for l in range(_0, count, AT_ONCE):
+        large = 0
+        for i in range(AT_ONCE):
+            y[i] = c * p[l + i] * inverse[l + i]
+            large += not abs(y[i]) <= SMALL
+        if large == 0:
+            for i in range(AT_ONCE):
+                inverse[l + i] = between(inverse[l + i] * exp_small(-y[i]), low, high)
+        else:
+            for i in range(AT_ONCE):
+                if y[i] == y[i]:
+                    inverse[l + i] = between(inverse[l + i] * exp(-y[i]), low, high)
 
 
 @verb
@@ -350,7 +356,7 @@ def learn(
         swift_write(t, h, m, zx, dv)
         adapt(
             t.p, t.inverse, np.uint64(t.counters[LISTED]), t.scalars[META] * delta * h.scale,
-            1.0 / t.scalars[ETA], 1.0 / t.scalars[ETA_MIN],
+            1.0 / t.scalars[ETA], 1.0 / t.scalars[ETA_MIN], t.x,
         )  # fmt: skip
         push = delta + dv
     else:
