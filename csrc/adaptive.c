@@ -113,55 +113,74 @@ FT_INLINE double ft_adaptive_value(const ft_warm *h, ft_spot x, int padded) {
     return v;
 }
 
-/* The active rows, each once, into t->active and t->x; how many.  *v is w.x, *zx is z.x. */
-FT_INLINE int64_t ft_gather(ft_adaptive *t, const ft_warm *h, ft_spot x, int kind, int padded,
-                            double *v, double *zx) {
-    const double now = (double)t->step;
-    int64_t m = 0;
-    *v = *zx = 0.0;
+/* The active rows, each once, are in t->active and t->x: how many, w.x, z.x, and SwiftTD's tau. */
+typedef struct {
+    int64_t m;
+    double v, zx, tau;
+} ft_active;
+
+FT_INLINE ft_active ft_gather(ft_adaptive *t, const ft_warm *h, ft_spot x, int kind, int padded) {
+    const double now = (double)t->step, drive_before = t->drive_before;
+    int64_t m = 0, twice = 0;
+    double v = 0.0, zx = 0.0, tau = 0.0;
     for (int64_t j = 0; j < x.row.k; j++) {
         if (padded && x.row.idx[j] < 0) continue;
         const int64_t i = x.row.idx[j] * h->columns + x.column;
         const double size = x.row.val ? x.row.val[j] : 1.0;
         ft_adaptive_row *r = h->rows + i;
-        *v += size * (r->b + r->z * h->drive);
-        *zx += size * r->z;
+        v += size * (r->b + r->z * h->drive);
+        zx += size * r->z;
         if (r->last == now) {
             int64_t seen = 0;
             while (t->active[seen] != i) seen++;
             t->x[seen] += size;
+            twice = 1;
             continue;
         }
-        if (kind == FT_SWIFT && r->last != now - 1.0)
-            r->before = r->h + r->z_bar * t->drive_before;
+        if (kind == FT_SWIFT) {
+            if (r->last != now - 1.0) r->before = r->h + r->z_bar * drive_before;
+            if (r->slot != 0.0) r->alpha = 1.0 / t->inverse[(int64_t)r->slot - 1];
+            tau += r->alpha * size * size;
+        }
         r->last = now;
         t->active[m] = (int32_t)i;
         t->x[m++] = size;
     }
-    *zx *= h->scale;
-    return m;
+    if (kind == FT_SWIFT && twice) {
+        tau = 0.0;
+        for (int64_t j = 0; j < m; j++) tau += h->rows[t->active[j]].alpha * t->x[j] * t->x[j];
+    }
+    ft_active a;
+    a.m = m;
+    a.v = v;
+    a.zx = zx * h->scale;
+    a.tau = tau;
+    return a;
 }
 
 /* ---- exponentials: most are of numbers near 0 -------------------------------------------------- */
 
 #define FT_SMALL (1.0 / 32.0)
 
-/* exp(y) for |y| <= FT_SMALL, to rounding. */
-FT_INLINE double ft_exp_small(double y) {
-    return 1.0 + y * (1.0 + y * (1.0 / 2 + y * (1.0 / 6 + y * (1.0 / 24 + y * (1.0 / 120 +
-           y * (1.0 / 720 + y * (1.0 / 5040)))))));
+/* exp(-y) for |y| <= FT_SMALL, to rounding. */
+FT_INLINE double ft_exp_minus(double y) {
+    const double y2 = y * y;
+    return ((1.0 - y) + y2 * (1.0 / 2 - y * (1.0 / 6))) +
+           (y2 * y2) * ((1.0 / 24 - y * (1.0 / 120)) + y2 * (1.0 / 720 - y * (1.0 / 5040)));
 }
 
-FT_INLINE double ft_exp(double y) { return fabs(y) <= FT_SMALL ? ft_exp_small(y) : exp(y); }
+FT_INLINE double ft_exp(double y) { return fabs(y) <= FT_SMALL ? ft_exp_minus(-y) : exp(y); }
 
 FT_INLINE double ft_between(double x, double low, double high) {
     x = x < low ? low : x;
     return x > high ? high : x;
 }
 
-/* beta <- beta + y on inverse = exp(-beta), kept in [low, high].  Infinity times 0 moves nothing. */
+/* beta <- beta + y on inverse = exp(-beta), kept in [low, high].  Infinity times 0 moves nothing; what
+ * is far beyond the bounds needs no exp. */
 FT_INLINE double ft_moved_inverse(double inverse, double y, double low, double high) {
-    return y == y ? ft_between(inverse * ft_exp(-y), low, high) : inverse;
+    if (y != y) return inverse;
+    return y > 200.0 ? low : y < -200.0 ? high : ft_between(inverse * ft_exp(-y), low, high);
 }
 
 /* ---- SwiftTD -------------------------------------------------------------------------------- */
@@ -172,35 +191,31 @@ FT_INLINE double ft_moved_inverse(double inverse, double y, double low, double h
 FT_INLINE void ft_adapt(const double *FT_RESTRICT p, double *FT_RESTRICT inverse, int64_t count,
                         double c, double low, double high) {
     for (int64_t l = 0; l < count; l += FT_AT_ONCE) {
-        double y[FT_AT_ONCE];
+        double old[FT_AT_ONCE];
         int64_t large = 0;
         for (int64_t i = 0; i < FT_AT_ONCE; i++) {
-            y[i] = c * p[l + i] * inverse[l + i];
-            large += !(fabs(y[i]) <= FT_SMALL);
+            const double y = c * p[l + i] * inverse[l + i];
+            old[i] = inverse[l + i];
+            large += !(fabs(y) <= FT_SMALL);
+            inverse[l + i] = ft_between(inverse[l + i] * ft_exp_minus(y), low, high);
         }
-        if (FT_LIKELY(large == 0))
-            for (int64_t i = 0; i < FT_AT_ONCE; i++)
-                inverse[l + i] = ft_between(inverse[l + i] * ft_exp_small(-y[i]), low, high);
-        else
-            for (int64_t i = 0; i < FT_AT_ONCE; i++)
-                inverse[l + i] = ft_moved_inverse(inverse[l + i], y[i], low, high);
+        for (int64_t i = 0; large; i++) {
+            const double y = c * p[l + i] * old[i];
+            if (fabs(y) <= FT_SMALL) continue;
+            inverse[l + i] = ft_moved_inverse(old[i], y, low, high);
+            large--;
+        }
     }
 }
 
 /* A step size that is held at eta must not be taken for one that is too large by its last bit. */
 #define FT_SLACK (1.0 + 1e-9)
 
-/* The m active rows meet their traces; dv = v - v_old, zx = z.x. */
-FT_INLINE void ft_swift_write(ft_adaptive *t, const ft_warm *h, int64_t m, double zx, double dv) {
-    double tau = 0.0;
-    for (int64_t j = 0; j < m; j++) {
-        ft_adaptive_row *r = h->rows + t->active[j];
-        if (r->slot != 0.0) r->alpha = 1.0 / t->inverse[(int64_t)r->slot - 1];
-        tau += r->alpha * t->x[j] * t->x[j];
-    }
-    const int over = tau > t->eta * FT_SLACK;
-    const double rate = over ? t->eta / tau : 1.0, inv = 1.0 / h->scale;
-    for (int64_t j = 0; j < m; j++) {
+/* The active rows meet their traces; dv = v - v_old. */
+FT_INLINE void ft_swift_write(ft_adaptive *t, const ft_warm *h, ft_active a, double dv) {
+    const int over = a.tau > t->eta * FT_SLACK;
+    const double rate = over ? t->eta / a.tau : 1.0, inv = 1.0 / h->scale, zx = a.zx;
+    for (int64_t j = 0; j < a.m; j++) {
         ft_adaptive_row *r = h->rows + t->active[j];
         const double x = t->x[j], z_delta = rate * r->alpha * x;
         double now = r->h + r->z_bar * h->drive, before = r->before;
@@ -221,9 +236,10 @@ FT_INLINE void ft_swift_write(ft_adaptive *t, const ft_warm *h, int64_t m, doubl
         r->h = now - before * x * (r->z * h->scale - z_delta) - now * x * z_delta - z_delta * dv -
                r->z_bar * h->drive;
         r->before = now;
+        const int news = over || r->slot == 0.0;
         const int64_t l = ft_slot(t, r, t->active[j]);
         t->p[l] += x * before * inv;
-        t->inverse[l] = 1.0 / r->alpha;
+        if (news) t->inverse[l] = 1.0 / r->alpha;
         t->fresh[l] = inv;
     }
 }
@@ -279,18 +295,17 @@ FT_INLINE double ft_adaptive_learn(ft_adaptive *t, ft_spot x, ft_spot x_next, do
     ft_fade(t, kind);
     const ft_warm h = ft_warm_of(t);
     const double v_next = gamma_next == 0.0 ? 0.0 : ft_adaptive_value(&h, x_next, padded);
-    double v, zx;
-    const int64_t m = ft_gather(t, &h, x, kind, padded, &v, &zx);
-    const double delta = reward + (gamma_next == 0.0 ? 0.0 : gamma_next * v_next) - v;
+    const ft_active a = ft_gather(t, &h, x, kind, padded);
+    const double delta = reward + (gamma_next == 0.0 ? 0.0 : gamma_next * v_next) - a.v;
     double push = delta;
     if (kind == FT_SWIFT) {
-        const double dv = starts || t->v_old != t->v_old ? 0.0 : v - t->v_old;
-        ft_swift_write(t, &h, m, zx, dv);
+        const double dv = starts || t->v_old != t->v_old ? 0.0 : a.v - t->v_old;
+        ft_swift_write(t, &h, a, dv);
         ft_adapt(t->p, t->inverse, t->listed, t->meta * delta * h.scale, 1.0 / t->eta,
                  1.0 / t->eta_min);
         push = delta + dv;
     } else
-        ft_delta_bar_write(t, &h, m, delta, kind);
+        ft_delta_bar_write(t, &h, a.m, delta, kind);
     t->drive_before = h.drive;
     t->drive = h.drive + push * h.scale;
     t->v_old = v_next;
@@ -364,6 +379,8 @@ static int32_t ft_adaptive_check(ft_adaptive *t, const ft_stream *s, int64_t row
     return FT_EINDEX;
 }
 
+#define FT_AHEAD 3 /* steps whose rows come into cache in time */
+
 /* plain: binary rows of one length, without padding. */
 FT_INLINE ft_spot ft_spot_of(const ft_stream *s, int64_t t, int64_t columns, int plain) {
     const int64_t action = s->actions ? s->actions[t] : 0;
@@ -382,6 +399,9 @@ FT_INLINE void ft_adaptive_stream(ft_adaptive *t, const ft_stream *s, double *FT
     ft_spot x = ft_spot_of(s, 0, columns, plain);
     for (int64_t i = 0; i < s->steps; i++) {
         const ft_spot x_next = ft_spot_of(s, i + 1, columns, plain);
+        if (plain && !s->actions && i + 1 + FT_AHEAD <= s->steps)
+            for (int64_t j = 0; j < s->k; j++)
+                FT_PREFETCH(t->rows + x_next.row.idx[FT_AHEAD * s->k + j]);
         deltas[i] = ft_adaptive_learn(t, x, x_next, s->rewards[i], s->gammas[i * s->gamma_stride],
                                       s->lambdas[i * s->lambda_stride], kind, !plain);
         x = x_next;

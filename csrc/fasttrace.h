@@ -138,7 +138,7 @@ FT_API int32_t ft_td_run(ft_trace *trace, int32_t kind, const ft_stream *stream,
  * Source: Javed, Sharifnassab & Sutton 2024 (SwiftTD); Kearney et al. 2018 (TIDBD); Mahmood et al. 2012
  * (Autostep).  Notation: docs/adaptive. */
 enum ft_adaptive_kind { FT_SWIFT, FT_TIDBD, FT_AUTOSTEP };
-enum ft_adaptive_room { FT_AT_ONCE = 16 }; /* listed rows that are worked on at once */
+enum ft_adaptive_room { FT_AT_ONCE = 32 }; /* listed rows that are worked on at once */
 
 /* One weight, its traces and its step size:
  *

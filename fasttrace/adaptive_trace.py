@@ -24,7 +24,7 @@ _POINTERS = 7
 _ROW = ("b", "z", "h", "z_bar", "before", "alpha", "slot", "last")
 _B, _Z, _H, _Z_BAR, _BEFORE, _ALPHA, _SLOT, _LAST = range(len(_ROW))
 _LIST = ("p", "inverse", "fresh")
-_AT_ONCE = 16  # FT_AT_ONCE
+_AT_ONCE = 32  # FT_AT_ONCE
 
 
 class DenseSteps:
@@ -98,7 +98,7 @@ class ListedSteps:
     words    the C struct ft_adaptive: `counters` (int64), then `scalars` (float64), then C's pointers
     rows     (8 * size,) of ft_adaptive_row; size = n * columns
     list, active             (size,), as in the struct
-    p, inverse, fresh, x     (size + 16,)
+    p, inverse, fresh, x     (size + 32,)
     """
 
     def __init__(self, n: int, columns: int, backend: str, kind: str, alpha: float) -> None:

@@ -33,7 +33,7 @@ _8 = np.uint64(8)
 
 SLACK = 1.0 + 1e-9
 SMALL = 1.0 / 32.0
-AT_ONCE = np.uint64(16)
+AT_ONCE = np.uint64(32)
 
 
 class Steps(NamedTuple):
@@ -157,12 +157,13 @@ def value(t, h, indices, values, x, padded, valued):
 
 @verb
 def gather(t, h, indices, values, x, kind, padded, valued):
-    """The active rows, each once, into t.active and t.x: (how many, w.x, z.x)."""
+    """The active rows, each once, into t.active and t.x: (how many, w.x, z.x, SwiftTD's tau)."""
     columns = np.uint64(t.counters[COLUMNS])
-    now = np.float64(t.counters[STEP])
+    now, drive_before = np.float64(t.counters[STEP]), t.scalars[DRIVE_BEFORE]
     rows = t.rows
     m = _0
-    v, zx = 0.0, 0.0
+    v, zx, tau = 0.0, 0.0, 0.0
+    twice = False
     for j in range(x.k):
         if padded and indices[x.at + j] < 0:
             continue
@@ -176,35 +177,40 @@ def gather(t, h, indices, values, x, kind, padded, valued):
             while t.active[seen] != np.int32(i):
                 seen += _1
             t.x[seen] += size
+            twice = True
             continue
-        if kind == SWIFT and rows[r + LAST] != now - 1.0:
-            rows[r + BEFORE] = rows[r + H] + rows[r + Z_BAR] * t.scalars[DRIVE_BEFORE]
+        if kind == SWIFT:
+            if rows[r + LAST] != now - 1.0:
+                rows[r + BEFORE] = rows[r + H] + rows[r + Z_BAR] * drive_before
+            if rows[r + SLOT] != 0.0:
+                rows[r + ALPHA] = 1.0 / t.inverse[np.uint64(rows[r + SLOT]) - _1]
+            tau += rows[r + ALPHA] * size * size
         rows[r + LAST] = now
         t.active[m] = np.int32(i)
         t.x[m] = size
         m += _1
-    return m, v, zx * h.scale
+    if kind == SWIFT and twice:
+        tau = 0.0
+        for j in range(m):
+            tau += rows[row_of(t.active[j]) + ALPHA] * t.x[j] * t.x[j]
+    return m, v, zx * h.scale, tau
 
 
 # ---- exponentials: most are of numbers near 0 ----
 
 
 @verb
-def exp_small(y):
-    """exp(y) for |y| <= SMALL, to rounding."""
-    return 1.0 + y * (
-        1.0
-        + y
-        * (
-            1.0 / 2
-            + y * (1.0 / 6 + y * (1.0 / 24 + y * (1.0 / 120 + y * (1.0 / 720 + y * (1.0 / 5040)))))
-        )
+def exp_minus(y):
+    """exp(-y) for |y| <= SMALL, to rounding."""
+    y2 = y * y
+    return ((1.0 - y) + y2 * (1.0 / 2 - y * (1.0 / 6))) + (y2 * y2) * (
+        (1.0 / 24 - y * (1.0 / 120)) + y2 * (1.0 / 720 - y * (1.0 / 5040))
     )
 
 
 @verb
 def exp(y):
-    return exp_small(y) if abs(y) <= SMALL else math.exp(y)
+    return exp_minus(-y) if abs(y) <= SMALL else math.exp(y)
 
 
 @verb
@@ -213,40 +219,45 @@ def between(x, low, high):
     return high if x > high else x
 
 
+@verb
+def moved_inverse(inverse, y, low, high):
+    """beta <- beta + y on inverse = exp(-beta), kept in [low, high]; see ft_moved_inverse."""
+    if y != y:
+        return inverse
+    if y > 200.0:
+        return low
+    return high if y < -200.0 else between(inverse * exp(-y), low, high)
+
+
 # ---- SwiftTD ----
 
 
 @kernel
-def adapt(p, inverse, count, c, low, high, y):
+def adapt(p, inverse, count, c, low, high, old):
     """beta += c p / alpha for every listed row, alpha held in [1 / high, 1 / low]; see ft_adapt.
 
-    y  (AT_ONCE,) scratch.
+    old  (AT_ONCE,) scratch.
     """
     for l in range(_0, count, AT_ONCE):
         large = 0
         for i in range(AT_ONCE):
-            y[i] = c * p[l + i] * inverse[l + i]
-            large += not abs(y[i]) <= SMALL
+            y = c * p[l + i] * inverse[l + i]
+            old[i] = inverse[l + i]
+            large += not abs(y) <= SMALL
+            inverse[l + i] = between(inverse[l + i] * exp_minus(y), low, high)
         if large == 0:
-            for i in range(AT_ONCE):
-                inverse[l + i] = between(inverse[l + i] * exp_small(-y[i]), low, high)
-        else:
-            for i in range(AT_ONCE):
-                if y[i] == y[i]:
-                    inverse[l + i] = between(inverse[l + i] * exp(-y[i]), low, high)
+            continue
+        for i in range(AT_ONCE):
+            y = c * p[l + i] * old[i]
+            if not abs(y) <= SMALL:
+                inverse[l + i] = moved_inverse(old[i], y, low, high)
 
 
 @verb
-def swift_write(t, h, m, zx, dv):
+def swift_write(t, h, m, zx, tau, dv):
     """The m active rows meet their traces; dv = v - v_old, zx = z.x."""
     rows = t.rows
     eta, shrink, eta_min = t.scalars[ETA], t.scalars[SHRINK], t.scalars[ETA_MIN]
-    tau = 0.0
-    for j in range(m):
-        r = row_of(t.active[j])
-        if rows[r + SLOT] != 0.0:
-            rows[r + ALPHA] = 1.0 / t.inverse[np.uint64(rows[r + SLOT]) - _1]
-        tau += rows[r + ALPHA] * t.x[j] * t.x[j]
     over = tau > eta * SLACK
     rate = eta / tau if over else 1.0
     inv = 1.0 / h.scale
@@ -277,9 +288,11 @@ def swift_write(t, h, m, zx, dv):
             - rows[r + Z_BAR] * h.drive
         )
         rows[r + BEFORE] = now
+        news = over or rows[r + SLOT] == 0.0
         l = slot_of(t, r, t.active[j])
         t.p[l] += x * before * inv
-        t.inverse[l] = 1.0 / rows[r + ALPHA]
+        if news:
+            t.inverse[l] = 1.0 / rows[r + ALPHA]
         t.fresh[l] = inv
 
 
@@ -347,13 +360,13 @@ def learn(
     v_next = 0.0
     if gamma_next != 0.0:
         v_next = value(t, h, indices_next, values_next, x_next, padded, valued_next)
-    m, v, zx = gather(t, h, indices, values, x, kind, padded, valued)
+    m, v, zx, tau = gather(t, h, indices, values, x, kind, padded, valued)
     delta = reward + (0.0 if gamma_next == 0.0 else gamma_next * v_next) - v
     push = delta
     if kind == SWIFT:
         v_old = t.scalars[V_OLD]
         dv = 0.0 if decay == 0.0 or v_old != v_old else v - v_old
-        swift_write(t, h, m, zx, dv)
+        swift_write(t, h, m, zx, tau, dv)
         adapt(
             t.p, t.inverse, np.uint64(t.counters[LISTED]), t.scalars[META] * delta * h.scale,
             1.0 / t.scalars[ETA], 1.0 / t.scalars[ETA_MIN], t.x,
