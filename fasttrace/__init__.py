@@ -6,11 +6,20 @@ from typing import Any as _Any
 from . import envs
 from .adaptive import TIDBD, Autostep, SwiftTD
 from .backends import backends
-from .control import Sarsa, TrueOnlineSarsa
+from .control import (
+    ExpectedSarsa,
+    QSigma,
+    Retrace,
+    Sarsa,
+    TreeBackup,
+    TrueOnlineExpectedSarsa,
+    TrueOnlineSarsa,
+    WatkinsQ,
+)
 from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
 from .features import Ragged
 from .learner import load
-from .prediction import TD, TrueOnlineTD
+from .prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
 from .simulate import History, evaluate, simulate
 from .tiles import TileCoder
 
@@ -22,14 +31,22 @@ __all__ = [
     "Autostep",
     "BackendUnavailable",
     "CheckpointError",
+    "EmphaticTD",
+    "ExpectedSarsa",
     "FeatureIndexError",
     "History",
+    "QSigma",
     "Ragged",
+    "Retrace",
     "Sarsa",
     "SwiftTD",
     "TileCoder",
+    "TreeBackup",
+    "TrueOnlineEmphaticTD",
+    "TrueOnlineExpectedSarsa",
     "TrueOnlineSarsa",
     "TrueOnlineTD",
+    "WatkinsQ",
     "backends",
     "envs",
     "evaluate",
