@@ -4,7 +4,7 @@ from importlib import import_module as _import_module
 from typing import Any as _Any
 
 from . import envs
-from .adaptive import TIDBD, Autostep, SwiftTD
+from .adaptive import TIDBD, Autostep, SwiftSarsa, SwiftTD
 from .backends import backends
 from .control import (
     ExpectedSarsa,
@@ -39,6 +39,7 @@ __all__ = [
     "Ragged",
     "Retrace",
     "Sarsa",
+    "SwiftSarsa",
     "SwiftTD",
     "TileCoder",
     "TreeBackup",

@@ -1,4 +1,4 @@
-"""Learners whose step sizes learn: SwiftTD, TIDBD and Autostep.  docs/adaptive.md says what each does."""
+"""Learners whose step sizes learn: SwiftTD, SwiftSarsa, TIDBD and Autostep.  docs/adaptive.md says what each does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from . import arguments
 from .adaptive_trace import new_steps
-from .features import Rows
+from .control import _ActionLearner
 from .learner import Float64
 from .prediction import _never, _StateLearner
 
@@ -208,6 +208,70 @@ class SwiftTD(SwiftOptions, _AdaptiveLearner):
     ) -> None:
         self.eta, self.decay, self.meta, self.eta_min = eta, decay, meta, eta_min
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
+
+
+class SwiftSarsa(SwiftOptions, _ActionLearner):
+    """SwiftSarsa: SwiftTD of action values, x = x(S_t, A_t).
+
+    n_features    features of a state; the weights are (n_features, n_actions)
+    alpha, eta, decay, meta, eta_min    SwiftTD's
+    policy        "epsilon": greedy, but uniformly random with probability epsilon; ties are broken uniformly;
+                  "softmax": from probabilities proportional to exp(q / temperature)
+    state_action  the features are S&B's x(s, a) instead: (A, k) a state, weights (n_features,)
+    seed          int or numpy Generator, for exploration and ties
+
+    Source: Javed, Sharifnassab & Sutton 2024; Javed & Sutton 2025, Swift-Sarsa: Fast and Robust Linear
+    Control.
+    """
+
+    _kernel = "swift_sarsa"
+    _tunable: ClassVar[tuple[str, ...]] = (
+        *_ActionLearner._tunable, "eta", "decay", "meta", "eta_min"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        n_features: int,
+        n_actions: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        eta: float = 0.1,
+        decay: float = 0.999,
+        meta: float = 1e-3,
+        eta_min: float = 1e-10,
+        epsilon: float = 0.1,
+        policy: str = "epsilon",
+        temperature: float = 1.0,
+        state_action: bool = False,
+        seed: int | np.random.Generator | None = None,
+        backend: str = "auto",
+    ) -> None:
+        self.eta, self.decay, self.meta, self.eta_min = eta, decay, meta, eta_min
+        super().__init__(
+            n_features, n_actions, self._rule,
+            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, policy=policy,
+            temperature=temperature, state_action=state_action, seed=seed, backend=backend,
+        )  # fmt: skip
+
+    def learn(
+        self, x: Any, actions: Any, rewards: Any, *, gammas: Any = None, lambdas: Any = None
+    ) -> Float64:
+        """Learn from a stream of T transitions with the actions that were taken.
+
+        x        features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n);
+                 with state_action (T + 1, A, k), or dense (T + 1, A, n)
+        actions  (T + 1,) A_0 to A_T
+        rewards  (T,) R_{t+1}
+        gammas   number or (T,): entry t is gamma_{t+1}, the discount into S_{t+1}; 0 ends an episode
+        lambdas  number or (T,): entry t is lambda_{t+1}
+
+        Returns (T,) TD errors, delta_t under the weights before update t.
+        Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
+        anything has changed; RuntimeError where another thread uses the learner.
+        """
+        return self._learn_actions(x, actions, rewards, gammas, lambdas, None)
 
 
 class TIDBD(_AdaptiveLearner):

@@ -26,8 +26,8 @@ CSRC = ROOT / "csrc"
 LAYERS = [
     {"errors", "arguments", "features", "registry", "policy", "checkpoint"},
     {"backends"},
-    {"trace"},
-    {"learner", "prediction", "control", "tiles"},
+    {"trace", "adaptive_trace"},
+    {"learner", "prediction", "control", "adaptive", "tiles"},
     {"envs", "simulate", "embed"},
     {""},
     {"experiments", "__main__"},

@@ -98,13 +98,16 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
     return step
 
 
-def quick_action_step(owner: Any) -> Callable[..., None]:
-    """A step from row and action to row and action, all of them checked; a column of weights an action."""
+def quick_control_step(owner: Any, kind: str, target: str) -> Callable[..., None]:
+    """A step from row and action to row and action, all of them checked; a column of weights an action.
+
+    What other learners take besides, alpha and more, is not used.
+    """
     pointer, number, run, out = handle(owner), KINDS[owner.kind], lib.ft_adaptive_step, ffi.new("double *")
 
     def step(
         x: Row, action: int, x_next: Row, action_next: int,
-        reward: float, gamma: float, lambda_: float,
+        reward: float, gamma: float, lambda_: float, *more: Any,
     ) -> None:  # fmt: skip
         run(
             pointer, number,

@@ -561,13 +561,16 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
     return step
 
 
-def quick_action_step(owner: Any) -> Callable[..., None]:
-    """A step from row and action to row and action, all of them checked; a column of weights an action."""
+def quick_control_step(owner: Any, kind: str, target: str) -> Callable[..., None]:
+    """A step from row and action to row and action, all of them checked; a column of weights an action.
+
+    What other learners take besides, alpha and more, is not used.
+    """
     t, run, none = arrays_of(owner), step_kernel(KINDS[owner.kind]), _NO_DOUBLES
 
     def step(
         x: features.Row, action: int, x_next: features.Row, action_next: int,
-        reward: float, gamma: float, lambda_: float,
+        reward: float, gamma: float, lambda_: float, *more: Any,
     ) -> None:  # fmt: skip
         run(
             t,
