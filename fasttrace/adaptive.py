@@ -1,4 +1,4 @@
-"""Learners whose step sizes learn: SwiftTD, SwiftSarsa, TIDBD and Autostep.  docs/adaptive.md says what each does."""
+"""Learners whose step sizes learn: SwiftTD, SwiftSarsa, TIDBD and Autostep; see docs/adaptive.md."""
 
 from __future__ import annotations
 
@@ -96,9 +96,7 @@ class StepSizes:
 class _AdaptiveLearner(StepSizes, _StateLearner):
     """`update` and `learn` with lambda.  Not for use by itself."""
 
-    def __init__(
-        self, n_features: int, *, alpha: float, gamma: float, lambda_: float, backend: str
-    ) -> None:
+    def __init__(self, n_features: int, *, alpha: float, gamma: float, lambda_: float, backend: str) -> None:
         super().__init__(
             n_features, 1, self._rule, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend
         )

@@ -34,6 +34,15 @@ class DenseSteps:
     alpha  the step size that every weight begins with
     """
 
+    w: Float64
+    z: Float64
+    beta: Float64
+    h: Float64
+    z_bar: Float64
+    p: Float64
+    h_old: Float64
+    normaliser: Float64
+
     def __init__(self, n: int, columns: int, backend: str, kind: str, alpha: float) -> None:
         self.n, self.columns, self.backend, self.kind, self.alpha = n, columns, backend, kind, alpha
         for name in _VECTORS:
@@ -241,7 +250,7 @@ class ListedSteps:
         module(self.backend, "adaptive").reset(self)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything but the options, the scratch and C's pointers, for a checkpoint that goes on bit for bit."""
+        """Everything but options, scratch and C's pointers, for a checkpoint that goes on bit for bit."""
         self.counters[_COUNTERS.index("bad_index")] = 0  # of the last call that was refused
         listed = self.counter("listed")
         return {

@@ -21,7 +21,7 @@ KINDS = {"swift": lib.FT_SWIFT, "tidbd": lib.FT_TIDBD, "autostep": lib.FT_AUTOST
 
 
 def handle(owner: Any) -> Any:
-    """ft_adaptive * of a ListedSteps: its words are the struct; the pointers are set once, and never saved."""
+    """ft_adaptive * of a ListedSteps: its words are the struct, its pointers set once and never saved."""
     if owner.handle is None:
         pointer = ffi.cast("ft_adaptive *", ffi.from_buffer(owner.words))
         pointer.rows = ffi.cast("ft_adaptive_row *", ffi.from_buffer(owner.rows))
@@ -52,7 +52,7 @@ def _run(owner: Any, stream: Stream) -> np.ndarray:
 
 
 # The kind that the owner is of is all that differs.
-swift_td_run = swift_sarsa_run = tidbd_run = autostep_run = _run
+swift_td_run, swift_sarsa_run, tidbd_run, autostep_run = _run, _run, _run, _run
 
 
 def quick_step(owner: Any) -> Callable[..., float | None]:

@@ -88,35 +88,35 @@ def relist_kernel(kind):
     @kernel
     def relist(t, scale):
         rows, drive = t.rows, t.scalars[DRIVE]
-        l = np.uint64(t.counters[LISTED])
-        while l > _0:
-            l -= _1
-            r = row_of(t.list[l])
-            fresh = t.fresh[l] * scale
+        slot = np.uint64(t.counters[LISTED])
+        while slot > _0:
+            slot -= _1
+            r = row_of(t.list[slot])
+            fresh = t.fresh[slot] * scale
             if fresh >= CUT:
                 rows[r + B] += rows[r + Z] * drive
                 rows[r + H] += (rows[r + Z_BAR] if kind == SWIFT else rows[r + Z]) * drive
                 rows[r + Z] *= scale
                 rows[r + Z_BAR] *= scale
-                t.p[l] *= scale
-                t.fresh[l] = fresh
+                t.p[slot] *= scale
+                t.fresh[slot] = fresh
                 continue
             settle(t, r, kind)
             rows[r + Z] = 0.0
             rows[r + Z_BAR] = 0.0
             rows[r + SLOT] = 0.0
             if kind == SWIFT:
-                rows[r + ALPHA] = 1.0 / t.inverse[l]
+                rows[r + ALPHA] = 1.0 / t.inverse[slot]
             t.counters[LISTED] -= 1
             last = np.uint64(t.counters[LISTED])
-            t.p[l] = t.p[last]
+            t.p[slot] = t.p[last]
             t.p[last] = 0.0
-            if l == last:
+            if slot == last:
                 continue
-            t.list[l] = t.list[last]
-            t.inverse[l] = t.inverse[last]
-            t.fresh[l] = t.fresh[last]
-            rows[row_of(t.list[l]) + SLOT] = np.float64(l + _1)
+            t.list[slot] = t.list[last]
+            t.inverse[slot] = t.inverse[last]
+            t.fresh[slot] = t.fresh[last]
+            rows[row_of(t.list[slot]) + SLOT] = np.float64(slot + _1)
         before = t.scalars[DRIVE_BEFORE]
         t.scalars[DRIVE_BEFORE] = (before - drive) / scale if t.counters[LISTED] else 0.0
         t.scalars[DRIVE] = 0.0
@@ -130,12 +130,12 @@ def slot_of(t, r, i):
     """Where row i, which begins at r, is listed; at the end, if it was not."""
     if t.rows[r + SLOT] != 0.0:
         return np.uint64(t.rows[r + SLOT]) - _1
-    l = np.uint64(t.counters[LISTED])
+    slot = np.uint64(t.counters[LISTED])
     t.counters[LISTED] += 1
-    t.list[l] = i
-    t.p[l] = 0.0
-    t.rows[r + SLOT] = np.float64(l + _1)
-    return l
+    t.list[slot] = i
+    t.p[slot] = 0.0
+    t.rows[r + SLOT] = np.float64(slot + _1)
+    return slot
 
 
 # ---- reading ----
@@ -238,19 +238,19 @@ def adapt(p, inverse, count, c, low, high, old):
 
     old  (AT_ONCE,) scratch.
     """
-    for l in range(_0, count, AT_ONCE):
+    for slot in range(_0, count, AT_ONCE):
         large = 0
         for i in range(AT_ONCE):
-            y = c * p[l + i] * inverse[l + i]
-            old[i] = inverse[l + i]
+            y = c * p[slot + i] * inverse[slot + i]
+            old[i] = inverse[slot + i]
             large += not abs(y) <= SMALL
-            inverse[l + i] = between(inverse[l + i] * exp_minus(y), low, high)
+            inverse[slot + i] = between(inverse[slot + i] * exp_minus(y), low, high)
         if large == 0:
             continue
         for i in range(AT_ONCE):
-            y = c * p[l + i] * old[i]
+            y = c * p[slot + i] * old[i]
             if not abs(y) <= SMALL:
-                inverse[l + i] = moved_inverse(old[i], y, low, high)
+                inverse[slot + i] = moved_inverse(old[i], y, low, high)
 
 
 @verb
@@ -289,11 +289,11 @@ def swift_write(t, h, m, zx, tau, dv):
         )
         rows[r + BEFORE] = now
         news = over or rows[r + SLOT] == 0.0
-        l = slot_of(t, r, t.active[j])
-        t.p[l] += x * before * inv
+        slot = slot_of(t, r, t.active[j])
+        t.p[slot] += x * before * inv
         if news:
-            t.inverse[l] = 1.0 / rows[r + ALPHA]
-        t.fresh[l] = inv
+            t.inverse[slot] = 1.0 / rows[r + ALPHA]
+        t.fresh[slot] = inv
 
 
 # ---- TIDBD and Autostep: step sizes change where features are active ----
@@ -535,7 +535,7 @@ def _run(owner: Any, stream: features.Stream) -> NDArray[np.float64]:
 
 
 # The kind that the owner is of is all that differs.
-swift_td_run = swift_sarsa_run = tidbd_run = autostep_run = _run
+swift_td_run, swift_sarsa_run, tidbd_run, autostep_run = _run, _run, _run, _run
 
 
 def quick_step(owner: Any) -> Callable[..., float | None]:
@@ -552,7 +552,9 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
             if type(each) is not array or each.dtype is not int32 or each.ndim != 1 or not each.flags.carray:
                 return None
         try:
-            numbers = [each if isinstance(each, float) else real("", each) for each in (reward, gamma, lambda_)]
+            numbers = [
+                each if isinstance(each, float) else real("", each) for each in (reward, gamma, lambda_)
+            ]
         except (TypeError, ValueError):
             return None
         status, delta = run(t, x, none, zero, x_next, none, zero, *numbers)
