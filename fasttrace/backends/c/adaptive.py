@@ -52,7 +52,7 @@ def _run(owner: Any, stream: Stream) -> np.ndarray:
 
 
 # The kind that the owner is of is all that differs.
-swift_td_run, swift_sarsa_run, tidbd_run, autostep_run = _run, _run, _run, _run
+swift_td_run = swift_sarsa_run = tidbd_run = autostep_run = _run
 
 
 def quick_step(owner: Any) -> Callable[..., float | None]:

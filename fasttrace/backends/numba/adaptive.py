@@ -535,7 +535,7 @@ def _run(owner: Any, stream: features.Stream) -> NDArray[np.float64]:
 
 
 # The kind that the owner is of is all that differs.
-swift_td_run, swift_sarsa_run, tidbd_run, autostep_run = _run, _run, _run, _run
+swift_td_run = swift_sarsa_run = tidbd_run = autostep_run = _run
 
 
 def quick_step(owner: Any) -> Callable[..., float | None]:
