@@ -34,7 +34,7 @@ def swift_td_step(m, x, reward, gamma_next, v_next):
         p     <- D p + x h_old
         z_bar <- D z_bar + z_delta (1 - D z.x - x D z_bar)
         w     <- w + (delta + v - v_old) z - (v - v_old) z_delta    v = w.x
-        beta  <- beta + meta e^-beta delta p, then held in [ln eta_min, ln eta]
+        beta  <- beta + meta e^-beta delta p, then held in [ln eta_min, ln eta] where a feature has been met
         h     <- h - h_old x (z - z_delta) - h x z_delta + (delta + v - v_old) z_bar - (v - v_old) z_delta
 
     x       (n,) features of S_t.
@@ -68,7 +68,8 @@ def swift_td_step(m, x, reward, gamma_next, v_next):
     m.w += (delta + dv) * m.z - dv * z_delta
     change = m.meta * delta * m.p * np.exp(-m.beta)
     change[np.isnan(change)] = 0.0  # infinity times 0
-    m.beta[:] = np.clip(m.beta + change, math.log(m.eta_min), math.log(m.eta))
+    met = active | (m.p != 0)  # the others keep the step size that they begin with, be it above eta
+    m.beta[met] = np.clip(m.beta + change, math.log(m.eta_min), math.log(m.eta))[met]
     m.h_old[:], m.h[:] = m.h, h + (delta + dv) * m.z_bar - dv * z_delta
     return delta
 
