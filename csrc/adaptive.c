@@ -5,6 +5,9 @@
  * leaves it.  Only SwiftTD's step sizes change while a row is not active: by adapt(), on the list. */
 #include "trace.h"
 
+/* The scale stays above it: a smaller one than FT_THR, for bringing the list up to date costs more here. */
+#define FT_FADED (1.0 / 64.0)
+
 /* What a loop keeps in registers. */
 typedef struct {
     ft_adaptive_row *rows;
@@ -85,7 +88,7 @@ FT_COLD void ft_relist(ft_adaptive *t, double scale, int kind) {
 
 FT_INLINE void ft_fade(ft_adaptive *t, int kind) {
     const double scale = t->decay == 0.0 ? 0.0 : t->scale * t->decay;
-    if (FT_LIKELY(scale >= FT_THR))
+    if (FT_LIKELY(scale >= FT_FADED))
         t->scale = scale;
     else
         ft_relist(t, scale, kind);
@@ -160,13 +163,14 @@ FT_INLINE ft_active ft_gather(ft_adaptive *t, const ft_warm *h, ft_spot x, int k
 
 /* ---- exponentials: most are of numbers near 0 -------------------------------------------------- */
 
-#define FT_SMALL (1.0 / 32.0)
+#define FT_SMALL (1.0 / 16.0)
 
 /* exp(-y) for |y| <= FT_SMALL, to rounding. */
 FT_INLINE double ft_exp_minus(double y) {
     const double y2 = y * y;
     return ((1.0 - y) + y2 * (1.0 / 2 - y * (1.0 / 6))) +
-           (y2 * y2) * ((1.0 / 24 - y * (1.0 / 120)) + y2 * (1.0 / 720 - y * (1.0 / 5040)));
+           (y2 * y2) * ((1.0 / 24 - y * (1.0 / 120)) +
+                        y2 * ((1.0 / 720 - y * (1.0 / 5040)) + y2 * (1.0 / 40320)));
 }
 
 FT_INLINE double ft_exp(double y) { return fabs(y) <= FT_SMALL ? ft_exp_minus(-y) : exp(y); }

@@ -279,7 +279,7 @@ class ListedSteps:
             and np.array_equal(rows[:, _SLOT], slots)
             and np.count_nonzero(slots) == listed
             and (rows[:, _LAST] < new["step"]).all()
-            and 0.1 <= arrays["carried"][0] <= 1.0
+            and 1 / 64 <= arrays["carried"][0] <= 1.0
         ):
             raise ValueError("state: its list, rows and counters do not belong together")
         self.p[listed:] = 0.0

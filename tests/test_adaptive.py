@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 from functools import lru_cache
+from importlib import import_module
 from itertools import pairwise
 
 import numpy as np
@@ -19,19 +20,20 @@ from streams import (
     FORMS,
     GOLDEN,
     INDEX_FORMS,
-    features,
     learn,
     random_stream,
     relative,
 )
 
 import fasttrace as ft
+from fasttrace import adaptive_trace
 
 TOLERANCE = 1e-10  # what the golden data state
 backends = pytest.mark.parametrize("backend", BACKENDS)
 compiled = pytest.mark.parametrize("backend", COMPILED)
 everything = pytest.mark.parametrize("algorithm", ADAPTIVE, ids=str)
 prediction = pytest.mark.parametrize("algorithm", [each for each in ADAPTIVE if not each.control], ids=str)
+needs_c = pytest.mark.skipif(ft.backends()["c"] is not None, reason="needs C")
 needs_both = pytest.mark.skipif(
     any(ft.backends()[name] is not None for name in ("numba", "c")), reason="to the bit: needs Numba and C"
 )
@@ -165,7 +167,7 @@ def test_golden_steps(case, name, backend):
 
 @compiled
 @everything
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_agrees_with_the_papers(algorithm, backend, data):
     """Weights, trace, step sizes and TD errors are the reference's, for every form of features."""
@@ -178,7 +180,7 @@ def test_agrees_with_the_papers(algorithm, backend, data):
 
 @needs_both
 @everything
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_numba_and_c_agree_to_the_bit(algorithm, data):
     """The same operations in the same order: not one bit differs."""
@@ -665,12 +667,89 @@ def test_simulation(backend):
     assert history.steps == ft.simulate(walk, reference, episodes=60, seed=1).steps
     assert relative(learner.weights, reference.weights) < 1e-11
     assert learner.weights[0] < -0.1 < 0.1 < learner.weights[-1]
+    car = ft.envs.MountainCar()
+    coder = ft.TileCoder(car.low, car.high, 8, 4)
+    agent, other = (
+        ft.SwiftSarsa(coder.n_features, 3, alpha=0.02, gamma=1.0, seed=2, backend=name)
+        for name in (backend, "numpy")
+    )
+    for each in (agent, other):
+        assert ft.simulate(car, each, coder, steps=150, max_episode_steps=60, seed=3).lengths.tolist() == [
+            60,
+            60,
+        ]
+    assert relative(agent.weights, other.weights) < 1e-11
 
 
-def test_rows_of_one_value_are_features():
-    """features() of the tests gives what it says: the forms above are not all the same."""
-    rows = [(np.array([1, 1], np.int32), None)]
-    assert_array_equal(features(rows, 3, "dense"), [[0, 2, 0]])
+@needs_c
+def test_words_of_the_struct():
+    """The arrays that Python and Numba lay over the C structs have their fields, in their order."""
+    ffi = import_module("fasttrace.backends.c").ffi
+    fields = ffi.typeof("ft_adaptive").fields
+    names = {"int64_t": adaptive_trace._COUNTERS, "double": adaptive_trace._SCALARS}
+    in_header = [(name, field.type.cname) for name, field in fields]
+    cut = -adaptive_trace._POINTERS
+    assert in_header[:cut] == [(name, kind) for kind, each in names.items() for name in each]
+    assert [name for name, _ in in_header[cut:]] == ["rows", "p", "inverse", "fresh", "x", "list", "active"]
+    assert [field.offset for _, field in fields] == [8 * word for word in range(len(fields))]
+    assert tuple(name for name, _ in ffi.typeof("ft_adaptive_row").fields) == adaptive_trace._ROW
+    assert import_module("fasttrace.backends.c").lib.FT_AT_ONCE == adaptive_trace._AT_ONCE
+
+
+@needs_c
+@pytest.mark.parametrize("kind", ["swift", "tidbd", "autostep"], ids=lambda kind: f"c-{kind}")
+def test_the_c_api_by_itself(kind):
+    """init takes memory that may hold anything; steps, dense copies and reset are the learner's."""
+    c = import_module("fasttrace.backends.c")
+    ffi, lib = c.ffi, c.lib
+    number = {"swift": lib.FT_SWIFT, "tidbd": lib.FT_TIDBD, "autostep": lib.FT_AUTOSTEP}[kind]
+    n, rng = 7, np.random.default_rng(22)
+    t = ffi.new("ft_adaptive *")
+    arrays = {
+        "rows": np.full(8 * n, np.nan),
+        "list": np.full(n, -5, np.int32),
+        "active": np.full(n, -5, np.int32),
+    }
+    arrays |= {name: np.full(n + lib.FT_AT_ONCE, np.nan) for name in ("p", "inverse", "fresh", "x")}
+    for name, array in arrays.items():
+        setattr(t, name, ffi.cast(ffi.typeof(getattr(t, name)), ffi.from_buffer(array)))
+    t.meta, t.eta, t.shrink, t.eta_min, t.tau = 0.05, 0.1, 0.999, 1e-10, 1e4
+    lib.ft_adaptive_init(t, n, 1, 0.02)
+    classes = {"swift": ft.SwiftTD, "tidbd": ft.TIDBD, "autostep": ft.Autostep}
+    learner = classes[kind](n, alpha=0.02, meta=0.05, backend="c")
+    delta, null = ffi.new("double *"), ffi.NULL
+    for turn in range(60):
+        x, y = rng.integers(-1, n, (2, 3)).astype(np.int32)
+        reward = rng.normal()
+        p, q = ffi.from_buffer("int32_t[]", x), ffi.from_buffer("int32_t[]", y)
+        assert lib.ft_adaptive_step(t, number, 3, p, null, 0, 3, q, null, 0, reward, 0.9, 0.8, delta) == 0
+        assert delta[0] == learner.update(x, reward, y, gamma=0.9, lambda_=0.8)
+        if turn == 40:
+            lib.ft_adaptive_reset(t, number)
+            learner.reset()
+    w, alphas = np.empty(n), np.empty(n)
+    out = [ffi.from_buffer("double[]", each) for each in (w, alphas)]
+    lib.ft_adaptive_dense(t, number, *out)
+    assert_array_equal(w, learner.weights)
+    assert_array_equal(alphas, learner.alphas)
+    bad = ffi.new("int32_t[]", [n])
+    assert (
+        lib.ft_adaptive_step(t, number, 1, bad, null, 0, 0, null, null, 0, 1.0, 0.0, 0.0, delta)
+        == lib.FT_EINDEX
+    )
+    assert t.bad_index == n
+    numbers = (1.0, 0.5, 0.5, delta)
+    assert lib.ft_adaptive_step(t, number, 0, null, null, 1, 0, null, null, 0, *numbers) == lib.FT_EACTION
+    assert lib.ft_adaptive_step(t, 3, 0, null, null, 0, 0, null, null, 0, *numbers) == lib.FT_EVALUE
+    assert (
+        lib.ft_adaptive_step(t, number, 0, null, null, 0, 0, null, null, 0, np.nan, *numbers[1:])
+        == lib.FT_EVALUE
+    )
+    assert (
+        lib.ft_adaptive_step(t, number, 0, null, null, 0, 0, null, null, 0, 1.0, 1.5, *numbers[2:])
+        == lib.FT_EVALUE
+    )
+    assert_array_equal(w, learner.weights)
 
 
 def test_learn_in_many_pieces():

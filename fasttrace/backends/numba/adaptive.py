@@ -17,7 +17,7 @@ from ...arguments import actions_array, real
 from ...features import raise_bad_index
 from . import kernel, verb
 from .linear import _NO_DOUBLES, _NO_INT32S, Rows, _borrowed, place_of, row_at, rows_of
-from .trace import BAD_ACTION, BAD_INDEX, BAD_VALUE, CUT, OK, THRESHOLD, Place
+from .trace import BAD_ACTION, BAD_INDEX, BAD_VALUE, CUT, OK, Place
 
 KINDS = {"swift": 0, "tidbd": 1, "autostep": 2}
 SWIFT, TIDBD, AUTOSTEP = KINDS.values()
@@ -32,7 +32,8 @@ _0, _1 = np.uint64(0), np.uint64(1)
 _8 = np.uint64(8)
 
 SLACK = 1.0 + 1e-9
-SMALL = 1.0 / 32.0
+SMALL = 1.0 / 16.0
+FADED = 1.0 / 64.0
 AT_ONCE = np.uint64(32)
 
 
@@ -204,7 +205,7 @@ def exp_minus(y):
     """exp(-y) for |y| <= SMALL, to rounding."""
     y2 = y * y
     return ((1.0 - y) + y2 * (1.0 / 2 - y * (1.0 / 6))) + (y2 * y2) * (
-        (1.0 / 24 - y * (1.0 / 120)) + y2 * (1.0 / 720 - y * (1.0 / 5040))
+        (1.0 / 24 - y * (1.0 / 120)) + y2 * ((1.0 / 720 - y * (1.0 / 5040)) + y2 * (1.0 / 40320))
     )
 
 
@@ -352,7 +353,7 @@ def learn(
     """One transition; all after lambda_next are constants.  Returns delta."""
     decay = t.scalars[DECAY]
     scale = 0.0 if decay == 0.0 else t.scalars[SCALE] * decay
-    if scale >= THRESHOLD:
+    if scale >= FADED:
         t.scalars[SCALE] = scale
     else:
         relist(t, scale)
