@@ -37,6 +37,7 @@ NO_TRACE = "no trace"
 KERNELS = {
     (case.kind or case.learner.kernel.removesuffix("_td").replace("_", " ")): case
     for case in registry.cases(("c",), control=False)
+    if case.learner.stem == "linear"
 }
 """Learners of state values by their traces: "accumulating", ..., "true online"."""
 

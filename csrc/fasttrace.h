@@ -222,6 +222,78 @@ typedef struct ft_lstd {
  * are looked at where start is 0.  Threads: safe for distinct structs. */
 FT_API int64_t ft_lstd_run(ft_lstd *lstd, const ft_stream *stream, int64_t start);
 
+/* ---- step sizes that learn: SwiftTD, SwiftSarsa, TIDBD, Autostep ----------------------------------
+ *
+ * Source: Javed, Sharifnassab & Sutton 2024 (SwiftTD); Kearney et al. 2018 (TIDBD); Mahmood et al. 2012
+ * (Autostep).  Notation: docs/adaptive. */
+enum ft_adaptive_kind { FT_SWIFT, FT_TIDBD, FT_AUTOSTEP };
+enum ft_adaptive_room { FT_AT_ONCE = 32 }; /* listed rows that are worked on at once */
+
+/* One weight, its traces and its step size:
+ *
+ *       w = b + z drive             SwiftTD: h = h + z_bar drive       trace = z scale
+ *                                   others:  h = h + z drive           trace = z_bar scale
+ *
+ *   z       SwiftTD: its trace.  Others: the trace times alpha
+ *   before  SwiftTD: h before the last update, where `last` is of the step before.  Autostep: normaliser
+ *   alpha   the step size; of a SwiftTD row that is listed, 1 / inverse[slot - 1]
+ *   slot    0, or 1 + where it is listed          last    the step that it was active in */
+typedef struct ft_adaptive_row {
+    double b, z, h, z_bar, before, alpha, slot, last;
+} ft_adaptive_row;
+
+/* n features with `columns` weights each: 1, or one for each action; size = n * columns.  Rows that have
+ * a trace are listed.  Every field is 8 bytes wide.
+ *
+ *   meta     step size of the step sizes, at least 0
+ *   eta      SwiftTD: largest rate of learning, sum of alpha x^2; in (0, 1]
+ *   shrink   SwiftTD: what alpha is multiplied by where the rate is larger; in (0, 1]
+ *   eta_min  SwiftTD: smallest alpha; in (0, eta]
+ *   tau      Autostep: updates that the normaliser remembers; above 0 */
+typedef struct ft_adaptive {
+    int64_t n, columns;
+    int64_t listed;    /* length of the list */
+    int64_t step;      /* number of the step that comes, from 2 */
+    int64_t bad_index; /* what FT_EINDEX met */
+    double scale, drive;
+    double drive_before; /* drive before the last update */
+    double decay, v_old; /* as in ft_trace */
+    double meta, eta, shrink, eta_min, tau;
+    ft_adaptive_row *rows; /* (size) */
+    double *p, *inverse;   /* (size + FT_AT_ONCE) of listed rows: SwiftTD's p in the units of z, 1 / alpha */
+    double *fresh;         /* (size) of listed rows: 1 / the scale when it was last active */
+    double *x;             /* (size) scratch: values of the active rows */
+    int32_t *list;         /* (size) of listed rows: which */
+    int32_t *active;       /* (size) scratch: active rows */
+} ft_adaptive;
+
+/* Lay weights over the caller's memory, the pointers of `t`, which are set: weights and traces 0, step
+ * sizes alpha > 0; p and inverse become 0.  The options are left as they are.  size may be at most INT32_MAX.  O(size). */
+FT_API void ft_adaptive_init(ft_adaptive *t, int64_t n, int64_t columns, double alpha);
+
+/* The traces become empty and v_old is forgotten; weights, step sizes and their memories stay.
+ * O(listed). */
+FT_API void ft_adaptive_reset(ft_adaptive *t, int32_t kind);
+
+/* Dense copies (size): weights and step sizes, either may be NULL.  O(size). */
+FT_API void ft_adaptive_dense(const ft_adaptive *t, int32_t kind, double *w, double *alphas);
+
+/* out[r * columns + a] = w.x for rows r of x, one a column.  FT_OK or FT_EINDEX. */
+FT_API int32_t ft_adaptive_values(ft_adaptive *t, const ft_stream *x, int64_t rows, double *out);
+
+/* One transition; arguments as ft_td_step's and ft_sarsa_step's.  Features of states or of state-action
+ * pairs have one column, 0.
+ * O(k), and for FT_SWIFT O(listed), a vector at a time.
+ * FT_OK, FT_EINDEX, FT_EACTION or FT_EVALUE; after an error nothing has changed. */
+FT_API int32_t ft_adaptive_step(ft_adaptive *t, int32_t kind, int64_t k, const int32_t *idx,
+                                const double *val, int64_t column, int64_t k_next,
+                                const int32_t *idx_next, const double *val_next,
+                                int64_t column_next, double reward, double gamma_next,
+                                double lambda_next, double *delta);
+
+/* A whole stream; deltas (T).  rhos and alphas are not used.  Only indices and actions are checked. */
+FT_API int32_t ft_adaptive_run(ft_adaptive *t, int32_t kind, const ft_stream *stream, double *deltas);
+
 /* ---- tile coding (Sutton & Barto 2018, section 9.5.4) ------------------------------------------
  *
  * Tiling j displaces dimension i by j (2 i + 1) mod tilings, in parts of `tilings` to a tile; a

@@ -4,6 +4,7 @@ from importlib import import_module as _import_module
 from typing import Any as _Any
 
 from . import envs, forward
+from .adaptive import TIDBD, Autostep, SwiftSarsa, SwiftTD
 from .backends import backends
 from .control import (
     ExpectedSarsa,
@@ -28,6 +29,8 @@ __version__ = "0.1.0"
 __all__ = [
     "LSTD",
     "TD",
+    "TIDBD",
+    "Autostep",
     "BackendUnavailable",
     "CheckpointError",
     "EmphaticTD",
@@ -38,6 +41,8 @@ __all__ = [
     "Ragged",
     "Retrace",
     "Sarsa",
+    "SwiftSarsa",
+    "SwiftTD",
     "TileCoder",
     "TreeBackup",
     "TrueOnlineEmphaticTD",

@@ -49,6 +49,7 @@ _TD = ("ft_td_step", "ft_td_run")
 _EMPHATIC = ("ft_emphatic_td_step", "ft_td_run")
 _CONTROL = ("ft_control_step", "ft_td_run")
 _SARSA = ("ft_sarsa_step", "ft_td_run")
+_ADAPTIVE = ("ft_adaptive_step", "ft_adaptive_run")
 _SB = "Sutton & Barto 2018"
 
 STEP_LEARNERS = (
@@ -120,6 +121,29 @@ STEP_LEARNERS = (
         "q_sigma", "QSigma", (), True, ("lambdas", "rhos", "target_policy", "sigmas", "alpha"), _CONTROL,
         "section 12.10", f"{_SB}, sections 7.6, 12.10; De Asis et al. 2018",
         "gamma lambda (sigma rho + (1 - sigma) pi(A))", "1", "0", "alpha delta", cost="O(k A)",
+    ),
+    # Step sizes that learn: alpha, eta / tau and h are of a weight of their own; docs/adaptive.md.
+    StepLearner(
+        "swift_td", "SwiftTD", (), False, ("lambdas",), _ADAPTIVE,
+        "algorithm 1", "Javed, Sharifnassab & Sutton 2024",
+        "gamma lambda", "min(1, eta / tau) alpha_i (1 - z.x)", "-min(1, eta / tau) alpha_i (v - v_old)",
+        "delta + v - v_old", stem="adaptive", cost="O(features with a trace)",
+    ),
+    StepLearner(
+        "swift_sarsa", "SwiftSarsa", (), True, ("lambdas",), _ADAPTIVE,
+        "algorithm 1, x(s, a)", "Javed, Sharifnassab & Sutton 2024; Javed & Sutton 2025",
+        "gamma lambda", "min(1, eta / tau) alpha_i (1 - z.x)", "-min(1, eta / tau) alpha_i (q - q_old)",
+        "delta + q - q_old", stem="adaptive", cost="O(features with a trace)",
+    ),
+    StepLearner(
+        "tidbd", "TIDBD", (), False, ("lambdas",), _ADAPTIVE,
+        "algorithm 1, ordinary", "Kearney et al. 2018",
+        "gamma lambda", "1", "0", "alpha_i delta", stem="adaptive",
+    ),
+    StepLearner(
+        "autostep", "Autostep", (), False, ("lambdas",), _ADAPTIVE,
+        "table 1, with a trace", "Mahmood et al. 2012; Kearney et al. 2018",
+        "gamma lambda", "1", "0", "alpha_i delta", stem="adaptive",
     ),
 )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,9 +87,11 @@ def simulate(
     )
     with agent._in_use():
         agent._forget_episode()
-        loop = module(agent.backend, "simulate").Loop(
-            env, coder, agent._trace, agent._kind, numbers, method, generator, longest
-        )
+        if agent._stem == "linear":
+            make = module(agent.backend, "simulate").Loop
+        else:  # kernels that no native loop has: called step by step
+            make = partial(module("numpy", "simulate").Loop, kernels=agent._module)
+        loop = make(env, coder, agent._trace, agent._kind, numbers, method, generator, longest)
         done, ended, seconds = 0, 0, 0.0
         returns: list[NDArray[np.float64]] = []
         lengths: list[NDArray[np.int64]] = []

@@ -86,7 +86,10 @@ def _algorithms():
             )
 
 
-ALGORITHMS = {each.name: each for each in _algorithms()}
+EVERY = {each.name: each for each in _algorithms()}
+# Step sizes that learn have memories that outlive an episode, and options of their own: test_adaptive.py.
+ADAPTIVE = [each for each in EVERY.values() if each.stem == "adaptive"]
+ALGORITHMS = {name: each for name, each in EVERY.items() if each.stem != "adaptive"}
 PREDICTION = [each for each in ALGORITHMS.values() if not each.control]
 CONTROL = [each for each in ALGORITHMS.values() if each.control]
 

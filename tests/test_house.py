@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from streams import ALGORITHMS
+from streams import EVERY
 
 import fasttrace as ft
 from fasttrace import registry, trace
@@ -26,8 +26,8 @@ CSRC = ROOT / "csrc"
 LAYERS = [
     {"errors", "arguments", "features", "registry", "policy", "checkpoint"},
     {"backends"},
-    {"trace"},
-    {"learner", "prediction", "control", "tiles", "forward", "lstd"},
+    {"trace", "adaptive_trace"},
+    {"learner", "prediction", "control", "adaptive", "tiles", "forward", "lstd"},
     {"envs", "simulate", "embed"},
     {""},
     {"experiments", "__main__"},
@@ -128,7 +128,7 @@ def test_a_kernel_has_all_that_it_needs(row):
         missing.append(f"ft.{row.learner}")
     for kind in row.kinds or (None,):
         name = "_".join(filter(None, (row.kernel, kind)))
-        if name not in ALGORITHMS and not (ROOT / "tests" / f"test_{name}.py").exists():
+        if name not in EVERY and not (ROOT / "tests" / f"test_{name}.py").exists():
             missing.append(f"{name} in tests/streams.py, or tests/test_{name}.py")
     assert missing == []
 
@@ -146,6 +146,7 @@ def test_each_kernel_is_timed(monkeypatch):
     cases = importlib.import_module("bench.cases")
     timed = {str(case) for case in cases.KERNELS.values()}
     timed |= {f"{spec.kernel}-c" for spec in cases.control_specs()}
+    timed |= {f"{kernel}-c" for kernel in importlib.import_module("bench.adaptive").KERNELS}
     assert {str(case) for case in registry.cases(("c",))} <= timed
 
 

@@ -1,0 +1,132 @@
+"""Step sizes that learn, in C: SwiftTD, SwiftSarsa, TIDBD and Autostep; csrc/fasttrace.h says what each call
+does.
+
+Every function takes the learner's ListedSteps first.  A kernel that refuses its input has changed nothing;
+what was wrong is then looked up and raised here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...arguments import real
+from ...features import Row, Rows, Stream, raise_bad_index
+from . import ffi, lib
+from .linear import _INT32S, _NULL, _c_rows, _doubles, _int32s
+
+KINDS = {"swift": lib.FT_SWIFT, "tidbd": lib.FT_TIDBD, "autostep": lib.FT_AUTOSTEP}
+
+
+def handle(owner: Any) -> Any:
+    """ft_adaptive * of a ListedSteps: its words are the struct, its pointers set once and never saved."""
+    if owner.handle is None:
+        pointer = ffi.cast("ft_adaptive *", ffi.from_buffer(owner.words))
+        pointer.rows = ffi.cast("ft_adaptive_row *", ffi.from_buffer(owner.rows))
+        for name in ("p", "inverse", "fresh", "x"):
+            setattr(pointer, name, ffi.cast("double *", ffi.from_buffer(getattr(owner, name))))
+        for name in ("list", "active"):
+            setattr(pointer, name, ffi.cast("int32_t *", ffi.from_buffer(getattr(owner, name))))
+        owner.handle = pointer
+    return owner.handle
+
+
+def _run(owner: Any, stream: Stream) -> np.ndarray:
+    deltas = np.empty(stream.steps)
+    keep: list[Any] = []
+    c = _c_rows(stream.rows, keep)
+    c.steps, c.n_actions = stream.steps, stream.n_actions
+    for name in ("rewards", "gammas", "lambdas"):
+        array = getattr(stream, name)
+        keep.append(_doubles(array))
+        setattr(c, name, keep[-1])
+        if name != "rewards":
+            setattr(c, name[:-1] + "_stride", len(array) > 1)
+    keep.append(_int32s(stream.actions))
+    c.actions = keep[-1]
+    if lib.ft_adaptive_run(handle(owner), KINDS[owner.kind], c, _doubles(deltas)) != lib.FT_OK:
+        raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
+    return deltas
+
+
+# The kind that the owner is of is all that differs.
+swift_td_run = swift_sarsa_run = tidbd_run = autostep_run = _run
+
+
+def quick_step(owner: Any) -> Callable[..., float | None]:
+    """A step for the usual input, binary int32 features of states, without a copy.
+
+    It returns None, having changed nothing, for whatever is not of that form or not allowed.
+    """
+    pointer, number, run = handle(owner), KINDS[owner.kind], lib.ft_adaptive_step
+    out = ffi.new("double *")
+    from_buffer, int32s, null, ok = ffi.from_buffer, _INT32S, _NULL, lib.FT_OK
+    array, int32 = np.ndarray, np.dtype(np.int32)
+    seen: Any = None  # x_next is most often the next step's x: its pointer is taken once
+    seen_pointer: Any = None
+
+    def step(x: Any, x_next: Any, reward: float, gamma: float, lambda_: float) -> float | None:
+        nonlocal seen, seen_pointer
+        try:
+            # Not only for numbers that are none: C takes True for 1.
+            if not reward.__class__ is gamma.__class__ is lambda_.__class__ is float:
+                others = (reward, gamma, lambda_)
+                reward, gamma, lambda_ = (
+                    each if isinstance(each, float) else real("", each) for each in others
+                )
+            if x is seen:
+                p = seen_pointer
+            elif type(x) is array and x.dtype is int32 and x.ndim == 1:
+                p = from_buffer(int32s, x)
+            else:
+                return None
+            if type(x_next) is array and x_next.dtype is int32 and x_next.ndim == 1:
+                q = from_buffer(int32s, x_next)
+            else:
+                return None
+            if run(
+                pointer, number, len(p), p, null, 0, len(q), q, null, 0, reward, gamma, lambda_, out
+            ) != ok:  # fmt: skip
+                return None
+        except (TypeError, ValueError, BufferError):
+            return None
+        seen, seen_pointer = x_next, q
+        return out[0]
+
+    return step
+
+
+def quick_control_step(owner: Any, kind: str, target: str) -> Callable[..., None]:
+    """A step from row and action to row and action, all of them checked; a column of weights an action.
+
+    What other learners take besides, alpha and more, is not used.
+    """
+    pointer, number, run, out = handle(owner), KINDS[owner.kind], lib.ft_adaptive_step, ffi.new("double *")
+
+    def step(
+        x: Row, action: int, x_next: Row, action_next: int,
+        reward: float, gamma: float, lambda_: float, *more: Any,
+    ) -> None:  # fmt: skip
+        run(
+            pointer, number,
+            len(x.indices), _int32s(x.indices), _doubles(x.values), action,
+            len(x_next.indices), _int32s(x_next.indices), _doubles(x_next.values), action_next,
+            reward, gamma, lambda_, out,
+        )  # fmt: skip
+
+    return step
+
+
+def values(owner: Any, rows: Rows) -> np.ndarray:
+    """w.x for every row, (rows, columns)."""
+    out = np.empty((rows.count, owner.columns))
+    keep: list[Any] = []
+    if lib.ft_adaptive_values(handle(owner), _c_rows(rows, keep), rows.count, _doubles(out)) != lib.FT_OK:
+        raise_bad_index(rows.indices, owner.n, shape=rows.shape)
+    return out
+
+
+def reset(owner: Any) -> None:
+    lib.ft_adaptive_reset(handle(owner), KINDS[owner.kind])
