@@ -8,8 +8,6 @@ from .cases import (
     NO_TRACE,
     Spec,
     case,
-    control_case,
-    control_specs,
     empty_call_case,
     specs,
     step_case,
@@ -41,13 +39,6 @@ def test_run(time_case, spec):
 def test_run_elsewhere(time_case, spec, workload):
     """The other streams, for one lambda."""
     time_case(case(spec, workload()), group_of(spec, workload()), rounds=5)
-
-
-@pytest.mark.parametrize("spec", control_specs(), ids=str)
-def test_run_control(time_case, spec):
-    """Learners of action values on the same features, three actions drawn at random."""
-    workload = smooth_8()
-    time_case(control_case(spec, workload), group_of(spec, workload), rounds=5)
 
 
 # ---- one call a step ----

@@ -37,7 +37,7 @@ NO_TRACE = "no trace"
 KERNELS = {
     (case.kind or case.learner.kernel.removesuffix("_td").replace("_", " ")): case
     for case in registry.cases(("c",), control=False)
-    if case.learner.stem == "linear"
+    if case.learner.kernel in ("td", "true_online_td")  # that an eager list stands beside
 }
 """Learners of state values by their traces: "accumulating", ..., "true online"."""
 
@@ -207,55 +207,6 @@ def _floor_numba(spec: Spec, workload: Workload) -> Case:
         return close(w, _book_without_trace(workload), 1e-11)
 
     return Case(spec, workload, workload.steps, lambda: w.fill(0.0), run, check)
-
-
-# ---- learners of action values, on the same features ----
-
-N_ACTIONS = 3
-
-
-def control_specs(lambda_: float = 0.99) -> list[Spec]:
-    return [
-        Spec(BACKENDS[entry.backend], str(entry).removesuffix(f"-{entry.backend}"), lambda_)
-        for entry in registry.cases(tuple(there()), control=True)
-    ]
-
-
-def control_learner(spec: Spec, workload: Workload, backend: str, **options: Any) -> tuple[Any, float]:
-    """The agent of a spec, and its tolerance."""
-    entry = next(e for e in registry.cases((backend,), control=True) if str(e) == f"{spec.kernel}-{backend}")
-    trace: dict[str, Any] = {}
-    if entry.kind is not None:
-        trace = {"trace": entry.kind.removesuffix("_clear"), "clear_others": entry.kind.endswith("_clear")}
-    numbers = {"alpha": workload.alpha, "gamma": workload.gamma, "lambda_": spec.lambda_}
-    make = getattr(ft, entry.learner.learner)
-    return make(workload.n, N_ACTIONS, **trace, **numbers, **options, backend=backend), entry.tolerance
-
-
-def control_case(spec: Spec, workload: Workload) -> Case:
-    """`learn` of a stream with actions drawn at random."""
-    backend = {label: name for name, label in BACKENDS.items()}[spec.implementation]
-    ours, tolerance = control_learner(spec, workload, backend)
-    head = workload.head(workload.prefix)
-    stream = head if backend == "numpy" else workload
-    actions = np.random.default_rng(4).integers(N_ACTIONS, size=workload.steps + 1, dtype=np.int32)
-    nothing = np.zeros((workload.n, N_ACTIONS))
-
-    def prepare() -> None:
-        ours.reset()
-        ours.weights = nothing
-
-    def run() -> Float64:
-        return ours.learn(stream.x, actions[: stream.steps + 1], stream.rewards)
-
-    def check() -> bool:
-        book, _ = control_learner(spec, workload, "numpy")
-        want = book.learn(head.x, actions[: head.steps + 1], head.rewards)
-        prepare()
-        got = ours.learn(head.x, actions[: head.steps + 1], head.rewards)
-        return close(got, want, tolerance) and close(ours.weights, book.weights, tolerance)
-
-    return Case(spec, workload, stream.steps, prepare, run, check)
 
 
 # ---- one call a step ----

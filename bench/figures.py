@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from . import accuracy, footprint
+from . import accuracy, algorithms, footprint
 from .cases import EAGER, EMPTY, FLOOR, KERNELS, NO_TRACE, Spec, there
 from .interleave import Timing
 from .workloads import smooth_8
@@ -115,6 +115,7 @@ def figures(results: Results) -> Iterator[Figure]:
     for kernel in KERNELS:
         ratio = _ratio(ns("L8", "Numba", kernel, 0.99), ns("L8", "C", kernel, 0.99))
         yield Figure(f"Numba / C, {kernel}, lambda .99, L8", ratio, 1.5, True)
+    yield from _family(results)
     call, empty = ns(CALLS, "C", "accumulating", 0.99), ns(CALLS, EMPTY, NO_TRACE, 0.0)
     limit = max(1.5, 12.0 * (empty or 0.0) / 1e3)
     name = "one `update` call from Python, C, k = 8"
@@ -135,6 +136,32 @@ def figures(results: Results) -> Iterator[Figure]:
     car = ("mountain car", "true online sarsa", 0.9)
     ratio = _ratio(ns(car[0], EAGER, *car[1:]), ns(car[0], "C", *car[1:]))
     yield Figure("mountain car, true online Sarsa(.9): steps a second, C / eager list", ratio, 2.2, False)
+
+
+def _family(results: Results) -> Iterator[Figure]:
+    """Every algorithm beside TD or Sarsa; and that lambda costs nothing, in any of them."""
+
+    def ns(implementation: str, name: str, lambda_: float) -> float | None:
+        return results.ns(algorithms.EVERY, implementation, name, lambda_)
+
+    for name in algorithms.ROWS:
+        if (most := algorithms.limit(name)) is not None:
+            other = algorithms.beside(name)
+            ratio = _ratio(ns("C", name, 0.99), ns("C", other, 0.99))
+            yield Figure(f"C, {name}, lambda .99, L8 / {other}", ratio, most, True)
+    for title, pairs, most in (
+        ("C, lambda .999 / lambda .9", (("C", 0.999), ("C", 0.9)), 1.15),
+        ("Numba / C, lambda .99", (("Numba", 0.99), ("C", 0.99)), 1.6),
+    ):
+        ratios = {}
+        for name, case in algorithms.ROWS.items():
+            if case.learner.stem in ("linear", "gradient", "actor_critic"):
+                (one, lambda_one), (other, lambda_other) = pairs
+                ratio = _ratio(ns(one, name, lambda_one), ns(other, name, lambda_other))
+                if ratio is not None:
+                    ratios[name] = ratio
+        worst = max(ratios, key=ratios.__getitem__, default="")
+        yield Figure(f"{title}, every algorithm on L8; worst: {worst}", ratios.get(worst), most, True)
 
 
 def short(lambda_: float) -> str:

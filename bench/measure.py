@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import accuracy, baselines, car, cases, figures, native
+from . import accuracy, algorithms, baselines, car, cases, figures, native
 from .cases import EMPTY, KERNELS, Case, Spec
 from .figures import CALLS, EMBEDDED, Results, Row
 from .interleave import ROUNDS, interleave
@@ -61,6 +61,13 @@ def measure(plan: Plan, console: Any) -> Results:
         for name, (about, builders) in _step_by_step(smooth_8().head(plan.steps)).items():
             results.about[name] = about
             results.streams[name] = _rows(name, builders, plan.rounds, progress)
+        workload = smooth_8().head(plan.steps)
+        every = algorithms.specs(cases.LAMBDAS, ("C",)) + algorithms.specs((0.99,), ("Numba",))
+        builders = {spec: partial(algorithms.case, spec, workload) for spec in every}
+        results.about[algorithms.EVERY] = algorithms.ABOUT
+        results.streams[algorithms.EVERY] = _rows(
+            algorithms.EVERY, builders, min(plan.rounds, FEW_ROUNDS), progress
+        )
         rest = progress.add_task("error, memory, import", total=len(KERNELS) + 1)
         for _ in figures.measure_errors(results, plan.accuracy_steps):
             progress.advance(rest)

@@ -1,0 +1,119 @@
+"""Every linear algorithm of the registry on L8, each beside TD or Sarsa with the same trace."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fasttrace as ft
+from fasttrace import registry
+
+from .cases import BACKENDS, Case, Spec, close, there
+from .workloads import Workload
+
+N_ACTIONS = 3
+ROWS = {str(case).removesuffix("-c"): case for case in registry.cases(("c",))}
+"""Kernels with each of their traces: "td-accumulating", ..., "gtd", ..."""
+EVERY = "every algorithm"  # its name in the report
+ABOUT = """\
+`learn` of L8, the whole family; three actions drawn at random, a target policy and ratios where they are taken. A policy
+that does not do what was done ends many traces: tree backup, Q(sigma) and Watkins's Q(lambda) pay for that."""
+# Times TD or Sarsa with the same trace (two vectors: TD), in C, at lambda .99.
+LIMITS = {"gtd": 2.2, "htd": 3.0, "true_online_gtd": 4.0, "gq": 4.0}
+ONE_VECTOR = 1.25
+SLOW = 10_000  # steps of those that walk a list of features
+
+
+def specs(
+    lambdas: tuple[float, ...] = (0.99,), implementations: tuple[str, ...] = ("C", "Numba", "NumPy")
+) -> list[Spec]:
+    labels = [label for label in there().values() if label in implementations]
+    return [Spec(label, name, lambda_) for name in ROWS for lambda_ in lambdas for label in labels]
+
+
+def limit(name: str) -> float | None:
+    """What it may cost, times `beside`; None where nothing is stated."""
+    row = ROWS[name].learner
+    return ONE_VECTOR if row.stem == "linear" and beside(name) != name else LIMITS.get(row.kernel)
+
+
+def beside(name: str) -> str:
+    """What an algorithm is compared with: TD or Sarsa, true online or with the same trace."""
+    row, kind = ROWS[name].learner, ROWS[name].kind
+    yardstick = "sarsa" if row.control and row.stem == "linear" else "td"
+    if row.stem != "linear":
+        return f"{yardstick}-accumulating"
+    if "true_online" in row.kernel:
+        return f"true_online_{yardstick}"
+    if kind == "replacing_clear":
+        return f"{yardstick}-replacing"
+    return f"{yardstick}-{kind or 'accumulating'}"
+
+
+def learner(name: str, workload: Workload, lambda_: float, backend: str) -> Any:
+    """A new one, with as much of the workload's numbers as it takes."""
+    row, kind = ROWS[name].learner, ROWS[name].kind
+    make = getattr(ft, row.learner)
+    numbers = {"alpha": workload.alpha, "gamma": workload.gamma, "lambda_": lambda_}
+    numbers |= {"beta": workload.alpha / 10, "alpha_actor": workload.alpha / 10}
+    taken = inspect.signature(make).parameters
+    options: dict[str, Any] = {key: value for key, value in numbers.items() if key in taken}
+    if kind is not None:
+        options["trace"] = kind.removesuffix("_clear")
+        if kind.endswith("_clear"):
+            options["clear_others"] = True
+    sizes = (workload.n, N_ACTIONS) if row.control else (workload.n,)
+    return make(*sizes, backend=backend, **options, **dict(row.options))
+
+
+@cache
+def choices(steps: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Actions drawn at random, and a target policy for each state."""
+    rng = np.random.default_rng(4)
+    actions = rng.integers(N_ACTIONS, size=steps + 1, dtype=np.int32)
+    return actions, rng.dirichlet(np.ones(N_ACTIONS), steps + 1)
+
+
+def learn(ours: Any, row: registry.StepLearner, stream: Workload) -> NDArray[np.float64]:
+    """`learn` of the stream, with ratios, policy and sigmas where it takes them."""
+    actions, policy = (part[: stream.steps + 1] for part in choices(stream.steps))
+    more = {"rhos": 1.0, "target_policy": policy, "sigmas": 0.5} if row.control else {}
+    taken = inspect.signature(ours.learn).parameters
+    first = (stream.x, actions) if row.control else (stream.x,)
+    return ours.learn(*first, stream.rewards, **{key: v for key, v in more.items() if key in taken})
+
+
+@cache
+def reference(name: str, workload: Workload, lambda_: float) -> tuple[Any, Any]:
+    """(deltas, weights) of the dense reference after the workload's prefix."""
+    book = learner(name, workload, lambda_, "numpy")
+    return learn(book, ROWS[name].learner, workload.head(workload.prefix)), book.weights
+
+
+def case(spec: Spec, workload: Workload) -> Case:
+    """`learn` of a whole stream, from a new learner."""
+    backend = {label: name for name, label in BACKENDS.items()}[spec.implementation]
+    row = ROWS[spec.kernel].learner
+    make = partial(learner, spec.kernel, workload, spec.lambda_, backend)
+    slow = row.stem == "adaptive"
+    head = workload.head(workload.prefix)
+    stream = head if backend == "numpy" else workload.head(SLOW) if slow else workload
+    ours = [make()]
+
+    def prepare() -> None:
+        ours[0] = make()
+
+    def run() -> NDArray[np.float64]:
+        return learn(ours[0], row, stream)
+
+    def check() -> bool:
+        want = reference(spec.kernel, workload, spec.lambda_)
+        fresh = make()
+        got = learn(fresh, row, head), fresh.weights
+        return all(close(g, w, row.tolerance) for g, w in zip(got, want, strict=True))
+
+    return Case(spec, workload, stream.steps, prepare, run, check)
