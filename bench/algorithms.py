@@ -20,8 +20,9 @@ ROWS = {str(case).removesuffix("-c"): case for case in registry.cases(("c",))}
 """Kernels with each of their traces: "td-accumulating", ..., "gtd", ..."""
 EVERY = "every algorithm"  # its name in the report
 ABOUT = """\
-`learn` of L8, the whole family; three actions drawn at random, a target policy and ratios where they are taken. A policy
-that does not do what was done ends many traces: tree backup, Q(sigma) and Watkins's Q(lambda) pay for that."""
+`learn` of L8, the whole family; three actions drawn at random, a target policy and ratios where they are
+taken. A policy that does not do what was done ends many traces: tree backup, Q(sigma) and Watkins's Q(lambda)
+pay for that."""
 # Times TD or Sarsa with the same trace (two vectors: TD), in C, at lambda .99.
 LIMITS = {"gtd": 2.2, "htd": 3.0, "true_online_gtd": 4.0, "gq": 4.0}
 ONE_VECTOR = 1.25
