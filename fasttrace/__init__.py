@@ -8,6 +8,7 @@ from .backends import backends
 from .control import Sarsa, TrueOnlineSarsa
 from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
 from .features import Ragged
+from .gradient import GTD, GTD2, HTD, TrueOnlineGTD
 from .learner import load
 from .prediction import TD, TrueOnlineTD
 from .simulate import History, evaluate, simulate
@@ -16,6 +17,9 @@ from .tiles import TileCoder
 __version__ = "0.1.0"
 
 __all__ = [
+    "GTD",
+    "GTD2",
+    "HTD",
     "TD",
     "BackendUnavailable",
     "CheckpointError",
@@ -24,6 +28,7 @@ __all__ = [
     "Ragged",
     "Sarsa",
     "TileCoder",
+    "TrueOnlineGTD",
     "TrueOnlineSarsa",
     "TrueOnlineTD",
     "backends",

@@ -57,9 +57,8 @@ def _c_rows(rows: Rows, keep: list[Any]) -> Any:
     return stream
 
 
-def _run(trace: Any, kind: int, stream: Stream) -> np.ndarray:
-    deltas = np.empty(stream.steps)
-    keep: list[Any] = []
+def c_stream(stream: Stream, keep: list[Any]) -> Any:
+    """ft_stream * of a stream; `keep` holds the buffers alive."""
     c = _c_rows(stream.rows, keep)
     c.steps, c.n_actions = stream.steps, stream.n_actions
     for name, array in (
@@ -75,6 +74,13 @@ def _run(trace: Any, kind: int, stream: Stream) -> np.ndarray:
             setattr(c, name[:-1] + "_stride", len(array) > 1)
     keep.append(_int32s(stream.actions))
     c.actions = keep[-1]
+    return c
+
+
+def _run(trace: Any, kind: int, stream: Stream) -> np.ndarray:
+    deltas = np.empty(stream.steps)
+    keep: list[Any] = []
+    c = c_stream(stream, keep)
     if lib.ft_td_run(handle(trace), kind, c, _doubles(deltas)) != lib.FT_OK:
         raise_bad_index(stream.indices, trace.n, shape=stream.rows.shape)
     return deltas
@@ -92,11 +98,15 @@ sarsa_run, true_online_sarsa_run = td_run, true_online_td_run  # actions in the 
 
 
 def quick_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
-    """A td_step for the usual input, binary int32 features, without a copy or a look at anything twice.
+    return quick(lib.ft_td_step, handle(trace), KINDS[kind])
 
-    It returns None, having changed nothing, for whatever is not of that form or not allowed.
+
+def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
+    """A step for the usual input, binary int32 features, without a copy or a look at anything twice.
+
+    run(pointer, first, ...) is ft_td_step, or takes what it takes.
+    The step returns None, having changed nothing, for whatever is not of that form or not allowed.
     """
-    pointer, number, run = handle(trace), KINDS[kind], lib.ft_td_step
     out = ffi.new("double *")
     from_buffer, int32s, null, ok = ffi.from_buffer, _INT32S, _NULL, lib.FT_OK
     array, int32 = np.ndarray, np.dtype(np.int32)
@@ -127,7 +137,7 @@ def quick_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
             else:
                 return None
             if run(
-                pointer, number, len(p), p, null, len(q), q, null, reward, gamma, lambda_, rho, alpha, out
+                pointer, first, len(p), p, null, len(q), q, null, reward, gamma, lambda_, rho, alpha, out
             ) != ok:  # fmt: skip
                 return None
         except (TypeError, ValueError, BufferError):
