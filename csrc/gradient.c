@@ -83,8 +83,8 @@ FT_INLINE double ft_gtd_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradie
     const double decay = n.rho * c->decay;
     ft_gradient_decay(t, h, decay);
     ft_gtd g;
-    g.sums = ft_gradient_read(h, x, 1, 0, padded, FT_GTD);
-    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_GTD);
+    g.sums = ft_gradient_read(h, x, 1, 0, padded, FT_GTD, 1);
+    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_GTD, 0);
     g.delta = ft_delta(n, ft_w(h, g.sums), ft_w(h, sums_next));
     ft_gtd_write(h, c, x, 1, 0, padded, n, decay, n.rho, &g);
     if (ft_pushes(n))
@@ -98,8 +98,8 @@ FT_INLINE double ft_htd_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradie
     const double kept = c->decay, decay = n.rho * kept;
     ft_gradient_decay(t, h, decay);
     ft_behaviour_decay(h, kept);
-    const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_HTD);
-    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_HTD);
+    const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_HTD, 1);
+    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_HTD, 0);
     const double delta = ft_delta(n, ft_w(h, sums), ft_w(h, sums_next));
     const double vx = ft_lane(sums.main, 1) + ft_lane(sums.main, 2) * h->drive_v;
     const double zx = ft_lane(sums.main, 2) * h->scale;
@@ -133,8 +133,8 @@ FT_INLINE double ft_true_online_gtd_transition(ft_gradient *t, ft_gradient_hot *
                                                ft_numbers n, int padded) {
     const double decay = n.rho * c->decay;
     ft_gradient_decay(t, h, decay);
-    const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_TRUE_ONLINE_GTD);
-    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_TRUE_ONLINE_GTD);
+    const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_TRUE_ONLINE_GTD, 1);
+    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_TRUE_ONLINE_GTD, 0);
     const double v = ft_w(h, sums), v_next = ft_w(h, sums_next);
     const double delta = ft_delta(n, v, v_next);
     const double vx = ft_lane(sums.main, 1) + ft_lane(sums.main, 3) * h->drive_v;
@@ -169,8 +169,8 @@ FT_INLINE double ft_gtd2_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradi
                                     ft_row x, ft_row x_next, ft_numbers n, int padded) {
     (void)t;
     (void)c;
-    const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_GTD2);
-    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_GTD2);
+    const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_GTD2, 1);
+    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_GTD2, 0);
     const double delta = ft_delta(n, ft_w(h, sums), ft_w(h, sums_next));
     const double vx = ft_lane(sums.main, 1), push = n.alpha * n.rho * vx;
     ft_gradient_write(h, x, 1, 0, padded, FT_GTD2,
@@ -249,17 +249,21 @@ static int64_t ft_gradient_ahead(const ft_gradient *t, const ft_stream *s) {
     }
 FT_GRADIENT_KINDS(FT_DEFINE_GRADIENT)
 
-/* FT_OK, or FT_EINDEX with bad_index set; whether there is padding. */
+/* See linear.c. */
+FT_CLONES static void ft_gradient_index_range(const int32_t *FT_RESTRICT idx, int64_t count,
+                                              uint32_t *lowest, uint32_t *highest) {
+    ft_index_range(idx, count, lowest, highest);
+}
+
+/* FT_OK and whether there is padding, or FT_EINDEX with bad_index set. */
 static int32_t ft_gradient_check(ft_gradient *t, const ft_stream *s, int64_t rows, int *padded) {
     const int64_t count = ft_index_count(s, rows);
-    const int32_t *bad = ft_first_bad(s->indices, count, t->n);
-    if (bad) {
-        t->bad_index = *bad;
-        return FT_EINDEX;
-    }
-    *padded = 0;
-    for (int64_t i = 0; i < count; i++) *padded |= s->indices[i] < 0;
-    return FT_OK;
+    uint32_t low, high;
+    ft_gradient_index_range(s->indices, count, &low, &high);
+    *padded = low == 0;
+    if ((int64_t)high <= t->n) return FT_OK;
+    t->bad_index = *ft_first_bad(s->indices, count, t->n);
+    return FT_EINDEX;
 }
 
 int32_t ft_gradient_run(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
@@ -349,12 +353,13 @@ void ft_gradient_flatten(ft_gradient *t) {
     for (int64_t i = 0; i < t->n * t->columns; i++) {
         double *row = h.rows + t->width * i;
         if (t->kind == FT_HTD) {
-            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_HTD), FT_HTD);
+            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_HTD, 1), FT_HTD);
             row[3] *= h.behaviour_scale;
         } else if (t->kind == FT_TRUE_ONLINE_GTD)
-            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_TRUE_ONLINE_GTD), FT_TRUE_ONLINE_GTD);
+            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_TRUE_ONLINE_GTD, 1),
+                            FT_TRUE_ONLINE_GTD);
         else
-            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_GTD), FT_GTD);
+            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_GTD, 1), FT_GTD);
     }
     t->behaviour_scale = 1.0;
     t->behaviour_before = 0.0;

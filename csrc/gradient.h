@@ -110,18 +110,18 @@ FT_INLINE ft_quad ft_gradient_since(const ft_gradient_hot *h, const double *row,
     return ft_quad_load(h->ring + 4 * ((uint64_t)epoch & h->mask));
 }
 
-/* A record as of now: w, v and the traces stay what they are. */
-FT_INLINE ft_lanes ft_gradient_now(const ft_gradient_hot *h, const double *row, int kind) {
+/* A record as of now: w, v and the traces stay what they are.  whole: 0 where w is all that is asked for. */
+FT_INLINE ft_lanes ft_gradient_now(const ft_gradient_hot *h, const double *row, int kind, int whole) {
     const ft_quad b = ft_quad_of(row[0], row[1], 0.0, 0.0);
     ft_quad since = ft_gradient_since(h, row, kind);
     ft_lanes now;
     now.g = 0.0;
-    if (kind == FT_HTD) {
+    if (kind == FT_HTD && whole) {
         const int64_t age = h->behaviour_epoch - ft_word(row + 5);
         const double kept = age == 0 ? 1.0 : age == 1 ? h->behaviour_before : 0.0;
         since = ft_quad_of(ft_lane(since, 0), ft_lane(since, 1), ft_lane(since, 2), kept);
         now.main = ft_quad_add(b, ft_quad_mul(ft_quad_of(row[2], row[2], row[2], row[3]), since));
-    } else if (kind == FT_TRUE_ONLINE_GTD) {
+    } else if (kind == FT_TRUE_ONLINE_GTD && whole) {
         now.main = ft_quad_add(b, ft_quad_mul(ft_quad_of(row[2], row[3], row[2], row[3]), since));
         now.g = 0.0 + row[5] * ft_lane(since, 2);
     } else
@@ -173,11 +173,12 @@ FT_COLD void ft_gradient_close(ft_gradient *t, double scale, double drive, doubl
     for (; count > 0; count--) {
         double *row = h.rows + t->width * t->swept;
         if (t->kind == FT_HTD)
-            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_HTD), FT_HTD);
+            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_HTD, 1), FT_HTD);
         else if (t->kind == FT_TRUE_ONLINE_GTD)
-            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_TRUE_ONLINE_GTD), FT_TRUE_ONLINE_GTD);
+            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_TRUE_ONLINE_GTD, 1),
+                            FT_TRUE_ONLINE_GTD);
         else
-            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_GTD), FT_GTD);
+            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_GTD, 1), FT_GTD);
         t->swept = t->swept + 1 == records ? 0 : t->swept + 1;
     }
 }
@@ -214,19 +215,32 @@ FT_INLINE ft_quad ft_sized(ft_row x, int64_t j, ft_quad lanes) {
     return x.val ? ft_quad_mul(ft_quad_of(size, size, size, size), lanes) : lanes;
 }
 
-/* Sums over the active features, of records as of now. */
+FT_INLINE ft_lanes ft_gradient_read_one(const ft_gradient_hot *h, ft_row x, int64_t j,
+                                        int64_t columns, int64_t column, int kind, int whole) {
+    ft_lanes now = ft_gradient_now(h, ft_record(h, x, j, columns, column, kind), kind, whole);
+    now.main = ft_sized(x, j, now.main);
+    if (x.val) now.g *= x.val[j];
+    return now;
+}
+
+/* Sums over the active features, of records as of now; in twos, as in ft_read. */
 FT_INLINE ft_lanes ft_gradient_read(const ft_gradient_hot *h, ft_row x, int64_t columns,
-                                    int64_t column, int padded, int kind) {
+                                    int64_t column, int padded, int kind, int whole) {
     ft_lanes sum;
     sum.main = ft_quad_of(0.0, 0.0, 0.0, 0.0);
     sum.g = 0.0;
-    for (int64_t j = 0; j < x.k; j++) {
-        if (padded && x.idx[j] < 0) continue;
-        const ft_lanes now = ft_gradient_now(h, ft_record(h, x, j, columns, column, kind), kind);
-        sum.main = ft_quad_add(sum.main, ft_sized(x, j, now.main));
-        if (kind == FT_TRUE_ONLINE_GTD) sum.g += x.val ? x.val[j] * now.g : now.g;
+    for (int64_t j = 0;;) {
+        const int64_t one = ft_next(x, &j, padded), two = ft_next(x, &j, padded);
+        if (one < 0) return sum;
+        ft_lanes both = ft_gradient_read_one(h, x, one, columns, column, kind, whole);
+        if (two >= 0) {
+            const ft_lanes other = ft_gradient_read_one(h, x, two, columns, column, kind, whole);
+            both.main = ft_quad_add(both.main, other.main);
+            both.g += other.g;
+        }
+        sum.main = ft_quad_add(sum.main, both.main);
+        sum.g += both.g;
     }
-    return sum;
 }
 
 /* Adds `change` to the record of each active feature.  Returns the sums over the features of what was
@@ -241,7 +255,7 @@ FT_INLINE ft_lanes ft_gradient_write(const ft_gradient_hot *h, ft_row x, int64_t
     for (int64_t j = 0; j < x.k; j++) {
         if ((padded && x.idx[j] < 0) || (x.val && x.val[j] == 0.0)) continue;
         double *row = ft_record(h, x, j, columns, column, kind);
-        const ft_lanes before = ft_gradient_now(h, row, kind);
+        const ft_lanes before = ft_gradient_now(h, row, kind, 1);
         ft_lanes after = before;
         after.main = ft_quad_add(before.main, ft_sized(x, j, change.main));
         both.main = ft_quad_add(both.main, ft_sized(x, j, ft_quad_add(before.main, after.main)));

@@ -216,6 +216,11 @@ def check_rows(t, rows, count):
 
 
 @kernel
+def check_rows_kernel(t, rows, count):
+    return check_rows(t, rows, count)
+
+
+@kernel
 def check_stream(t, s, rows):
     for i in range(s.actions.size):
         if s.actions[i] < 0 or s.actions[i] >= s.n_actions:
@@ -586,12 +591,9 @@ def rows_of(rows: features.Rows) -> Rows:
     )
 
 
-def _run(owner: Any, kind: int, stream: features.Stream) -> NDArray[np.float64]:
-    deltas = np.empty(stream.steps)
-    if stream.steps == 0:
-        return deltas
-    t, control = arrays_of(owner), stream.actions is not None
-    s = Stream(
+def stream_of(stream: features.Stream) -> Stream:
+    """A stream as the kernels take it."""
+    return Stream(
         stream.steps,
         rows_of(stream.rows),
         stream.n_actions,
@@ -602,6 +604,14 @@ def _run(owner: Any, kind: int, stream: features.Stream) -> NDArray[np.float64]:
         _borrowed(_ONE if stream.rhos is None else stream.rhos),
         _borrowed(stream.alphas),
     )
+
+
+def _run(owner: Any, kind: int, stream: features.Stream) -> NDArray[np.float64]:
+    deltas = np.empty(stream.steps)
+    if stream.steps == 0:
+        return deltas
+    t, control = arrays_of(owner), stream.actions is not None
+    s = stream_of(stream)
     per_state = stream.n_actions if control and owner.columns == 1 else 1
     status, padded = check_stream(t, s, (stream.steps + 1) * per_state)
     if status == BAD_ACTION:
@@ -629,11 +639,15 @@ sarsa_run, true_online_sarsa_run = td_run, true_online_td_run  # actions in the 
 
 
 def quick_td_step(owner: Any, kind: str) -> Callable[..., float | None]:
-    """A td_step for the usual input, binary int32 features, without a copy.
+    return quick(arrays_of(owner), td_step_kernel(KINDS[kind]))
 
-    It returns None, having changed nothing, for whatever is not of that form or not allowed.
+
+def quick(t: Any, run: Callable[..., tuple[int, float]]) -> Callable[..., float | None]:
+    """A step for the usual input, binary int32 features, without a copy.
+
+    run(t, ...) is a td_step_kernel, or takes what it takes.
+    The step returns None, having changed nothing, for whatever is not of that form or not allowed.
     """
-    t, run = arrays_of(owner), td_step_kernel(KINDS[kind])
     array, int32 = np.ndarray, np.dtype(np.int32)
 
     def step(
