@@ -29,8 +29,33 @@ enum ft_status {
     FT_EVALUE = -3   /* a number that is not finite or not in its range */
 };
 
-/* How a trace meets a feature that is active again (Sutton & Barto 2018, eq. 12.11, 12.12). */
-enum ft_kind { FT_ACCUMULATING, FT_REPLACING, FT_REPLACING_CLEAR, FT_DUTCH, FT_TRUE_ONLINE };
+/* How a trace meets a feature that is active again (Sutton & Barto 2018, eq. 12.11, 12.12), and
+ * whether the update is a true online one.  In the emphatic kinds the emphasis weighs what is added
+ * (section 12.11); they are for state values. */
+enum ft_kind {
+    FT_ACCUMULATING,
+    FT_REPLACING,
+    FT_REPLACING_CLEAR,
+    FT_DUTCH,
+    FT_TRUE_ONLINE,
+    FT_EMPHATIC,
+    FT_TRUE_ONLINE_EMPHATIC
+};
+
+/* Learners of action values: the value of S_{t+1}, and the factor that decays the trace beside
+ * gamma_t lambda_t.  pi is the target policy, q is under the weights before the update. */
+enum ft_target {
+    FT_TAKEN,       /* q(S_{t+1}, A_{t+1});  1: Sarsa */
+    FT_EXPECTED,    /* sum_a pi(a) q(a);     rho_t: Expected Sarsa */
+    FT_WATKINS,     /* max_a q(a);           1, but 0 where A_t was not greedy: Watkins's Q(lambda) */
+    FT_NAIVE,       /* max_a q(a);           1: naive Q(lambda) */
+    FT_TREE_BACKUP, /* sum_a pi(a) q(a);     pi(A_t) */
+    FT_RETRACE,     /* sum_a pi(a) q(a);     min(1, rho_t) */
+    FT_Q_SIGMA      /* sum_a pi(a) q(a);     sigma_t rho_t + (1 - sigma_t) pi(A_t) */
+};
+
+/* A learner's own policy: greedy but for epsilon, or exp(q / temperature) / sum. */
+enum ft_policy { FT_EPSILON_GREEDY, FT_SOFTMAX };
 
 /* Weights and trace of n features with `columns` weights each: 1, or one for each action.
  *
@@ -53,6 +78,9 @@ typedef struct ft_trace {
     double v_old; /* value of the state arrived in under the last w; NaN: take v */
     double alpha; /* step size of the last update; the dutch traces hold it inside */
     double snap;  /* product of decays since a dense trace was cleared of subnormals */
+    double followon; /* emphatic: rho_{t-1} gamma_t F_{t-1} */
+    double lambda_;  /* emphatic: of the state arrived in */
+    double cap;      /* least bound on alpha so far (AlphaBound); NaN: alpha is not bounded */
     double *rows, *ring;
     int32_t *epochs;
 } ft_trace;
@@ -65,7 +93,12 @@ typedef struct ft_trace {
  *   shared        1: dense values, all rows use the first k indices (0 to n - 1)
  *   actions       (T + 1) or NULL.  Where the trace has one column, the rows are of state-action
  *                 pairs and step t uses row t * n_actions + actions[t]
- *   *_stride      1, or 0 where one number stands for all steps */
+ *   *_stride      1, or 0 where one number stands for all steps
+ *   rhos          or NULL for ones; interests, emphatic kinds only, and sigmas likewise
+ *   target        enum ft_target; what follows is for those beyond FT_TAKEN
+ *   pi            (T + 1, n_actions) the target policy, or NULL: the learner's own under the weights
+ *                 of the step, enum ft_policy with its epsilon or temperature as `parameter`
+ *   q             the larger of n_actions and the trace's width; the kernels work in it */
 typedef struct ft_stream {
     int64_t steps, k, shared, n_actions;
     const int32_t *indices;
@@ -74,6 +107,12 @@ typedef struct ft_stream {
     const int32_t *actions;
     const double *rewards, *gammas, *lambdas, *rhos, *alphas;
     int64_t gamma_stride, lambda_stride, rho_stride, alpha_stride;
+    const double *interests, *sigmas;
+    int64_t interest_stride, sigma_stride;
+    int64_t target, policy;
+    double parameter;
+    const double *pi;
+    double *q;
 } ft_stream;
 
 /* ---- the trace ------------------------------------------------------------------------------ */
@@ -104,10 +143,10 @@ FT_API void ft_trace_dense(const ft_trace *trace, int32_t kind, double *w, doubl
  * FT_OK or FT_EINDEX. */
 FT_API int32_t ft_values(ft_trace *trace, const ft_stream *x, int64_t rows, double *out);
 
-/* ---- learning: TD(lambda), Sarsa(lambda) and their true online forms ---------------------------
+/* ---- learning: the linear learners with one weight vector -------------------------------------
  *
- * Source: Sutton & Barto 2018, section 12.2, 12.5, 12.7, exercise 12.13; van Seijen et al. 2016,
- * JMLR 17(145); van Hasselt, Mahmood & Sutton 2014.
+ * Source: Sutton & Barto 2018, section 12.2, 12.5, 12.7 to 12.11, exercise 12.13; van Seijen et al.
+ * 2016, JMLR 17(145); van Hasselt, Mahmood & Sutton 2014; docs/algorithms.
  *
  * One transition, from x with `reward` to x_next.
  *
@@ -124,11 +163,28 @@ FT_API int32_t ft_td_step(ft_trace *trace, int32_t kind, int64_t k, const int32_
                           const double *val, int64_t k_next, const int32_t *idx_next,
                           const double *val_next, double reward, double gamma_next,
                           double lambda_next, double rho, double alpha, double *delta);
+
+/* The same with emphatic traces; interest is that of x. */
+FT_API int32_t ft_emphatic_td_step(ft_trace *trace, int32_t kind, int64_t k, const int32_t *idx,
+                                   const double *val, int64_t k_next, const int32_t *idx_next,
+                                   const double *val_next, double reward, double gamma_next,
+                                   double lambda_next, double rho, double interest, double alpha,
+                                   double *delta);
+
 FT_API int32_t ft_sarsa_step(ft_trace *trace, int32_t kind, int64_t k, const int32_t *idx,
                              const double *val, int64_t action, int64_t k_next,
                              const int32_t *idx_next, const double *val_next, int64_t action_next,
                              double reward, double gamma_next, double lambda_next, double alpha,
                              double *delta);
+
+/* The same for any target, on-policy: the target policy is the learner's own.
+ * sigma  of S_t, for FT_Q_SIGMA      q  the trace's width; the kernel works in it */
+FT_API int32_t ft_control_step(ft_trace *trace, int32_t kind, int32_t target, int32_t policy,
+                               double parameter, double sigma, int64_t k, const int32_t *idx,
+                               const double *val, int64_t action, int64_t k_next,
+                               const int32_t *idx_next, const double *val_next,
+                               int64_t action_next, double reward, double gamma_next,
+                               double lambda_next, double alpha, double *q, double *delta);
 
 /* A whole stream; deltas (T).  Only indices and actions are checked here. */
 FT_API int32_t ft_td_run(ft_trace *trace, int32_t kind, const ft_stream *stream, double *deltas);
@@ -188,6 +244,10 @@ FT_API int32_t ft_gradient_step(ft_gradient *trace, double beta, int64_t k, cons
 /* A whole stream; deltas (T).  Of the numbers only the indices and beta are checked here. */
 FT_API int32_t ft_gradient_run(ft_gradient *trace, double beta, const ft_stream *stream,
                                double *deltas);
+
+/* GQ(lambda) over a whole stream, with a trace of FT_GTD; columns 1, rows of state-action pairs, or
+ * columns n_actions.  Takes the stream's actions, rhos and target policy; q has 2 * n_actions. */
+FT_API int32_t ft_gq_run(ft_gradient *trace, double beta, const ft_stream *stream, double *deltas);
 
 /* ---- tile coding (Sutton & Barto 2018, section 9.5.4) ------------------------------------------
  *
@@ -256,6 +316,8 @@ FT_API void ft_mountain_car(ft_env *env);
  * tiles        NULL: the feature is the state's first number itself, one-hot
  * trace        of columns 1 for prediction (env->n_actions 0), else of columns env->n_actions
  * kind         of the trace, enum ft_kind
+ * target       enum ft_target; sigma is for FT_Q_SIGMA
+ * policy       enum ft_policy, with its epsilon or temperature as `parameter`
  * next_double  gives numbers in [0, 1); random is its argument (as numpy/random/bitgen.h has them)
  * max_length   of an episode, which is then truncated; 0: none
  * state        (n_state)       idx  (2 * tilings), or (2) without tiles
@@ -264,8 +326,8 @@ typedef struct ft_simulation {
     const ft_env *env;
     const ft_tiles *tiles;
     ft_trace *trace;
-    int64_t kind, max_length;
-    double alpha, gamma, lambda_, epsilon;
+    int64_t kind, target, policy, max_length;
+    double alpha, gamma, lambda_, parameter, sigma;
     double (*next_double)(void *);
     void *random;
     double *state, *u, *q;
@@ -279,8 +341,8 @@ typedef struct ft_simulation {
  * returns, lengths  out: of the episodes that end here, as many as simulation->episodes says
  *                   afterwards; room for the smaller of steps and episodes.
  * simulation->steps says how many steps were made.
- * One uniform number a decision: epsilon-greedy, exact ties broken uniformly, from the weights
- * before the update.
+ * One uniform number a decision, from the weights before the update; exact ties of greedy actions
+ * are broken uniformly.
  * FT_OK; FT_EVALUE where the environment gave a state or reward that is not finite, or a gamma
  * outside [0, 1]; FT_EINDEX where a state is no feature.  The loop then stands before that step. */
 FT_API int32_t ft_simulate(ft_simulation *simulation, int64_t steps, int64_t episodes,
@@ -288,6 +350,7 @@ FT_API int32_t ft_simulate(ft_simulation *simulation, int64_t steps, int64_t epi
 
 /* The action that simulate takes for a uniform number u; q (n_actions). */
 FT_API int64_t ft_epsilon_greedy(const double *q, int64_t n_actions, double epsilon, double u);
+FT_API int64_t ft_softmax(const double *q, int64_t n_actions, double temperature, double u);
 
 /* END cdef */
 

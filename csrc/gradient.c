@@ -3,6 +3,7 @@
  * Every update is two writes, on x and on x', and a drive.  Inner products over whole vectors are kept as
  * scalars: each step knows what it adds to them.  docs/gradient derives the recursions. */
 #include "gradient.h"
+#include "policy.h"
 
 /* What one transition hands to the next. */
 typedef struct {
@@ -310,6 +311,72 @@ int32_t ft_gradient_step(ft_gradient *t, double beta, int64_t k, const int32_t *
 #define FT_CALL_ONCE(name, value)                                                                 \
     if (t->kind == value) *delta = ft_##name##_once(t, x, x_next, n);
     FT_GRADIENT_KINDS(FT_CALL_ONCE)
+    return FT_OK;
+}
+
+/* ---- GQ(lambda) ---- */
+
+/* Rows of S_i: one for all actions, which have columns of their own, or one for each. */
+FT_INLINE ft_row ft_gq_row(const ft_stream *s, int64_t i, int64_t a, int64_t columns) {
+    return ft_row_at(s, columns == 1 ? i * s->n_actions + a : i, 0);
+}
+
+/* q of S_i and the target policy there: q[0 .. A) and q[A .. 2 A). */
+FT_INLINE const double *ft_gq_target(const ft_gradient_hot *h, const ft_stream *s, int64_t i,
+                                     int64_t columns) {
+    const int64_t A = s->n_actions;
+    double *q = s->q;
+    if (columns == 1)
+        for (int64_t a = 0; a < A; a++)
+            ft_gradient_read_values(h, ft_gq_row(s, i, a, 1), 1, FT_GTD, q + a);
+    else
+        ft_gradient_read_values(h, ft_gq_row(s, i, 0, columns), columns, FT_GTD, q);
+    if (s->pi) return s->pi + i * A;
+    for (int64_t a = 0; a < A; a++) q[A + a] = ft_probability(q, A, s->policy, s->parameter, a);
+    return q + A;
+}
+
+FT_CLONES static void ft_gq_loop(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
+    ft_gradient_hot h = ft_gradient_load(t);
+    ft_gradient_carry c = ft_gradient_carry_of(t);
+    const int64_t columns = t->columns, A = s->n_actions;
+    for (int64_t i = 0; i < s->steps; i++) {
+        const ft_numbers n = ft_numbers_of(s, i, beta);
+        const double decay = n.rho * c.decay;
+        const int64_t taken = s->actions[i], column = columns == 1 ? 0 : taken;
+        const ft_row x = ft_gq_row(s, i, taken, columns);
+        ft_gradient_decay(t, &h, decay);
+        ft_gtd g;
+        g.sums = ft_gradient_read(&h, x, columns, column, 1, FT_GTD, 1);
+        const double *pi = ft_gq_target(&h, s, i + 1, columns);
+        double v_next = 0.0;
+        for (int64_t a = 0; a < A; a++)
+            if (pi[a] != 0.0) v_next += pi[a] * s->q[a];
+        g.delta = ft_delta(n, ft_w(&h, g.sums), v_next);
+        ft_gtd_write(&h, &c, x, columns, column, 1, n, decay, 1.0, &g);
+        if (ft_pushes(n))
+            for (int64_t a = 0; a < A; a++)
+                if (pi[a] != 0.0)
+                    ft_gradient_write(&h, ft_gq_row(s, i + 1, a, columns), columns,
+                                      columns == 1 ? 0 : a, 1, FT_GTD,
+                                      ft_change_of(pi[a] * g.push, 0.0, 0.0, 0.0, 0.0));
+        ft_gtd_drive(&h, &c, n, g.delta);
+        deltas[i] = g.delta;
+    }
+    ft_gradient_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);
+}
+
+int32_t ft_gq_run(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
+    if (s->steps == 0) return FT_OK;
+    if (t->kind != FT_GTD || !(beta > 0.0) || (t->columns != 1 && t->columns != s->n_actions))
+        return FT_EVALUE;
+    int padded;
+    const int64_t rows = (s->steps + 1) * (t->columns == 1 ? s->n_actions : 1);
+    const int32_t status = ft_gradient_check(t, s, rows, &padded);
+    if (status != FT_OK) return status;
+    for (int64_t i = 0; i <= s->steps; i++)
+        if (s->actions[i] < 0 || s->actions[i] >= s->n_actions) return FT_EACTION;
+    ft_gq_loop(t, beta, s, deltas);
     return FT_OK;
 }
 

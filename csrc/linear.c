@@ -1,4 +1,4 @@
-/* TD(lambda), Sarsa(lambda), true online TD(lambda) and Sarsa(lambda): one step, and whole streams. */
+/* The linear learners with one weight vector: one step, and whole streams. */
 #include "linear.h"
 
 /* The largest of index + 1 as unsigned tells of every index that is below -1 or too large, and the
@@ -82,10 +82,39 @@ static int64_t ft_prefetch_distance(const ft_trace *t, const ft_stream *s) {
     return 2 * kept < SAMPLES * s->k ? AHEAD : 0;
 }
 
+/* What kernels are compiled for: state values, Sarsa, and the other targets of action values. */
+enum { FT_STATES, FT_SARSA, FT_ACTIONS };
+
+/* q[a] of S_t for every action. */
+FT_INLINE void ft_read_actions(const ft_hot *h, const ft_stream *s, int64_t t, int64_t columns,
+                               int64_t width) {
+    if (columns > 1)
+        ft_read_values(h, ft_stream_row(s, t), width, 0, width, 1, s->q);
+    else
+        for (int64_t a = 0; a < s->n_actions; a++)
+            ft_read_values(h, ft_stream_row(s, t * s->n_actions + a), 1, 0, 1, 1, s->q + a);
+}
+
+/* The factor of S_t's decay. */
+FT_INLINE double ft_factor(const ft_hot *h, const ft_stream *s, int64_t t, int64_t columns,
+                           int64_t width) {
+    const double rho = s->rhos ? s->rhos[t * s->rho_stride] : 1.0;
+    const double sigma = s->sigmas ? s->sigmas[t * s->sigma_stride] : 0.0;
+    double pi = 1.0;
+    if (s->pi)
+        pi = s->pi[t * s->n_actions + s->actions[t]];
+    else if (ft_needs_pi(s->target)) {
+        ft_read_actions(h, s, t, columns, width);
+        pi = ft_probability(s->q, s->n_actions, s->policy, s->parameter, s->actions[t]);
+    }
+    return ft_factor_of(s->target, rho, sigma, pi);
+}
+
 FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT deltas, int kind,
-                      int plain, int control, int64_t width) {
+                      int plain, int task, int64_t width) {
     ft_hot h = ft_load(t);
     ft_carry c = ft_carry_of(t);
+    const int control = task != FT_STATES;
     const int64_t columns = control ? t->columns : 1;
     const int64_t ahead = plain && !control ? ft_prefetch_distance(t, s) : 0;
     const int padded = !plain;
@@ -101,17 +130,33 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT delta
             }
         if (control && kind == FT_REPLACING_CLEAR && columns == 1) ft_clear_others(&h, s, i);
         const double rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
-        const int before = ft_values_before(kind, width);
+        const double gamma_next = s->gammas[i * s->gamma_stride];
+        double lambda_next = s->lambdas[i * s->lambda_stride];
+        double decay = c.decay, weight = 1.0, v_next = 0.0, taken = 0.0;
         ft_pair sums = ft_pair_of(0.0, 0.0);
-        double v_next = before ? ft_value_before(&h, x_next, width, padded) : 0.0;
-        ft_leave(t, &h, &c, x, rho, kind, width, padded);
-        if (!before) {
+        const int before = task == FT_ACTIONS || ft_values_before(kind, width);
+        if (task == FT_STATES) {
+            decay = rho * c.decay;
+            weight = ft_is_emphatic(kind)
+                         ? rho * ft_emphasis(&c, s->interests ? s->interests[i * s->interest_stride] : 1.0)
+                         : rho;
+        } else if (task == FT_ACTIONS) {
+            decay = ft_factor(&h, s, i, columns, width) * c.decay;
+            ft_read_actions(&h, s, i + 1, columns, width);
+            v_next = ft_value_of(s->target, s->q, s->n_actions, s->pi ? s->pi + (i + 1) * s->n_actions : NULL,
+                                 s->policy, s->parameter);
+            taken = s->q[s->actions[i + 1]];
+            if (s->target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
+        } else if (before)
+            v_next = taken = ft_value_before(&h, x_next, width, padded);
+        ft_leave(t, &h, &c, x, decay, weight, kind, width, padded);
+        if (!before || ft_reads_once(kind)) {
             sums = ft_read_at(&h, x_next, width, padded);
-            v_next = ft_value(&h, sums);
+            if (!before) v_next = taken = ft_value(&h, sums);
         }
-        deltas[i] = ft_arrive(&h, &c, x, sums, v_next, s->rewards[i], s->gammas[i * s->gamma_stride],
-                              s->lambdas[i * s->lambda_stride], rho,
-                              s->alphas[i * s->alpha_stride], kind, width, padded);
+        deltas[i] = ft_arrive(&h, &c, x, sums, v_next, taken, s->rewards[i], gamma_next, lambda_next,
+                              weight, s->alphas[i * s->alpha_stride], kind, width, padded);
+        if (ft_is_emphatic(kind)) ft_follow(&c, rho, gamma_next, lambda_next);
         x = x_next;
     }
     ft_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);
@@ -171,64 +216,86 @@ static void ft_dense_snap(ft_trace *t, double decay) {
 
 FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, double *deltas) {
     const int64_t n = t->n;
+    ft_carry c = ft_carry_of(t);
     ft_trace_flatten(t);
     for (int64_t i = 0; i < s->steps; i++) {
         const int64_t r = s->actions ? i * s->n_actions + s->actions[i] : i;
         const int64_t r_next = s->actions ? (i + 1) * s->n_actions + s->actions[i + 1] : i + 1;
         const double *x = s->values + r * n;
         const double gamma_next = s->gammas[i * s->gamma_stride];
+        const double lambda_next = s->lambdas[i * s->lambda_stride];
         const double rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
-        const double alpha = s->alphas[i * s->alpha_stride], decay = rho * t->decay;
+        const double alpha = s->alphas[i * s->alpha_stride], decay = rho * c.decay;
+        double weight = rho;
+        if (ft_is_emphatic(kind))
+            weight *= ft_emphasis(&c, s->interests ? s->interests[i * s->interest_stride] : 1.0);
         if (decay == 0.0) /* assign: 0 times infinity is not 0 */
             for (int64_t j = 0; j < n; j++) t->rows[2 * j + 1] = 0.0;
         ft_pair sums, sums_next;
         ft_dense_read(t->rows, x, s->values + r_next * n, n, &sums, &sums_next);
         const double v = ft_first(sums), v_next = ft_first(sums_next);
         const double delta = s->rewards[i] + (gamma_next == 0.0 ? 0.0 : gamma_next * v_next) - v;
-        if (kind == FT_ACCUMULATING)
-            ft_dense_write(t->rows, x, n, decay, rho, alpha * delta, 0.0);
+        if (ft_reads_once(kind))
+            ft_dense_write(t->rows, x, n, decay, weight, alpha * delta, 0.0);
         else {
-            const double step = alpha * rho;
+            const double step = alpha * weight;
             double dv = 0.0;
-            if (kind == FT_TRUE_ONLINE && decay != 0.0 && t->v_old == t->v_old) dv = v - t->v_old;
+            if (ft_is_true_online(kind) && decay != 0.0 && c.v_old == c.v_old) dv = v - c.v_old;
             ft_dense_write(t->rows, x, n, decay, step * (1.0 - ft_second(sums) * decay),
                            delta + dv, -step * dv);
-            t->v_old = v_next;
+            c.v_old = v_next;
         }
         ft_dense_snap(t, decay);
-        t->decay = gamma_next * s->lambdas[i * s->lambda_stride];
-        t->alpha = alpha;
+        c.decay = gamma_next * lambda_next;
+        if (ft_is_emphatic(kind)) ft_follow(&c, rho, gamma_next, lambda_next);
         deltas[i] = delta;
     }
+    const ft_hot h = ft_load(t);
+    ft_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);
+    t->flat = 1;
 }
 
 /* Each kind compiled for itself: plain streams of states, and everything else. */
 #define FT_DEFINE_RUNS(name, kind)                                                                \
     FT_CLONES static void ft_run_##name(ft_trace *t, const ft_stream *s, double *deltas) {        \
-        ft_run(t, s, deltas, kind, 1, 0, 1);                                                         \
+        ft_run(t, s, deltas, kind, 1, FT_STATES, 1);                                              \
     }                                                                                             \
     FT_CLONES static void ft_run_any_##name(ft_trace *t, const ft_stream *s, double *deltas) {    \
-        ft_run(t, s, deltas, kind, 0, 0, 1);                                                        \
+        ft_run(t, s, deltas, kind, 0, FT_STATES, 1);                                              \
     }                                                                                             \
     FT_CLONES static void ft_run_control_##name(ft_trace *t, const ft_stream *s,                  \
                                                 double *deltas) {                                 \
+        if (ft_is_emphatic(kind)) return;                                                         \
         if (t->width == 4)                                                                        \
-            ft_run(t, s, deltas, kind, 0, 1, 4);                                                  \
+            ft_run(t, s, deltas, kind, 0, FT_SARSA, 4);                                           \
         else                                                                                      \
-            ft_run(t, s, deltas, kind, 0, 1, t->width);                                           \
+            ft_run(t, s, deltas, kind, 0, FT_SARSA, t->width);                                    \
+    }                                                                                             \
+    FT_CLONES static void ft_run_actions_##name(ft_trace *t, const ft_stream *s,                  \
+                                                double *deltas) {                                 \
+        if (ft_is_emphatic(kind)) return;                                                         \
+        if (t->width == 4)                                                                        \
+            ft_run(t, s, deltas, kind, 0, FT_ACTIONS, 4);                                         \
+        else                                                                                      \
+            ft_run(t, s, deltas, kind, 0, FT_ACTIONS, t->width);                                  \
     }
 FT_KINDS(FT_DEFINE_RUNS)
 
-/* Replacing traces are for binary features. */
-static int ft_kind_ok(int32_t kind, const double *val) {
+/* Replacing traces are for binary features, emphatic ones for state values, bounds for traces without
+ * a step size inside. */
+static int ft_kind_ok(const ft_trace *t, int32_t kind, const double *val, int control) {
+    if (kind < FT_ACCUMULATING || kind > FT_TRUE_ONLINE_EMPHATIC) return 0;
     const int replaces = kind == FT_REPLACING || kind == FT_REPLACING_CLEAR;
-    return kind >= FT_ACCUMULATING && kind <= FT_TRUE_ONLINE && !(replaces && val);
+    return !(replaces && val) && !(ft_is_emphatic(kind) && control) &&
+           (ft_reads_once(kind) || t->cap != t->cap);
 }
 
 int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas) {
     if (s->steps == 0) return FT_OK;
-    const int control = s->actions != NULL;
-    if (!ft_kind_ok(kind, s->values)) return FT_EVALUE;
+    const int control = s->actions != NULL, taken = s->target == FT_TAKEN;
+    if (!ft_kind_ok(t, kind, s->values, control) || s->target < FT_TAKEN ||
+        s->target > FT_Q_SIGMA || (!taken && !control))
+        return FT_EVALUE;
     int padded;
     const int64_t n_actions = t->columns == 1 ? s->n_actions : t->columns;
     const int64_t rows = (s->steps + 1) * (control && t->columns == 1 ? n_actions : 1);
@@ -237,14 +304,17 @@ int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas)
     if (control)
         for (int64_t i = 0; i <= s->steps; i++)
             if (s->actions[i] < 0 || s->actions[i] >= n_actions) return FT_EACTION;
-    if (s->shared && t->width == 1) {
+    if (s->shared && t->width == 1 && taken && t->cap != t->cap) {
         ft_run_dense(t, s, kind, deltas);
         return FT_OK;
     }
     const int plain = !padded && !s->values && !s->indptr && !s->shared;
 #define FT_CALL_RUN(name, value)                                                                  \
     if (kind == value)                                                                            \
-        (control ? ft_run_control_##name : plain ? ft_run_##name : ft_run_any_##name)(t, s, deltas);
+        (!taken    ? ft_run_actions_##name                                                        \
+         : control ? ft_run_control_##name                                                        \
+         : plain   ? ft_run_##name                                                                \
+                   : ft_run_any_##name)(t, s, deltas);
     FT_KINDS(FT_CALL_RUN)
     return FT_OK;
 }
@@ -264,38 +334,40 @@ static int ft_row_ok(ft_trace *t, int64_t k, const int32_t *idx) {
 }
 
 FT_INLINE double ft_one_step(ft_trace *t, ft_place x, ft_place x_next, double reward,
-                             double gamma_next, double lambda_next, double rho, double alpha,
-                             int kind, int64_t width) {
+                             double gamma_next, double lambda_next, double rho, double interest,
+                             double alpha, int kind, int64_t width) {
     ft_hot h = ft_load(t);
     ft_carry c = ft_carry_of(t);
     if (ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 1);
     const int before = ft_values_before(kind, width);
     ft_pair sums = ft_pair_of(0.0, 0.0);
     double v_next = before ? ft_value_before(&h, x_next, width, 1) : 0.0;
-    ft_leave(t, &h, &c, x, rho, kind, width, 1);
+    const double weight = ft_is_emphatic(kind) ? rho * ft_emphasis(&c, interest) : rho;
+    ft_leave(t, &h, &c, x, rho * c.decay, weight, kind, width, 1);
     if (!before) {
         sums = ft_read_at(&h, x_next, width, 1);
         v_next = ft_value(&h, sums);
     }
-    const double delta = ft_arrive(&h, &c, x, sums, v_next, reward, gamma_next, lambda_next, rho,
-                                   alpha, kind, width, 1);
+    const double delta = ft_arrive(&h, &c, x, sums, v_next, v_next, reward, gamma_next, lambda_next,
+                                   weight, alpha, kind, width, 1);
+    if (ft_is_emphatic(kind)) ft_follow(&c, rho, gamma_next, lambda_next);
     ft_carry_store(t, &h, &c, alpha);
     return delta;
 }
 
 #define FT_CASE_STEP_1(name, value)                                                               \
     case value:                                                                                   \
-        return ft_one_step(t, x, y, reward, gamma, lambda, rho, alpha, value, 1);
+        return ft_one_step(t, x, y, reward, gamma, lambda, rho, interest, alpha, value, 1);
 #define FT_CASE_STEP_4(name, value)                                                               \
     case value:                                                                                   \
-        return ft_one_step(t, x, y, reward, gamma, lambda, rho, alpha, value, 4);
+        return ft_one_step(t, x, y, reward, gamma, lambda, rho, interest, alpha, value, 4);
 #define FT_CASE_STEP_N(name, value)                                                               \
     case value:                                                                                   \
-        return ft_one_step(t, x, y, reward, gamma, lambda, rho, alpha, value, t->width);
+        return ft_one_step(t, x, y, reward, gamma, lambda, rho, interest, alpha, value, t->width);
 
 FT_CLONES static double ft_any_step(ft_trace *t, int32_t kind, ft_place x, ft_place y,
                                     double reward, double gamma, double lambda, double rho,
-                                    double alpha) {
+                                    double interest, double alpha) {
     if (t->width == 1) switch (kind) { FT_KINDS(FT_CASE_STEP_1) }
     else if (t->width == 4) switch (kind) { FT_KINDS(FT_CASE_STEP_4) }
     else switch (kind) { FT_KINDS(FT_CASE_STEP_N) }
@@ -311,17 +383,38 @@ static ft_place ft_place_at(int64_t k, const int32_t *idx, const double *val, in
     return x;
 }
 
-int32_t ft_td_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, const double *val,
-                   int64_t k_next, const int32_t *idx_next, const double *val_next, double reward,
-                   double gamma_next, double lambda_next, double rho, double alpha, double *delta) {
+int32_t ft_emphatic_td_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx,
+                            const double *val, int64_t k_next, const int32_t *idx_next,
+                            const double *val_next, double reward, double gamma_next,
+                            double lambda_next, double rho, double interest, double alpha,
+                            double *delta) {
     /* Callers that have arrays of any origin leave it to this to tell of those that no int32_t * may see. */
     if ((((uintptr_t)idx | (uintptr_t)idx_next) & (sizeof(int32_t) - 1)) != 0) return FT_EVALUE;
     if (!ft_row_ok(t, k, idx) || !ft_row_ok(t, k_next, idx_next)) return FT_EINDEX;
-    if (!ft_step_numbers_ok(reward, gamma_next, lambda_next, rho, alpha) || !ft_kind_ok(kind, val))
+    if (!ft_step_numbers_ok(reward, gamma_next, lambda_next, rho, alpha) ||
+        !(interest >= 0.0 && isfinite(interest)) || !ft_kind_ok(t, kind, val, 0))
         return FT_EVALUE;
     *delta = ft_any_step(t, kind, ft_place_at(k, idx, val, 0),
                          ft_place_at(k_next, idx_next, val_next, 0), reward, gamma_next,
-                         lambda_next, rho, alpha);
+                         lambda_next, rho, interest, alpha);
+    return FT_OK;
+}
+
+int32_t ft_td_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, const double *val,
+                   int64_t k_next, const int32_t *idx_next, const double *val_next, double reward,
+                   double gamma_next, double lambda_next, double rho, double alpha, double *delta) {
+    return ft_emphatic_td_step(t, kind, k, idx, val, k_next, idx_next, val_next, reward, gamma_next,
+                               lambda_next, rho, 1.0, alpha, delta);
+}
+
+static int32_t ft_check_transition(ft_trace *t, int32_t kind, ft_place x, ft_place x_next,
+                                   double reward, double gamma, double lambda, double alpha) {
+    if (!ft_row_ok(t, x.row.k, x.row.idx) || !ft_row_ok(t, x_next.row.k, x_next.row.idx))
+        return FT_EINDEX;
+    if (x.column < 0 || x.column >= t->columns || x_next.column < 0 || x_next.column >= t->columns)
+        return FT_EACTION;
+    if (!ft_step_numbers_ok(reward, gamma, lambda, 1.0, alpha) || !ft_kind_ok(t, kind, x.row.val, 1))
+        return FT_EVALUE;
     return FT_OK;
 }
 
@@ -329,14 +422,72 @@ int32_t ft_sarsa_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, 
                       int64_t action, int64_t k_next, const int32_t *idx_next,
                       const double *val_next, int64_t action_next, double reward,
                       double gamma_next, double lambda_next, double alpha, double *delta) {
-    if (!ft_row_ok(t, k, idx) || !ft_row_ok(t, k_next, idx_next)) return FT_EINDEX;
-    if (action < 0 || action >= t->columns || action_next < 0 || action_next >= t->columns)
-        return FT_EACTION;
-    if (!ft_step_numbers_ok(reward, gamma_next, lambda_next, 1.0, alpha) || !ft_kind_ok(kind, val))
+    const ft_place x = ft_place_at(k, idx, val, action);
+    const ft_place x_next = ft_place_at(k_next, idx_next, val_next, action_next);
+    const int32_t status =
+        ft_check_transition(t, kind, x, x_next, reward, gamma_next, lambda_next, alpha);
+    if (status == FT_OK)
+        *delta = ft_any_step(t, kind, x, x_next, reward, gamma_next, lambda_next, 1.0, 1.0, alpha);
+    return status;
+}
+
+/* As ft_run has a step of FT_ACTIONS. */
+FT_INLINE double ft_own_step(ft_trace *t, ft_place x, ft_place x_next, int64_t target,
+                             int64_t policy, double parameter, double sigma, double reward,
+                             double gamma_next, double lambda_next, double alpha, double *q,
+                             int kind, int64_t width) {
+    const int64_t n_actions = t->columns;
+    ft_hot h = ft_load(t);
+    ft_carry c = ft_carry_of(t);
+    if (ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 1);
+    const double factor =
+        ft_own_factor(&h, x, target, policy, parameter, sigma, n_actions, width, 1, q);
+    ft_read_values(&h, x_next.row, width, 0, width, 1, q);
+    const double v_next = ft_value_of(target, q, n_actions, NULL, policy, parameter);
+    const double taken = q[x_next.column];
+    if (target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
+    ft_leave(t, &h, &c, x, factor * c.decay, 1.0, kind, width, 1);
+    ft_pair sums = ft_pair_of(0.0, 0.0);
+    if (ft_reads_once(kind)) sums = ft_read_at(&h, x_next, width, 1);
+    const double delta = ft_arrive(&h, &c, x, sums, v_next, taken, reward, gamma_next, lambda_next,
+                                   1.0, alpha, kind, width, 1);
+    ft_carry_store(t, &h, &c, alpha);
+    return delta;
+}
+
+#define FT_CASE_OWN(name, value)                                                                  \
+    case value:                                                                                   \
+        return ft_own_step(t, x, y, target, policy, parameter, sigma, reward, gamma, lambda,      \
+                           alpha, q, value, t->width);
+
+FT_CLONES static double ft_any_own_step(ft_trace *t, int32_t kind, ft_place x, ft_place y,
+                                        int64_t target, int64_t policy, double parameter,
+                                        double sigma, double reward, double gamma, double lambda,
+                                        double alpha, double *q) {
+    switch (kind) { FT_KINDS(FT_CASE_OWN) }
+    return 0.0;
+}
+
+int32_t ft_control_step(ft_trace *t, int32_t kind, int32_t target, int32_t policy, double parameter,
+                        double sigma, int64_t k, const int32_t *idx, const double *val,
+                        int64_t action, int64_t k_next, const int32_t *idx_next,
+                        const double *val_next, int64_t action_next, double reward,
+                        double gamma_next, double lambda_next, double alpha, double *q,
+                        double *delta) {
+    const ft_place x = ft_place_at(k, idx, val, action);
+    const ft_place x_next = ft_place_at(k_next, idx_next, val_next, action_next);
+    const int32_t status =
+        ft_check_transition(t, kind, x, x_next, reward, gamma_next, lambda_next, alpha);
+    if (status != FT_OK) return status;
+    const int policy_ok = policy == FT_SOFTMAX ? parameter > 0.0 && isfinite(parameter)
+                                               : policy == FT_EPSILON_GREEDY && parameter >= 0.0 &&
+                                                     parameter <= 1.0;
+    if (target < FT_TAKEN || target > FT_Q_SIGMA || !policy_ok || !(sigma >= 0.0 && sigma <= 1.0))
         return FT_EVALUE;
-    *delta = ft_any_step(t, kind, ft_place_at(k, idx, val, action),
-                         ft_place_at(k_next, idx_next, val_next, action_next), reward, gamma_next,
-                         lambda_next, 1.0, alpha);
+    *delta = target == FT_TAKEN
+                 ? ft_any_step(t, kind, x, x_next, reward, gamma_next, lambda_next, 1.0, 1.0, alpha)
+                 : ft_any_own_step(t, kind, x, x_next, target, policy, parameter, sigma, reward,
+                                   gamma_next, lambda_next, alpha, q);
     return FT_OK;
 }
 

@@ -3,7 +3,7 @@
 #ifndef FT_LINEAR_H
 #define FT_LINEAR_H
 
-#include "trace.h"
+#include "policy.h"
 
 /* For code that is compiled for each kind of trace. */
 #define FT_KINDS(CASE)                                                                            \
@@ -11,12 +11,14 @@
     CASE(replacing, FT_REPLACING)                                                                 \
     CASE(replacing_clear, FT_REPLACING_CLEAR)                                                     \
     CASE(dutch, FT_DUTCH)                                                                         \
-    CASE(true_online, FT_TRUE_ONLINE)
+    CASE(true_online, FT_TRUE_ONLINE)                                                             \
+    CASE(emphatic, FT_EMPHATIC)                                                                   \
+    CASE(true_online_emphatic, FT_TRUE_ONLINE_EMPHATIC)
 
 /* What one transition hands to the next, and its first half to its second. */
 typedef struct {
-    double decay, v_old;
-    ft_pair sums; /* the last read of the state that is learned about */
+    double decay, v_old, followon, lambda, cap; /* as in ft_trace */
+    ft_pair sums;                               /* the last read of the state that is learned about */
     double v;
 } ft_carry;
 
@@ -24,6 +26,9 @@ FT_INLINE ft_carry ft_carry_of(const ft_trace *t) {
     ft_carry c;
     c.decay = t->decay;
     c.v_old = t->v_old;
+    c.followon = t->followon;
+    c.lambda = t->lambda_;
+    c.cap = t->cap;
     c.sums = ft_pair_of(0.0, 0.0);
     c.v = 0.0;
     return c;
@@ -33,12 +38,33 @@ FT_INLINE void ft_carry_store(ft_trace *t, const ft_hot *h, const ft_carry *c, d
     ft_store(t, h);
     t->decay = c->decay;
     t->v_old = c->v_old;
+    t->followon = c->followon;
+    t->lambda_ = c->lambda;
+    t->cap = c->cap;
     t->alpha = alpha;
 }
 
 /* Accumulating and replacing writes leave w alone.  They come before the read of x_next, and that
  * read, moved by the drive, is the next step's read of x: two passes over features, not three. */
-FT_INLINE int ft_reads_once(int kind) { return kind < FT_DUTCH; }
+FT_INLINE int ft_reads_once(int kind) { return kind < FT_DUTCH || kind == FT_EMPHATIC; }
+
+FT_INLINE int ft_is_emphatic(int kind) { return kind >= FT_EMPHATIC; }
+
+FT_INLINE int ft_is_true_online(int kind) {
+    return kind == FT_TRUE_ONLINE || kind == FT_TRUE_ONLINE_EMPHATIC;
+}
+
+/* The emphasis M_t.  The followon trace is F_t = rho_{t-1} gamma_t F_{t-1} + i_t (12.11). */
+FT_INLINE double ft_emphasis(ft_carry *c, double interest) {
+    c->followon += interest;
+    return c->lambda * interest + (1.0 - c->lambda) * c->followon;
+}
+
+FT_INLINE void ft_follow(ft_carry *c, double rho, double gamma_next, double lambda_next) {
+    const double kept = rho * gamma_next;
+    c->followon = kept == 0.0 ? 0.0 : kept * c->followon;
+    c->lambda = lambda_next;
+}
 
 /* Features, and the column of the weights that they read. */
 typedef struct {
@@ -89,19 +115,67 @@ FT_INLINE double ft_value_before(const ft_hot *h, ft_place x, int64_t width, int
     return q;
 }
 
+/* ---- targets of action values, enum ft_target ---- */
+
+FT_INLINE int ft_needs_pi(int64_t target) {
+    return target == FT_TREE_BACKUP || target == FT_Q_SIGMA;
+}
+
+/* What decays the trace of (S_t, A_t) beside gamma_t lambda_t; pi is that of A_t. */
+FT_INLINE double ft_factor_of(int64_t target, double rho, double sigma, double pi) {
+    return target == FT_EXPECTED      ? rho
+           : target == FT_TREE_BACKUP ? pi
+           : target == FT_RETRACE     ? (rho < 1.0 ? rho : 1.0)
+           : target == FT_Q_SIGMA     ? sigma * rho + (1.0 - sigma) * pi
+                                      : 1.0;
+}
+
+/* The value of S_{t+1}, from q of its actions. */
+FT_INLINE double ft_value_of(int64_t target, const double *q, int64_t n_actions, const double *pi,
+                             int64_t policy, double parameter) {
+    return target == FT_WATKINS || target == FT_NAIVE
+               ? ft_max(q, n_actions)
+               : ft_expectation(q, n_actions, pi, policy, parameter);
+}
+
+/* The factor where the learner follows its own policy: rho is 1, pi under the weights of now. */
+FT_INLINE double ft_own_factor(const ft_hot *h, ft_place x, int64_t target, int64_t policy,
+                               double parameter, double sigma, int64_t n_actions, int64_t width,
+                               int padded, double *q) {
+    double pi = 1.0;
+    if (ft_needs_pi(target)) {
+        ft_read_values(h, x.row, width, 0, width, padded, q);
+        pi = ft_probability(q, n_actions, policy, parameter, x.column);
+    }
+    return ft_factor_of(target, 1.0, sigma, pi);
+}
+
+/* AlphaBound: no step may overshoot, alpha <= 1 / |trace.(gamma' x' - x)| where that is negative.
+ * Dabney & Barto 2012.  Read after the write. */
+FT_COLD double ft_capped(const ft_hot *h, ft_carry *c, ft_place x, ft_pair sums_next,
+                         double gamma_next, double alpha, int64_t width) {
+    const double zx = ft_second(ft_read_at(h, x, width, 1)) * h->scale;
+    const double zx_next = gamma_next == 0.0 ? 0.0 : gamma_next * (ft_second(sums_next) * h->scale);
+    const double moved = zx_next - zx;
+    if (moved < 0.0 && -1.0 / moved < c->cap) c->cap = -1.0 / moved;
+    return alpha < c->cap ? alpha : c->cap;
+}
+
 /* A transition has two halves; between them the caller reads x_next, in whatever way it needs.
  *
+ * decay    of the trace, with the ratio that belongs to it
+ * weight   of what is added to it: rho for state values, with the emphasis if there is one; else 1
+ *
  * First half: decay, and v.  kind, width and padded are constants where speed matters. */
-FT_INLINE void ft_leave(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, double rho, int kind,
-                        int64_t width, int padded) {
-    const double decay = rho * c->decay;
+FT_INLINE void ft_leave(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, double decay,
+                        double weight, int kind, int64_t width, int padded) {
     if (ft_reads_once(kind)) {
         c->v = ft_value(h, c->sums);
         ft_decay(t, h, decay);
-        if (kind == FT_ACCUMULATING)
-            ft_write(h, x.row, width, x.column, padded, rho, 0.0, 1.0 / h->scale);
+        if (kind == FT_ACCUMULATING || kind == FT_EMPHATIC)
+            ft_write(h, x.row, width, x.column, padded, weight, 0.0, 1.0 / h->scale);
         else
-            ft_replace(h, x.row, width, x.column, padded, kind == FT_REPLACING_CLEAR, rho,
+            ft_replace(h, x.row, width, x.column, padded, kind == FT_REPLACING_CLEAR, weight,
                        1.0 / h->scale);
     } else {
         ft_decay(t, h, decay);
@@ -111,19 +185,21 @@ FT_INLINE void ft_leave(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, double 
     }
 }
 
-/* Second half: the TD error, and what it changes.  v_next is x_next's value, sums_next its read. */
+/* Second half: the TD error, and what it changes.  v_next is the value of S_{t+1}; taken that of x_next
+ * as it is, which is the same but for the expected values of actions; sums_next its read. */
 FT_INLINE double ft_arrive(ft_hot *h, ft_carry *c, ft_place x, ft_pair sums_next, double v_next,
-                           double reward, double gamma_next, double lambda_next, double rho,
-                           double alpha, int kind, int64_t width, int padded) {
+                           double taken, double reward, double gamma_next, double lambda_next,
+                           double weight, double alpha, int kind, int64_t width, int padded) {
     const double delta = reward + (gamma_next == 0.0 ? 0.0 : gamma_next * v_next) - c->v;
-    if (ft_reads_once(kind))
+    if (ft_reads_once(kind)) {
+        if (c->cap == c->cap) alpha = ft_capped(h, c, x, sums_next, gamma_next, alpha, width);
         ft_drive(h, alpha * delta);
-    else {
-        const double step = alpha * rho, dv = kind == FT_TRUE_ONLINE ? c->v - c->v_old : 0.0;
+    } else {
+        const double step = alpha * weight, dv = ft_is_true_online(kind) ? c->v - c->v_old : 0.0;
         ft_write(h, x.row, width, x.column, padded,
                  step * (1.0 - ft_second(c->sums) * h->scale), -step * dv, 1.0 / h->scale);
         ft_drive(h, delta + dv);
-        c->v_old = v_next;
+        c->v_old = taken;
     }
     c->sums = sums_next;
     c->decay = gamma_next * lambda_next;

@@ -2,32 +2,12 @@
 #include "linear.h"
 #include "tiles.h"
 
-FT_INLINE int64_t ft_pick(double part, int64_t count) {
-    const int64_t pick = (int64_t)(part * (double)count);
-    return pick < count ? pick : count - 1;
-}
-
-FT_INLINE int64_t ft_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
-    if (u < epsilon) return ft_pick(u / epsilon, n_actions);
-    double best = q[0];
-    int64_t arg = 0, ties = 1;
-    int nan = best != best;
-    for (int64_t a = 1; a < n_actions; a++) {
-        const int more = q[a] > best;
-        ties = more ? 1 : ties + (q[a] == best);
-        arg = more ? a : arg;
-        best = more ? q[a] : best;
-        nan |= q[a] != q[a];
-    }
-    if (nan) return ft_pick(u, n_actions);
-    if (ties == 1) return arg;
-    int64_t pick = ft_pick((u - epsilon) / (1.0 - epsilon), ties);
-    for (;; arg++)
-        if (q[arg] == best && pick-- == 0) return arg;
-}
-
 int64_t ft_epsilon_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
     return ft_greedy(q, n_actions, epsilon, u);
+}
+
+int64_t ft_softmax(const double *q, int64_t n_actions, double temperature, double u) {
+    return ft_boltzmann(q, n_actions, temperature, u);
 }
 
 static void ft_draw(const ft_simulation *s, int64_t count) {
@@ -55,7 +35,7 @@ static int ft_state_ok(const ft_simulation *s) {
 FT_INLINE int64_t ft_choose(const ft_simulation *s, const ft_hot *h, ft_row x, int64_t width) {
     if (!s->env->n_actions) return 0;
     ft_read_values(h, x, width, 0, width, 0, s->q); /* all of the row: whole vectors */
-    return ft_greedy(s->q, s->env->n_actions, s->epsilon, s->next_double(s->random));
+    return ft_act(s->q, s->env->n_actions, s->policy, s->parameter, s->next_double(s->random));
 }
 
 /* An episode begins with an empty trace. */
@@ -112,16 +92,29 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
             x_next.row.idx = idx_next;
             x_next.column = ft_choose(s, &h, x_next.row, width);
         }
-        const int before = ft_values_before(kind, width);
-        ft_pair sums = ft_pair_of(0.0, 0.0);
-        double v_next = before && !over ? s->q[x_next.column] : 0.0;
-        ft_leave(s->trace, &h, &c, x, 1.0, kind, width, 0);
-        if (!before && !over) {
-            sums = ft_read_at(&h, x_next, width, 0);
-            v_next = ft_value(&h, sums);
+        const int sarsa = s->target == FT_TAKEN;
+        const int before = !sarsa || ft_values_before(kind, width);
+        double v_next = 0.0, taken = 0.0, decay = c.decay, lambda_next = s->lambda_;
+        if (before && !over) {
+            v_next = taken = s->q[x_next.column];
+            if (!sarsa)
+                v_next = ft_value_of(s->target, s->q, env->n_actions, NULL, s->policy, s->parameter);
+            if (s->target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
         }
-        ft_arrive(&h, &c, x, sums, v_next, out[0], s->gamma * out[1], s->lambda_, 1.0, s->alpha,
+        if (!sarsa)
+            decay *= ft_own_factor(&h, x, s->target, s->policy, s->parameter, s->sigma,
+                                   env->n_actions, width, 0, s->q);
+        const double weight = ft_is_emphatic(kind) ? ft_emphasis(&c, 1.0) : 1.0;
+        ft_leave(s->trace, &h, &c, x, decay, weight, kind, width, 0);
+        ft_pair sums = ft_pair_of(0.0, 0.0);
+        if ((!before || ft_reads_once(kind)) && !over) {
+            sums = ft_read_at(&h, x_next, width, 0);
+            if (!before) v_next = taken = ft_value(&h, sums);
+        }
+        const double gamma_next = s->gamma * out[1];
+        ft_arrive(&h, &c, x, sums, v_next, taken, out[0], gamma_next, lambda_next, weight, s->alpha,
                   kind, width, 0);
+        if (ft_is_emphatic(kind)) ft_follow(&c, 1.0, gamma_next, lambda_next);
         done++;
         s->length++;
         s->total += out[0];

@@ -23,8 +23,8 @@ void ft_trace_init(ft_trace *t, int64_t n, int64_t columns, double *rows, double
     t->epoch = t->oldest = t->swept = t->bad_index = 0;
     t->flat = 1;
     t->scale = t->snap = 1.0;
-    t->drive = t->decay = t->alpha = 0.0;
-    t->v_old = (double)NAN;
+    t->drive = t->decay = t->alpha = t->followon = t->lambda_ = 0.0;
+    t->v_old = t->cap = (double)NAN;
     t->rows = rows;
     t->ring = ring;
     t->epochs = epochs;
@@ -36,7 +36,7 @@ void ft_trace_init(ft_trace *t, int64_t n, int64_t columns, double *rows, double
 
 void ft_trace_reset(ft_trace *t) {
     ft_close(t, 0.0, t->drive);
-    t->decay = 0.0;
+    t->decay = t->followon = t->lambda_ = 0.0;
     t->v_old = (double)NAN;
 }
 
@@ -51,7 +51,8 @@ void ft_trace_flatten(ft_trace *t) {
 
 void ft_trace_dense(const ft_trace *t, int32_t kind, double *w, double *z) {
     const ft_hot h = ft_load(t);
-    const double size = kind >= FT_DUTCH && t->alpha != 0.0 ? h.scale / t->alpha : h.scale;
+    const int folded = kind >= FT_DUTCH && kind != FT_EMPHATIC;
+    const double size = folded && t->alpha != 0.0 ? h.scale / t->alpha : h.scale;
     for (int64_t i = 0; i < t->n; i++) {
         const double *row = h.rows + 2 * t->width * i;
         const ft_pair g = ft_since(&h, i);

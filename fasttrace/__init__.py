@@ -5,32 +5,50 @@ from typing import Any as _Any
 
 from . import envs
 from .backends import backends
-from .control import Sarsa, TrueOnlineSarsa
+from .control import (
+    ExpectedSarsa,
+    QSigma,
+    Retrace,
+    Sarsa,
+    TreeBackup,
+    TrueOnlineExpectedSarsa,
+    TrueOnlineSarsa,
+    WatkinsQ,
+)
 from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
 from .features import Ragged
-from .gradient import GTD, GTD2, HTD, TrueOnlineGTD
+from .gradient import GQ, GTD, GTD2, HTD, TrueOnlineGTD
 from .learner import load
-from .prediction import TD, TrueOnlineTD
+from .prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
 from .simulate import History, evaluate, simulate
 from .tiles import TileCoder
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "GQ",
     "GTD",
     "GTD2",
     "HTD",
     "TD",
     "BackendUnavailable",
     "CheckpointError",
+    "EmphaticTD",
+    "ExpectedSarsa",
     "FeatureIndexError",
     "History",
+    "QSigma",
     "Ragged",
+    "Retrace",
     "Sarsa",
     "TileCoder",
+    "TreeBackup",
+    "TrueOnlineEmphaticTD",
+    "TrueOnlineExpectedSarsa",
     "TrueOnlineGTD",
     "TrueOnlineSarsa",
     "TrueOnlineTD",
+    "WatkinsQ",
     "backends",
     "envs",
     "evaluate",

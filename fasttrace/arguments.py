@@ -141,6 +141,18 @@ def actions_array(name: str, value: Any, length: int, n_actions: int) -> NDArray
     return np.require(array, np.int32, ["C", "A"])
 
 
+def policy_array(name: str, value: Any, states: int, n_actions: int) -> NDArray[np.float64]:
+    """Probabilities (states, n_actions), each row of which sums to 1 within 1e-6."""
+    array = finite_array(name, value, (states, n_actions))
+    bad = (array < 0.0).any(axis=1) | (np.abs(array.sum(axis=1) - 1.0) > 1e-6)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(
+            f"{name}: row {row} is {array[row].tolist()}, expected probabilities: not negative, of sum 1"
+        )
+    return array
+
+
 def _short(value: Any) -> str:
     text = repr(value)
     return f"{type(value).__name__} {text[:60]}{'...' if len(text) > 60 else ''}"

@@ -1,4 +1,4 @@
-"""Learners that act: Sarsa(lambda) and true online Sarsa(lambda)."""
+"""Learners of action values, which act: Sarsa(lambda), Expected Sarsa, Q(lambda), and their relatives."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import numpy as np
 
 from . import arguments
 from .features import Rows, Stream, joined, parse_rows, parse_state, parse_state_actions, raise_bad_index
-from .learner import Float64, Learner
-from .policy import epsilon_greedy, generator_of, generator_state
+from .learner import Bounded, Float64, Learner
+from .policy import Own, choose, generator_of, generator_state
 
 
 class _ActionLearner(Learner):
-    """Learners of q(s, a) with one weight vector, which choose their actions epsilon-greedily."""
+    """Learners of q(s, a).  They choose their actions epsilon-greedily or from a softmax of q."""
 
-    _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma", "lambda_", "epsilon")
+    _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma", "lambda_", "epsilon", "policy", "temperature")
+    _target: ClassVar[str] = "taken"  # what the value of S_{t+1} is; csrc/fasttrace.h lists them
+    sigma = 1.0  # of online steps; only QSigma has another
 
     def __init__(
         self,
@@ -27,13 +29,15 @@ class _ActionLearner(Learner):
         gamma: float,
         lambda_: float,
         epsilon: float,
+        policy: str,
+        temperature: float,
         state_action: bool,
         seed: int | np.random.Generator | None,
         backend: str,
     ) -> None:
         self.n_actions = arguments.count("n_actions", n_actions)
         self.state_action = bool(state_action)
-        self.epsilon = epsilon
+        self.epsilon, self.policy, self.temperature = epsilon, policy, temperature
         self.generator = np.random.default_rng(seed)
         self._x: Rows | None = (
             None  # features of the state that the agent is in, and the action it took there
@@ -46,8 +50,8 @@ class _ActionLearner(Learner):
 
     def _bind(self) -> None:
         super()._bind()
-        quick = getattr(self._module, "quick_sarsa_step", None)
-        self._quick = quick and quick(self._trace, self._kind)
+        quick = getattr(self._module, "quick_control_step", None)
+        self._quick = quick and quick(self._trace, self._kind, self._target)
 
     @property
     def epsilon(self) -> float:
@@ -57,6 +61,28 @@ class _ActionLearner(Learner):
     @epsilon.setter
     def epsilon(self, value: float) -> None:
         self._epsilon = arguments.unit("epsilon", value)
+
+    @property
+    def policy(self) -> str:
+        """How actions are chosen: "epsilon" (greedy but with probability epsilon) or "softmax"."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, value: str) -> None:
+        self._policy = arguments.choice("policy", value, ("epsilon", "softmax"))
+
+    @property
+    def temperature(self) -> float:
+        """Of the softmax: pi(a|s) is proportional to exp(q(s, a) / temperature)."""
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        self._temperature = arguments.positive("temperature", value)
+
+    @property
+    def _own(self) -> Own:
+        return ("epsilon", self._epsilon) if self._policy == "epsilon" else ("softmax", self._temperature)
 
     def _options(self) -> dict[str, Any]:
         return {**super()._options(), "n_actions": self.n_actions, "state_action": self.state_action}
@@ -83,7 +109,7 @@ class _ActionLearner(Learner):
         return self._module.values(self._trace, rows).reshape(-1)
 
     def _choose(self, rows: Rows) -> int:
-        return epsilon_greedy(self._q(rows), self._epsilon, self.generator.random())
+        return choose(self._q(rows), self._own, self.generator.random())
 
     def q(self, x: Any) -> Float64:
         """Action values (A,) of the state with features x, learning nothing."""
@@ -163,48 +189,52 @@ class _ActionLearner(Learner):
     ) -> None:
         if self._quick and x_next is not None and not self.state_action:
             self._quick(
-                x.row(0), self._action, x_next.row(0), action_next, reward, gamma, self._lambda, self._alpha
-            )
+                x.row(0), self._action, x_next.row(0), action_next,
+                reward, gamma, self._lambda, self._alpha, self._own, self.sigma,
+            )  # fmt: skip
             return
         numbers = (np.array([each]) for each in (reward, gamma, self._lambda, self._alpha))
         stream = Stream(1, joined(x, x_next), *numbers)  # type: ignore[arg-type]
         stream.actions = np.array([self._action, action_next], np.int32)
-        stream.n_actions, stream.state_action = self.n_actions, self.state_action
+        stream.n_actions, stream.state_action, stream.own = self.n_actions, self.state_action, self._own
+        stream.sigmas = np.array([self.sigma])
         self._run(stream)
 
     # ---- streams -------------------------------------------------------------------------------------------
 
-    def learn(
+    def _learn_actions(
         self,
         x: Any,
         actions: Any,
         rewards: Any,
+        gammas: Any,
+        lambdas: Any,
+        alpha: Any,
         *,
-        gammas: Any = None,
-        lambdas: Any = None,
-        alpha: Any = None,
+        target_policy: Any = None,
+        rhos: Any = None,
+        sigmas: Any = None,
     ) -> Float64:
-        """Learn from a stream of T transitions with the actions that were taken.
-
-        x        features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n);
-                 with state_action (T + 1, A, k), or dense (T + 1, A, n)
-        actions  (T + 1,) A_0 to A_T
-        rewards  (T,) R_{t+1}
-        gammas   number or (T,): entry t is gamma_{t+1}, the discount into S_{t+1}; 0 ends an episode
-        lambdas  number or (T,): entry t is lambda_{t+1}
-        alpha    number or (T,): step size
-
-        Returns (T,) TD errors, delta_t under the weights before update t.
-        Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
-        anything has changed; RuntimeError where another thread uses the learner.
-        """
+        """What every `learn` of action values does."""
         per_state = self.n_actions if self.state_action else 1
         rows = parse_rows(x, self.n_features, per_state=self.n_actions if self.state_action else None)
         states = rows.count // per_state
         taken = arguments.actions_array("actions", actions, states, self.n_actions)
         stream = self._stream(rows, rewards, gammas, lambdas, alpha, per_state)
         stream.actions, stream.n_actions, stream.state_action = taken, self.n_actions, self.state_action
+        stream.own = self._own
+        stream.rhos = arguments.series("rhos", rhos, stream.steps, None, "not_negative", spare=True)
+        stream.sigmas = arguments.series("sigmas", sigmas, stream.steps, None, "unit", spare=True)
+        if target_policy is not None:
+            stream.policy = arguments.policy_array("target_policy", target_policy, states, self.n_actions)
         return self._learn(stream)
+
+    _required: ClassVar[tuple[str, ...]] = ()  # what `learn` cannot do without
+
+    def _require(self, **given: Any) -> None:
+        for name in self._required:
+            if given[name] is None:
+                raise ValueError(f"{name}: got None, {type(self).__name__}.learn needs {name}")
 
     # ---- states --------------------------------------------------------------------------------------------
 
@@ -230,7 +260,37 @@ class _ActionLearner(Learner):
         return attributes
 
 
-class Sarsa(_ActionLearner):
+class OnPolicyAgent(_ActionLearner):
+    """`learn` without importance ratios and without a target policy.  Not for use by itself."""
+
+    def learn(
+        self,
+        x: Any,
+        actions: Any,
+        rewards: Any,
+        *,
+        gammas: Any = None,
+        lambdas: Any = None,
+        alpha: Any = None,
+    ) -> Float64:
+        """Learn from a stream of T transitions with the actions that were taken.
+
+        x        features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n);
+                 with state_action (T + 1, A, k), or dense (T + 1, A, n)
+        actions  (T + 1,) A_0 to A_T
+        rewards  (T,) R_{t+1}
+        gammas   number or (T,): entry t is gamma_{t+1}, the discount into S_{t+1}; 0 ends an episode
+        lambdas  number or (T,): entry t is lambda_{t+1}
+        alpha    number or (T,): step size
+
+        Returns (T,) TD errors, delta_t under the weights before update t.
+        Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
+        anything has changed; RuntimeError where another thread uses the learner.
+        """
+        return self._learn_actions(x, actions, rewards, gammas, lambdas, alpha)
+
+
+class Sarsa(Bounded, OnPolicyAgent):
     """Sarsa(lambda) with linear features.
 
         z <- gamma lambda z + x                                    trace="accumulating", eq. 12.5
@@ -241,7 +301,9 @@ class Sarsa(_ActionLearner):
     n_features    features of a state; the weights are (n_features, n_actions)
     clear_others  with replacing traces: set the traces of the features of (S_t, a), a not A_t, to 0
                   (Singh & Sutton 1996)
-    epsilon       probability of a uniformly random action; ties are broken uniformly
+    bound         TD's: no step may overshoot (AlphaBound)
+    policy        "epsilon": greedy, but uniformly random with probability epsilon; ties are broken uniformly;
+                  "softmax": from probabilities proportional to exp(q / temperature)
     state_action  the features are S&B's x(s, a) instead: (A, k) a state, weights (n_features,)
     seed          int or numpy Generator, for exploration and ties
 
@@ -261,27 +323,32 @@ class Sarsa(_ActionLearner):
         lambda_: float = 0.9,
         trace: str = "replacing",
         clear_others: bool = False,
+        bound: bool = False,
         epsilon: float = 0.1,
+        policy: str = "epsilon",
+        temperature: float = 1.0,
         state_action: bool = False,
         seed: int | np.random.Generator | None = None,
         backend: str = "auto",
     ) -> None:
         arguments.choice("trace", trace, ("accumulating", "replacing", "dutch"))
+        self._set_bound(bound, trace)
         if clear_others and trace != "replacing":
             raise ValueError(f"clear_others: is for replacing traces, got trace={trace!r}")
         super().__init__(
             n_features, n_actions, "replacing_clear" if clear_others else trace,
-            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, state_action=state_action,
-            seed=seed, backend=backend,
+            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, policy=policy,
+            temperature=temperature, state_action=state_action, seed=seed, backend=backend,
         )  # fmt: skip
 
     def _options(self) -> dict[str, Any]:
         options = super()._options()
         clear = self._kind == "replacing_clear"
-        return {**options, "trace": "replacing" if clear else self._kind, "clear_others": clear}
+        trace = "replacing" if clear else self._kind
+        return {**options, "trace": trace, "clear_others": clear, "bound": self.bound}
 
 
-class TrueOnlineSarsa(_ActionLearner):
+class TrueOnlineSarsa(OnPolicyAgent):
     """True online Sarsa(lambda).
 
         e <- gamma lambda e;  e <- e + alpha (1 - e.x) x           e = alpha z, the dutch trace
@@ -303,12 +370,365 @@ class TrueOnlineSarsa(_ActionLearner):
         gamma: float = 0.99,
         lambda_: float = 0.9,
         epsilon: float = 0.1,
+        policy: str = "epsilon",
+        temperature: float = 1.0,
         state_action: bool = False,
         seed: int | np.random.Generator | None = None,
         backend: str = "auto",
     ) -> None:
         super().__init__(
             n_features, n_actions, "true_online",
-            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, state_action=state_action,
-            seed=seed, backend=backend,
+            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, policy=policy,
+            temperature=temperature, state_action=state_action, seed=seed, backend=backend,
         )  # fmt: skip
+
+
+class OffPolicyAgent(_ActionLearner):
+    """`learn` with importance ratios and a target policy.  Not for use by itself."""
+
+    def learn(
+        self,
+        x: Any,
+        actions: Any,
+        rewards: Any,
+        *,
+        gammas: Any = None,
+        lambdas: Any = None,
+        rhos: Any = None,
+        target_policy: Any = None,
+        alpha: Any = None,
+    ) -> Float64:
+        """Learn from a stream of T transitions with the actions that were taken.
+
+        x        features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n);
+                 with state_action (T + 1, A, k), or dense (T + 1, A, n)
+        actions  (T + 1,) A_0 to A_T
+        rewards  (T,) R_{t+1}
+        gammas   number or (T,): entry t is gamma_{t+1}, the discount into S_{t+1}; 0 ends an episode
+        lambdas  number or (T,): entry t is lambda_{t+1}
+        alpha    number or (T,): step size
+        rhos     number, (T,) or (T + 1,): entry t is pi(A_t|S_t) / mu(A_t|S_t)
+        target_policy  (T + 1, A) probabilities pi(a|S_t)
+
+        Where they may be left out: rhos are then 1, and the target policy is the learner's own under w_t.
+
+        Returns (T,) TD errors, delta_t under the weights before update t.
+        Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
+        anything has changed; RuntimeError where another thread uses the learner.
+        """
+        self._require(rhos=rhos, target_policy=target_policy)
+        return self._learn_actions(
+            x, actions, rewards, gammas, lambdas, alpha, rhos=rhos, target_policy=target_policy
+        )
+
+
+class ExpectedSarsa(OffPolicyAgent):
+    """Expected Sarsa(lambda), on- and off-policy.
+
+        delta = R + gamma sum_a pi(a|S') q(S', a) - q(S, A)
+        z <- rho gamma lambda z + x                                trace="accumulating", eq. 12.29
+        z <- rho gamma lambda z;  z_i <- 1 for the active i        "replacing", binary features
+        z <- rho gamma lambda z + (1 - alpha rho gamma lambda z.x) x      "dutch", exercise 12.13
+        w <- w + alpha delta z                                     x = x(S_t, A_t)
+
+    The arguments are Sarsa's.  Online it learns about its own policy, rho = 1.
+
+    Source: Sutton & Barto 2018, sections 12.9, 6.6, exercise 12.13.
+    """
+
+    _kernel = "expected_sarsa"
+    _target = "expected"
+    _kinds: ClassVar[tuple[str, ...]] = ("accumulating", "replacing", "dutch")
+
+    def __init__(
+        self,
+        n_features: int,
+        n_actions: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        trace: str = "accumulating",
+        epsilon: float = 0.1,
+        policy: str = "epsilon",
+        temperature: float = 1.0,
+        state_action: bool = False,
+        seed: int | np.random.Generator | None = None,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            n_features, n_actions, trace,
+            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, policy=policy,
+            temperature=temperature, state_action=state_action, seed=seed, backend=backend,
+        )  # fmt: skip
+
+
+class TrueOnlineExpectedSarsa(OffPolicyAgent):
+    """True online Expected Sarsa(lambda), on- and off-policy: at every step the weights of the online
+    lambda-return algorithm with control variates (12.26).
+
+        e <- rho gamma lambda e;  e <- e + alpha (1 - e.x) x       e = alpha z, the dutch trace
+        w <- w + (delta + q - q_old) e - alpha (q - q_old) x       delta as ExpectedSarsa's
+
+    Source: van Hasselt, Mahmood & Sutton 2014; Sutton & Barto 2018, exercise 12.13.
+    """
+
+    _kernel = "true_online_expected_sarsa"
+    _target = "expected"
+
+    def __init__(
+        self,
+        n_features: int,
+        n_actions: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        epsilon: float = 0.1,
+        policy: str = "epsilon",
+        temperature: float = 1.0,
+        state_action: bool = False,
+        seed: int | np.random.Generator | None = None,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            n_features, n_actions, "true_online",
+            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, policy=policy,
+            temperature=temperature, state_action=state_action, seed=seed, backend=backend,
+        )  # fmt: skip
+
+
+class WatkinsQ(OnPolicyAgent):
+    """Q(lambda), Watkins's or naive.
+
+        delta = R + gamma max_a q(S', a) - q(S, A)
+        z <- gamma lambda z + x
+        w <- w + alpha delta z
+
+    The arguments are Sarsa's, and
+    cut  True (Watkins): 0 in the place of gamma lambda where A_t was not greedy under the weights that it was
+         chosen by; what ties is greedy.  False (naive): traces last through exploration
+
+    Source: Watkins 1989; Sutton & Barto 2018, section 12.10.
+    """
+
+    _target = "watkins"
+    _kinds: ClassVar[tuple[str, ...]] = ("accumulating", "replacing", "dutch")
+
+    def __init__(
+        self,
+        n_features: int,
+        n_actions: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        trace: str = "accumulating",
+        cut: bool = True,
+        epsilon: float = 0.1,
+        policy: str = "epsilon",
+        temperature: float = 1.0,
+        state_action: bool = False,
+        seed: int | np.random.Generator | None = None,
+        backend: str = "auto",
+    ) -> None:
+        self.cut = bool(cut)
+        self._kernel = "watkins_q" if cut else "naive_q"  # type: ignore[misc]
+        self._target = "watkins" if cut else "naive"  # type: ignore[misc]
+        super().__init__(
+            n_features, n_actions, trace,
+            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, policy=policy,
+            temperature=temperature, state_action=state_action, seed=seed, backend=backend,
+        )  # fmt: skip
+
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "cut": self.cut}
+
+
+class TreeBackup(_ActionLearner):
+    """Tree backup(lambda): off-policy without importance ratios.
+
+        delta = R + gamma sum_a pi(a|S') q(S', a) - q(S, A)
+        z <- gamma lambda pi(A|S) z + x
+        w <- w + alpha delta z
+
+    The arguments are Sarsa's, without the choice of a trace.
+
+    Source: Precup, Sutton & Singh 2000; Sutton & Barto 2018, section 12.10.
+    """
+
+    _kernel = "tree_backup"
+    _target = "tree_backup"
+
+    def __init__(
+        self,
+        n_features: int,
+        n_actions: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        epsilon: float = 0.1,
+        policy: str = "epsilon",
+        temperature: float = 1.0,
+        state_action: bool = False,
+        seed: int | np.random.Generator | None = None,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            n_features, n_actions, "accumulating",
+            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, policy=policy,
+            temperature=temperature, state_action=state_action, seed=seed, backend=backend,
+        )  # fmt: skip
+
+    def learn(
+        self,
+        x: Any,
+        actions: Any,
+        rewards: Any,
+        *,
+        gammas: Any = None,
+        lambdas: Any = None,
+        target_policy: Any = None,
+        alpha: Any = None,
+    ) -> Float64:
+        """Learn from a stream of T transitions with the actions that were taken.
+
+        x        features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n);
+                 with state_action (T + 1, A, k), or dense (T + 1, A, n)
+        actions  (T + 1,) A_0 to A_T
+        rewards  (T,) R_{t+1}
+        gammas   number or (T,): entry t is gamma_{t+1}, the discount into S_{t+1}; 0 ends an episode
+        lambdas  number or (T,): entry t is lambda_{t+1}
+        alpha    number or (T,): step size
+        target_policy  (T + 1, A) probabilities pi(a|S_t); None is the learner's own policy under w_t
+
+        Returns (T,) TD errors, delta_t under the weights before update t.
+        Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
+        anything has changed; RuntimeError where another thread uses the learner.
+        """
+        return self._learn_actions(x, actions, rewards, gammas, lambdas, alpha, target_policy=target_policy)
+
+
+class Retrace(OffPolicyAgent):
+    """Retrace(lambda): traces that importance ratios never make longer.
+
+        delta = R + gamma sum_a pi(a|S') q(S', a) - q(S, A)
+        z <- gamma lambda min(1, rho) z + x
+        w <- w + alpha delta z
+
+    `learn` needs rhos and target_policy.  The arguments are Sarsa's, without the choice of a trace.
+
+    Source: Munos et al. 2016.
+    """
+
+    _kernel = "retrace"
+    _target = "retrace"
+    _required: ClassVar[tuple[str, ...]] = ("rhos", "target_policy")
+
+    def __init__(
+        self,
+        n_features: int,
+        n_actions: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        epsilon: float = 0.1,
+        policy: str = "epsilon",
+        temperature: float = 1.0,
+        state_action: bool = False,
+        seed: int | np.random.Generator | None = None,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            n_features, n_actions, "accumulating",
+            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, policy=policy,
+            temperature=temperature, state_action=state_action, seed=seed, backend=backend,
+        )  # fmt: skip
+
+
+class QSigma(_ActionLearner):
+    """Q(sigma, lambda): between sampling (sigma 1) and expectation (sigma 0).
+
+        delta = R + gamma sum_a pi(a|S') q(S', a) - q(S, A)
+        z <- gamma lambda (sigma rho + (1 - sigma) pi(A|S)) z + x
+        w <- w + alpha delta z
+
+    sigma  of online steps; `learn` is given sigmas, rhos and target_policy
+    The other arguments are Sarsa's, without the choice of a trace.
+
+    Source: Sutton & Barto 2018, sections 7.6, 12.10; De Asis et al. 2018.
+    """
+
+    _kernel = "q_sigma"
+    _target = "q_sigma"
+    _tunable: ClassVar[tuple[str, ...]] = (*_ActionLearner._tunable, "sigma")
+    _required: ClassVar[tuple[str, ...]] = ("rhos", "target_policy", "sigmas")
+
+    def __init__(
+        self,
+        n_features: int,
+        n_actions: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        sigma: float = 0.5,
+        epsilon: float = 0.1,
+        policy: str = "epsilon",
+        temperature: float = 1.0,
+        state_action: bool = False,
+        seed: int | np.random.Generator | None = None,
+        backend: str = "auto",
+    ) -> None:
+        self.sigma = sigma
+        super().__init__(
+            n_features, n_actions, "accumulating",
+            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, policy=policy,
+            temperature=temperature, state_action=state_action, seed=seed, backend=backend,
+        )  # fmt: skip
+
+    @property
+    def sigma(self) -> float:
+        """Degree of sampling of online steps, from 0 (expectation) to 1."""
+        return self._sigma
+
+    @sigma.setter
+    def sigma(self, value: float) -> None:
+        self._sigma = arguments.unit("sigma", value)
+
+    def learn(
+        self,
+        x: Any,
+        actions: Any,
+        rewards: Any,
+        *,
+        gammas: Any = None,
+        lambdas: Any = None,
+        rhos: Any = None,
+        target_policy: Any = None,
+        sigmas: Any = None,
+        alpha: Any = None,
+    ) -> Float64:
+        """Learn from a stream of T transitions with the actions that were taken.
+
+        x        features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n);
+                 with state_action (T + 1, A, k), or dense (T + 1, A, n)
+        actions  (T + 1,) A_0 to A_T
+        rewards  (T,) R_{t+1}
+        gammas   number or (T,): entry t is gamma_{t+1}, the discount into S_{t+1}; 0 ends an episode
+        lambdas  number or (T,): entry t is lambda_{t+1}
+        alpha    number or (T,): step size
+        rhos     number, (T,) or (T + 1,): entry t is pi(A_t|S_t) / mu(A_t|S_t)
+        target_policy  (T + 1, A) probabilities pi(a|S_t)
+        sigmas   number, (T,) or (T + 1,): entry t is sigma_t
+
+        Returns (T,) TD errors, delta_t under the weights before update t.
+        Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
+        anything has changed; RuntimeError where another thread uses the learner.
+        """
+        self._require(rhos=rhos, target_policy=target_policy, sigmas=sigmas)
+        return self._learn_actions(
+            x, actions, rewards, gammas, lambdas, alpha, rhos=rhos, target_policy=target_policy, sigmas=sigmas
+        )

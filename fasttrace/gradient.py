@@ -1,10 +1,13 @@
-"""Learners with two weight vectors, stable off-policy: GTD(lambda), HTD(lambda), true online GTD(lambda), GTD2."""
+"""Learners with two weight vectors, stable off-policy: GTD(lambda), HTD(lambda), GTD2, GQ(lambda)."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from . import arguments
+from .control import _ActionLearner
 from .gradient_trace import new_gradient
 from .learner import Float64, Learner
 from .prediction import OffPolicyLearner, _never, _StateLearner
@@ -19,11 +22,6 @@ class _TwoVectors(Learner):
 
     def _new_trace(self, backend: str) -> Any:
         return new_gradient(self._layout, self.n_features, self._columns, backend)
-
-    def _bind(self) -> None:
-        super()._bind()
-        quick = getattr(self._module, "quick_step", None)
-        self._quick = quick(self._trace, self._beta) if quick and self._columns == 1 else _never
 
     @property
     def beta(self) -> float:
@@ -61,7 +59,16 @@ class _TwoVectors(Learner):
         return getattr(self._module, f"{self._kernel}_run")(self._trace, self._beta, stream)
 
 
-class _GradientLearner(_TwoVectors, OffPolicyLearner):
+class _StateValues(_TwoVectors):
+    """`update` has a quick way.  Not for use by itself."""
+
+    def _bind(self) -> None:
+        super()._bind()
+        quick = getattr(self._module, "quick_step", None)
+        self._quick = quick(self._trace, self._beta) if quick else _never
+
+
+class _GradientLearner(_StateValues, OffPolicyLearner):
     """GTD(lambda) and its kin.  Not for use by itself."""
 
     _kind_of_trace: ClassVar[str] = "accumulating"
@@ -136,7 +143,7 @@ class TrueOnlineGTD(_GradientLearner):
     _kind_of_trace = "true_online"
 
 
-class GTD2(_TwoVectors, _StateLearner):
+class GTD2(_StateValues, _StateLearner):
     """GTD2: gradient TD without a trace; `trace` is 0 throughout.
 
         w <- w + alpha rho (x - gamma' x') (v.x)
@@ -207,3 +214,83 @@ class GTD2(_TwoVectors, _StateLearner):
         another thread uses the learner.
         """
         return self._learn_rows(x, rewards, gammas, None, alpha, rhos=rhos)
+
+
+class GQ(_TwoVectors, _ActionLearner):
+    """GQ(lambda): learns the action values of a target policy, stable off-policy.
+
+        z <- rho gamma lambda z + x                                x = x(S_t, A_t)
+        delta = R + gamma' w.y - w.x                               y = sum_a pi(a|S_{t+1}) x(S_{t+1}, a)
+        w <- w + alpha delta z - alpha gamma' (1 - lambda') (z.v) y
+        v <- v + beta delta z - beta (v.x) x
+
+    Online it learns about its own policy, epsilon-greedy or softmax, under the weights of the step.
+
+    alpha  step size of the weights
+    beta   step size of v, which estimates the correction
+    The other arguments are Sarsa's.
+
+    O(active features times actions) a step, whatever lambda: docs/gradient.
+    Source: Maei & Sutton 2010; Maei 2011; Sutton & Barto 2018, section 12.11.
+    """
+
+    _kernel = "gq"
+    _layout = "gtd"
+    _tunable = ("alpha", "beta", "gamma", "lambda_", "epsilon", "policy", "temperature")
+    _required = ("rhos", "target_policy")
+
+    def __init__(
+        self,
+        n_features: int,
+        n_actions: int,
+        *,
+        alpha: float,
+        beta: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        epsilon: float = 0.1,
+        policy: str = "epsilon",
+        temperature: float = 1.0,
+        state_action: bool = False,
+        seed: int | np.random.Generator | None = None,
+        backend: str = "auto",
+    ) -> None:
+        self.beta = beta
+        super().__init__(
+            n_features, n_actions, "accumulating",
+            alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, policy=policy,
+            temperature=temperature, state_action=state_action, seed=seed, backend=backend,
+        )  # fmt: skip
+
+    def learn(
+        self,
+        x: Any,
+        actions: Any,
+        rewards: Any,
+        *,
+        gammas: Any = None,
+        lambdas: Any = None,
+        rhos: Any = None,
+        target_policy: Any = None,
+        alpha: Any = None,
+    ) -> Float64:
+        """Learn from a stream of T transitions with the actions that a behaviour policy took.
+
+        x              features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n);
+                       with state_action (T + 1, A, k), or dense (T + 1, A, n)
+        actions        (T + 1,) A_0 to A_T
+        rewards        (T,) R_{t+1}
+        gammas         number or (T,): entry t is gamma_{t+1}, the discount into S_{t+1}; 0 ends an episode
+        lambdas        number or (T,): entry t is lambda_{t+1}
+        rhos           number, (T,) or (T + 1,): pi(A_t|S_t) / mu(A_t|S_t); required
+        target_policy  (T + 1, A) pi(a|S_t); required
+        alpha          number or (T,): step size
+
+        Returns (T,) TD errors, delta_t under the weights before update t.
+        Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
+        anything has changed; RuntimeError where another thread uses the learner.
+        """
+        self._require(rhos=rhos, target_policy=target_policy)
+        return self._learn_actions(
+            x, actions, rewards, gammas, lambdas, alpha, target_policy=target_policy, rhos=rhos
+        )

@@ -334,6 +334,37 @@ class Learner:
         return copy.deepcopy(self)  # two learners on one trace would be two threads on one learner
 
 
+class Bounded(Learner):
+    """A learner whose step size can be bounded.  Not for use by itself."""
+
+    bound = False
+
+    def _set_bound(self, bound: bool, kind: str) -> None:
+        """Before the trace is made."""
+        self.bound = bool(bound)
+        if bound and kind == "dutch":
+            raise ValueError("bound: is for accumulating and replacing traces, got trace='dutch'")
+
+    def _new_trace(self, backend: str) -> Any:
+        trace = super()._new_trace(backend)
+        if self.bound:
+            trace.cap = np.inf
+        return trace
+
+    @property
+    def alpha_bound(self) -> float:
+        """The least bound on the step size so far (AlphaBound); inf before the first, and without a bound."""
+        with self._read():
+            cap = float(self._trace.cap)
+        return np.inf if np.isnan(cap) else cap
+
+    def _checked_state(self, state: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        attributes, loaded = super()._checked_state(state)
+        if np.isnan(loaded.cap) == self.bound:
+            raise ValueError(f"state: has a bound of {loaded.cap} on alpha, bound is {self.bound}")
+        return attributes, loaded
+
+
 def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:
     """The learner of a checkpoint, in the backend that saved it or in the one named.
 

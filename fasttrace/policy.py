@@ -2,9 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
+
+Own = tuple[str, float]  # a learner's policy: ("epsilon", epsilon) or ("softmax", temperature)
+
+
+class Method(NamedTuple):
+    """What a loop has to know of a learner beside its trace and its numbers.
+
+    kernel, kind  its <kernel>_run, and the kind of trace where that takes one, else None
+    target        what the value of S_{t+1} is; csrc/fasttrace.h lists them
+    own           the policy that chooses the actions
+    sigma         of QSigma
+    """
+
+    kernel: str
+    kind: str | None
+    target: str
+    own: Own
+    sigma: float
+
+
+def choose(q: Any, own: Own, u: float) -> int:
+    """The action of a policy for one uniform number u in [0, 1).
+
+    q  (A,) action values.
+    """
+    if own[0] == "epsilon":
+        return epsilon_greedy(q, own[1], u)
+    weights, total = _boltzmann(q, own[1])
+    if not total < math.inf:
+        return _pick(u, len(q))
+    before = 0.0
+    for a, weight in enumerate(weights):
+        before += weight
+        if u * total < before:
+            return a
+    return len(q) - 1
+
+
+def probabilities(q: Any, own: Own) -> list[float]:
+    """(A,) probabilities of a policy; ties share what is greedy alike."""
+    n_actions = len(q)
+    if own[0] == "softmax":
+        weights, total = _boltzmann(q, own[1])
+        return [weight / total for weight in weights]
+    ties = [value == max(q) for value in q]
+    count = sum(ties)
+    return [own[1] / n_actions + (1.0 - own[1]) / count * tie if count else math.nan for tie in ties]
+
+
+def _boltzmann(q: Any, temperature: float) -> tuple[list[float], float]:
+    """exp((q - max q) / temperature), and its sum: NaN where q is not finite."""
+    best = max(q)
+    weights = [math.exp((value - best) / temperature) for value in q]
+    total = 0.0
+    for weight in weights:
+        total += weight
+    return weights, total
+
+
+def _pick(part: float, count: int) -> int:
+    return min(int(part * count), count - 1)
 
 
 def epsilon_greedy(q: Any, epsilon: float, u: float) -> int:
@@ -14,11 +76,11 @@ def epsilon_greedy(q: Any, epsilon: float, u: float) -> int:
     """
     n_actions = len(q)
     if u < epsilon:
-        return min(int(u / epsilon * n_actions), n_actions - 1)
+        return _pick(u / epsilon, n_actions)
     ties = np.flatnonzero(q == np.max(q))
     if len(ties) == 0:  # NaN among the values
-        return min(int(u * n_actions), n_actions - 1)
-    return int(ties[min(int((u - epsilon) / (1.0 - epsilon) * len(ties)), len(ties) - 1)])
+        return _pick(u, n_actions)
+    return int(ties[_pick((u - epsilon) / (1.0 - epsilon), len(ties))])
 
 
 def generator_state(generator: np.random.Generator) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Learners that predict: TD(lambda) and true online TD(lambda)."""
+"""Learners of state values: TD(lambda), emphatic TD(lambda), and their true online forms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from . import arguments
 from .features import Rows, Stream, is_stream, joined, parse_rows, parse_state, raise_bad_index
-from .learner import Float64, Learner
+from .learner import Bounded, Float64, Learner
 
 
 class _StateLearner(Learner):
@@ -152,7 +152,7 @@ class OffPolicyLearner(_StateLearner):
         return self._learn_rows(x, rewards, gammas, lambdas, alpha, rhos)
 
 
-class TD(OffPolicyLearner):
+class TD(Bounded, OffPolicyLearner):
     """TD(lambda) with linear features; off-policy where importance ratios are given.
 
         z <- rho (gamma lambda z + x)                              trace="accumulating", eq. 12.5, 12.25
@@ -162,6 +162,8 @@ class TD(OffPolicyLearner):
 
     n_features  weights
     alpha       step size itself, not divided by the number of active features
+    bound       no step may overshoot: alpha_t = min(alpha_{t-1}, 1 / |z.(gamma' x' - x)|) where that
+                product is negative (AlphaBound, Dabney & Barto 2012); accumulating and replacing traces
 
     Source: Sutton & Barto 2018, sections 12.2, 12.9, exercise 12.13.
     """
@@ -177,9 +179,14 @@ class TD(OffPolicyLearner):
         alpha: float,
         gamma: float = 0.99,
         lambda_: float = 0.9,
+        bound: bool = False,
         backend: str = "auto",
     ) -> None:
+        self._set_bound(bound, trace)
         super().__init__(n_features, 1, trace, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
+
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "bound": self.bound}
 
 
 class TrueOnlineTD(OffPolicyLearner):
@@ -208,6 +215,116 @@ class TrueOnlineTD(OffPolicyLearner):
         super().__init__(
             n_features, 1, "true_online", alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend
         )
+
+
+class _EmphaticLearner(_StateLearner):
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            n_features, 1, self._kernel.removesuffix("_td"),
+            alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend,
+        )  # fmt: skip
+
+    def _bind(self) -> None:
+        super()._bind()
+        quick = getattr(self._module, "quick_emphatic_td_step", None)
+        self._quick = quick(self._trace, self._kind) if quick else _never
+
+    def update(
+        self,
+        x: Any,
+        reward: float,
+        x_next: Any,
+        *,
+        gamma: float | None = None,
+        lambda_: float | None = None,
+        rho: float = 1.0,
+        alpha: float | None = None,
+        interest: float = 1.0,
+    ) -> float:
+        """Learn from one transition.
+
+        x, x_next  features of S_t and S_{t+1}; x_next may be None where gamma is 0
+        reward     R_{t+1}
+        gamma      discount on arriving in S_{t+1}; 0 ends the episode
+        lambda_    of S_{t+1}
+        rho        pi(A_t|S_t) / mu(A_t|S_t)
+        alpha      step size of this update
+        interest   i_t in the value of S_t
+
+        Returns delta_t, the TD error under the weights before the update.
+        Errors: FeatureIndexError, ValueError, TypeError; RuntimeError where another thread uses the learner.
+        """
+        gamma = self._gamma if gamma is None else gamma
+        lambda_ = self._lambda if lambda_ is None else lambda_
+        alpha = self._alpha if alpha is None else alpha
+        with self._in_use():
+            delta = self._quick(x, x_next, reward, gamma, lambda_, rho, alpha, interest)
+            if delta is None:
+                more = {"rho": rho, "interest": interest}
+                delta = self._transition(x, x_next, reward, gamma, lambda_, alpha, **more)
+            return delta
+
+    def learn(
+        self,
+        x: Any,
+        rewards: Any,
+        *,
+        gammas: Any = None,
+        lambdas: Any = None,
+        rhos: Any = None,
+        alpha: Any = None,
+        interests: Any = None,
+    ) -> Float64:
+        """Learn from a stream of T transitions; episodes follow each other, a discount of 0 ends one.
+
+        x          features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n)
+        rewards    (T,) R_{t+1}
+        gammas     number or (T,): entry t is gamma_{t+1}, the discount on arriving in S_{t+1}
+        lambdas    number or (T,): entry t is lambda_{t+1}
+        rhos       number, (T,) or (T + 1,): entry t is pi(A_t|S_t) / mu(A_t|S_t); None is on-policy
+        alpha      number or (T,): step size
+        interests  number or (T,): entry t is i_t, how much the value of S_t matters; None is 1
+
+        Returns (T,) TD errors, delta_t under the weights before update t.  A further call goes on from here.
+        Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
+        another thread uses the learner.
+        """
+        return self._learn_rows(x, rewards, gammas, lambdas, alpha, rhos, interests)
+
+
+class EmphaticTD(_EmphaticLearner):
+    """Emphatic TD(lambda): stable off-policy, for it weighs states as the target policy would come to them.
+
+        F <- rho_{t-1} gamma F + i                 followon trace
+        M = lambda i + (1 - lambda) F              emphasis
+        z <- rho (gamma lambda z + M x)
+        w <- w + alpha delta z
+
+    Source: Sutton, Mahmood & White 2016, JMLR 17(73); Sutton & Barto 2018, section 12.11.
+    """
+
+    _kernel = "emphatic_td"
+
+
+class TrueOnlineEmphaticTD(_EmphaticLearner):
+    """True online emphatic TD(lambda).
+
+        F and M as EmphaticTD's
+        e <- rho gamma lambda e;  e <- e + alpha rho M (1 - e.x) x               e = alpha z
+        w <- w + (delta + v - v_old) e - alpha rho M (v - v_old) x
+
+    Source: Sutton 2015, arXiv:1507.07147.
+    """
+
+    _kernel = "true_online_emphatic_td"
 
 
 def _never(*_: Any) -> None:

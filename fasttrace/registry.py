@@ -13,6 +13,7 @@ class StepLearner:
 
     kinds      what its trace may be; () where it has one of its own
     control    learns q(s, a) from actions
+    options    of the constructor that make it this kernel
     takes      what `learn` takes by the step beside rewards and gammas
     stem       the module of each backend, and the file of csrc, that holds it
     c_names    the functions of csrc/fasttrace.h behind it
@@ -33,6 +34,7 @@ class StepLearner:
     beta: str
     a: str
     stem: str = "linear"
+    options: tuple[tuple[str, object], ...] = ()
     tolerance: float = 1e-11
 
     def __str__(self) -> str:
@@ -42,6 +44,8 @@ class StepLearner:
 _STATE = ("lambdas", "rhos", "alpha")
 _ACTION = ("lambdas", "alpha")
 _TD = ("ft_td_step", "ft_td_run")
+_EMPHATIC = ("ft_emphatic_td_step", "ft_td_run")
+_CONTROL = ("ft_control_step", "ft_td_run")
 _SARSA = ("ft_sarsa_step", "ft_td_run")
 _SB = "Sutton & Barto 2018"
 
@@ -65,6 +69,54 @@ STEP_LEARNERS = (
         "true_online_sarsa", "TrueOnlineSarsa", (), True, _ACTION, _SARSA,
         "box of 12.7", "van Seijen et al. 2016",
         "gamma lambda", "alpha (1 - e.x)", "-alpha (q - q_old)", "delta + q - q_old",
+    ),
+    StepLearner(
+        "emphatic_td", "EmphaticTD", (), False, (*_STATE, "interests"), _EMPHATIC,
+        "12.11", f"Sutton, Mahmood & White 2016; {_SB}, section 12.11",
+        "rho gamma lambda", "rho M", "0", "alpha delta",
+    ),
+    StepLearner(
+        "true_online_emphatic_td", "TrueOnlineEmphaticTD", (), False, (*_STATE, "interests"), _EMPHATIC,
+        "12.11", "Sutton 2015, arXiv:1507.07147",
+        "rho gamma lambda", "alpha rho M (1 - e.x)", "-alpha rho M (v - v_old)", "delta + v - v_old",
+    ),
+    StepLearner(
+        "expected_sarsa", "ExpectedSarsa", ("accumulating", "replacing", "dutch"), True,
+        ("lambdas", "rhos", "target_policy", "alpha"), _CONTROL,
+        "12.28, 12.29", f"{_SB}, section 12.9, exercise 12.13",
+        "rho gamma lambda", "1; dutch: 1 - alpha z.x", "0", "alpha delta",
+    ),
+    StepLearner(
+        "true_online_expected_sarsa", "TrueOnlineExpectedSarsa", (), True,
+        ("lambdas", "rhos", "target_policy", "alpha"), _CONTROL,
+        "12.26, 12.29", "van Hasselt, Mahmood & Sutton 2014",
+        "rho gamma lambda", "alpha (1 - e.x)", "-alpha (q - q_old)", "delta + q - q_old",
+    ),
+    StepLearner(
+        "watkins_q", "WatkinsQ", ("accumulating", "replacing", "dutch"), True, _ACTION, _CONTROL,
+        "section 12.10", f"Watkins 1989; {_SB}, section 12.10",
+        "gamma lambda, 0 after an action that was not greedy", "1; dutch: 1 - alpha z.x", "0", "alpha delta",
+    ),
+    StepLearner(
+        "naive_q", "WatkinsQ", ("accumulating", "replacing", "dutch"), True, _ACTION, _CONTROL,
+        "section 12.10", f"{_SB}, section 12.10, without the cut",
+        "gamma lambda", "1; dutch: 1 - alpha z.x", "0", "alpha delta",
+        options=(("cut", False),),
+    ),
+    StepLearner(
+        "tree_backup", "TreeBackup", (), True, ("lambdas", "target_policy", "alpha"), _CONTROL,
+        "section 12.10", f"Precup, Sutton & Singh 2000; {_SB}, section 12.10",
+        "gamma lambda pi(A)", "1", "0", "alpha delta",
+    ),
+    StepLearner(
+        "retrace", "Retrace", (), True, ("lambdas", "rhos", "target_policy", "alpha"), _CONTROL,
+        "eq. 3, 4", "Munos et al. 2016",
+        "gamma lambda min(1, rho)", "1", "0", "alpha delta",
+    ),
+    StepLearner(
+        "q_sigma", "QSigma", (), True, ("lambdas", "rhos", "target_policy", "sigmas", "alpha"), _CONTROL,
+        "section 12.10", f"{_SB}, sections 7.6, 12.10; De Asis et al. 2018",
+        "gamma lambda (sigma rho + (1 - sigma) pi(A))", "1", "0", "alpha delta",
     ),
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from .backends import module
 from .control import _ActionLearner
 from .envs import Environment
 from .learner import Learner
+from .policy import Method
 from .tiles import TileCoder
 
 if TYPE_CHECKING:
@@ -72,14 +73,21 @@ def simulate(
     most_episodes = _FOREVER if episodes is None else arguments.count("episodes", episodes, 0, _FOREVER)
     most_steps = _FOREVER if steps is None else arguments.count("steps", steps, 0, _FOREVER)
     longest = 0 if max_episode_steps is None else arguments.count("max_episode_steps", max_episode_steps)
-    own = getattr(agent, "generator", None)
-    generator = own if seed is None and own is not None else np.random.default_rng(seed)
+    drawn = getattr(agent, "generator", None)
+    generator = drawn if seed is None and drawn is not None else np.random.default_rng(seed)
     report, close = _progress(progress, episodes, steps)
-    numbers = agent.alpha, agent.gamma, agent.lambda_, getattr(agent, "epsilon", 0.0)
+    numbers = agent.alpha, agent.gamma, agent.lambda_
+    method = Method(
+        agent._kernel,
+        agent._kind if agent._kinds else None,
+        getattr(agent, "_target", "taken"),
+        getattr(agent, "_own", ("epsilon", 0.0)),
+        getattr(agent, "sigma", 1.0),
+    )
     with agent._in_use():
         agent._forget_episode()
         loop = module(agent.backend, "simulate").Loop(
-            env, coder, agent._trace, agent._kind, numbers, generator, longest
+            env, coder, agent._trace, agent._kind, numbers, method, generator, longest
         )
         done, ended, seconds = 0, 0, 0.0
         returns: list[NDArray[np.float64]] = []

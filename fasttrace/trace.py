@@ -29,13 +29,19 @@ _COUNTERS = (
     "bad_index",
 )
 _SIZES = ("n", "columns", "width", "ring_size", "alive_max")  # what stays as the trace is made
-_SCALARS = ("scale", "drive", "decay", "v_old", "alpha", "snap")
+_SCALARS = ("scale", "drive", "decay", "v_old", "alpha", "snap", "followon", "lambda_", "cap")
 _POINTERS = 3
-_CARRIED = ("decay", "v_old", "alpha")  # what a step hands to the next, whatever the layout
+_CARRIED = (
+    "decay",
+    "v_old",
+    "alpha",
+    "followon",
+    "lambda_",
+    "cap",
+)  # what a step hands to the next, whatever the layout
 
 # Traces that hold the step size: e = alpha z.
-FOLDED = ("dutch", "true_online")
-KINDS = {"accumulating": 0, "replacing": 1, "replacing_clear": 2, "dutch": 3, "true_online": 4}
+FOLDED = ("dutch", "true_online", "true_online_emphatic")
 
 
 def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
@@ -62,6 +68,7 @@ class DenseTrace:
         self.w = np.zeros(n * columns)
         self.z = np.zeros(n * columns)
         self.decay, self.v_old, self.alpha = 0.0, math.nan, 0.0
+        self.followon, self.lambda_, self.cap = 0.0, 0.0, math.nan
 
     def dense(self) -> tuple[Float64, Float64]:
         """Copies of w and of z as it is kept (times alpha in the folded kinds), both (n * columns,)."""
@@ -81,16 +88,28 @@ class DenseTrace:
 
     def reset(self) -> None:
         self.z[:] = 0.0
-        self.decay, self.v_old = 0.0, math.nan
+        self.decay, self.v_old, self.followon, self.lambda_ = 0.0, math.nan, 0.0, 0.0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything, for a checkpoint."""
-        return {"w": self.w, "z": self.z, "carried": np.array([self.decay, self.v_old, self.alpha])}
+        carried = np.array([getattr(self, name) for name in _CARRIED])
+        return {"w": self.w, "z": self.z, "carried": carried}
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
         _check_arrays(arrays, self.arrays())
         self.set_dense(arrays["w"], arrays["z"])
-        self.decay, self.v_old, self.alpha = (float(each) for each in arrays["carried"])
+        for name, value in zip(_CARRIED, arrays["carried"], strict=True):
+            setattr(self, name, float(value))
+
+
+def _scalar(name: str) -> Any:
+    """An attribute that is a word of LazyTrace.scalars."""
+    place = _SCALARS.index(name)
+
+    def set_it(self: LazyTrace, value: float) -> None:
+        self.scalars[place] = value
+
+    return property(lambda self: float(self.scalars[place]), set_it)
 
 
 class LazyTrace:
@@ -101,6 +120,8 @@ class LazyTrace:
     ring     (2 * ring_size,) of (G, P)
     epochs   (n,)
     """
+
+    scale, drive, decay, v_old, alpha, snap, followon, lambda_, cap = map(_scalar, _SCALARS)
 
     def __init__(self, n: int, columns: int, backend: str) -> None:
         self.n, self.columns, self.backend = n, columns, backend
@@ -114,7 +135,7 @@ class LazyTrace:
         while alive_max * alive_max < n:
             alive_max *= 2
         self.counters[:] = [n, columns, self.width, self.ring_size, 0, 0, alive_max, 0, 1, 0]
-        self.scalars[:] = [1.0, 0.0, 0.0, math.nan, 0.0, 1.0]
+        self.scalars[:] = [1.0, 0.0, 0.0, math.nan, 0.0, 1.0, 0.0, 0.0, math.nan]
         self.ring[1] = 1.0
 
     def _allocate(self) -> None:
@@ -126,39 +147,8 @@ class LazyTrace:
         self.epochs = aligned_zeros(self.n, np.int32)
         self.handle: Any = None  # the C backend's pointer to words, made when first needed
 
-    def scalar(self, name: str) -> float:
-        return float(self.scalars[_SCALARS.index(name)])
-
     def counter(self, name: str) -> int:
         return int(self.counters[_COUNTERS.index(name)])
-
-    def _set(self, **values: float) -> None:
-        for name, value in values.items():
-            self.scalars[_SCALARS.index(name)] = value
-
-    @property
-    def decay(self) -> float:
-        return self.scalar("decay")
-
-    @decay.setter
-    def decay(self, value: float) -> None:
-        self._set(decay=value)
-
-    @property
-    def v_old(self) -> float:
-        return self.scalar("v_old")
-
-    @v_old.setter
-    def v_old(self, value: float) -> None:
-        self._set(v_old=value)
-
-    @property
-    def alpha(self) -> float:
-        return self.scalar("alpha")
-
-    @alpha.setter
-    def alpha(self, value: float) -> None:
-        self._set(alpha=value)
 
     def _columns(self) -> tuple[Float64, Float64]:
         """Views of b and z, (n, columns)."""
@@ -172,8 +162,8 @@ class LazyTrace:
         G, P = since[:, :1], since[:, 1:]
         with np.errstate(all="ignore"):  # a diverged learner shows what it has
             now = z * P
-            w = b + z * G + now * self.scalar("drive")
-            return w.reshape(-1), (now * self.scalar("scale")).reshape(-1)
+            w = b + z * G + now * self.drive
+            return w.reshape(-1), (now * self.scale).reshape(-1)
 
     def set_dense(self, w: Float64, z: Float64) -> None:
         linear = module(self.backend, "linear")

@@ -1,5 +1,6 @@
 """Streams to learn from: the golden ones, and random ones in every form that features can take."""
 
+import inspect
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +38,7 @@ class Algorithm:
     learner: str
     options: dict
     control: bool
+    takes: tuple
     tolerance: float
 
     @property
@@ -74,7 +76,10 @@ def _algorithms():
             if clear:
                 options["clear_others"] = True
             name = f"{row.kernel}_{kind}" if kind else row.kernel
-            yield Algorithm(name, row.learner, options, row.control, row.tolerance)
+            if "beta" in inspect.signature(getattr(ft, row.learner)).parameters:
+                options["beta"] = 0.03
+            options |= dict(row.options)
+            yield Algorithm(name, row.learner, options, row.control, row.takes, row.tolerance)
 
 
 ALGORITHMS = {each.name: each for each in _algorithms()}
@@ -97,6 +102,9 @@ class Stream:
     alpha: Any
     weights: np.ndarray
     rhos: Any = None
+    interests: Any = None
+    policy: Any = None  # (T + 1, A) of the target policy; None is the learner's own
+    sigmas: Any = None
     actions: Any = None
     n_actions: int = 1
     state_action: bool = False
@@ -163,14 +171,24 @@ def learn(learner, s, start=0, stop=None):
     """Let a learner take transitions start to stop - 1 of stream s.  Returns the deltas."""
     stop = s.T if stop is None else stop
 
-    def part(values):
-        return values[start:stop] if np.ndim(values) else values
+    def part(values, spare=0):
+        return values[start : stop + spare] if np.ndim(values) else values
 
-    options = {"gammas": part(s.gammas), "lambdas": part(s.lambdas)}
-    if np.ndim(s.alpha):
-        options["alpha"] = part(s.alpha)
-    if s.rhos is not None:
-        options["rhos"] = part(s.rhos)
+    taken = inspect.signature(learner.learn).parameters
+    needed = getattr(learner, "_required", ())
+    policy = s.policy
+    if policy is None and "target_policy" in needed:
+        policy = np.full((s.T + 1, s.n_actions), 1 / s.n_actions)
+    options = {
+        "gammas": part(s.gammas),
+        "lambdas": part(s.lambdas),
+        "alpha": part(s.alpha) if np.ndim(s.alpha) else None,
+        "rhos": 1.0 if s.rhos is None and "rhos" in needed else part(s.rhos),
+        "interests": part(s.interests),
+        "sigmas": 0.5 if s.sigmas is None and "sigmas" in needed else part(s.sigmas),
+        "target_policy": part(policy, 1),
+    }
+    options = {name: value for name, value in options.items() if name in taken and value is not None}
     first = (s.x(start, stop),) if s.actions is None else (s.x(start, stop), s.actions[start : stop + 1])
     return learner.learn(*first, s.rewards[start:stop], **options)
 
@@ -191,6 +209,13 @@ def _row(rng, n, k, valued, repeats):
     return indices.astype(np.int32), rng.normal(size=len(indices)) if valued else None
 
 
+def _policy(rng, T, n_actions):
+    """Probabilities (T, n_actions), of which some are 0."""
+    pi = _with(rng, rng.random((T, n_actions)), zero=0.0)
+    pi[:, 0] += 0.1
+    return pi / pi.sum(axis=1, keepdims=True)
+
+
 def random_stream(
     seed, *, T=60, n=16, k=4, form="indices", repeats=False, n_actions=0, state_action=False,
     off_policy=False, vary_alpha=False, restarts=True,
@@ -198,7 +223,8 @@ def random_stream(
     """A stream of random rows, rewards, and discounts with exact zeros and ones among them.
 
     repeats     an index may stand twice in a row     n_actions   0: for prediction
-    restarts    some gamma and lambda are 0           off_policy  rhos in [0, 2.5], some of them 0
+    restarts    some gamma and lambda are 0
+    off_policy  rhos in [0, 2.5], some of them 0; interests, sigmas, a target policy
     The step size keeps alpha rho |x|^2 <= 1, so that rounding is not amplified by divergence.
     """
     rng = np.random.default_rng(seed)
@@ -221,6 +247,9 @@ def random_stream(
         alpha=alpha * rng.uniform(0.2, 1, T) if vary_alpha else alpha,
         weights=rng.normal(size=(n, n_actions) if n_actions and not state_action else n),
         rhos=_with(rng, rng.uniform(0, 2.5, T), zero=0.0) if off_policy else None,
+        interests=_with(rng, rng.uniform(0, 1.5, T), zero=0.0) if off_policy else None,
+        policy=_policy(rng, T + 1, n_actions) if off_policy and n_actions else None,
+        sigmas=_with(rng, rng.random(T), zero=0.0, one=1.0) if off_policy else None,
         actions=rng.integers(0, n_actions, T + 1) if n_actions else None,
         n_actions=max(n_actions, 1),
         state_action=state_action,
@@ -241,7 +270,7 @@ def streams(draw, algorithm, forms=FORMS):
         repeats=draw(st.booleans()),
         n_actions=actions,
         state_action=algorithm.control and draw(st.booleans()),
-        off_policy=not algorithm.control and draw(st.booleans()),
+        off_policy=draw(st.booleans()),
         vary_alpha=draw(st.booleans()),
         restarts=draw(st.booleans()),
     )
@@ -276,6 +305,9 @@ def golden_stream(case, *, off_policy=False):
         alpha=float(data["alpha"]),
         weights=data["w0"],
         rhos=data["rho"] if off_policy else None,
+        interests=data.get("interest"),
+        policy=data.get("pi"),
+        sigmas=data["sigma"][:-1] if control else None,
         actions=data["A"] if control else None,
         n_actions=data["idx"].shape[1] if control else 1,
         state_action=control,

@@ -34,6 +34,15 @@ def gtd_run(trace: Any, beta: float, stream: Stream) -> np.ndarray:
     return deltas
 
 
+def gq_run(trace: Any, beta: float, stream: Stream) -> np.ndarray:
+    deltas = np.empty(stream.steps)
+    keep: list[Any] = []
+    c = c_stream(stream, keep, work=2 * stream.n_actions)
+    if lib.ft_gq_run(handle(trace), beta, c, _doubles(deltas)) != lib.FT_OK:
+        raise_bad_index(stream.indices, trace.n, shape=stream.rows.shape)
+    return deltas
+
+
 htd_run = true_online_gtd_run = gtd2_run = gtd_run  # the trace knows its kind
 
 

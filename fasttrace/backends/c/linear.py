@@ -1,4 +1,4 @@
-"""TD(lambda), Sarsa(lambda) and their true online forms in C; csrc/fasttrace.h says what each call does.
+"""The linear learners with one weight vector in C; csrc/fasttrace.h says what each call does.
 
 Every function takes the learner's LazyTrace first.  A kernel that refuses its input has changed nothing;
 what was wrong is then looked up and raised here.
@@ -21,7 +21,19 @@ KINDS = {
     "replacing_clear": lib.FT_REPLACING_CLEAR,
     "dutch": lib.FT_DUTCH,
     "true_online": lib.FT_TRUE_ONLINE,
+    "emphatic": lib.FT_EMPHATIC,
+    "true_online_emphatic": lib.FT_TRUE_ONLINE_EMPHATIC,
 }
+TARGETS = {
+    "taken": lib.FT_TAKEN,
+    "expected": lib.FT_EXPECTED,
+    "watkins": lib.FT_WATKINS,
+    "naive": lib.FT_NAIVE,
+    "tree_backup": lib.FT_TREE_BACKUP,
+    "retrace": lib.FT_RETRACE,
+    "q_sigma": lib.FT_Q_SIGMA,
+}
+POLICIES = {"epsilon": lib.FT_EPSILON_GREEDY, "softmax": lib.FT_SOFTMAX}
 _INT32S, _INT64S, _DOUBLES = ffi.typeof("int32_t[]"), ffi.typeof("int64_t[]"), ffi.typeof("double[]")
 _NULL = ffi.NULL
 
@@ -57,44 +69,58 @@ def _c_rows(rows: Rows, keep: list[Any]) -> Any:
     return stream
 
 
-def c_stream(stream: Stream, keep: list[Any]) -> Any:
-    """ft_stream * of a stream; `keep` holds the buffers alive."""
+def c_stream(stream: Stream, keep: list[Any], target: int = lib.FT_TAKEN, work: int = 0) -> Any:
+    """ft_stream * of a stream; `keep` holds the buffers alive.
+
+    work  doubles that a kernel needs for a target policy; 0: it has none
+    """
     c = _c_rows(stream.rows, keep)
-    c.steps, c.n_actions = stream.steps, stream.n_actions
-    for name, array in (
-        ("rewards", stream.rewards),
-        ("gammas", stream.gammas),
-        ("lambdas", stream.lambdas),
-        ("rhos", stream.rhos),
-        ("alphas", stream.alphas),
-    ):
+    c.steps, c.n_actions, c.target = stream.steps, stream.n_actions, target
+    for name in ("rewards", "gammas", "lambdas", "rhos", "alphas", "interests", "sigmas"):
+        array = getattr(stream, name)
         keep.append(_doubles(array))
         setattr(c, name, keep[-1])
         if array is not None and name != "rewards":
             setattr(c, name[:-1] + "_stride", len(array) > 1)
     keep.append(_int32s(stream.actions))
     c.actions = keep[-1]
+    if work:
+        c.policy, c.parameter = POLICIES[stream.own[0]], stream.own[1]
+        keep += [_doubles(stream.policy), _doubles(np.empty(work))]
+        c.pi, c.q = keep[-2:]
     return c
 
 
-def _run(trace: Any, kind: int, stream: Stream) -> np.ndarray:
+def _run(trace: Any, kind: int, stream: Stream, target: int = lib.FT_TAKEN) -> np.ndarray:
     deltas = np.empty(stream.steps)
     keep: list[Any] = []
-    c = c_stream(stream, keep)
+    work = 0 if target == lib.FT_TAKEN else max(stream.n_actions, trace.width)
+    c = c_stream(stream, keep, target, work)
     if lib.ft_td_run(handle(trace), kind, c, _doubles(deltas)) != lib.FT_OK:
         raise_bad_index(stream.indices, trace.n, shape=stream.rows.shape)
     return deltas
 
 
-def td_run(trace: Any, kind: str, stream: Stream) -> np.ndarray:
-    return _run(trace, KINDS[kind], stream)
+def _of_kinds(target: int) -> Callable[..., np.ndarray]:
+    """The run of a kernel whose trace may be of several kinds."""
+    return lambda trace, kind, stream: _run(trace, KINDS[kind], stream, target)
 
 
-def true_online_td_run(trace: Any, stream: Stream) -> np.ndarray:
-    return _run(trace, lib.FT_TRUE_ONLINE, stream)
+def _of_one_kind(kind: int, target: int = lib.FT_TAKEN) -> Callable[..., np.ndarray]:
+    return lambda trace, stream: _run(trace, kind, stream, target)
 
 
-sarsa_run, true_online_sarsa_run = td_run, true_online_td_run  # actions in the stream are all that differs
+td_run = sarsa_run = _of_kinds(lib.FT_TAKEN)  # actions in the stream are all that differs
+true_online_td_run = true_online_sarsa_run = _of_one_kind(lib.FT_TRUE_ONLINE)
+emphatic_td_run = _of_one_kind(lib.FT_EMPHATIC)
+true_online_emphatic_td_run = _of_one_kind(lib.FT_TRUE_ONLINE_EMPHATIC)
+expected_sarsa_run = _of_kinds(lib.FT_EXPECTED)
+true_online_expected_sarsa_run = _of_one_kind(lib.FT_TRUE_ONLINE, lib.FT_EXPECTED)
+watkins_q_run = _of_kinds(lib.FT_WATKINS)
+naive_q_run = _of_kinds(lib.FT_NAIVE)
+tree_backup_run = _of_one_kind(lib.FT_ACCUMULATING, lib.FT_TREE_BACKUP)
+retrace_run = _of_one_kind(lib.FT_ACCUMULATING, lib.FT_RETRACE)
+q_sigma_run = _of_one_kind(lib.FT_ACCUMULATING, lib.FT_Q_SIGMA)
 
 
 def quick_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
@@ -148,19 +174,44 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
     return step
 
 
-def quick_sarsa_step(trace: Any, kind: str) -> Callable[..., None]:
+def quick_emphatic_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
+    """quick_td_step with an interest."""
+    pointer, number, run, out = handle(trace), KINDS[kind], lib.ft_emphatic_td_step, ffi.new("double *")
+    int32 = np.dtype(np.int32)
+
+    def step(x: Any, x_next: Any, *given: Any) -> float | None:
+        if not all(
+            type(each) is np.ndarray and each.dtype is int32 and each.ndim == 1 for each in (x, x_next)
+        ):
+            return None
+        try:
+            numbers = (each if isinstance(each, float) else real("", each) for each in given)
+            reward, gamma, lambda_, rho, alpha, interest = numbers
+            status = run(
+                pointer, number, len(x), _int32s(x), _NULL, len(x_next), _int32s(x_next), _NULL,
+                reward, gamma, lambda_, rho, interest, alpha, out,
+            )  # fmt: skip
+        except (TypeError, ValueError, BufferError):
+            return None
+        return out[0] if status == lib.FT_OK else None
+
+    return step
+
+
+def quick_control_step(trace: Any, kind: str, target: str) -> Callable[..., None]:
     """A step from row and action to row and action, all of them checked; a column of weights an action."""
-    pointer, number, run, out = handle(trace), KINDS[kind], lib.ft_sarsa_step, ffi.new("double *")
+    pointer, number, run, out = handle(trace), KINDS[kind], lib.ft_control_step, ffi.new("double *")
+    aim, q = TARGETS[target], ffi.new("double[]", trace.width)
 
     def step(
         x: Row, action: int, x_next: Row, action_next: int,
-        reward: float, gamma: float, lambda_: float, alpha: float,
+        reward: float, gamma: float, lambda_: float, alpha: float, own: tuple[str, float], sigma: float,
     ) -> None:  # fmt: skip
         run(
-            pointer, number,
+            pointer, number, aim, POLICIES[own[0]], own[1], sigma,
             len(x.indices), _int32s(x.indices), _doubles(x.values), action,
             len(x_next.indices), _int32s(x_next.indices), _doubles(x_next.values), action_next,
-            reward, gamma, lambda_, alpha, out,
+            reward, gamma, lambda_, alpha, q, out,
         )  # fmt: skip
 
     return step

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
+from ...policy import Method
 from . import ffi, lib
-from .linear import KINDS, handle
+from .linear import KINDS, POLICIES, TARGETS, handle
 
 _DOUBLES, _INT64S = ffi.typeof("double[]"), ffi.typeof("int64_t[]")
 
@@ -19,7 +20,7 @@ class Loop:
 
     def __init__(
         self, env: Any, coder: Any, trace: Any, kind: str, numbers: tuple[float, ...],
-        generator: np.random.Generator, max_length: int,
+        method: Method, generator: np.random.Generator, max_length: int,
     ) -> None:  # fmt: skip
         env, coder = env.kernel("c"), coder and coder.kernel("c")
         tilings = coder.struct.tilings if coder else 1
@@ -36,7 +37,9 @@ class Loop:
         s = ffi.new("ft_simulation *")
         s.env, s.tiles, s.trace = env.struct, coder.struct if coder else ffi.NULL, handle(trace)
         s.kind, s.max_length = KINDS[kind], max_length
-        s.alpha, s.gamma, s.lambda_, s.epsilon = numbers
+        s.alpha, s.gamma, s.lambda_ = numbers
+        s.target, s.sigma = TARGETS[method.target], method.sigma
+        s.policy, s.parameter = POLICIES[method.own[0]], method.own[1]
         s.next_double = ffi.cast("double (*)(void *)", ctypes.cast(source.next_double, ctypes.c_void_p).value)
         s.random = ffi.cast("void *", source.state_address)
         s.state, s.u, s.q, s.idx = self._arrays

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ... import features
 from ...features import raise_bad_index
-from . import kernel, linear, trace, verb
+from . import kernel, linear, policy, trace, verb
 from .trace import (
     ALIVE_MAX,
     BAD_INDEX,
@@ -535,6 +535,71 @@ def run_kernel(kind, plain):
     return gradient_run
 
 
+# ---- GQ(lambda) ----
+
+
+@verb
+def gq_place(s, i, a, columns):
+    """The row of (S_i, a), or of S_i with a column for each action; see ft_gq_row."""
+    if columns == _1:
+        return linear.place_of(s.rows, i * np.uint64(s.n_actions) + a, _0, False)
+    return linear.place_of(s.rows, i, a, False)
+
+
+@verb
+def gq_target(t, h, s, i, columns, valued):
+    """q of S_i into s.q; without a given policy the learner's own into s.q[A:]."""
+    indices, values, A = s.rows.indices, s.rows.values, np.uint64(s.n_actions)
+    if columns == _1:
+        for a in range(A):
+            x = gq_place(s, i, a, columns)
+            read_values(t, h, indices, values, x, columns, _1, valued, GTD, s.q, a)
+    else:
+        read_values(t, h, indices, values, gq_place(s, i, _0, columns), columns, A, valued, GTD, s.q, _0)
+    if not s.pi.size:
+        for a in range(A):
+            s.q[A + a] = policy.probability(s.q, s.n_actions, s.policy, s.parameter, a)
+
+
+@kernel
+def gq_kernel(t, s, deltas):
+    """GQ(lambda) over a stream.  Checks nothing; s.steps > 0."""
+    indices, values = s.rows.indices, s.rows.values
+    valued = values.size > 0
+    columns, A = np.uint64(t.counters[COLUMNS]), np.uint64(s.n_actions)
+    given = s.pi.size > 0
+    per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
+    per_rho, per_alpha = np.uint64(s.rhos.size > 1), np.uint64(s.alphas.size > 1)
+    steps = np.uint64(s.steps)
+    h, c = load(t), carry_of(t)
+    for i in range(steps):
+        n = Numbers(
+            s.rewards[i], s.gammas[i * per_gamma], s.lambdas[i * per_lambda],
+            s.rhos[i * per_rho], s.alphas[i * per_alpha],
+        )  # fmt: skip
+        D = n.rho * c.decay
+        x = gq_place(s, i, np.uint64(s.actions[i]), columns)
+        h = decay(t, h, D)
+        sums = read(t, h, indices, values, x, columns, True, valued, GTD, True)
+        gq_target(t, h, s, i + _1, columns, valued)
+        pi, at = (s.pi, (i + _1) * A) if given else (s.q, A)
+        v_next = 0.0
+        for a in range(A):
+            if pi[at + a] != 0.0:
+                v_next += pi[at + a] * s.q[a]
+        delta = td_error(n, value(h, sums), v_next)
+        c, push = gtd_write(t, h, c, indices, values, x, columns, True, valued, n, D, 1.0, sums, delta)
+        if pushes(n):
+            for a in range(A):
+                if pi[at + a] != 0.0:
+                    change = (pi[at + a] * push, 0.0, 0.0, 0.0, 0.0)
+                    y = gq_place(s, i + _1, a, columns)
+                    write(t, h, indices, values, y, columns, True, valued, GTD, change)
+        h = gtd_drive(t, h, n, delta)
+        deltas[i] = delta
+    store(t, h, c, s.alphas[(steps - _1) * per_alpha])
+
+
 # ---- one step ----
 
 
@@ -565,7 +630,8 @@ def step_kernel(kind):
     transition = TRANSITIONS[kind]
 
     @kernel
-    def step(t, indices, indices_next, reward, gamma_next, lambda_next, rho, alpha):
+    def step(t, indices, indices_next, reward, gamma_next, lambda_next, rho, alpha, interest):
+        # Takes what linear.td_step_kernel takes; there is no interest here.
         return step_of(
             t, transition, indices, _NO_DOUBLES, indices_next, _NO_DOUBLES,
             reward, gamma_next, lambda_next, rho, alpha,
@@ -640,12 +706,23 @@ def arrays_of(owner: Any, beta: float = 0.0) -> Gradient:
 
 def gtd_run(owner: Any, beta: float, stream: features.Stream) -> NDArray[np.float64]:
     deltas = np.empty(stream.steps)
-    t, s = arrays_of(owner, beta), linear.stream_of(stream)
+    t, s = arrays_of(owner, beta), linear.stream_of(stream, 0)
     status, padded = linear.check_rows_kernel(t, s.rows, stream.steps + 1)
     if status != OK:
         raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
     plain = not (padded or s.rows.shared or s.rows.values.size or s.rows.indptr.size)
     run_kernel(owner.counters[KIND].item(), plain)(t, s, deltas)
+    return deltas
+
+
+def gq_run(owner: Any, beta: float, stream: features.Stream) -> NDArray[np.float64]:
+    deltas = np.empty(stream.steps)
+    t, s = arrays_of(owner, beta), linear.stream_of(stream, 2 * stream.n_actions)
+    per_state = stream.n_actions if owner.columns == 1 else 1
+    status, _ = linear.check_stream(t, s, (stream.steps + 1) * per_state)
+    if status != OK:
+        raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
+    gq_kernel(t, s, deltas)
     return deltas
 
 

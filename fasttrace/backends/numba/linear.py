@@ -1,4 +1,4 @@
-"""TD(lambda), Sarsa(lambda) and their true online forms; the twin of csrc/linear.h and csrc/linear.c.
+"""The linear learners with one weight vector; the twin of csrc/linear.h and csrc/linear.c.
 
 O(k) a step, whatever lambda; backends.numpy.linear says what is computed, csrc/fasttrace.h what each call
 does.  Above are the functions for loops in Numba; below are those that Python calls with a LazyTrace.
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ... import features
 from ...arguments import actions_array, real
 from ...features import raise_bad_index
-from . import kernel, trace, verb
+from . import kernel, policy, trace, verb
+from .policy import TAKEN, WATKINS
 from .trace import (
     ACCUMULATING,
     ALPHA,
@@ -22,14 +23,20 @@ from .trace import (
     BAD_ACTION,
     BAD_INDEX,
     BAD_VALUE,
+    CAP,
     COLUMNS,
     DECAY,
     DUTCH,
+    EMPHATIC,
+    FLAT,
+    FOLLOWON,
     KINDS,
+    LAMBDA,
     OK,
     REPLACING_CLEAR,
     SNAP,
     TRUE_ONLINE,
+    TRUE_ONLINE_EMPHATIC,
     V_OLD,
     WIDTH,
     N,
@@ -38,6 +45,7 @@ from .trace import (
 )  # fmt: skip
 
 _NO_INT32S, _NO_INT64S, _NO_DOUBLES = np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0)
+_ONE = np.ones(1)
 _0 = np.uint64(0)
 _1 = np.uint64(1)
 _2 = np.uint64(2)
@@ -50,13 +58,22 @@ class Carry(NamedTuple):
 
     decay: float
     v_old: float
+    followon: float
+    lambda_: float
+    cap: float
     sums: tuple[float, float]
     v: float
 
 
 @verb
 def carry_of(t):
-    return Carry(t.scalars[DECAY], t.scalars[V_OLD], (0.0, 0.0), 0.0)
+    s = t.scalars
+    return Carry(s[DECAY], s[V_OLD], s[FOLLOWON], s[LAMBDA], s[CAP], (0.0, 0.0), 0.0)
+
+
+@verb
+def with_sums(c, sums):
+    return Carry(c.decay, c.v_old, c.followon, c.lambda_, c.cap, sums, c.v)
 
 
 @verb
@@ -64,53 +81,96 @@ def carry_store(t, h, c, alpha):
     trace.store(t, h)
     t.scalars[DECAY] = c.decay
     t.scalars[V_OLD] = c.v_old
+    t.scalars[FOLLOWON] = c.followon
+    t.scalars[LAMBDA] = c.lambda_
+    t.scalars[CAP] = c.cap
     t.scalars[ALPHA] = alpha
 
 
 @verb
 def reads_once(kind):
     """Whether the read of x_next serves as the next step's read of x; see ft_reads_once."""
-    return kind < DUTCH
+    return kind < DUTCH or kind == EMPHATIC
 
 
 @verb
-def leave(t, h, c, indices, values, x, rho, kind, width, padded, valued):
-    """First half: decay, and v.  The caller then reads x_next in whatever way it needs."""
-    D = rho * c.decay
+def is_emphatic(kind):
+    return kind >= EMPHATIC
+
+
+@verb
+def is_true_online(kind):
+    return kind in (TRUE_ONLINE, TRUE_ONLINE_EMPHATIC)
+
+
+@verb
+def emphasis(c, interest):
+    """The carry with F_t, and M_t; see ft_emphasis."""
+    followon = c.followon + interest
+    M = c.lambda_ * interest + (1.0 - c.lambda_) * followon
+    return Carry(c.decay, c.v_old, followon, c.lambda_, c.cap, c.sums, c.v), M
+
+
+@verb
+def follow(c, rho, gamma_next, lambda_next):
+    kept = rho * gamma_next
+    followon = 0.0 if kept == 0.0 else kept * c.followon
+    return Carry(c.decay, c.v_old, followon, lambda_next, c.cap, c.sums, c.v)
+
+
+@verb
+def capped(t, h, c, indices, values, x, sums_next, gamma_next, alpha, width, valued):
+    """The least bound on alpha, and alpha under it; see ft_capped."""
+    zx = trace.read(t, indices, values, x, width, True, valued)[1] * h.scale
+    zx_next = 0.0 if gamma_next == 0.0 else gamma_next * (sums_next[1] * h.scale)
+    moved = zx_next - zx
+    cap = c.cap
+    if moved < 0.0 and -1.0 / moved < cap:
+        cap = -1.0 / moved
+    return cap, alpha if alpha < cap else cap
+
+
+@verb
+def leave(t, h, c, indices, values, x, D, weight, kind, width, padded, valued):
+    """First half: decay, and v.  The caller then reads x_next in whatever way it needs; see ft_leave."""
     if reads_once(kind):
         v = trace.value(h, c.sums)
         h = trace.decay(t, h, D)
-        if kind == ACCUMULATING:
-            trace.write(t, h, indices, values, x, width, padded, valued, rho, 0.0, 1.0 / h.scale)
+        if kind in (ACCUMULATING, EMPHATIC):
+            trace.write(t, h, indices, values, x, width, padded, valued, weight, 0.0, 1.0 / h.scale)
         else:
             clear = kind == REPLACING_CLEAR
-            trace.replace(t, h, indices, x, width, padded, clear, rho, 1.0 / h.scale)
-        return h, Carry(c.decay, c.v_old, c.sums, v)
+            trace.replace(t, h, indices, x, width, padded, clear, weight, 1.0 / h.scale)
+        return h, Carry(c.decay, c.v_old, c.followon, c.lambda_, c.cap, c.sums, v)
     h = trace.decay(t, h, D)
     sums = trace.read(t, indices, values, x, width, padded, valued)
     v = trace.value(h, sums)
     v_old = v if D == 0.0 or c.v_old != c.v_old else c.v_old
-    return h, Carry(c.decay, v_old, sums, v)
+    return h, Carry(c.decay, v_old, c.followon, c.lambda_, c.cap, sums, v)
 
 
 @verb
 def arrive(
-    t, h, c, indices, values, x, sums_next, v_next,
-    reward, gamma_next, lambda_next, rho, alpha, kind, width, padded, valued,
+    t, h, c, indices, values, x, sums_next, v_next, taken,
+    reward, gamma_next, lambda_next, weight, alpha, kind, width, padded, valued,
 ):  # fmt: skip
-    """Second half: the TD error, and what it changes.  v_next is x_next's value, sums_next its read."""
+    """Second half: the TD error, and what it changes; see ft_arrive."""
     delta = reward + (0.0 if gamma_next == 0.0 else gamma_next * v_next) - c.v
-    v_old = c.v_old
+    v_old, cap = c.v_old, c.cap
     if reads_once(kind):
+        if cap == cap:
+            cap, alpha = capped(
+                t, h, c, indices, values, x, sums_next, gamma_next, alpha, width, valued
+            )  # fmt: skip
         h = trace.drive(h, alpha * delta)
     else:
-        step = alpha * rho
-        dv = c.v - c.v_old if kind == TRUE_ONLINE else 0.0
+        step = alpha * weight
+        dv = c.v - c.v_old if is_true_online(kind) else 0.0
         push = step * (1.0 - c.sums[1] * h.scale)
         trace.write(t, h, indices, values, x, width, padded, valued, push, -step * dv, 1.0 / h.scale)
         h = trace.drive(h, delta + dv)
-        v_old = v_next
-    return h, Carry(gamma_next * lambda_next, v_old, sums_next, c.v), delta
+        v_old = taken
+    return h, Carry(gamma_next * lambda_next, v_old, c.followon, c.lambda_, cap, sums_next, c.v), delta
 
 
 @verb
@@ -190,6 +250,13 @@ class Stream(NamedTuple):
     lambdas: NDArray[np.float64]
     rhos: NDArray[np.float64]
     alphas: NDArray[np.float64]
+    interests: NDArray[np.float64]
+    sigmas: NDArray[np.float64]
+    target: int
+    policy: int
+    parameter: float
+    pi: NDArray[np.float64]
+    q: NDArray[np.float64]
 
 
 @kernel
@@ -285,21 +352,53 @@ def prefetch_distance(t, s):
     return ahead if 2 * kept < samples * k else 0
 
 
+STATES, SARSA, ACTIONS = range(3)  # what kernels are compiled for
+
+
 @verb
-def learn(t, s, deltas, kind, plain, control, valued):
+def read_actions(t, h, s, i, columns, width, valued):
+    """q[a] of S_i for every action."""
+    if columns > _1:
+        x = place_of(s.rows, i, _0, False)
+        read_values(t, h, s.rows.indices, s.rows.values, x, width, width, True, valued, s.q, _0)
+        return
+    A = np.uint64(s.n_actions)
+    for a in range(A):
+        x = place_of(s.rows, i * A + a, _0, False)
+        read_values(t, h, s.rows.indices, s.rows.values, x, _1, _1, True, valued, s.q, a)
+
+
+@verb
+def factor(t, h, s, i, columns, width, valued):
+    """The factor of S_i's decay."""
+    rho = s.rhos[i * np.uint64(s.rhos.size > 1)]
+    sigma = s.sigmas[i * np.uint64(s.sigmas.size > 1)]
+    pi = 1.0
+    if s.pi.size:
+        pi = s.pi[i * np.uint64(s.n_actions) + np.uint64(s.actions[i])]
+    elif policy.needs_pi(s.target):
+        read_actions(t, h, s, i, columns, width, valued)
+        pi = policy.probability(s.q, s.n_actions, s.policy, s.parameter, s.actions[i])
+    return policy.factor_of(s.target, rho, sigma, pi)
+
+
+@verb
+def learn(t, s, deltas, kind, plain, task, valued):
     """The loop; all after deltas are constants.  plain: binary rows of one length without padding."""
     indices, values = s.rows.indices, s.rows.values
     steps = np.uint64(s.steps)
+    control = task != STATES
     width = np.uint64(t.counters[WIDTH]) if control else _1
     columns = np.uint64(t.counters[COLUMNS]) if control else _1
     ahead = np.uint64(prefetch_distance(t, s)) if plain and not control else _0
     padded = not plain
     per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
     per_rho, per_alpha = np.uint64(s.rhos.size > 1), np.uint64(s.alphas.size > 1)
+    per_interest = np.uint64(s.interests.size > 1)
     h, c = trace.load(t), carry_of(t)
     x = place_at(s, _0, columns, plain, control)
     if reads_once(kind):
-        c = Carry(c.decay, c.v_old, trace.read(t, indices, values, x, width, padded, valued), c.v)
+        c = with_sums(c, trace.read(t, indices, values, x, width, padded, valued))
     for i in range(steps):
         x_next = place_at(s, i + _1, columns, plain, control)
         if ahead and i + _1 + ahead <= steps:
@@ -310,30 +409,51 @@ def learn(t, s, deltas, kind, plain, control, valued):
         if control and kind == REPLACING_CLEAR and columns == _1:
             clear_others(t, h, s, i)
         rho = s.rhos[i * per_rho]
-        sums, v_next = (0.0, 0.0), 0.0
-        before = values_before(kind, width)
-        if before:
+        gamma_next, lambda_next = s.gammas[i * per_gamma], s.lambdas[i * per_lambda]
+        D, weight, v_next, taken, sums = c.decay, 1.0, 0.0, 0.0, (0.0, 0.0)
+        before = task == ACTIONS or values_before(kind, width)
+        if task == STATES:
+            D, weight = rho * c.decay, rho
+            if is_emphatic(kind):
+                c, M = emphasis(c, s.interests[i * per_interest])
+                weight = rho * M
+        elif task == ACTIONS:
+            D = factor(t, h, s, i, columns, width, valued) * c.decay
+            read_actions(t, h, s, i + _1, columns, width, valued)
+            v_next = policy.value_of(
+                s.target, s.q, s.n_actions, s.pi, (i + _1) * np.uint64(s.n_actions), s.pi.size > 0,
+                s.policy, s.parameter,
+            )  # fmt: skip
+            taken = s.q[s.actions[i + _1]]
+            if s.target == WATKINS and not taken >= v_next:
+                lambda_next = 0.0
+        elif before:
             v_next = value_before(t, h, indices, values, x_next, width, padded, valued)
-        h, c = leave(t, h, c, indices, values, x, rho, kind, width, padded, valued)
-        if not before:
+            taken = v_next
+        h, c = leave(t, h, c, indices, values, x, D, weight, kind, width, padded, valued)
+        if not before or reads_once(kind):
             sums = trace.read(t, indices, values, x_next, width, padded, valued)
-            v_next = trace.value(h, sums)
+            if not before:
+                v_next = trace.value(h, sums)
+                taken = v_next
         h, c, deltas[i] = arrive(
-            t, h, c, indices, values, x, sums, v_next,
-            s.rewards[i], s.gammas[i * per_gamma], s.lambdas[i * per_lambda], rho, s.alphas[i * per_alpha],
+            t, h, c, indices, values, x, sums, v_next, taken,
+            s.rewards[i], gamma_next, lambda_next, weight, s.alphas[i * per_alpha],
             kind, width, padded, valued,
         )  # fmt: skip
+        if is_emphatic(kind):
+            c = follow(c, rho, gamma_next, lambda_next)
         x = x_next
     carry_store(t, h, c, s.alphas[(steps - _1) * per_alpha])
 
 
 @functools.cache
-def run_kernel(kind, plain, control, valued):
+def run_kernel(kind, plain, task, valued):
     """td_run(t, s, deltas) of one kind of trace.  Checks nothing; s.steps > 0."""
 
     @kernel
     def td_run(t, s, deltas):
-        learn(t, s, deltas, kind, plain, control, valued)
+        learn(t, s, deltas, kind, plain, task, valued)
 
     return td_run
 
@@ -406,29 +526,39 @@ def dense_run_kernel(kind):
         values, control = s.rows.values, s.actions.size > 0
         per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
         per_rho, per_alpha = np.uint64(s.rhos.size > 1), np.uint64(s.alphas.size > 1)
+        per_interest = np.uint64(s.interests.size > 1)
+        c = carry_of(t)
         trace.flatten(t)
         for i in range(np.uint64(s.steps)):
             x = n * row_at(s, i, control)
             gamma_next, rho, alpha = s.gammas[i * per_gamma], s.rhos[i * per_rho], s.alphas[i * per_alpha]
-            decay = rho * t.scalars[DECAY]
+            lambda_next = s.lambdas[i * per_lambda]
+            decay, weight = rho * c.decay, rho
+            if is_emphatic(kind):
+                c, M = emphasis(c, s.interests[i * per_interest])
+                weight *= M
             if decay == 0.0:  # assign: 0 times infinity is not 0
                 for j in range(n):
                     t.rows[_2 * j + _1] = 0.0
             v, zx, v_next = dense_read(t, values, x, n * row_at(s, i + _1, control), n)
             delta = s.rewards[i] + (0.0 if gamma_next == 0.0 else gamma_next * v_next) - v
-            if kind == ACCUMULATING:
-                dense_write(t, values, x, n, decay, rho, alpha * delta, 0.0)
+            v_old = c.v_old
+            if reads_once(kind):
+                dense_write(t, values, x, n, decay, weight, alpha * delta, 0.0)
             else:
-                step, dv = alpha * rho, 0.0
-                v_old = t.scalars[V_OLD]
-                if kind == TRUE_ONLINE and decay != 0.0 and v_old == v_old:
+                step, dv = alpha * weight, 0.0
+                if is_true_online(kind) and decay != 0.0 and v_old == v_old:
                     dv = v - v_old
                 dense_write(t, values, x, n, decay, step * (1.0 - zx * decay), delta + dv, -step * dv)
-                t.scalars[V_OLD] = v_next
+                v_old = v_next
             dense_snap(t, decay)
-            t.scalars[DECAY] = gamma_next * s.lambdas[i * per_lambda]
-            t.scalars[ALPHA] = alpha
+            c = Carry(gamma_next * lambda_next, v_old, c.followon, c.lambda_, c.cap, c.sums, c.v)
+            if is_emphatic(kind):
+                c = follow(c, rho, gamma_next, lambda_next)
             deltas[i] = delta
+        h = trace.load(t)
+        carry_store(t, h, c, s.alphas[np.uint64(s.steps - 1) * per_alpha])
+        t.counters[FLAT] = 1
 
     return td_run
 
@@ -456,44 +586,63 @@ def numbers_ok(reward, gamma, lambda_, rho, alpha):
 @verb
 def one_step(
     t, indices, values, column, indices_next, values_next, column_next,
-    reward, gamma_next, lambda_next, rho, alpha, kind, width,
+    reward, gamma_next, lambda_next, rho, interest, alpha, kind, width,
 ):  # fmt: skip
     x = Place(_0, _0, np.uint64(indices.size), column)
     x_next = Place(_0, _0, np.uint64(indices_next.size), column_next)
     valued = values.size > 0
     h, c = trace.load(t), carry_of(t)
     if reads_once(kind):
-        c = Carry(c.decay, c.v_old, trace.read(t, indices, values, x, width, True, valued), c.v)
+        c = with_sums(c, trace.read(t, indices, values, x, width, True, valued))
     valued_next = values_next.size > 0
-    sums, v_next = (0.0, 0.0), 0.0
+    sums, v_next, weight = (0.0, 0.0), 0.0, rho
     before = values_before(kind, width)
     if before:
         v_next = value_before(t, h, indices_next, values_next, x_next, width, True, valued_next)
-    h, c = leave(t, h, c, indices, values, x, rho, kind, width, True, valued)
+    if is_emphatic(kind):
+        c, M = emphasis(c, interest)
+        weight = rho * M
+    h, c = leave(t, h, c, indices, values, x, rho * c.decay, weight, kind, width, True, valued)
     if not before:
         sums = trace.read(t, indices_next, values_next, x_next, width, True, valued_next)
         v_next = trace.value(h, sums)
     h, c, delta = arrive(
-        t, h, c, indices, values, x, sums, v_next,
-        reward, gamma_next, lambda_next, rho, alpha, kind, width, True, valued,
+        t, h, c, indices, values, x, sums, v_next, v_next,
+        reward, gamma_next, lambda_next, weight, alpha, kind, width, True, valued,
     )  # fmt: skip
+    if is_emphatic(kind):
+        c = follow(c, rho, gamma_next, lambda_next)
     carry_store(t, h, c, alpha)
     return delta
 
 
 @verb
 def td_step(
-    t, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha, kind
+    t, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha, kind,
+    interest=1.0,
 ):  # fmt: skip
-    """(status, delta); see ft_td_step.  kind is a constant, empty values stand for ones."""
+    """(status, delta); see ft_emphatic_td_step.  kind is a constant, empty values stand for ones."""
     if not row_ok(t, indices) or not row_ok(t, indices_next):
         return BAD_INDEX, 0.0
-    if not numbers_ok(reward, gamma_next, lambda_next, rho, alpha):
+    if not numbers_ok(reward, gamma_next, lambda_next, rho, alpha) or not (
+        interest >= 0.0 and np.isfinite(interest)
+    ):
         return BAD_VALUE, 0.0
     return OK, one_step(
         t, indices, values, _0, indices_next, values_next, _0,
-        reward, gamma_next, lambda_next, rho, alpha, kind, _1,
+        reward, gamma_next, lambda_next, rho, interest, alpha, kind, _1,
     )  # fmt: skip
+
+
+@verb
+def transition_ok(t, indices, action, indices_next, action_next, reward, gamma_next, lambda_next, alpha):
+    """The status; see ft_check_transition."""
+    if not row_ok(t, indices) or not row_ok(t, indices_next):
+        return BAD_INDEX
+    A = t.counters[COLUMNS]
+    if action < 0 or action >= A or action_next < 0 or action_next >= A:
+        return BAD_ACTION
+    return OK if numbers_ok(reward, gamma_next, lambda_next, 1.0, alpha) else BAD_VALUE
 
 
 @verb
@@ -502,17 +651,65 @@ def sarsa_step(
     reward, gamma_next, lambda_next, alpha, kind,
 ):  # fmt: skip
     """(status, delta); see ft_sarsa_step.  kind is a constant, empty values stand for ones."""
-    if not row_ok(t, indices) or not row_ok(t, indices_next):
-        return BAD_INDEX, 0.0
-    A = t.counters[COLUMNS]
-    if action < 0 or action >= A or action_next < 0 or action_next >= A:
-        return BAD_ACTION, 0.0
-    if not numbers_ok(reward, gamma_next, lambda_next, 1.0, alpha):
-        return BAD_VALUE, 0.0
+    status = transition_ok(
+        t, indices, action, indices_next, action_next, reward, gamma_next, lambda_next, alpha
+    )  # fmt: skip
+    if status != OK:
+        return status, 0.0
     return OK, one_step(
         t, indices, values, np.uint64(action), indices_next, values_next, np.uint64(action_next),
-        reward, gamma_next, lambda_next, 1.0, alpha, kind, np.uint64(t.counters[WIDTH]),
+        reward, gamma_next, lambda_next, 1.0, 1.0, alpha, kind, np.uint64(t.counters[WIDTH]),
     )  # fmt: skip
+
+
+@verb
+def own_factor(t, h, indices, values, x, target, own, parameter, sigma, n_actions, width, padded, valued, q):
+    """The factor where the learner follows its own policy; see ft_own_factor."""
+    pi = 1.0
+    if policy.needs_pi(target):
+        every = Place(x.at, x.values_at, x.k, _0)
+        read_values(t, h, indices, values, every, width, width, padded, valued, q, _0)
+        pi = policy.probability(q, n_actions, own, parameter, x.column)
+    return policy.factor_of(target, 1.0, sigma, pi)
+
+
+@verb
+def control_step(
+    t, indices, values, action, indices_next, values_next, action_next,
+    reward, gamma_next, lambda_next, alpha, kind, target, own, parameter, sigma, q,
+):  # fmt: skip
+    """(status, delta); see ft_control_step, of targets beyond the action taken."""
+    status = transition_ok(
+        t, indices, action, indices_next, action_next, reward, gamma_next, lambda_next, alpha
+    )  # fmt: skip
+    if status != OK:
+        return status, 0.0
+    n_actions, width = t.counters[COLUMNS], np.uint64(t.counters[WIDTH])
+    x = Place(_0, _0, np.uint64(indices.size), np.uint64(action))
+    x_next = Place(_0, _0, np.uint64(indices_next.size), np.uint64(action_next))
+    every = Place(_0, _0, x_next.k, _0)
+    valued, valued_next = values.size > 0, values_next.size > 0
+    h, c = trace.load(t), carry_of(t)
+    if reads_once(kind):
+        c = with_sums(c, trace.read(t, indices, values, x, width, True, valued))
+    own_part = own_factor(
+        t, h, indices, values, x, target, own, parameter, sigma, n_actions, width, True, valued, q
+    )  # fmt: skip
+    read_values(t, h, indices_next, values_next, every, width, width, True, valued_next, q, _0)
+    v_next = policy.value_of(target, q, n_actions, q, _0, False, own, parameter)
+    taken = q[action_next]
+    if target == WATKINS and not taken >= v_next:
+        lambda_next = 0.0
+    h, c = leave(t, h, c, indices, values, x, own_part * c.decay, 1.0, kind, width, True, valued)
+    sums = (0.0, 0.0)
+    if reads_once(kind):
+        sums = trace.read(t, indices_next, values_next, x_next, width, True, valued_next)
+    h, c, delta = arrive(
+        t, h, c, indices, values, x, sums, v_next, taken,
+        reward, gamma_next, lambda_next, 1.0, alpha, kind, width, True, valued,
+    )  # fmt: skip
+    carry_store(t, h, c, alpha)
+    return OK, delta
 
 
 @functools.cache
@@ -520,25 +717,30 @@ def td_step_kernel(kind):
     """td_step of binary features."""
 
     @kernel
-    def step(t, indices, indices_next, reward, gamma_next, lambda_next, rho, alpha):
+    def step(t, indices, indices_next, reward, gamma_next, lambda_next, rho, alpha, interest):
         return td_step(
             t, indices, _NO_DOUBLES, indices_next, _NO_DOUBLES,
-            reward, gamma_next, lambda_next, rho, alpha, kind,
+            reward, gamma_next, lambda_next, rho, alpha, kind, interest,
         )  # fmt: skip
 
     return step
 
 
 @functools.cache
-def sarsa_step_kernel(kind):
+def control_step_kernel(kind, sarsa):
     @kernel
     def step(
         t, indices, values, action, indices_next, values_next, action_next,
-        reward, gamma_next, lambda_next, alpha,
+        reward, gamma_next, lambda_next, alpha, target, own, parameter, sigma, q,
     ):  # fmt: skip
-        return sarsa_step(
+        if sarsa:
+            return sarsa_step(
+                t, indices, values, action, indices_next, values_next, action_next,
+                reward, gamma_next, lambda_next, alpha, kind,
+            )  # fmt: skip
+        return control_step(
             t, indices, values, action, indices_next, values_next, action_next,
-            reward, gamma_next, lambda_next, alpha, kind,
+            reward, gamma_next, lambda_next, alpha, kind, target, own, parameter, sigma, q,
         )  # fmt: skip
 
     return step
@@ -566,8 +768,6 @@ def values_kernel(t, rows, count, out):
 
 # ---- what Python calls ----
 
-_ONE = np.ones(1)
-
 
 def arrays_of(owner: Any) -> Trace:
     """The arrays of a LazyTrace, as the kernels take them."""
@@ -591,8 +791,12 @@ def rows_of(rows: features.Rows) -> Rows:
     )
 
 
-def stream_of(stream: features.Stream) -> Stream:
-    """A stream as the kernels take it."""
+def _series(array: NDArray[Any] | None, none: NDArray[Any] = _ONE) -> NDArray[Any]:
+    return _borrowed(none if array is None else array)
+
+
+def stream_of(stream: features.Stream, work: int, target: int = TAKEN) -> Stream:
+    """A stream as the kernels take it; work is how many numbers they need for a target policy."""
     return Stream(
         stream.steps,
         rows_of(stream.rows),
@@ -601,41 +805,60 @@ def stream_of(stream: features.Stream) -> Stream:
         _borrowed(stream.rewards),
         _borrowed(stream.gammas),
         _borrowed(stream.lambdas),
-        _borrowed(_ONE if stream.rhos is None else stream.rhos),
+        _series(stream.rhos),
         _borrowed(stream.alphas),
+        _series(stream.interests),
+        _series(stream.sigmas),
+        target,
+        policy.POLICIES[stream.own[0]],
+        stream.own[1],
+        _series(stream.policy, _NO_DOUBLES).reshape(-1),
+        np.empty(work),
     )
 
 
-def _run(owner: Any, kind: int, stream: features.Stream) -> NDArray[np.float64]:
+def _run(owner: Any, kind: int, stream: features.Stream, target: int = TAKEN) -> NDArray[np.float64]:
     deltas = np.empty(stream.steps)
     if stream.steps == 0:
         return deltas
     t, control = arrays_of(owner), stream.actions is not None
-    s = stream_of(stream)
+    s = stream_of(stream, max(stream.n_actions, owner.width), target)
     per_state = stream.n_actions if control and owner.columns == 1 else 1
     status, padded = check_stream(t, s, (stream.steps + 1) * per_state)
     if status == BAD_ACTION:
         actions_array("actions", stream.actions, stream.steps + 1, stream.n_actions)
     elif status != OK:
         raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
-    if s.rows.shared and owner.width == 1:
+    task = STATES if not control else SARSA if target == TAKEN else ACTIONS
+    if s.rows.shared and owner.width == 1 and task != ACTIONS and np.isnan(owner.cap):
         dense_run_kernel(kind)(t, s, deltas)
     else:
         valued = s.rows.values.size > 0
         plain = not (padded or valued or s.rows.indptr.size or control)
-        run_kernel(kind, plain, control, valued)(t, s, deltas)
+        run_kernel(kind, plain, task, valued)(t, s, deltas)
     return deltas
 
 
-def td_run(owner: Any, kind: str, stream: features.Stream) -> NDArray[np.float64]:
-    return _run(owner, KINDS[kind], stream)
+def _of_kinds(target: int) -> Callable[..., NDArray[np.float64]]:
+    """The run of a kernel whose trace may be of several kinds."""
+    return lambda owner, kind, stream: _run(owner, KINDS[kind], stream, target)
 
 
-def true_online_td_run(owner: Any, stream: features.Stream) -> NDArray[np.float64]:
-    return _run(owner, TRUE_ONLINE, stream)
+def _of_one_kind(kind: int, target: int = TAKEN) -> Callable[..., NDArray[np.float64]]:
+    return lambda owner, stream: _run(owner, kind, stream, target)
 
 
-sarsa_run, true_online_sarsa_run = td_run, true_online_td_run  # actions in the stream are all that differs
+td_run = sarsa_run = _of_kinds(TAKEN)  # actions in the stream are all that differs
+true_online_td_run = true_online_sarsa_run = _of_one_kind(TRUE_ONLINE)
+emphatic_td_run = _of_one_kind(EMPHATIC)
+true_online_emphatic_td_run = _of_one_kind(TRUE_ONLINE_EMPHATIC)
+expected_sarsa_run = _of_kinds(policy.EXPECTED)
+true_online_expected_sarsa_run = _of_one_kind(TRUE_ONLINE, policy.EXPECTED)
+watkins_q_run = _of_kinds(WATKINS)
+naive_q_run = _of_kinds(policy.NAIVE)
+tree_backup_run = _of_one_kind(ACCUMULATING, policy.TREE_BACKUP)
+retrace_run = _of_one_kind(ACCUMULATING, policy.RETRACE)
+q_sigma_run = _of_one_kind(ACCUMULATING, policy.Q_SIGMA)
 
 
 def quick_td_step(owner: Any, kind: str) -> Callable[..., float | None]:
@@ -651,8 +874,9 @@ def quick(t: Any, run: Callable[..., tuple[int, float]]) -> Callable[..., float 
     array, int32 = np.ndarray, np.dtype(np.int32)
 
     def step(
-        x: Any, x_next: Any, reward: float, gamma: float, lambda_: float, rho: float, alpha: float
-    ) -> float | None:
+        x: Any, x_next: Any, reward: float, gamma: float, lambda_: float, rho: float, alpha: float,
+        interest: float = 1.0,
+    ) -> float | None:  # fmt: skip
         # Whatever Numba would compile anew for goes another way: other dtypes and layouts, and integers.
         for each in (x, x_next):
             if type(each) is not array or each.dtype is not int32 or each.ndim != 1 or not each.flags.carray:
@@ -660,7 +884,7 @@ def quick(t: Any, run: Callable[..., tuple[int, float]]) -> Callable[..., float 
         try:
             numbers = [
                 each if isinstance(each, float) else real("", each)
-                for each in (reward, gamma, lambda_, rho, alpha)
+                for each in (reward, gamma, lambda_, rho, alpha, interest)
             ]
         except (TypeError, ValueError):
             return None
@@ -670,19 +894,23 @@ def quick(t: Any, run: Callable[..., tuple[int, float]]) -> Callable[..., float 
     return step
 
 
-def quick_sarsa_step(owner: Any, kind: str) -> Callable[..., None]:
+quick_emphatic_td_step = quick_td_step  # the interest is its last argument
+
+
+def quick_control_step(owner: Any, kind: str, target: str) -> Callable[..., None]:
     """A step from row and action to row and action, all of them checked; a column of weights an action."""
-    t, run, none = arrays_of(owner), sarsa_step_kernel(KINDS[kind]), _NO_DOUBLES
+    t, none, aim = arrays_of(owner), _NO_DOUBLES, policy.TARGETS[target]
+    run, q = control_step_kernel(KINDS[kind], aim == TAKEN), np.empty(owner.width)
 
     def step(
         x: features.Row, action: int, x_next: features.Row, action_next: int,
-        reward: float, gamma: float, lambda_: float, alpha: float,
+        reward: float, gamma: float, lambda_: float, alpha: float, own: tuple[str, float], sigma: float,
     ) -> None:  # fmt: skip
         run(
             t,
             x.indices, none if x.values is None else x.values, action,
             x_next.indices, none if x_next.values is None else x_next.values, action_next,
-            reward, gamma, lambda_, alpha,
+            reward, gamma, lambda_, alpha, aim, policy.POLICIES[own[0]], own[1], sigma, q,
         )  # fmt: skip
 
     return step

@@ -12,18 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
-from . import jit, trace, verb
+from ...policy import Method
+from . import jit, policy, trace, verb
 from .linear import (
-    Carry,
     arrays_of,
     arrive,
     carry_of,
     carry_store,
+    emphasis,
+    follow,
+    is_emphatic,
     leave,
+    own_factor,
     read_values,
     reads_once,
     values_before,
+    with_sums,
 )
+from .policy import WATKINS
 from .tiles import tiles_one
 from .trace import ALPHA, BAD_INDEX, BAD_VALUE, KINDS, OK, WIDTH, N, Place
 
@@ -35,13 +41,14 @@ _NO_DOUBLES = np.empty(0)
 RUNNING, ACTION, LENGTH, EPISODES, MAX_LENGTH, N_ACTIONS, RESET_UNIFORMS, STEP_UNIFORMS, TILED, MEMORY = (
     range(10)
 )
+TARGET, POLICY = 10, 11
 
 
 class Simulation(NamedTuple):
     """ft_simulation as arrays; idx holds the features of two states."""
 
-    counters: NDArray[np.int64]  # (10,)
-    numbers: NDArray[np.float64]  # alpha, gamma, lambda, epsilon, total reward of the episode
+    counters: NDArray[np.int64]  # (12,)
+    numbers: NDArray[np.float64]  # alpha, gamma, lambda, epsilon or temperature, total reward, sigma
     table: NDArray[np.float64]  # the tile coder's
     codes: NDArray[np.uint64]
     state: NDArray[np.float64]
@@ -49,29 +56,6 @@ class Simulation(NamedTuple):
     out: NDArray[np.float64]  # (2,)
     q: NDArray[np.float64]  # (width,)
     idx: NDArray[np.int32]
-
-
-@verb
-def epsilon_greedy(q, n_actions, epsilon, u):
-    """ft_epsilon_greedy; q is an array's first n_actions entries."""
-    if u < epsilon:
-        return min(np.int64(u / epsilon * n_actions), n_actions - 1)
-    best = q[0]
-    for a in range(1, n_actions):
-        if q[a] > best or q[a] != q[a]:
-            best = q[a]
-    ties = 0
-    for a in range(n_actions):
-        ties += q[a] == best
-    if ties == 0:
-        return min(np.int64(u * n_actions), n_actions - 1)
-    pick = min(np.int64((u - epsilon) / (1.0 - epsilon) * ties), ties - 1)
-    for a in range(n_actions):
-        if q[a] == best:
-            if pick == 0:
-                return a
-            pick -= 1
-    return n_actions - 1
 
 
 @verb
@@ -107,7 +91,7 @@ def choose(t, h, s, random, at, width):
         return _0
     x = Place(at, _0, np.uint64(s.idx.size // 2), _0)
     read_values(t, h, s.idx, s.numbers, x, width, width, False, False, s.q, _0)
-    return np.uint64(epsilon_greedy(s.q, n_actions, s.numbers[3], random.random()))
+    return np.uint64(policy.act(s.q, n_actions, s.counters[POLICY], s.numbers[3], random.random()))
 
 
 @verb
@@ -118,7 +102,7 @@ def restart(t, h):
 
 
 @verb
-def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, width):
+def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, width, sarsa):
     counters, numbers, idx = s.counters, s.numbers, s.idx
     k = np.uint64(idx.size // 2)
     none = s.numbers[:0]
@@ -126,7 +110,7 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
     h, c = trace.load(t), carry_of(t)
     x = Place(_0, _0, k, np.uint64(counters[ACTION]))
     if counters[RUNNING] and reads_once(kind):
-        c = Carry(c.decay, c.v_old, trace.read(t, idx, none, x, width, False, False), c.v)
+        c = with_sums(c, trace.read(t, idx, none, x, width, False, False))
     while done < steps and ended < episodes:
         if not counters[RUNNING]:
             h, c = restart(t, h)
@@ -140,7 +124,7 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
                 break
             x = Place(_0, _0, k, choose(t, h, s, random, _0, width))
             if reads_once(kind):
-                c = Carry(c.decay, c.v_old, trace.read(t, idx, none, x, width, False, False), c.v)
+                c = with_sums(c, trace.read(t, idx, none, x, width, False, False))
             counters[RUNNING] = 1
             counters[LENGTH] = 0
             numbers[4] = 0.0
@@ -159,16 +143,37 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
         x_next, sums = x, (0.0, 0.0)
         if not over:  # the choice is made before anything changes, as agents that step make it
             x_next = Place(at, _0, k, choose(t, h, s, random, at, width))
-        before = values_before(kind, width)
-        v_next = s.q[x_next.column] if before and not over else 0.0
-        h, c = leave(t, h, c, idx, none, x, 1.0, kind, width, False, False)
-        if not before and not over:
+        before = not sarsa or values_before(kind, width)
+        v_next, taken, D, weight, lambda_next = 0.0, 0.0, c.decay, 1.0, numbers[2]
+        if before and not over:
+            taken = s.q[x_next.column]
+            v_next = taken
+            if not sarsa:
+                v_next = policy.value_of(
+                    counters[TARGET], s.q, counters[N_ACTIONS], s.q, _0, False, counters[POLICY], numbers[3]
+                )  # fmt: skip
+                if counters[TARGET] == WATKINS and not taken >= v_next:
+                    lambda_next = 0.0
+        if not sarsa:
+            D *= own_factor(
+                t, h, idx, none, x, counters[TARGET], counters[POLICY], numbers[3], numbers[5],
+                counters[N_ACTIONS], width, False, False, s.q,
+            )  # fmt: skip
+        if is_emphatic(kind):
+            c, weight = emphasis(c, 1.0)
+        h, c = leave(t, h, c, idx, none, x, D, weight, kind, width, False, False)
+        if (not before or reads_once(kind)) and not over:
             sums = trace.read(t, idx, none, x_next, width, False, False)
-            v_next = trace.value(h, sums)
+            if not before:
+                v_next = trace.value(h, sums)
+                taken = v_next
+        gamma_next = numbers[1] * gamma
         h, c, _ = arrive(
-            t, h, c, idx, none, x, sums, v_next,
-            reward, numbers[1] * gamma, numbers[2], 1.0, numbers[0], kind, width, False, False,
+            t, h, c, idx, none, x, sums, v_next, taken,
+            reward, gamma_next, lambda_next, weight, numbers[0], kind, width, False, False,
         )  # fmt: skip
+        if is_emphatic(kind):
+            c = follow(c, 1.0, gamma_next, lambda_next)
         done += 1
         counters[LENGTH] += 1
         numbers[4] += reward
@@ -190,15 +195,15 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
 
 
 @functools.cache
-def loop_kernel(kind, control):
-    """simulate of one kind of trace, for values or for action values."""
+def loop_kernel(kind, control, sarsa):
+    """simulate of one kind of trace, for values or for action values, Sarsa's or others."""
 
     @jit
     def simulate(t, s, random, reset, step, steps, episodes, returns, lengths):
         if control:
             width = np.uint64(t.counters[WIDTH])
-            return loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, width)
-        return loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, _1)
+            return loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, width, sarsa)
+        return loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, _1, True)
 
     return simulate
 
@@ -208,7 +213,7 @@ class Loop:
 
     def __init__(
         self, env: Any, coder: Any, owner: Any, kind: str, numbers: tuple[float, ...],
-        generator: np.random.Generator, max_length: int,
+        method: Method, generator: np.random.Generator, max_length: int,
     ) -> None:  # fmt: skip
         self._callbacks, kernel = env.kernel("numba").callbacks(), coder and coder.kernel("numba")
         table = kernel.table if kernel else np.empty((0, 0))
@@ -224,16 +229,19 @@ class Loop:
                 *env.n_uniforms,
                 coder is not None,
                 kernel.memory if kernel else 0,
+                policy.TARGETS[method.target],
+                policy.POLICIES[method.own[0]],
             ],
             np.int64,
         )
+        numbers = (*numbers, method.own[1], 0.0, method.sigma)
         self._simulation = Simulation(
-            counters, np.array([*numbers, 0.0]), table, np.empty(tilings, np.uint64), np.empty(env.n_state),
+            counters, np.array(numbers), table, np.empty(tilings, np.uint64), np.empty(env.n_state),
             np.empty(max(env.n_uniforms)), np.empty(2), np.empty(owner.width),
             np.empty(2 * tilings, np.int32),
         )  # fmt: skip
         self._trace, self._n, self._generator = arrays_of(owner), owner.n, generator
-        self._run = loop_kernel(KINDS[kind], owner.width > 1)
+        self._run = loop_kernel(KINDS[kind], owner.width > 1, method.target == "taken")
         self.run(0, 0)  # compiles; what is timed later does not
 
     def run(self, steps: int, episodes: int) -> tuple[int, np.ndarray, np.ndarray]:

@@ -20,13 +20,21 @@ from numpy.typing import NDArray
 from . import kernel, verb
 
 # ft_kind and ft_status of csrc/fasttrace.h.
-KINDS = {"accumulating": 0, "replacing": 1, "replacing_clear": 2, "dutch": 3, "true_online": 4}
-ACCUMULATING, REPLACING, REPLACING_CLEAR, DUTCH, TRUE_ONLINE = KINDS.values()
+KINDS = {
+    "accumulating": 0,
+    "replacing": 1,
+    "replacing_clear": 2,
+    "dutch": 3,
+    "true_online": 4,
+    "emphatic": 5,
+    "true_online_emphatic": 6,
+}
+ACCUMULATING, REPLACING, REPLACING_CLEAR, DUTCH, TRUE_ONLINE, EMPHATIC, TRUE_ONLINE_EMPHATIC = KINDS.values()
 OK, BAD_INDEX, BAD_ACTION, BAD_VALUE = 0, -1, -2, -3
 
 # Places in Trace.counters and Trace.scalars: the fields of ft_trace in csrc/fasttrace.h, in order.
 N, COLUMNS, WIDTH, RING_SIZE, EPOCH, OLDEST, ALIVE_MAX, SWEPT, FLAT, BAD = range(10)
-SCALE, DRIVE, DECAY, V_OLD, ALPHA, SNAP = range(6)
+SCALE, DRIVE, DECAY, V_OLD, ALPHA, SNAP, FOLLOWON, LAMBDA, CAP = range(9)
 
 THRESHOLD = 0.1
 CUT = 1e-16
@@ -40,7 +48,7 @@ class Trace(NamedTuple):
     """ft_trace as arrays; the C kernels may work on the same memory."""
 
     counters: NDArray[np.int64]  # (10,)
-    scalars: NDArray[np.float64]  # (6,)
+    scalars: NDArray[np.float64]  # (9,)
     rows: NDArray[np.float64]  # (n * 2 * width,), a row [b(width) | z(width)]
     ring: NDArray[np.float64]  # (2 * ring_size,), pairs (G, P)
     epochs: NDArray[np.int32]  # (n,)
@@ -152,6 +160,8 @@ def reset(t):
     """The trace becomes empty and v_old is forgotten; the weights stay."""
     close(t, 0.0, t.scalars[DRIVE])
     t.scalars[DECAY] = 0.0
+    t.scalars[FOLLOWON] = 0.0
+    t.scalars[LAMBDA] = 0.0
     t.scalars[V_OLD] = np.nan
 
 

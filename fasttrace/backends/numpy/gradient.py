@@ -12,6 +12,8 @@ import numpy as np
 
 from .linear import (
     _ON_POLICY,
+    _features,
+    _pi,
     _quietly,
     _transitions,
     accumulate,
@@ -22,7 +24,7 @@ from .linear import (
     values,
 )
 
-__all__ = ["gtd2_run", "gtd_run", "htd_run", "true_online_gtd_run", "values"]  # values reads w alone
+__all__ = ["gq_run", "gtd2_run", "gtd_run", "htd_run", "true_online_gtd_run", "values"]  # values reads w alone
 
 # ---- one step, on dense vectors; x_next is None where gamma_next is 0 ----
 
@@ -181,6 +183,31 @@ def _run(step):
 @_run
 def gtd_run(trace, beta, x, x_next, arrival, alpha, rho):
     return gtd_step(trace.w, trace.v, trace.z, x, x_next, *arrival, alpha, beta, trace.decay, rho)
+
+
+def _expected_features(trace, stream, t):
+    """sum_a pi(a|S_t) x(S_t, a), of w's shape."""
+    pi = _pi(trace, stream, t)
+    if stream.state_action:
+        return sum(pi[a] * stream.dense(t, a) for a in range(stream.n_actions))
+    return np.outer(stream.dense(t), pi).reshape(-1)
+
+
+@_quietly
+def gq_run(trace, beta, stream):
+    """GQ(lambda) over a stream with actions; see gq_step.  Returns the TD errors (T,), delta_t under w_t."""
+    deltas = np.empty(stream.steps)
+    rhos = _ON_POLICY if stream.rhos is None else stream.rhos
+    for t in range(stream.steps):
+        gamma_next, lambda_next, alpha = at(stream.gammas, t), at(stream.lambdas, t), at(stream.alphas, t)
+        x = _features(trace, stream, t)
+        y = None if gamma_next == 0 else _expected_features(trace, stream, t + 1)
+        deltas[t] = gq_step(
+            trace.w, trace.v, trace.z, x, y, stream.rewards[t], gamma_next, lambda_next,
+            alpha, beta, trace.decay, at(rhos, t),
+        )  # fmt: skip
+        trace.decay, trace.alpha = gamma_next * lambda_next, alpha
+    return deltas
 
 
 @_run

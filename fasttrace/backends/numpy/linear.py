@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+from ...policy import probabilities
+
 # ---- one step, on dense vectors ----
 
 
@@ -55,7 +57,9 @@ def dutch(e, x, alpha, decay, rho):
     e += alpha * rho * (1.0 - e @ x) * x
 
 
-def td_step(w, z, x, reward, gamma_next, v_next, alpha, decay, rho=1.0, kind="accumulating", clear=None):
+def td_step(
+    w, z, x, reward, gamma_next, v_next, alpha, decay, rho=1.0, kind="accumulating", clear=None, bounded=None
+):
     """Learn from one transition with TD(lambda), or with Sarsa(lambda) where x is x(s, a), in place.
 
         delta = reward + gamma_next v_next - w.x
@@ -68,6 +72,7 @@ def td_step(w, z, x, reward, gamma_next, v_next, alpha, decay, rho=1.0, kind="ac
     decay   gamma_t lambda_t, of the state that x describes; without rho.
     kind    accumulating, replacing, replacing_clear or dutch.
     clear   for replacing_clear: indices of the features of S_t with any action.
+    bounded function of alpha and z, the trace of this update, to the step size that is taken.
     Returns delta.
 
     Source: Sutton & Barto 2018, sections 12.2, 12.5, 12.7, 12.9 and exercise 12.13.
@@ -81,11 +86,11 @@ def td_step(w, z, x, reward, gamma_next, v_next, alpha, decay, rho=1.0, kind="ac
         accumulate(z, x, decay, rho)
     else:
         replace(z, x, decay, rho, clear if kind == "replacing_clear" else None)
-    w += alpha * delta * z
+    w += (bounded(alpha, z) if bounded else alpha) * delta * z
     return delta
 
 
-def true_online_td_step(w, e, v_old, x, reward, gamma_next, v_next, alpha, decay, rho=1.0):
+def true_online_td_step(w, e, v_old, x, reward, gamma_next, v_next, alpha, decay, rho=1.0, M=1.0):
     """Learn from one transition with true online TD(lambda), or Sarsa(lambda), in place.
 
         delta = reward + gamma_next v_next - v                     v = w.x
@@ -94,6 +99,7 @@ def true_online_td_step(w, e, v_old, x, reward, gamma_next, v_next, alpha, decay
 
     w, e    (n,) weights and dutch trace, the step size inside; both change.
     v_old   v_next of the step before; NaN, or any value where rho decay is 0, stands for v.
+    M       weighs the step size: the emphasis, for emphatic TD.
     The other arguments are td_step's.  Returns delta; v_next is the next step's v_old.
 
     Source: van Seijen et al. 2016, JMLR 17(145); Sutton & Barto 2018, section 12.5; van Hasselt, Mahmood
@@ -103,9 +109,56 @@ def true_online_td_step(w, e, v_old, x, reward, gamma_next, v_next, alpha, decay
     delta = td_error(v, reward, gamma_next, v_next)
     if rho * decay == 0 or math.isnan(v_old):
         v_old = v
-    dutch(e, x, alpha, decay, rho)
-    w += (delta + v - v_old) * e - alpha * rho * (v - v_old) * x
+    dutch(e, x, alpha * M, decay, rho)
+    w += (delta + v - v_old) * e - alpha * M * rho * (v - v_old) * x
     return delta
+
+
+def emphasis(followon, interest, lambda_):
+    """M_t = lambda_t i_t + (1 - lambda_t) F_t, with the followon trace F_t = rho_{t-1} gamma_t F_{t-1} + i_t.
+
+    Source: Sutton, Mahmood & White 2016; Sutton & Barto 2018, section 12.11.
+    """
+    return lambda_ * interest + (1.0 - lambda_) * followon
+
+
+def emphatic_td_step(w, z, M, x, reward, gamma_next, v_next, alpha, decay, rho):
+    """Learn from one transition with emphatic TD(lambda), in place.
+
+        z <- rho (decay z + M x)
+        w <- w + alpha delta z
+
+    M  the emphasis of S_t.  The other arguments are td_step's.  Returns delta.
+
+    Source: Sutton & Barto 2018, section 12.11.
+    """
+    delta = td_error(w @ x, reward, gamma_next, v_next)
+    decay_trace(z, rho * decay)
+    z += rho * M * x
+    w += alpha * delta * z
+    return delta
+
+
+def true_online_emphatic_td_step(w, e, v_old, M, x, reward, gamma_next, v_next, alpha, decay, rho):
+    """Learn from one transition with true online emphatic TD(lambda), in place.
+
+        e <- rho decay e + alpha rho M (1 - rho decay e.x) x
+        w <- w + (delta + v - v_old) e - alpha rho M (v - v_old) x
+
+    Arguments and result are true_online_td_step's, and M, the emphasis of S_t.
+
+    Source: Sutton 2015, arXiv:1507.07147.
+    """
+    return true_online_td_step(w, e, v_old, x, reward, gamma_next, v_next, alpha, decay, rho, M)
+
+
+def alpha_bound(z, x, x_next, gamma_next):
+    """The largest step size that does not overshoot; inf where none does.  z is the trace of this update.
+
+    Source: Dabney & Barto 2012, "Adaptive step-size for online temporal difference learning", eq. 15.
+    """
+    moved = (0.0 if gamma_next == 0 else gamma_next * (z @ x_next)) - z @ x
+    return -1.0 / moved if moved < 0.0 else math.inf
 
 
 # ---- a whole stream ----
@@ -155,19 +208,31 @@ def _transitions(trace, stream):
         x = x_next
 
 
-def _td(trace, kind, x, x_next, reward, gamma_next, lambda_next, rho, alpha, clear=None):
-    v_next = math.nan if gamma_next == 0 else trace.w @ x_next
-    delta = td_step(trace.w, trace.z, x, reward, gamma_next, v_next, alpha, trace.decay, rho, kind, clear)
+def _td(trace, kind, x, x_next, reward, gamma_next, lambda_next, rho, alpha, clear=None, v_next=None):
+    """td_step on a trace; v_next is w.x_next where it is not given."""
+    if v_next is None:
+        v_next = math.nan if gamma_next == 0 else trace.w @ x_next
+
+    def bounded(alpha, z):
+        trace.cap = min(trace.cap, alpha_bound(z, x, x_next, gamma_next))
+        return min(alpha, trace.cap)
+
+    delta = td_step(
+        trace.w, trace.z, x, reward, gamma_next, v_next, alpha, trace.decay, rho, kind, clear,
+        None if math.isnan(trace.cap) else bounded,
+    )  # fmt: skip
     trace.decay, trace.v_old, trace.alpha = gamma_next * lambda_next, v_next, alpha
     return delta
 
 
-def _true_online_td(trace, x, x_next, reward, gamma_next, lambda_next, rho, alpha):
-    v_next = math.nan if gamma_next == 0 else trace.w @ x_next
+def _true_online_td(trace, x, x_next, reward, gamma_next, lambda_next, rho, alpha, v_next=None, taken=None):
+    """true_online_td_step on a trace; `taken` is w.x_next where v_next is another value."""
+    if v_next is None:
+        v_next = taken = math.nan if gamma_next == 0 else trace.w @ x_next
     delta = true_online_td_step(
         trace.w, trace.z, trace.v_old, x, reward, gamma_next, v_next, alpha, trace.decay, rho
     )
-    trace.decay, trace.v_old, trace.alpha = gamma_next * lambda_next, v_next, alpha
+    trace.decay, trace.v_old, trace.alpha = gamma_next * lambda_next, taken, alpha
     return delta
 
 
@@ -191,6 +256,38 @@ def true_online_td_run(trace, stream):
     return deltas
 
 
+def _emphatic_run(trace, stream, true_online):
+    deltas = np.empty(stream.steps)
+    rhos = _ON_POLICY if stream.rhos is None else stream.rhos
+    interests = _ON_POLICY if stream.interests is None else stream.interests
+    for t, x, x_next, (reward, gamma_next, lambda_next) in _transitions(trace, stream):
+        rho, interest, alpha = at(rhos, t), at(interests, t), at(stream.alphas, t)
+        followon = trace.followon + interest
+        M = emphasis(followon, interest, trace.lambda_)
+        v_next = math.nan if gamma_next == 0 else trace.w @ x_next
+        arguments = M, x, reward, gamma_next, v_next, alpha, trace.decay, rho
+        if true_online:
+            deltas[t] = true_online_emphatic_td_step(trace.w, trace.z, trace.v_old, *arguments)
+        else:
+            deltas[t] = emphatic_td_step(trace.w, trace.z, *arguments)
+        trace.followon = rho * gamma_next * followon if rho * gamma_next != 0 else 0.0
+        trace.decay, trace.v_old, trace.alpha = gamma_next * lambda_next, v_next, alpha
+        trace.lambda_ = lambda_next
+    return deltas
+
+
+@_quietly
+def emphatic_td_run(trace, stream):
+    """Emphatic TD(lambda) over a stream; see emphatic_td_step.  Returns the TD errors (T,)."""
+    return _emphatic_run(trace, stream, False)
+
+
+@_quietly
+def true_online_emphatic_td_run(trace, stream):
+    """True online emphatic TD(lambda) over a stream.  Returns the TD errors (T,)."""
+    return _emphatic_run(trace, stream, True)
+
+
 @_quietly
 def sarsa_run(trace, kind, stream):
     """Sarsa(lambda) over a stream with actions: TD(lambda) with x(s, a).  Returns the TD errors (T,)."""
@@ -210,6 +307,119 @@ def true_online_sarsa_run(trace, stream):
     for t, x, x_next, arrival in _transitions(trace, stream):
         deltas[t] = _true_online_td(trace, x, x_next, *arrival, 1.0, at(stream.alphas, t))
     return deltas
+
+
+# ---- action values that do not follow the action taken: v_next and the decay are of the target policy ----
+
+
+def _q(trace, stream, t):
+    """q(S_t, a) of every action under w."""
+    if stream.state_action:
+        return np.array([stream.dense(t, a) @ trace.w for a in range(stream.n_actions)])
+    return stream.dense(t) @ trace.w.reshape(trace.n, trace.columns)
+
+
+def _pi(trace, stream, t):
+    """pi(.|S_t) of the target policy; without one, the learner's own under w."""
+    return probabilities(_q(trace, stream, t), stream.own) if stream.policy is None else stream.policy[t]
+
+
+def _rho(stream, t):
+    return 1.0 if stream.rhos is None else at(stream.rhos, t)
+
+
+def _pi_taken(trace, stream, t):
+    return _pi(trace, stream, t)[stream.actions[t]]
+
+
+def _action_run(trace, stream, factor, learn, value=None):
+    """A stream of actions.
+
+    factor  (t): what decays the trace of (S_t, A_t) beside gamma_t lambda_t
+    value   (q): what S_{t+1} is worth, from q of its actions; else sum_a pi(a|S_{t+1}) q(a)
+    learn   (x, x_next, reward, gamma_next, lambda_next, alpha, v_next, taken): the TD error; taken is
+            q(S_{t+1}, A_{t+1})
+    """
+    deltas = np.empty(stream.steps)
+    for t, x, x_next, arrival in _transitions(trace, stream):
+        trace.decay *= factor(t)
+        v_next = taken = math.nan
+        if arrival[1] != 0:
+            q = _q(trace, stream, t + 1)
+            v_next = value(q) if value else np.dot(_pi(trace, stream, t + 1), q)
+            taken = q[stream.actions[t + 1]]
+        deltas[t] = learn(x, x_next, *arrival, at(stream.alphas, t), v_next, taken)
+    return deltas
+
+
+def _with_trace(trace, kind):
+    def learn(x, x_next, reward, gamma_next, lambda_next, alpha, v_next, taken):
+        arrival = reward, gamma_next, lambda_next
+        return _td(trace, kind, x, x_next, *arrival, 1.0, alpha, v_next=v_next)
+
+    return learn
+
+
+@_quietly
+def expected_sarsa_run(trace, kind, stream):
+    """Expected Sarsa(lambda): decay rho gamma lambda, (12.29).  Returns the TD errors (T,)."""
+    return _action_run(trace, stream, lambda t: _rho(stream, t), _with_trace(trace, kind))
+
+
+@_quietly
+def true_online_expected_sarsa_run(trace, stream):
+    """True online Expected Sarsa(lambda): van Hasselt, Mahmood & Sutton 2014.  Returns the TD errors (T,)."""
+
+    def learn(x, x_next, reward, gamma_next, lambda_next, alpha, v_next, taken):
+        arrival = reward, gamma_next, lambda_next
+        return _true_online_td(trace, x, x_next, *arrival, 1.0, alpha, v_next, taken)
+
+    return _action_run(trace, stream, lambda t: _rho(stream, t), learn)
+
+
+@_quietly
+def watkins_q_run(trace, kind, stream):
+    """Watkins's Q(lambda): the trace ends where A_t was not greedy under the weights it was chosen by.
+
+    Returns the TD errors (T,).
+    """
+
+    def learn(x, x_next, reward, gamma_next, lambda_next, alpha, v_next, taken):
+        arrival = reward, gamma_next, lambda_next if taken >= v_next else 0.0
+        return _td(trace, kind, x, x_next, *arrival, 1.0, alpha, v_next=v_next)
+
+    return _action_run(trace, stream, lambda t: 1.0, learn, np.max)
+
+
+@_quietly
+def naive_q_run(trace, kind, stream):
+    """Q(lambda) whose traces last through exploration.  Returns the TD errors (T,)."""
+    return _action_run(trace, stream, lambda t: 1.0, _with_trace(trace, kind), np.max)
+
+
+@_quietly
+def tree_backup_run(trace, stream):
+    """Tree backup(lambda): decay gamma lambda pi(A|S), section 12.10.  Returns the TD errors (T,)."""
+    learn = _with_trace(trace, "accumulating")
+    return _action_run(trace, stream, lambda t: _pi_taken(trace, stream, t), learn)
+
+
+@_quietly
+def retrace_run(trace, stream):
+    """Retrace(lambda): decay gamma lambda min(1, rho), Munos et al. 2016.  Returns the TD errors (T,)."""
+    learn = _with_trace(trace, "accumulating")
+    return _action_run(trace, stream, lambda t: min(1.0, _rho(stream, t)), learn)
+
+
+@_quietly
+def q_sigma_run(trace, stream):
+    """Q(sigma, lambda): decay gamma lambda (sigma rho + (1 - sigma) pi(A|S)).  Returns the TD errors (T,)."""
+
+    def factor(t):
+        sigma = at(stream.sigmas, t)
+        return sigma * _rho(stream, t) + (1.0 - sigma) * _pi_taken(trace, stream, t)
+
+    return _action_run(trace, stream, factor, _with_trace(trace, "accumulating"))
 
 
 # ---- reading ----

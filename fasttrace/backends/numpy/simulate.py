@@ -6,7 +6,7 @@ import numpy as np
 
 from ...errors import FeatureIndexError, no_feature
 from ...features import Rows, Stream, joined
-from ...policy import epsilon_greedy
+from ...policy import choose
 from . import linear
 
 
@@ -14,19 +14,21 @@ class Loop:
     """A run that can be gone on with.
 
     env, coder  Environment and TileCoder; coder None: the state's number is the feature
-    trace, kind DenseTrace (LazyTrace in the other backends) and what kind of trace it is
-    numbers     alpha, gamma, lambda, epsilon
+    trace, kind DenseTrace (LazyTrace in the other backends), and its kind
+    numbers     alpha, gamma, lambda
+    method      policy.Method of the learner
     max_length  of an episode, which is then truncated; 0: none
 
     Errors of run: ValueError where the environment gives what it must not, FeatureIndexError where a
     state is no feature; the step in question is then not learned from.
     """
 
-    def __init__(self, env, coder, trace, kind, numbers, generator, max_length):
+    def __init__(self, env, coder, trace, kind, numbers, method, generator, max_length):
         self.n_actions, self.n_uniforms, self.env = env.n_actions, env.n_uniforms, env.kernel("numpy")
         self.coder = coder and coder.kernel("numpy")
-        self.trace, self.kind = trace, kind
-        self.alpha, self.gamma, self.lambda_, self.epsilon = numbers
+        self.trace = trace
+        self.alpha, self.gamma, self.lambda_ = numbers
+        self.method = method
         self.random, self.max_length = generator.random, max_length
         self.running = False
 
@@ -84,7 +86,7 @@ class Loop:
     def _choose(self, x):
         if not self.n_actions:
             return 0
-        return epsilon_greedy(linear.values(self.trace, x)[0], self.epsilon, self.random())
+        return choose(linear.values(self.trace, x)[0], self.method.own, self.random())
 
     def _learn(self, x_next, action_next, reward, gamma):
         numbers = (np.array([each]) for each in (reward, gamma, self.lambda_, self.alpha))
@@ -92,8 +94,6 @@ class Loop:
         if self.n_actions:
             stream.actions = np.array([self.action, action_next], np.int32)
             stream.n_actions = self.n_actions
-        names = ("sarsa", "true_online_sarsa") if self.n_actions else ("td", "true_online_td")
-        if self.kind == "true_online":
-            getattr(linear, f"{names[1]}_run")(self.trace, stream)
-        else:
-            getattr(linear, f"{names[0]}_run")(self.trace, self.kind, stream)
+        stream.own, stream.sigmas = self.method.own, np.array([self.method.sigma])
+        run = getattr(linear, f"{self.method.kernel}_run")
+        run(self.trace, *filter(None, [self.method.kind]), stream)

@@ -1,0 +1,95 @@
+/* Choosing actions, and what a state is worth under a target policy. */
+#ifndef FT_POLICY_H
+#define FT_POLICY_H
+
+#include "trace.h"
+
+FT_INLINE int64_t ft_pick(double part, int64_t count) {
+    const int64_t pick = (int64_t)(part * (double)count);
+    return pick < count ? pick : count - 1;
+}
+
+FT_INLINE int64_t ft_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
+    if (u < epsilon) return ft_pick(u / epsilon, n_actions);
+    double best = q[0];
+    int64_t arg = 0, ties = 1;
+    int nan = best != best;
+    for (int64_t a = 1; a < n_actions; a++) {
+        const int more = q[a] > best;
+        ties = more ? 1 : ties + (q[a] == best);
+        arg = more ? a : arg;
+        best = more ? q[a] : best;
+        nan |= q[a] != q[a];
+    }
+    if (nan) return ft_pick(u, n_actions);
+    if (ties == 1) return arg;
+    int64_t pick = ft_pick((u - epsilon) / (1.0 - epsilon), ties);
+    for (;; arg++)
+        if (q[arg] == best && pick-- == 0) return arg;
+}
+
+FT_INLINE double ft_max(const double *q, int64_t n_actions) {
+    double best = q[0];
+    for (int64_t a = 1; a < n_actions; a++) best = q[a] > best ? q[a] : best;
+    return best;
+}
+
+/* sum_a exp((q(a) - best) / temperature); NaN where q is not finite. */
+FT_COLD double ft_partition(const double *q, int64_t n_actions, double best, double temperature) {
+    double total = 0.0;
+    for (int64_t a = 0; a < n_actions; a++) total += exp((q[a] - best) / temperature);
+    return total;
+}
+
+FT_COLD int64_t ft_boltzmann(const double *q, int64_t n_actions, double temperature, double u) {
+    const double best = ft_max(q, n_actions), total = ft_partition(q, n_actions, best, temperature);
+    if (!(total < HUGE_VAL)) return ft_pick(u, n_actions);
+    double before = 0.0;
+    for (int64_t a = 0; a < n_actions; a++) {
+        before += exp((q[a] - best) / temperature);
+        if (u * total < before) return a;
+    }
+    return n_actions - 1;
+}
+
+FT_INLINE int64_t ft_act(const double *q, int64_t n_actions, int64_t policy, double parameter,
+                         double u) {
+    return policy == FT_SOFTMAX ? ft_boltzmann(q, n_actions, parameter, u)
+                                : ft_greedy(q, n_actions, parameter, u);
+}
+
+/* pi(action) of a learner's own policy. */
+FT_INLINE double ft_probability(const double *q, int64_t n_actions, int64_t policy,
+                                double parameter, int64_t action) {
+    const double best = ft_max(q, n_actions);
+    if (policy == FT_SOFTMAX)
+        return exp((q[action] - best) / parameter) / ft_partition(q, n_actions, best, parameter);
+    int64_t ties = 0;
+    for (int64_t a = 0; a < n_actions; a++) ties += q[a] == best;
+    const double greedy = (1.0 - parameter) / (double)ties;
+    return parameter / (double)n_actions + (q[action] == best ? greedy : ties ? 0.0 : (double)NAN);
+}
+
+/* sum_a pi(a) q(a), of the policy given or else of the learner's own. */
+FT_INLINE double ft_expectation(const double *FT_RESTRICT q, int64_t n_actions,
+                                const double *FT_RESTRICT pi, int64_t policy, double parameter) {
+    double sum = 0.0;
+    if (pi) {
+        for (int64_t a = 0; a < n_actions; a++) sum += pi[a] * q[a];
+        return sum;
+    }
+    const double best = ft_max(q, n_actions);
+    if (policy == FT_SOFTMAX) {
+        const double total = ft_partition(q, n_actions, best, parameter);
+        for (int64_t a = 0; a < n_actions; a++)
+            sum += exp((q[a] - best) / parameter) / total * q[a];
+        return sum;
+    }
+    int64_t ties = 0;
+    for (int64_t a = 0; a < n_actions; a++) ties += q[a] == best;
+    const double any = parameter / (double)n_actions, greedy = (1.0 - parameter) / (double)ties;
+    for (int64_t a = 0; a < n_actions; a++) sum += (any + (q[a] == best ? greedy : 0.0)) * q[a];
+    return ties ? sum : (double)NAN;
+}
+
+#endif
