@@ -119,9 +119,9 @@ def test_a_kernel_has_all_that_it_needs(row):
     """Reference, Numba, C, header, public name, test and documentation: says which is missing."""
     missing = []
     for backend in NAMES:
-        source = (PACKAGE / "backends" / backend / "linear.py").read_text("utf-8")
-        if not re.search(rf"^(?:def )?\b(?:\w+, )*{row.kernel}_run\b", source, re.MULTILINE):
-            missing.append(f"{row.kernel}_run in backends/{backend}/linear.py")
+        source = (PACKAGE / "backends" / backend / f"{row.stem}.py").read_text("utf-8")
+        if not re.search(rf"^(?:def )?\b(?:\w+(?:,| =) )*{row.kernel}_run\b", source, re.MULTILINE):
+            missing.append(f"{row.kernel}_run in backends/{backend}/{row.stem}.py")
     header = (CSRC / "fasttrace.h").read_text("utf-8")
     missing += [f"{name} in fasttrace.h" for name in row.c_names if f" {name}(" not in header]
     if row.learner not in ft.__all__:
