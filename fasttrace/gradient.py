@@ -213,7 +213,7 @@ class GTD2(_StateValues, _StateLearner):
         Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
         another thread uses the learner.
         """
-        return self._learn_rows(x, rewards, gammas, None, alpha, rhos=rhos)
+        return self._learn_rows(x, rewards, gammas, 0.0, alpha, rhos=rhos)
 
 
 class GQ(_TwoVectors, _ActionLearner):

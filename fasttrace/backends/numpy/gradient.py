@@ -174,7 +174,9 @@ def _run(step):
         for t, x, x_next, arrival in _transitions(trace, stream):
             alpha = at(stream.alphas, t)
             deltas[t] = step(trace, beta, x, x_next, arrival, alpha, at(rhos, t))
-            trace.decay, trace.alpha = arrival[1] * arrival[2], alpha
+            if trace.kind != "gtd2":
+                trace.decay = arrival[1] * arrival[2]
+            trace.alpha = alpha
         return deltas
 
     return run
