@@ -89,9 +89,24 @@ FT_INLINE double ft_gtd_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradie
     g.delta = ft_delta(n, ft_w(h, g.sums), ft_w(h, sums_next));
     ft_gtd_write(h, c, x, 1, 0, padded, n, decay, n.rho, &g);
     if (ft_pushes(n))
-        ft_gradient_write(h, x_next, 1, 0, padded, FT_GTD, ft_change_of(g.push, 0.0, 0.0, 0.0, 0.0));
+        ft_gradient_push(h, x_next, 1, 0, padded, FT_GTD, g.push);
     ft_gtd_drive(h, c, n, g.delta);
     return g.delta;
+}
+
+/* w_i += push and v_i += pull for the active i.  Returns sums of z and of zb. */
+FT_INLINE ft_pair ft_htd_next(const ft_gradient_hot *h, ft_row x, int padded, double push, double pull) {
+    ft_pair sums = ft_pair_of(0.0, 0.0);
+    const ft_pair change = ft_pair_of(push, pull);
+    for (int64_t j = 0; j < x.k; j++) {
+        if (padded && x.idx[j] < 0) continue;
+        double *row = ft_record(h, x, j, 1, 0, FT_HTD);
+        const double size = x.val ? x.val[j] : 1.0;
+        const ft_lanes now = ft_gradient_now(h, row, FT_HTD, 1);
+        sums = ft_pair_add(sums, ft_pair_scaled(size, ft_pair_of(ft_lane(now.main, 2), now.more)));
+        ft_pair_store(row, ft_pair_add(ft_pair_of(row[0], row[1]), ft_pair_scaled(size, change)));
+    }
+    return sums;
 }
 
 FT_INLINE double ft_htd_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradient_carry *c,
@@ -104,24 +119,22 @@ FT_INLINE double ft_htd_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradie
     const double delta = ft_delta(n, ft_w(h, sums), ft_w(h, sums_next));
     const double vx = ft_lane(sums.main, 1) + ft_lane(sums.main, 2) * h->drive_v;
     const double zx = ft_lane(sums.main, 2) * h->scale;
-    const double bx = ft_lane(sums.main, 3) * h->behaviour_scale;
+    const double bx = sums.more * h->behaviour_scale;
     c->zv = ft_decayed(decay, c->zv) + n.rho * vx;
     c->zbv = ft_decayed(kept, c->zbv) + vx;
     const double push = n.alpha * (c->zv - c->zbv), pull = n.beta * c->zbv;
     const double dz = n.rho * (1.0 / h->scale), dzb = 1.0 / h->behaviour_scale;
     const ft_lanes both =
         ft_gradient_write(h, x, 1, 0, padded, FT_HTD,
-                          ft_change_of(push - h->drive * dz, -pull - h->drive_v * dz, dz, dzb, 0.0));
+                          ft_change_of(push - h->drive * dz, -pull - h->drive_v * dz, dz, 0.0, dzb));
     double z_moved = ft_lane(both.main, 2) * h->scale - zx;
-    double zb_moved = ft_lane(both.main, 3) * h->behaviour_scale - bx;
+    double zb_moved = both.more * h->behaviour_scale - bx;
     c->zz = ft_decayed(decay * decay, c->zz) + n.rho * (zx + z_moved);
     c->zzb = ft_decayed(decay * kept, c->zzb) + (n.rho * bx + z_moved);
     if (n.gamma_next != 0.0) {
-        const ft_lanes twice =
-            ft_gradient_write(h, x_next, 1, 0, padded, FT_HTD,
-                              ft_change_of(-n.gamma_next * push, n.gamma_next * pull, 0.0, 0.0, 0.0));
-        z_moved -= n.gamma_next * (0.5 * ft_lane(twice.main, 2) * h->scale);
-        zb_moved -= n.gamma_next * (0.5 * ft_lane(twice.main, 3) * h->behaviour_scale);
+        const ft_pair traces = ft_htd_next(h, x_next, padded, -n.gamma_next * push, n.gamma_next * pull);
+        z_moved -= n.gamma_next * (ft_first(traces) * h->scale);
+        zb_moved -= n.gamma_next * (ft_second(traces) * h->behaviour_scale);
     }
     ft_gtd_drive(h, c, n, delta);
     c->zv += n.beta * delta * c->zz - pull * z_moved;
@@ -140,7 +153,7 @@ FT_INLINE double ft_true_online_gtd_transition(ft_gradient *t, ft_gradient_hot *
     const double delta = ft_delta(n, v, v_next);
     const double vx = ft_lane(sums.main, 1) + ft_lane(sums.main, 3) * h->drive_v;
     const double ex = ft_lane(sums.main, 2) * h->scale, kx = ft_lane(sums.main, 3) * h->scale;
-    const double gx = sums.g * h->scale;
+    const double gx = sums.more * h->scale;
     const double dv = decay == 0.0 || c->v_old != c->v_old ? 0.0 : v - c->v_old;
     const double added = n.beta * (n.rho - kx), inv = 1.0 / h->scale;
     const double de = n.rho * n.alpha * (1.0 - ex) * inv, dk = added * inv;
@@ -154,12 +167,11 @@ FT_INLINE double ft_true_online_gtd_transition(ft_gradient *t, ft_gradient_hot *
             n.rho * (ft_lane(both.main, 3) * h->scale - kx);
     if (ft_pushes(n)) {
         const double push = -(n.alpha * n.gamma_next * (1.0 - n.lambda_next)) * c->zv;
-        ft_gradient_write(h, x_next, 1, 0, padded, FT_TRUE_ONLINE_GTD,
-                          ft_change_of(push, 0.0, 0.0, 0.0, 0.0));
+        ft_gradient_push(h, x_next, 1, 0, padded, FT_TRUE_ONLINE_GTD, push);
     }
     h->drive += (delta + dv) * h->scale;
     h->drive_v += delta * h->scale;
-    c->zv += delta * c->zz + down * (both.g * h->scale - gx);
+    c->zv += delta * c->zz + down * (both.more * h->scale - gx);
     c->decay = n.gamma_next * n.lambda_next;
     c->v_old = v_next;
     return delta;
@@ -177,8 +189,7 @@ FT_INLINE double ft_gtd2_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradi
     ft_gradient_write(h, x, 1, 0, padded, FT_GTD2,
                       ft_change_of(push, n.beta * (n.rho * delta - vx), 0.0, 0.0, 0.0));
     if (n.gamma_next != 0.0)
-        ft_gradient_write(h, x_next, 1, 0, padded, FT_GTD2,
-                          ft_change_of(-n.gamma_next * push, 0.0, 0.0, 0.0, 0.0));
+        ft_gradient_push(h, x_next, 1, 0, padded, FT_GTD2, -n.gamma_next * push);
     return delta;
 }
 
@@ -317,53 +328,64 @@ int32_t ft_gradient_step(ft_gradient *t, double beta, int64_t k, const int32_t *
 /* ---- GQ(lambda) ---- */
 
 /* Rows of S_i: one for all actions, which have columns of their own, or one for each. */
-FT_INLINE ft_row ft_gq_row(const ft_stream *s, int64_t i, int64_t a, int64_t columns) {
-    return ft_row_at(s, columns == 1 ? i * s->n_actions + a : i, 0);
+FT_INLINE ft_row ft_gq_row(const ft_stream *s, int64_t i, int64_t a, int64_t columns, int plain) {
+    return ft_row_at(s, columns == 1 ? i * s->n_actions + a : i, plain);
 }
 
 /* q of S_i and the target policy there: q[0 .. A) and q[A .. 2 A). */
 FT_INLINE const double *ft_gq_target(const ft_gradient_hot *h, const ft_stream *s, int64_t i,
-                                     int64_t columns) {
+                                     int64_t columns, int plain) {
     const int64_t A = s->n_actions;
     double *q = s->q;
     if (columns == 1)
         for (int64_t a = 0; a < A; a++)
-            ft_gradient_read_values(h, ft_gq_row(s, i, a, 1), 1, FT_GTD, q + a);
+            ft_gradient_read_values(h, ft_gq_row(s, i, a, 1, plain), 1, !plain, FT_GTD, q + a);
     else
-        ft_gradient_read_values(h, ft_gq_row(s, i, 0, columns), columns, FT_GTD, q);
+        ft_gradient_read_values(h, ft_gq_row(s, i, 0, columns, plain), columns, !plain, FT_GTD, q);
     if (s->pi) return s->pi + i * A;
     for (int64_t a = 0; a < A; a++) q[A + a] = ft_probability(q, A, s->policy, s->parameter, a);
     return q + A;
 }
 
-FT_CLONES static void ft_gq_loop(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
+FT_INLINE void ft_gq_loop(ft_gradient *t, double beta, const ft_stream *s,
+                          double *FT_RESTRICT deltas, int64_t columns, int plain) {
     ft_gradient_hot h = ft_gradient_load(t);
     ft_gradient_carry c = ft_gradient_carry_of(t);
-    const int64_t columns = t->columns, A = s->n_actions;
+    const int64_t A = s->n_actions;
     for (int64_t i = 0; i < s->steps; i++) {
         const ft_numbers n = ft_numbers_of(s, i, beta);
         const double decay = n.rho * c.decay;
         const int64_t taken = s->actions[i], column = columns == 1 ? 0 : taken;
-        const ft_row x = ft_gq_row(s, i, taken, columns);
+        const ft_row x = ft_gq_row(s, i, taken, columns, plain);
         ft_gradient_decay(t, &h, decay);
         ft_gtd g;
-        g.sums = ft_gradient_read(&h, x, columns, column, 1, FT_GTD, 1);
-        const double *pi = ft_gq_target(&h, s, i + 1, columns);
+        g.sums = ft_gradient_read(&h, x, columns, column, !plain, FT_GTD, 1);
+        const double *pi = ft_gq_target(&h, s, i + 1, columns, plain);
         double v_next = 0.0;
         for (int64_t a = 0; a < A; a++)
             if (pi[a] != 0.0) v_next += pi[a] * s->q[a];
         g.delta = ft_delta(n, ft_w(&h, g.sums), v_next);
-        ft_gtd_write(&h, &c, x, columns, column, 1, n, decay, 1.0, &g);
+        ft_gtd_write(&h, &c, x, columns, column, !plain, n, decay, 1.0, &g);
         if (ft_pushes(n))
             for (int64_t a = 0; a < A; a++)
                 if (pi[a] != 0.0)
-                    ft_gradient_write(&h, ft_gq_row(s, i + 1, a, columns), columns,
-                                      columns == 1 ? 0 : a, 1, FT_GTD,
-                                      ft_change_of(pi[a] * g.push, 0.0, 0.0, 0.0, 0.0));
+                    ft_gradient_push(&h, ft_gq_row(s, i + 1, a, columns, plain), columns,
+                                     columns == 1 ? 0 : a, !plain, FT_GTD, pi[a] * g.push);
         ft_gtd_drive(&h, &c, n, g.delta);
         deltas[i] = g.delta;
     }
     ft_gradient_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);
+}
+
+FT_CLONES static void ft_gq_plain(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
+    if (t->columns == 3)
+        ft_gq_loop(t, beta, s, deltas, 3, 1);
+    else
+        ft_gq_loop(t, beta, s, deltas, t->columns, 1);
+}
+
+FT_CLONES static void ft_gq_any(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
+    ft_gq_loop(t, beta, s, deltas, t->columns, 0);
 }
 
 int32_t ft_gq_run(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
@@ -376,7 +398,8 @@ int32_t ft_gq_run(ft_gradient *t, double beta, const ft_stream *s, double *delta
     if (status != FT_OK) return status;
     for (int64_t i = 0; i <= s->steps; i++)
         if (s->actions[i] < 0 || s->actions[i] >= s->n_actions) return FT_EACTION;
-    ft_gq_loop(t, beta, s, deltas);
+    const int plain = !padded && !s->values && !s->indptr && !s->shared;
+    (plain ? ft_gq_plain : ft_gq_any)(t, beta, s, deltas);
     return FT_OK;
 }
 
@@ -421,7 +444,7 @@ void ft_gradient_flatten(ft_gradient *t) {
         double *row = h.rows + t->width * i;
         if (t->kind == FT_HTD) {
             ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_HTD, 1), FT_HTD);
-            row[3] *= h.behaviour_scale;
+            row[4] *= h.behaviour_scale;
         } else if (t->kind == FT_TRUE_ONLINE_GTD)
             ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_TRUE_ONLINE_GTD, 1),
                             FT_TRUE_ONLINE_GTD);
@@ -440,6 +463,6 @@ int32_t ft_gradient_values(ft_gradient *t, const ft_stream *x, int64_t rows, dou
     if (status != FT_OK) return status;
     const ft_gradient_hot h = ft_gradient_load(t);
     for (int64_t r = 0; r < rows; r++)
-        ft_gradient_read_values(&h, ft_row_at(x, r, 0), t->columns, (int)t->kind, out + r * t->columns);
+        ft_gradient_read_values(&h, ft_row_at(x, r, 0), t->columns, 1, (int)t->kind, out + r * t->columns);
     return FT_OK;
 }

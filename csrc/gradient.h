@@ -4,8 +4,8 @@
  *
  *                           0     1     2     3      4      5
  *   FT_GTD, FT_GTD2         b_w   b_v   z     epoch
- *   FT_HTD                  b_w   b_v   z     zb     epoch  epoch of zb
- *   FT_TRUE_ONLINE_GTD      b_w   b_v   e     k      epoch  g
+ *   FT_HTD                  b_w   b_v   z     epoch  zb     epoch of zb
+ *   FT_TRUE_ONLINE_GTD      b_w   b_v   e     k      g      epoch
  *
  *   w = b_w + z (G_w + P drive)      v = b_v + z (G_v + P drive_v)      z now = z P scale
  *
@@ -63,6 +63,7 @@ FT_INLINE int64_t ft_word(const double *p) {
 FT_INLINE void ft_set_word(double *p, int64_t word) { memcpy(p, &word, sizeof word); }
 
 FT_INLINE int64_t ft_words_of(int kind) { return kind == FT_GTD || kind == FT_GTD2 ? 4 : 8; }
+FT_INLINE int64_t ft_epoch_at(int kind) { return kind == FT_TRUE_ONLINE_GTD ? 5 : 3; }
 
 /* What a loop keeps in registers. */
 typedef struct {
@@ -98,50 +99,47 @@ FT_INLINE void ft_gradient_store(ft_gradient *t, const ft_gradient_hot *h) {
     t->flat = 0;
 }
 
-/* Lanes b_w, b_v and the traces of a record, and g, which has no room among them. */
+/* Words 0 to 3 of a record, and word 4. */
 typedef struct {
     ft_quad main;
-    double g;
+    double more;
 } ft_lanes;
 
 /* G_w, G_v, P, P of the epoch that a record was last brought up to. */
 FT_INLINE ft_quad ft_gradient_since(const ft_gradient_hot *h, const double *row, int kind) {
-    const int64_t epoch = ft_word(row + (ft_words_of(kind) == 4 ? 3 : 4));
+    const int64_t epoch = ft_word(row + ft_epoch_at(kind));
     return ft_quad_load(h->ring + 4 * ((uint64_t)epoch & h->mask));
 }
 
 /* A record as of now: w, v and the traces stay what they are.  whole: 0 where w is all that is asked for. */
 FT_INLINE ft_lanes ft_gradient_now(const ft_gradient_hot *h, const double *row, int kind, int whole) {
-    const ft_quad b = ft_quad_of(row[0], row[1], 0.0, 0.0);
-    ft_quad since = ft_gradient_since(h, row, kind);
+    const ft_quad b = ft_quad_of(row[0], row[1], 0.0, 0.0), since = ft_gradient_since(h, row, kind);
+    const double second = kind == FT_TRUE_ONLINE_GTD && whole ? row[3] : row[2];
     ft_lanes now;
-    now.g = 0.0;
+    now.main = ft_quad_add(b, ft_quad_mul(ft_quad_of(row[2], second, row[2], second), since));
+    now.more = 0.0;
     if (kind == FT_HTD && whole) {
         const int64_t age = h->behaviour_epoch - ft_word(row + 5);
-        const double kept = age == 0 ? 1.0 : age == 1 ? h->behaviour_before : 0.0;
-        since = ft_quad_of(ft_lane(since, 0), ft_lane(since, 1), ft_lane(since, 2), kept);
-        now.main = ft_quad_add(b, ft_quad_mul(ft_quad_of(row[2], row[2], row[2], row[3]), since));
-    } else if (kind == FT_TRUE_ONLINE_GTD && whole) {
-        now.main = ft_quad_add(b, ft_quad_mul(ft_quad_of(row[2], row[3], row[2], row[3]), since));
-        now.g = 0.0 + row[5] * ft_lane(since, 2);
-    } else
-        now.main = ft_quad_add(b, ft_quad_mul(ft_quad_of(row[2], row[2], row[2], row[2]), since));
+        now.more = row[4] * (age == 0 ? 1.0 : age == 1 ? h->behaviour_before : 0.0);
+    } else if (kind == FT_TRUE_ONLINE_GTD && whole)
+        now.more = row[4] * ft_lane(since, 2);
     return now;
 }
 
 FT_INLINE void ft_gradient_put(const ft_gradient_hot *h, double *row, ft_lanes x, int kind) {
-    if (ft_words_of(kind) == 4) {
-        double epoch;
-        memcpy(&epoch, &h->epoch, sizeof epoch);
-        ft_quad_store(row, ft_quad_of(ft_lane(x.main, 0), ft_lane(x.main, 1), ft_lane(x.main, 2), epoch));
+    if (kind == FT_TRUE_ONLINE_GTD) {
+        ft_quad_store(row, x.main);
+        row[4] = x.more;
+        ft_set_word(row + 5, h->epoch);
         return;
     }
-    ft_quad_store(row, x.main);
-    ft_set_word(row + 4, h->epoch);
-    if (kind == FT_HTD)
+    double epoch;
+    memcpy(&epoch, &h->epoch, sizeof epoch);
+    ft_quad_store(row, ft_quad_of(ft_lane(x.main, 0), ft_lane(x.main, 1), ft_lane(x.main, 2), epoch));
+    if (kind == FT_HTD) {
+        row[4] = x.more;
         ft_set_word(row + 5, h->behaviour_epoch);
-    else
-        row[5] = x.g;
+    }
 }
 
 /* ---- decay ---- */
@@ -219,7 +217,7 @@ FT_INLINE ft_lanes ft_gradient_read_one(const ft_gradient_hot *h, ft_row x, int6
                                         int64_t columns, int64_t column, int kind, int whole) {
     ft_lanes now = ft_gradient_now(h, ft_record(h, x, j, columns, column, kind), kind, whole);
     now.main = ft_sized(x, j, now.main);
-    if (x.val) now.g *= x.val[j];
+    if (x.val) now.more *= x.val[j];
     return now;
 }
 
@@ -228,7 +226,7 @@ FT_INLINE ft_lanes ft_gradient_read(const ft_gradient_hot *h, ft_row x, int64_t 
                                     int64_t column, int padded, int kind, int whole) {
     ft_lanes sum;
     sum.main = ft_quad_of(0.0, 0.0, 0.0, 0.0);
-    sum.g = 0.0;
+    sum.more = 0.0;
     for (int64_t j = 0;;) {
         const int64_t one = ft_next(x, &j, padded), two = ft_next(x, &j, padded);
         if (one < 0) return sum;
@@ -236,10 +234,10 @@ FT_INLINE ft_lanes ft_gradient_read(const ft_gradient_hot *h, ft_row x, int64_t 
         if (two >= 0) {
             const ft_lanes other = ft_gradient_read_one(h, x, two, columns, column, kind, whole);
             both.main = ft_quad_add(both.main, other.main);
-            both.g += other.g;
+            both.more += other.more;
         }
         sum.main = ft_quad_add(sum.main, both.main);
-        sum.g += both.g;
+        sum.more += both.more;
     }
 }
 
@@ -251,27 +249,36 @@ FT_INLINE ft_lanes ft_gradient_write(const ft_gradient_hot *h, ft_row x, int64_t
                                      int64_t column, int padded, int kind, ft_lanes change) {
     ft_lanes both;
     both.main = ft_quad_of(0.0, 0.0, 0.0, 0.0);
-    both.g = 0.0;
+    both.more = 0.0;
     for (int64_t j = 0; j < x.k; j++) {
         if ((padded && x.idx[j] < 0) || (x.val && x.val[j] == 0.0)) continue;
         double *row = ft_record(h, x, j, columns, column, kind);
+        const double size = x.val ? x.val[j] : 1.0;
         const ft_lanes before = ft_gradient_now(h, row, kind, 1);
-        ft_lanes after = before;
+        ft_lanes after;
         after.main = ft_quad_add(before.main, ft_sized(x, j, change.main));
+        after.more = before.more + size * change.more;
         both.main = ft_quad_add(both.main, ft_sized(x, j, ft_quad_add(before.main, after.main)));
-        if (kind == FT_TRUE_ONLINE_GTD) {
-            after.g = before.g + (x.val ? x.val[j] * change.g : change.g);
-            both.g += x.val ? x.val[j] * (before.g + after.g) : before.g + after.g;
-        }
+        both.more += size * (before.more + after.more);
         ft_gradient_put(h, row, after, kind);
     }
     return both;
 }
 
-FT_INLINE ft_lanes ft_change_of(double w, double v, double third, double fourth, double g) {
+/* w_i += push, for the active i.  Neither trace nor epoch changes: b_w takes it as it is. */
+FT_INLINE void ft_gradient_push(const ft_gradient_hot *h, ft_row x, int64_t columns, int64_t column,
+                                int padded, int kind, double push) {
+    for (int64_t j = 0; j < x.k; j++) {
+        if (padded && x.idx[j] < 0) continue;
+        ft_record(h, x, j, columns, column, kind)[0] += x.val ? x.val[j] * push : push;
+    }
+}
+
+FT_INLINE ft_lanes ft_change_of(double w, double v, double third, double fourth,
+                                double more) {
     ft_lanes change;
     change.main = ft_quad_of(w, v, third, fourth);
-    change.g = g;
+    change.more = more;
     return change;
 }
 
@@ -281,10 +288,10 @@ FT_INLINE double ft_w(const ft_gradient_hot *h, ft_lanes sums) {
 
 /* q[a] = w.x of each column, weight by weight. */
 FT_INLINE void ft_gradient_read_values(const ft_gradient_hot *h, ft_row x, int64_t columns,
-                                       int kind, double *FT_RESTRICT q) {
+                                       int padded, int kind, double *FT_RESTRICT q) {
     for (int64_t a = 0; a < columns; a++) q[a] = 0.0;
     for (int64_t j = 0; j < x.k; j++) {
-        if (x.idx[j] < 0) continue;
+        if (padded && x.idx[j] < 0) continue;
         const double size = x.val ? x.val[j] : 1.0;
         for (int64_t a = 0; a < columns; a++) {
             const double *row = ft_record(h, x, j, columns, a, kind);

@@ -189,7 +189,7 @@ class LazyGradient(_GradientTrace):
 
     def vectors(self) -> Vectors:
         table, marks = self.rows.reshape(-1, self.width).T, self.marks.reshape(-1, self.width).T
-        epochs = marks[3 if self.width == 4 else 4]
+        epochs = marks[5 if self.kind == "true_online_gtd" else 3]
         G_w, G_v, P, _ = self.ring.reshape(-1, 4)[epochs & (self.ring_size - 1)].T
         z, k = table[2], table[3 if self.kind == "true_online_gtd" else 2]
         scale = self.scalar("scale")
@@ -202,9 +202,9 @@ class LazyGradient(_GradientTrace):
             if self.kind == "htd":
                 age = self.counter("behaviour_epoch") - marks[5]
                 kept = np.where(age == 0, 1.0, np.where(age == 1, self.scalar("behaviour_before"), 0.0))
-                vectors["zb"] = table[3] * kept * self.scalar("behaviour_scale")
+                vectors["zb"] = table[4] * kept * self.scalar("behaviour_scale")
             elif self.kind == "true_online_gtd":
-                vectors |= {"k": k * P * scale, "g": table[5] * P * scale}
+                vectors |= {"k": k * P * scale, "g": table[4] * P * scale}
         return vectors
 
     def set_vectors(self, vectors: Vectors) -> None:
@@ -213,9 +213,9 @@ class LazyGradient(_GradientTrace):
         table = self.rows.reshape(-1, self.width).T
         table[0], table[1], table[2] = vectors["w"], vectors["v"], vectors["z"]
         if self.kind == "htd":
-            table[3] = vectors["zb"]
+            table[4] = vectors["zb"]
         elif self.kind == "true_online_gtd":
-            table[3], table[5] = vectors["k"], vectors["g"]
+            table[3], table[4] = vectors["k"], vectors["g"]
         self._set(**products(self.kind, vectors))
 
     def finite(self) -> bool:

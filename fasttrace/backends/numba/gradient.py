@@ -134,46 +134,45 @@ def width_of(kind):
 @verb
 def since(t, row, kind):
     """Where G_w, G_v, P of the epoch stand that a record was last brought up to."""
-    epoch = t.marks[row + (_4 if width_of(kind) == _8 else _3)]
+    epoch = t.marks[row + (_5 if kind == TRUE_ONLINE_GTD else _3)]
     return _4 * (np.uint64(epoch) & (np.uint64(t.ring.size >> 2) - _1))
 
 
 @verb
 def now(t, h, row, kind, whole):
-    """A record as of now: b_w, b_v and its traces; see ft_gradient_now."""
+    """Words 0 to 4 of a record as of now, of which one holds an epoch; see ft_gradient_now."""
     rows = t.rows
     at = since(t, row, kind)
     G_w, G_v, P = t.ring[at], t.ring[at + _1], t.ring[at + _2]
     z = rows[row + _2]
     b_w = rows[row] + z * G_w
     third = 0.0 + z * P
-    fourth = g = 0.0
+    fourth = more = 0.0
     b_v = rows[row + _1]
     if kind == TRUE_ONLINE_GTD and whole:
         k = rows[row + _3]
         b_v += k * G_v
         fourth = 0.0 + k * P
-        g = 0.0 + rows[row + _5] * P
+        more = rows[row + _4] * P
     else:
         b_v += z * G_v
         if kind == HTD and whole:
             age = h.behaviour_epoch - t.marks[row + _5]
-            fourth = 0.0 + rows[row + _3] * (1.0 if age == 0 else h.behaviour_before if age == 1 else 0.0)
-    return b_w, b_v, third, fourth, g
+            more = rows[row + _4] * (1.0 if age == 0 else h.behaviour_before if age == 1 else 0.0)
+    return b_w, b_v, third, fourth, more
 
 
 @verb
 def put(t, h, row, x, kind):
     t.rows[row], t.rows[row + _1], t.rows[row + _2] = x[0], x[1], x[2]
-    if width_of(kind) == _4:
-        t.marks[row + _3] = h.epoch
-    else:
-        t.rows[row + _3] = x[3]
-        t.marks[row + _4] = h.epoch
-        if kind == HTD:
-            t.marks[row + _5] = h.behaviour_epoch
-        else:
-            t.rows[row + _5] = x[4]
+    if kind == TRUE_ONLINE_GTD:
+        t.rows[row + _3], t.rows[row + _4] = x[3], x[4]
+        t.marks[row + _5] = h.epoch
+        return
+    t.marks[row + _3] = h.epoch
+    if kind == HTD:
+        t.rows[row + _4] = x[4]
+        t.marks[row + _5] = h.behaviour_epoch
 
 
 @verb
@@ -264,11 +263,13 @@ def record(indices, x, j, columns, kind):
 
 @verb
 def read_one(t, h, indices, values, x, j, columns, kind, whole, valued):
-    b_w, b_v, third, fourth, g = now(t, h, record(indices, x, j, columns, kind), kind, whole)
-    if not valued:
-        return b_w, b_v, third, fourth, g
-    size = values[x.values_at + j]
-    return size * b_w, size * b_v, size * third, size * fourth, size * g
+    one = now(t, h, record(indices, x, j, columns, kind), kind, whole)
+    return times(values[x.values_at + j], one) if valued else one
+
+
+@verb
+def times(size, a):
+    return size * a[0], size * a[1], size * a[2], size * a[3], size * a[4]
 
 
 @verb
@@ -304,28 +305,46 @@ def write(t, h, indices, values, x, columns, padded, valued, kind, change):
             continue
         row = record(indices, x, j, columns, kind)
         before = now(t, h, row, kind, True)
-        if valued:
-            step = (
-                size * change[0], size * change[1], size * change[2], size * change[3], size * change[4],
-            )  # fmt: skip
-            after = plus(before, step)
-        else:
-            after = plus(before, change)
+        after = plus(before, times(size, change) if valued else change)
         both = plus(before, after)
-        if valued:
-            both = (size * both[0], size * both[1], size * both[2], size * both[3], size * both[4])
-        total = plus(total, both)
+        total = plus(total, times(size, both) if valued else both)
         put(t, h, row, after, kind)
     return total
 
 
 @verb
-def read_values(t, h, indices, values, x, columns, count, valued, kind, q, at):
+def push_weights(t, indices, values, x, columns, padded, valued, kind, push):
+    """w_i += push, for the active i: b_w takes it as it is."""
+    for j in range(x.k):
+        if padded and indices[x.at + j] < 0:
+            continue
+        t.rows[record(indices, x, j, columns, kind)] += values[x.values_at + j] * push if valued else push
+
+
+@verb
+def htd_next(t, h, indices, values, x, padded, valued, push, pull):
+    """w_i += push and v_i += pull, for the active i.  Returns sums of z and of zb."""
+    z = zb = 0.0
+    for j in range(x.k):
+        if padded and indices[x.at + j] < 0:
+            continue
+        row = record(indices, x, j, _1, HTD)
+        size = values[x.values_at + j] if valued else 1.0
+        one = now(t, h, row, HTD, True)
+        z += size * one[2]
+        zb += size * one[4]
+        t.rows[row] += size * push
+        t.rows[row + _1] += size * pull
+    return z, zb
+
+
+@verb
+def read_values(t, h, indices, values, x, columns, count, padded, valued, kind, q, at):
     """q[at + a] = w.x of `count` columns from x.column on, weight by weight."""
     for a in range(count):
         q[at + a] = 0.0
     for j in range(x.k):
-        if indices[x.at + j] < 0:
+        if padded and indices[x.at + j] < 0:
             continue
         size = values[x.values_at + j] if valued else 1.0
         first = record(indices, x, j, columns, kind)
@@ -389,8 +408,7 @@ def gtd_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued, 
     delta = td_error(n, value(h, sums), value(h, sums_next))
     c, push = gtd_write(t, h, c, i, u, x, _1, padded, valued, n, D, n.rho, sums, delta)
     if pushes(n):
-        change = (push, 0.0, 0.0, 0.0, 0.0)
-        write(t, h, i_next, u_next, x_next, _1, padded, valued_next, GTD, change)
+        push_weights(t, i_next, u_next, x_next, _1, padded, valued_next, GTD, push)
     return gtd_drive(t, h, n, delta), c, delta
 
 
@@ -404,22 +422,23 @@ def htd_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued, 
     delta = td_error(n, value(h, sums), value(h, sums_next))
     vx = sums[1] + sums[2] * h.drive_v
     zx = sums[2] * h.scale
-    bx = sums[3] * h.behaviour_scale
+    bx = sums[4] * h.behaviour_scale
     zv = decayed(D, c.zv) + n.rho * vx
     zbv = decayed(kept, c.zbv) + vx
     push, pull = n.alpha * (zv - zbv), t.beta * zbv
     dz = n.rho * (1.0 / h.scale)
-    change = (push - h.drive * dz, -pull - h.drive_v * dz, dz, 1.0 / h.behaviour_scale, 0.0)
+    change = (push - h.drive * dz, -pull - h.drive_v * dz, dz, 0.0, 1.0 / h.behaviour_scale)
     both = write(t, h, i, u, x, _1, padded, valued, HTD, change)
     z_moved = both[2] * h.scale - zx
-    zb_moved = both[3] * h.behaviour_scale - bx
+    zb_moved = both[4] * h.behaviour_scale - bx
     zz = decayed(D * D, c.zz) + n.rho * (zx + z_moved)
     zzb = decayed(D * kept, c.zzb) + (n.rho * bx + z_moved)
     if n.gamma_next != 0.0:
-        change = (-n.gamma_next * push, n.gamma_next * pull, 0.0, 0.0, 0.0)
-        twice = write(t, h, i_next, u_next, x_next, _1, padded, valued_next, HTD, change)
-        z_moved -= n.gamma_next * (0.5 * twice[2] * h.scale)
-        zb_moved -= n.gamma_next * (0.5 * twice[3] * h.behaviour_scale)
+        z, zb = htd_next(
+            t, h, i_next, u_next, x_next, padded, valued_next, -n.gamma_next * push, n.gamma_next * pull
+        )
+        z_moved -= n.gamma_next * (z * h.scale)
+        zb_moved -= n.gamma_next * (zb * h.behaviour_scale)
     h = gtd_drive(t, h, n, delta)
     zv += t.beta * delta * zz - pull * z_moved
     zbv += t.beta * delta * zzb - pull * zb_moved
@@ -448,8 +467,7 @@ def true_online_gtd_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padd
     zz = decayed(D * D, c.zz) + added * gx + n.rho * (both[3] * h.scale - kx)
     if pushes(n):
         push = -(n.alpha * n.gamma_next * (1.0 - n.lambda_next)) * zv
-        change = (push, 0.0, 0.0, 0.0, 0.0)
-        write(t, h, i_next, u_next, x_next, _1, padded, valued_next, TRUE_ONLINE_GTD, change)
+        push_weights(t, i_next, u_next, x_next, _1, padded, valued_next, TRUE_ONLINE_GTD, push)
     zv += delta * zz + down * (both[4] * h.scale - gx)
     h = Hot(
         h.epoch, h.scale, h.drive + (delta + dv) * h.scale, h.drive_v + delta * h.scale,
@@ -468,8 +486,7 @@ def gtd2_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued,
     change = (push, t.beta * (n.rho * delta - vx), 0.0, 0.0, 0.0)
     write(t, h, i, u, x, _1, padded, valued, GTD2, change)
     if n.gamma_next != 0.0:
-        change = (-n.gamma_next * push, 0.0, 0.0, 0.0, 0.0)
-        write(t, h, i_next, u_next, x_next, _1, padded, valued_next, GTD2, change)
+        push_weights(t, i_next, u_next, x_next, _1, padded, valued_next, GTD2, -n.gamma_next * push)
     return h, c, delta
 
 
@@ -539,65 +556,72 @@ def run_kernel(kind, plain):
 
 
 @verb
-def gq_place(s, i, a, columns):
+def gq_place(s, i, a, columns, plain):
     """The row of (S_i, a), or of S_i with a column for each action; see ft_gq_row."""
     if columns == _1:
-        return linear.place_of(s.rows, i * np.uint64(s.n_actions) + a, _0, False)
-    return linear.place_of(s.rows, i, a, False)
+        return linear.place_of(s.rows, i * np.uint64(s.n_actions) + a, _0, plain)
+    return linear.place_of(s.rows, i, a, plain)
 
 
 @verb
-def gq_target(t, h, s, i, columns, valued):
+def gq_target(t, h, s, i, columns, plain, valued):
     """q of S_i into s.q; without a given policy the learner's own into s.q[A:]."""
     indices, values, A = s.rows.indices, s.rows.values, np.uint64(s.n_actions)
     if columns == _1:
         for a in range(A):
-            x = gq_place(s, i, a, columns)
-            read_values(t, h, indices, values, x, columns, _1, valued, GTD, s.q, a)
+            x = gq_place(s, i, a, columns, plain)
+            read_values(t, h, indices, values, x, columns, _1, not plain, valued, GTD, s.q, a)
     else:
-        read_values(t, h, indices, values, gq_place(s, i, _0, columns), columns, A, valued, GTD, s.q, _0)
+        x = gq_place(s, i, _0, columns, plain)
+        read_values(t, h, indices, values, x, columns, A, not plain, valued, GTD, s.q, _0)
     if not s.pi.size:
         for a in range(A):
             s.q[A + a] = policy.probability(s.q, s.n_actions, s.policy, s.parameter, a)
 
 
-@kernel
-def gq_kernel(t, s, deltas):
-    """GQ(lambda) over a stream.  Checks nothing; s.steps > 0."""
-    indices, values = s.rows.indices, s.rows.values
-    valued = values.size > 0
-    columns, A = np.uint64(t.counters[COLUMNS]), np.uint64(s.n_actions)
-    given = s.pi.size > 0
-    per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
-    per_rho, per_alpha = np.uint64(s.rhos.size > 1), np.uint64(s.alphas.size > 1)
-    steps = np.uint64(s.steps)
-    h, c = load(t), carry_of(t)
-    for i in range(steps):
-        n = Numbers(
-            s.rewards[i], s.gammas[i * per_gamma], s.lambdas[i * per_lambda],
-            s.rhos[i * per_rho], s.alphas[i * per_alpha],
-        )  # fmt: skip
-        D = n.rho * c.decay
-        x = gq_place(s, i, np.uint64(s.actions[i]), columns)
-        h = decay(t, h, D)
-        sums = read(t, h, indices, values, x, columns, True, valued, GTD, True)
-        gq_target(t, h, s, i + _1, columns, valued)
-        pi, at = (s.pi, (i + _1) * A) if given else (s.q, A)
-        v_next = 0.0
-        for a in range(A):
-            if pi[at + a] != 0.0:
-                v_next += pi[at + a] * s.q[a]
-        delta = td_error(n, value(h, sums), v_next)
-        c, push = gtd_write(t, h, c, indices, values, x, columns, True, valued, n, D, 1.0, sums, delta)
-        if pushes(n):
+@functools.cache
+def gq_kernel(plain):
+    """gq_run(t, s, deltas).  Checks nothing; s.steps > 0."""
+
+    @kernel
+    def gq_run(t, s, deltas):
+        indices, values = s.rows.indices, s.rows.values
+        valued = not plain and values.size > 0
+        columns, A = np.uint64(t.counters[COLUMNS]), np.uint64(s.n_actions)
+        given = s.pi.size > 0
+        per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
+        per_rho, per_alpha = np.uint64(s.rhos.size > 1), np.uint64(s.alphas.size > 1)
+        steps = np.uint64(s.steps)
+        h, c = load(t), carry_of(t)
+        for i in range(steps):
+            n = Numbers(
+                s.rewards[i], s.gammas[i * per_gamma], s.lambdas[i * per_lambda],
+                s.rhos[i * per_rho], s.alphas[i * per_alpha],
+            )  # fmt: skip
+            D = n.rho * c.decay
+            x = gq_place(s, i, np.uint64(s.actions[i]), columns, plain)
+            h = decay(t, h, D)
+            sums = read(t, h, indices, values, x, columns, not plain, valued, GTD, True)
+            gq_target(t, h, s, i + _1, columns, plain, valued)
+            pi, at = (s.pi, (i + _1) * A) if given else (s.q, A)
+            v_next = 0.0
             for a in range(A):
                 if pi[at + a] != 0.0:
-                    change = (pi[at + a] * push, 0.0, 0.0, 0.0, 0.0)
-                    y = gq_place(s, i + _1, a, columns)
-                    write(t, h, indices, values, y, columns, True, valued, GTD, change)
-        h = gtd_drive(t, h, n, delta)
-        deltas[i] = delta
-    store(t, h, c, s.alphas[(steps - _1) * per_alpha])
+                    v_next += pi[at + a] * s.q[a]
+            delta = td_error(n, value(h, sums), v_next)
+            c, push = gtd_write(t, h, c, indices, values, x, columns, not plain, valued, n, D, 1.0, sums, delta)
+            if pushes(n):
+                for a in range(A):
+                    if pi[at + a] != 0.0:
+                        y = gq_place(s, i + _1, a, columns, plain)
+                        push_weights(
+                            t, indices, values, y, columns, not plain, valued, GTD, pi[at + a] * push
+                        )
+            h = gtd_drive(t, h, n, delta)
+            deltas[i] = delta
+        store(t, h, c, s.alphas[(steps - _1) * per_alpha])
+
+    return gq_run
 
 
 # ---- one step ----
@@ -654,14 +678,13 @@ def values_kernel(t, rows, count, out):
     valued = rows.values.size > 0
     for r in range(np.uint64(count)):
         x = linear.place_of(rows, r, _0, False)
-        if t.counters[WIDTH] == 4:
-            read_values(
-                t, h, rows.indices, rows.values, x, columns, columns, valued, GTD, out, r * columns
-            )  # fmt: skip
+        i, u, at = rows.indices, rows.values, r * columns
+        if t.counters[KIND] == HTD:
+            read_values(t, h, i, u, x, columns, columns, True, valued, HTD, out, at)
+        elif t.counters[KIND] == TRUE_ONLINE_GTD:
+            read_values(t, h, i, u, x, columns, columns, True, valued, TRUE_ONLINE_GTD, out, at)
         else:
-            read_values(
-                t, h, rows.indices, rows.values, x, columns, columns, valued, HTD, out, r * columns
-            )  # fmt: skip
+            read_values(t, h, i, u, x, columns, columns, True, valued, GTD, out, at)
     return OK
 
 
@@ -689,7 +712,7 @@ def flatten_kernel(t):
     for i in range(np.uint64(t.counters[N] * t.counters[COLUMNS])):
         bring_up(t, h, i * width)
         if t.counters[KIND] == HTD:
-            t.rows[i * width + _3] *= h.behaviour_scale
+            t.rows[i * width + _4] *= h.behaviour_scale
     s[BEHAVIOUR_SCALE] = 1.0
     s[BEHAVIOUR_BEFORE] = 0.0
     t.counters[OLDEST] = t.counters[EPOCH]
@@ -719,10 +742,11 @@ def gq_run(owner: Any, beta: float, stream: features.Stream) -> NDArray[np.float
     deltas = np.empty(stream.steps)
     t, s = arrays_of(owner, beta), linear.stream_of(stream, 2 * stream.n_actions)
     per_state = stream.n_actions if owner.columns == 1 else 1
-    status, _ = linear.check_stream(t, s, (stream.steps + 1) * per_state)
+    status, padded = linear.check_stream(t, s, (stream.steps + 1) * per_state)
     if status != OK:
         raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
-    gq_kernel(t, s, deltas)
+    plain = not (padded or s.rows.shared or s.rows.values.size or s.rows.indptr.size)
+    gq_kernel(plain)(t, s, deltas)
     return deltas
 
 
