@@ -337,11 +337,9 @@ FT_INLINE const double *ft_gq_target(const ft_gradient_hot *h, const ft_stream *
                                      int64_t columns, int plain) {
     const int64_t A = s->n_actions;
     double *q = s->q;
-    if (columns == 1)
-        for (int64_t a = 0; a < A; a++)
-            ft_gradient_read_values(h, ft_gq_row(s, i, a, 1, plain), 1, !plain, FT_GTD, q + a);
-    else
-        ft_gradient_read_values(h, ft_gq_row(s, i, 0, columns, plain), columns, !plain, FT_GTD, q);
+    for (int64_t a = 0; a < A; a++)
+        q[a] = ft_gradient_value(h, ft_gq_row(s, i, a, columns, plain), columns, columns == 1 ? 0 : a,
+                                 !plain, FT_GTD);
     if (s->pi) return s->pi + i * A;
     for (int64_t a = 0; a < A; a++) q[A + a] = ft_probability(q, A, s->policy, s->parameter, a);
     return q + A;
@@ -462,7 +460,9 @@ int32_t ft_gradient_values(ft_gradient *t, const ft_stream *x, int64_t rows, dou
     const int32_t status = ft_gradient_check(t, x, rows, &padded);
     if (status != FT_OK) return status;
     const ft_gradient_hot h = ft_gradient_load(t);
+    const int kind = (int)t->kind;
     for (int64_t r = 0; r < rows; r++)
-        ft_gradient_read_values(&h, ft_row_at(x, r, 0), t->columns, 1, (int)t->kind, out + r * t->columns);
+        for (int64_t a = 0; a < t->columns; a++)
+            *out++ = ft_gradient_value(&h, ft_row_at(x, r, 0), t->columns, a, 1, kind);
     return FT_OK;
 }

@@ -106,14 +106,14 @@ typedef struct {
 } ft_lanes;
 
 /* G_w, G_v, P, P of the epoch that a record was last brought up to. */
-FT_INLINE ft_quad ft_gradient_since(const ft_gradient_hot *h, const double *row, int kind) {
-    const int64_t epoch = ft_word(row + ft_epoch_at(kind));
-    return ft_quad_load(h->ring + 4 * ((uint64_t)epoch & h->mask));
+FT_INLINE const double *ft_since_at(const ft_gradient_hot *h, const double *row, int kind) {
+    return h->ring + 4 * ((uint64_t)ft_word(row + ft_epoch_at(kind)) & h->mask);
 }
 
 /* A record as of now: w, v and the traces stay what they are.  whole: 0 where w is all that is asked for. */
 FT_INLINE ft_lanes ft_gradient_now(const ft_gradient_hot *h, const double *row, int kind, int whole) {
-    const ft_quad b = ft_quad_of(row[0], row[1], 0.0, 0.0), since = ft_gradient_since(h, row, kind);
+    const ft_quad b = ft_quad_of(row[0], row[1], 0.0, 0.0);
+    const ft_quad since = ft_quad_load(ft_since_at(h, row, kind));
     const double second = kind == FT_TRUE_ONLINE_GTD && whole ? row[3] : row[2];
     ft_lanes now;
     now.main = ft_quad_add(b, ft_quad_mul(ft_quad_of(row[2], second, row[2], second), since));
@@ -286,19 +286,18 @@ FT_INLINE double ft_w(const ft_gradient_hot *h, ft_lanes sums) {
     return ft_lane(sums.main, 0) + ft_lane(sums.main, 2) * h->drive;
 }
 
-/* q[a] = w.x of each column, weight by weight. */
-FT_INLINE void ft_gradient_read_values(const ft_gradient_hot *h, ft_row x, int64_t columns,
-                                       int padded, int kind, double *FT_RESTRICT q) {
-    for (int64_t a = 0; a < columns; a++) q[a] = 0.0;
+/* w.x of a column, weight by weight: weights of 0 sum to 0, and ties stay ties. */
+FT_INLINE double ft_gradient_value(const ft_gradient_hot *h, ft_row x, int64_t columns,
+                                   int64_t column, int padded, int kind) {
+    double sum = 0.0;
     for (int64_t j = 0; j < x.k; j++) {
         if (padded && x.idx[j] < 0) continue;
-        const double size = x.val ? x.val[j] : 1.0;
-        for (int64_t a = 0; a < columns; a++) {
-            const double *row = ft_record(h, x, j, columns, a, kind);
-            const ft_quad since = ft_gradient_since(h, row, kind);
-            q[a] += size * (row[0] + row[2] * (ft_lane(since, 0) + ft_lane(since, 2) * h->drive));
-        }
+        const double *row = ft_record(h, x, j, columns, column, kind);
+        const double *since = ft_since_at(h, row, kind);
+        const double w = row[0] + row[2] * (since[0] + since[2] * h->drive);
+        sum += x.val ? x.val[j] * w : w;
     }
+    return sum;
 }
 
 #endif

@@ -339,19 +339,17 @@ def htd_next(t, h, indices, values, x, padded, valued, push, pull):
 
 
 @verb
-def read_values(t, h, indices, values, x, columns, count, padded, valued, kind, q, at):
-    """q[at + a] = w.x of `count` columns from x.column on, weight by weight."""
-    for a in range(count):
-        q[at + a] = 0.0
+def read_value(t, h, indices, values, x, columns, padded, valued, kind):
+    """w.x of the column that the place names, weight by weight."""
+    total = 0.0
     for j in range(x.k):
         if padded and indices[x.at + j] < 0:
             continue
-        size = values[x.values_at + j] if valued else 1.0
-        first = record(indices, x, j, columns, kind)
-        for a in range(count):
-            row = first + width_of(kind) * a
-            e = since(t, row, kind)
-            q[at + a] += size * (t.rows[row] + t.rows[row + _2] * (t.ring[e] + t.ring[e + _2] * h.drive))
+        row = record(indices, x, j, columns, kind)
+        e = since(t, row, kind)
+        w = t.rows[row] + t.rows[row + _2] * (t.ring[e] + t.ring[e + _2] * h.drive)
+        total += values[x.values_at + j] * w if valued else w
+    return total
 
 
 # ---- one transition of each learner: (h, c, delta) ----
@@ -567,13 +565,9 @@ def gq_place(s, i, a, columns, plain):
 def gq_target(t, h, s, i, columns, plain, valued):
     """q of S_i into s.q; without a given policy the learner's own into s.q[A:]."""
     indices, values, A = s.rows.indices, s.rows.values, np.uint64(s.n_actions)
-    if columns == _1:
-        for a in range(A):
-            x = gq_place(s, i, a, columns, plain)
-            read_values(t, h, indices, values, x, columns, _1, not plain, valued, GTD, s.q, a)
-    else:
-        x = gq_place(s, i, _0, columns, plain)
-        read_values(t, h, indices, values, x, columns, A, not plain, valued, GTD, s.q, _0)
+    for a in range(A):
+        x = gq_place(s, i, a, columns, plain)
+        s.q[a] = read_value(t, h, indices, values, x, columns, not plain, valued, GTD)
     if not s.pi.size:
         for a in range(A):
             s.q[A + a] = policy.probability(s.q, s.n_actions, s.policy, s.parameter, a)
@@ -677,14 +671,15 @@ def values_kernel(t, rows, count, out):
     columns = np.uint64(t.counters[COLUMNS])
     valued = rows.values.size > 0
     for r in range(np.uint64(count)):
-        x = linear.place_of(rows, r, _0, False)
-        i, u, at = rows.indices, rows.values, r * columns
-        if t.counters[KIND] == HTD:
-            read_values(t, h, i, u, x, columns, columns, True, valued, HTD, out, at)
-        elif t.counters[KIND] == TRUE_ONLINE_GTD:
-            read_values(t, h, i, u, x, columns, columns, True, valued, TRUE_ONLINE_GTD, out, at)
-        else:
-            read_values(t, h, i, u, x, columns, columns, True, valued, GTD, out, at)
+        for a in range(columns):
+            x = linear.place_of(rows, r, a, False)
+            if t.counters[KIND] == HTD:
+                w = read_value(t, h, rows.indices, rows.values, x, columns, True, valued, HTD)
+            elif t.counters[KIND] == TRUE_ONLINE_GTD:
+                w = read_value(t, h, rows.indices, rows.values, x, columns, True, valued, TRUE_ONLINE_GTD)
+            else:
+                w = read_value(t, h, rows.indices, rows.values, x, columns, True, valued, GTD)
+            out[r * columns + a] = w
     return OK
 
 
