@@ -90,18 +90,28 @@ def step(learner: Learner, backend: str | None = None) -> Callable[..., float]:
     The compiled step raises, with nothing changed, FeatureIndexError for a feature index out of range,
     IndexError for an action, and ValueError for a number that is not finite or not in its range, for values
     with a replacing trace, and for indices and values that differ in length.
-    Errors: ValueError for another backend, for a learner of the backend "numpy", and for clear_others with
-    state_action, where a step needs the features of all actions; BackendUnavailable.
+    Errors: ValueError for another backend or another learner, for one of the backend "numpy" or with a bound
+    on alpha, and for clear_others with state_action, where a step needs the features of all actions;
+    BackendUnavailable.
     """
     name = learner.backend if backend is None else resolve(backend)
     if name == "numpy":
         raise ValueError("backend='numpy': expected 'numba' or 'c'")
+    if learner._kernel not in ("td", "true_online_td", "sarsa", "true_online_sarsa") or _bounded(learner):
+        raise ValueError(
+            f"learner: {learner!r} has no step to embed, expected (TrueOnline)TD or (TrueOnline)Sarsa "
+            "without a bound"
+        )
     acts = isinstance(learner, (Sarsa, TrueOnlineSarsa)) and not learner.state_action
     if learner._kind == "replacing_clear" and not acts:
         raise ValueError("learner: clear_others with state_action needs the features of all actions")
     if name == "c":
         return (_c_sarsa_step if acts else _c_td_step)(KINDS[learner._kind])
     return (_numba_sarsa_step if acts else _numba_td_step)(KINDS[learner._kind])
+
+
+def _bounded(learner: Learner) -> bool:
+    return bool(getattr(learner, "bound", False))
 
 
 # ---- features: an array of indices, or a pair with values ----

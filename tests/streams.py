@@ -39,6 +39,8 @@ class Algorithm:
     options: dict
     control: bool
     takes: tuple
+    kernel: str
+    stem: str
     tolerance: float
 
     @property
@@ -79,7 +81,9 @@ def _algorithms():
             if "beta" in inspect.signature(getattr(ft, row.learner)).parameters:
                 options["beta"] = 0.03
             options |= dict(row.options)
-            yield Algorithm(name, row.learner, options, row.control, row.takes, row.tolerance)
+            yield Algorithm(
+                name, row.learner, options, row.control, row.takes, row.kernel, row.stem, row.tolerance
+            )
 
 
 ALGORITHMS = {each.name: each for each in _algorithms()}
@@ -167,6 +171,13 @@ def features(rows, n, form, state_action=False):
     return indices if form == "indices" else (indices, padded)
 
 
+def needed(learner, states):
+    """What `learn` of this learner cannot do without, for a stream of so many states."""
+    n_actions = getattr(learner, "n_actions", 1)
+    usual = {"rhos": 1.0, "sigmas": 0.5, "target_policy": np.full((states, n_actions), 1 / n_actions)}
+    return {name: usual[name] for name in getattr(learner, "_required", ())}
+
+
 def learn(learner, s, start=0, stop=None):
     """Let a learner take transitions start to stop - 1 of stream s.  Returns the deltas."""
     stop = s.T if stop is None else stop
@@ -175,20 +186,17 @@ def learn(learner, s, start=0, stop=None):
         return values[start : stop + spare] if np.ndim(values) else values
 
     taken = inspect.signature(learner.learn).parameters
-    needed = getattr(learner, "_required", ())
-    policy = s.policy
-    if policy is None and "target_policy" in needed:
-        policy = np.full((s.T + 1, s.n_actions), 1 / s.n_actions)
     options = {
         "gammas": part(s.gammas),
         "lambdas": part(s.lambdas),
         "alpha": part(s.alpha) if np.ndim(s.alpha) else None,
-        "rhos": 1.0 if s.rhos is None and "rhos" in needed else part(s.rhos),
+        "rhos": part(s.rhos),
         "interests": part(s.interests),
-        "sigmas": 0.5 if s.sigmas is None and "sigmas" in needed else part(s.sigmas),
-        "target_policy": part(policy, 1),
+        "sigmas": part(s.sigmas),
+        "target_policy": part(s.policy, 1),
     }
     options = {name: value for name, value in options.items() if name in taken and value is not None}
+    options = needed(learner, stop - start + 1) | options
     first = (s.x(start, stop),) if s.actions is None else (s.x(start, stop), s.actions[start : stop + 1])
     return learner.learn(*first, s.rewards[start:stop], **options)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from states import THERE, same, taught
-from streams import ALGORITHMS, BACKENDS, CONTROL
+from streams import ALGORITHMS, BACKENDS, CONTROL, needed
 
 import fasttrace as ft
 from fasttrace.backends import _missing
@@ -65,8 +65,8 @@ def calls(algorithm, row, rows):
     """
     if algorithm.control:
         return {
-            "learn": (lambda a: a.learn(rows, ACTIONS, REWARDS), "x"),
-            "learn nothing": (lambda a: a.learn(rows[:1], ACTIONS[:1], []), "x"),
+            "learn": (lambda a: a.learn(rows, ACTIONS, REWARDS, **needed(a, T + 1)), "x"),
+            "learn nothing": (lambda a: a.learn(rows[:1], ACTIONS[:1], [], **needed(a, 1)), "x"),
             "start": (lambda a: a.start(row), "x"),
             "step": (lambda a: a.step(1.0, row), "x"),
             "truncate": (lambda a: a.truncate(1.0, row), "x"),
@@ -427,6 +427,55 @@ def test_the_last_ratio_has_no_effect(last, backend):
     assert same(one, other)
 
 
+@pytest.mark.parametrize("name", ["rhos", "target_policy", "sigmas"])
+@pytest.mark.parametrize("algorithm", [ALGORITHMS["retrace"], ALGORITHMS["q_sigma"]], ids=str)
+def test_what_learn_cannot_do_without(algorithm, name):
+    """Retrace and Q(sigma) have no ratio, policy or sigma of their own to learn a stream with."""
+
+    def without(a):
+        return a.learn(X, ACTIONS, REWARDS, **{k: v for k, v in needed(a, T + 1).items() if k != name})
+
+    if name in algorithm.takes:
+        refused(algorithm, without, ValueError, name, "got None")
+
+
+TARGET_POLICIES = {
+    "rows that do not sum to 1": (np.full((T + 1, A), 0.3), "row 0"),
+    "a negative probability": (np.where(np.arange(T + 1)[:, None] == 2, [1.5, -0.5, 0.0], 1 / 3), "row 2"),
+    "a row for each transition": (np.full((T, A), 1 / A), f"({T + 1}, {A})"),
+    "one row": (np.full(A, 1 / A), f"({T + 1}, {A})"),
+    "NaN": (np.full((T + 1, A), NAN), "finite"),
+}
+
+
+@pytest.mark.parametrize("what", TARGET_POLICIES)
+@pytest.mark.parametrize("algorithm", [each for each in CONTROL if "target_policy" in each.takes], ids=str)
+def test_target_policies(algorithm, what):
+    """A distribution over the actions in each of the T + 1 states, or nothing is learned."""
+    pi, word = TARGET_POLICIES[what]
+
+    def learn(a):
+        return a.learn(X, ACTIONS, REWARDS, **needed(a, T + 1) | {"target_policy": pi})
+
+    refused(algorithm, learn, ValueError, "target_policy", word)
+    almost = np.full((T + 1, A), 1 / A) + 2e-7
+    taught(algorithm, "numpy").learn(
+        X, ACTIONS, REWARDS, **needed(learners(algorithm.name)["numpy"], T + 1) | {"target_policy": almost}
+    )
+
+
+@pytest.mark.parametrize("given", [[0.5] * 3, 1.5, -0.1, NAN])
+def test_sigmas(given):
+    """Numbers from 0 to 1, one or T of them."""
+    algorithm = ALGORITHMS["q_sigma"]
+    refused(
+        algorithm,
+        lambda a: a.learn(X, ACTIONS, REWARDS, **needed(a, T + 1) | {"sigmas": given}),
+        ValueError,
+        "sigmas",
+    )
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=str)
 def test_no_transitions(algorithm):
     """x of one row: an empty array, and nothing has changed; but bad input is bad input."""
@@ -435,15 +484,19 @@ def test_no_transitions(algorithm):
         learner = taught(algorithm, backend)
         before = learner.state_dict()
         for numbers in ({}, {"gammas": 0.5, "alpha": 0.1}, {"gammas": [], "lambdas": np.empty(0)}):
-            deltas = learner.learn(X[:1], *actions, [], **numbers)
+            deltas = learner.learn(X[:1], *actions, [], **numbers, **needed(learner, 1))
             assert deltas.shape == (0,)
             assert deltas.dtype == np.float64
         assert same(learner, before)
     for numbers in ({"gammas": 1.5}, {"gammas": [0.5]}, {"alpha": 0.0}):
-        refused(algorithm, lambda a, n=numbers: a.learn(X[:1], *actions, [], **n), ValueError)
+        refused(algorithm, lambda a, n=numbers: a.learn(X[:1], *actions, [], **n, **needed(a, 1)), ValueError)
 
 
 # ---- actions ----
+
+
+def taking(actions):
+    return lambda a: a.learn(X, actions, REWARDS, **needed(a, T + 1))
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.uint64])
@@ -457,7 +510,7 @@ def test_actions_out_of_range(algorithm, dtype):
                 actions = ACTIONS.astype(dtype)
                 actions[place] = action
                 refused(
-                    algorithm, lambda a, taken=actions: a.learn(X, taken, REWARDS),
+                    algorithm, lambda a, taken=actions: a.learn(X, taken, REWARDS, **needed(a, T + 1)),
                     IndexError, f"actions: action {action} at {place} ", f"0 to {A - 1}",
                 )  # fmt: skip
 
@@ -466,10 +519,20 @@ def test_actions_out_of_range(algorithm, dtype):
 def test_actions_of_other_kinds(algorithm):
     """Lengths and dimensions: ValueError; types: TypeError."""
     for actions in (ACTIONS[:-1], [*ACTIONS, 0], ACTIONS[:, None], 0, []):
-        refused(algorithm, lambda a, taken=actions: a.learn(X, taken, REWARDS), ValueError, "actions")
+        refused(
+            algorithm,
+            lambda a, taken=actions: a.learn(X, taken, REWARDS, **needed(a, T + 1)),
+            ValueError,
+            "actions",
+        )
     for dtype in (float, bool, object, str, complex):
         actions = ACTIONS.astype(dtype)
-        refused(algorithm, lambda a, taken=actions: a.learn(X, taken, REWARDS), TypeError, "actions")
+        refused(
+            algorithm,
+            lambda a, taken=actions: a.learn(X, taken, REWARDS, **needed(a, T + 1)),
+            TypeError,
+            "actions",
+        )
 
 
 @pytest.mark.parametrize("algorithm", CONTROL, ids=str)
@@ -483,11 +546,16 @@ def test_features_of_state_action_pairs(algorithm):
         agent = getattr(ft, algorithm.learner)(
             N, A, alpha=0.1, state_action=True, backend=backend, **algorithm.options
         )
-        agent.learn(x, ACTIONS, REWARDS)
+        more = needed(agent, T + 1)
+        agent.learn(x, ACTIONS, REWARDS, **more)
         agent.start(x[0])
         for rows in wrong:
-            assert error_of(lambda a, r=rows: a.learn(r, ACTIONS, REWARDS), agent)[0] is ValueError
-        assert error_of(lambda a: a.learn(bad, ACTIONS, REWARDS), agent)[0] is ft.FeatureIndexError
+            assert (
+                error_of(lambda a, r=rows, m=more: a.learn(r, ACTIONS, REWARDS, **m), agent)[0] is ValueError
+            )
+        assert (
+            error_of(lambda a, m=more: a.learn(bad, ACTIONS, REWARDS, **m), agent)[0] is ft.FeatureIndexError
+        )
         for row in (x[0, 0], x[0, :-1], x[:2], bad):
             for call in (agent.start, agent.q, agent.act, lambda x, a=agent: a.step(1.0, x)):
                 assert error_of(lambda _, c=call, r=row: c(r), agent)[0] is ValueError

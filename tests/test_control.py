@@ -4,14 +4,17 @@ import math
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from states import THERE, close, example, same, taught
-from streams import ALGORITHMS, BACKENDS, CONTROL, learn
+from streams import ALGORITHMS, BACKENDS, CONTROL, learn, needed
 
 import fasttrace as ft
 
 backends = pytest.mark.parametrize("backend", BACKENDS)
 agents = pytest.mark.parametrize("algorithm", CONTROL, ids=str)
+# Those whose `learn` needs no policy from outside learn from a stream what they learn when they act.
+SELF_TAUGHT = [each for each in CONTROL if not getattr(getattr(ft, each.learner), "_required", ())]
+self_taught = pytest.mark.parametrize("algorithm", SELF_TAUGHT, ids=str)
 SARSA, TRUE_ONLINE_SARSA = ALGORITHMS["sarsa_replacing"], ALGORITHMS["true_online_sarsa"]
 
 
@@ -56,7 +59,7 @@ def unlikely(counts, expected):
 
 FORMS = [
     pytest.param(algorithm, form, pairs, id=f"{algorithm}-{form}{'-pairs' if pairs else ''}")
-    for algorithm in CONTROL
+    for algorithm in SELF_TAUGHT
     for form in ("indices", "pair", "dense")
     for pairs in (False, True)
     if form in algorithm.forms
@@ -89,7 +92,7 @@ def test_acting_learns_what_learn_learns(algorithm, form, pairs, backend):
 
 
 @backends
-@agents
+@self_taught
 def test_steps_are_learn_to_the_bit(algorithm, backend):
     """Within an episode, and past a discount of 0, acting leaves each bit of what learn leaves."""
     s = example(algorithm, vary_alpha=False, repeats=True)
@@ -103,7 +106,7 @@ def test_steps_are_learn_to_the_bit(algorithm, backend):
 
 
 @backends
-@agents
+@self_taught
 def test_a_cut_episode_bootstraps_and_ends(algorithm, backend):
     """truncate learns as learn does from a stream that stops there, and resets."""
     s = example(algorithm, vary_alpha=False, restarts=False)
@@ -122,9 +125,9 @@ def test_a_cut_episode_bootstraps_and_ends(algorithm, backend):
             actions=np.array(actions), gammas=actor.gamma, lambdas=actor.lambda_,
         )  # fmt: skip
         learn(student, part)
-        assert_array_equal(actor.weights, student.weights)
         assert student.trace.any()
-        student.reset()
+        student.reset()  # rounds as the actor's did
+        assert_array_equal(actor.weights, student.weights)
         assert_array_equal(actor.trace, 0.0)
         with pytest.raises(RuntimeError, match="start"):
             actor.end(0.0)
@@ -302,7 +305,7 @@ def test_each_decision_draws_one_number(algorithm, epsilon, backend):
                 agent.truncate(reward, x)
                 twin.random()
         assert in_step()
-    agent.learn([[0], [1]], [0, 1], [1.0])
+    agent.learn([[0], [1]], [0, 1], [1.0], **needed(agent, 2))
     agent.reset()
     agent.weights = agent.weights
     assert in_step()
@@ -434,7 +437,9 @@ def test_a_reset_keeps_the_generator(backend):
 
 
 @backends
-@agents
+@pytest.mark.parametrize(
+    "algorithm", [each for each in SELF_TAUGHT if "target_policy" not in each.takes], ids=str
+)
 def test_options_may_change_between_steps(algorithm, backend):
     """alpha, gamma, lambda_ and epsilon are read at each step: as learn is given them by the step."""
     s = example(algorithm)
@@ -460,15 +465,144 @@ def test_options_may_change_between_steps(algorithm, backend):
 @backends
 @agents
 def test_one_action_is_a_problem_of_values(algorithm, backend):
-    """With a single action Sarsa learns what TD learns."""
-    s = example(algorithm, n_actions=1)
-    sarsa = taught(algorithm, backend, s)
+    """With a single action every method learns what TD learns; Sarsa to the bit."""
+    s = example(algorithm, n_actions=1, off_policy=False)
+    agent = taught(algorithm, backend, s)
     if "true_online" in algorithm.name:
         td = ft.TrueOnlineTD(s.n, alpha=1.0, backend=backend)
     else:
-        td = ft.TD(s.n, algorithm.options["trace"], alpha=1.0, backend=backend)
+        td = ft.TD(s.n, algorithm.options.get("trace", "accumulating"), alpha=1.0, backend=backend)
     td.weights = s.weights[:, 0]
     td.learn(s.x(), s.rewards, gammas=s.gammas, lambdas=s.lambdas, alpha=s.alpha)
-    assert_array_equal(sarsa.weights[:, 0], td.weights)
-    assert_array_equal(sarsa.trace[:, 0], td.trace)
-    assert sarsa.start(state_of(s, 0)) == 0
+    for got, want in ((agent.weights[:, 0], td.weights), (agent.trace[:, 0], td.trace)):
+        if "sarsa" in algorithm.kernel and "expected" not in algorithm.kernel:
+            assert_array_equal(got, want)
+        else:
+            assert np.abs(got - want).max() < 1e-13
+    assert agent.start(state_of(s, 0)) == 0
+
+
+# ---- one family ----
+
+
+def walked(name, backend, **options):
+    """The weights and trace that an agent has after 40 steps of its own; all take the same walk."""
+    s = example(ALGORITHMS[name], vary_alpha=False)
+    agent = ALGORITHMS[name].make(s, backend, seed=3, lambda_=0.8, **{"epsilon": 0.3, **options})
+    agent.start(state_of(s, 0))
+    for t in range(s.T):
+        agent.step(s.rewards[t], state_of(s, t + 1))
+    return agent
+
+
+@backends
+@pytest.mark.parametrize(
+    ("name", "options", "other"),
+    [
+        ("retrace", {}, "expected_sarsa_accumulating"),
+        ("q_sigma", {"sigma": 1.0}, "expected_sarsa_accumulating"),
+        ("q_sigma", {"sigma": 0.0}, "tree_backup"),
+    ],
+)
+def test_on_its_own_policy(name, options, other, backend):
+    """Where rho is 1, Retrace and Q(1) are Expected Sarsa; Q(0) is tree backup always."""
+    one, two = walked(name, backend, **options), walked(other, backend)
+    assert close(one, two, 1e-14)
+
+
+@backends
+def test_a_greedy_policy_makes_expected_sarsa_naive_q(backend):
+    """With epsilon 0 the expectation is the maximum, and nothing explores that would cut Watkins's trace."""
+    agents = [
+        walked(name, backend, epsilon=0.0)
+        for name in ("expected_sarsa_accumulating", "naive_q_accumulating", "watkins_q_accumulating")
+    ]
+    assert close(agents[0], agents[1], 1e-14)
+    assert close(agents[2], agents[1], 1e-14)
+
+
+@backends
+def test_watkins_cuts_where_it_explores(backend):
+    """An action that is not greedy ends the trace of what came before it; naive Q(lambda) keeps it."""
+    for cut in (True, False):
+        agent = ft.WatkinsQ(
+            4, 2, alpha=0.1, gamma=1.0, lambda_=1.0, cut=cut, epsilon=1.0, seed=1, backend=backend
+        )
+        agent.weights = np.array([[1.0, 0], [1, 0], [1, 0], [1, 1]])
+        agent.learn([[0], [1], [2], [3]], [0, 1, 0, 0], np.zeros(3))
+        assert_array_equal(agent.trace, [[0 if cut else 1, 0], [0, 1], [1, 0], [0, 0]])
+        agent.reset()
+        agent.learn([[3], [3], [2]], [0, 1, 0], np.zeros(2))  # a tie is greedy
+        assert_array_equal(agent.trace[3], [1, 1])
+
+
+@backends
+def test_tree_backup_needs_the_policy_of_the_weights_of_the_step(backend):
+    """Without a target policy, pi(A_t|S_t) of step t is that of w_t: after the update before it."""
+    agent = ft.TreeBackup(2, 2, alpha=1.0, gamma=1.0, lambda_=1.0, epsilon=0.5, backend=backend)
+    agent.learn([[0], [0], [1]], [0, 0, 0], [1.0, 0.0])
+    # q(0, 0) is 1 after the first step, so pi(0|0) is 3/4; it was 1/2 before, where both were 0
+    assert_allclose(agent.trace[0], [1.75, 0.0], rtol=1e-15)
+
+
+@backends
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+def test_softmax_chooses_by_its_probabilities(temperature, backend):
+    """Actions come as often as exp(q / temperature) says; each from one uniform number."""
+    q = np.array([0.5, -1.0, 0.0, 0.25])
+    agent = new(backend, n_actions=4, weights=q, policy="softmax", temperature=temperature)
+    pi = np.exp(q / temperature) / np.exp(q / temperature).sum()
+    numbers = np.random.default_rng(0).random(4000)
+    chosen = [agent.start([0]) for _ in numbers]
+    assert_array_equal(chosen, np.searchsorted(np.cumsum(pi), numbers, side="right"))
+    assert not unlikely(np.bincount(chosen, minlength=4), 4000 * pi)
+
+
+@backends
+def test_softmax_of_what_is_not_finite(backend):
+    """A diverged agent still acts: uniformly."""
+    agent = new(backend, n_actions=3, policy="softmax", alpha=1e300)
+    with np.errstate(all="ignore"):
+        agent.learn([[0]] * 4, [0, 0, 0, 0], [1e300, -1e300, 1e300])
+        chosen = [agent.start([0]) for _ in range(300)]
+    assert agent.diverged
+    assert not unlikely(np.bincount(chosen, minlength=3), np.full(3, 100))
+
+
+# ---- a bound on the step size ----
+
+
+@backends
+@pytest.mark.parametrize("kind", ["accumulating", "replacing"])
+@pytest.mark.parametrize("control", [False, True], ids=["td", "sarsa"])
+def test_a_bounded_step_does_not_overshoot(control, kind, backend):
+    """However large alpha is, a step takes delta of its own transition no further than to 0."""
+    algorithm = ALGORITHMS[f"{'sarsa' if control else 'td'}_{kind}"]
+    s = example(algorithm, vary_alpha=False, restarts=False, off_policy=False, repeats=kind == "accumulating")
+    learner = algorithm.make(s.but(alpha=5.0), backend, bound=True, lambda_=0.9, gamma=0.9)
+    free = algorithm.make(s.but(alpha=5.0), backend, lambda_=0.9, gamma=0.9)
+    assert learner.alpha_bound == np.inf
+    bounds, x = [], s.pairs()
+    for t in range(s.T):
+        before = learner.weights.ravel()
+        delta = learn(learner, s.but(gammas=0.9, lambdas=0.9), t, t + 1)[0]
+        learn(free, s.but(gammas=0.9, lambdas=0.9), t, t + 1)
+        after = learner.weights.ravel()
+        left = s.rewards[t] + 0.9 * after @ x[t + 1] - after @ x[t]
+        assert abs(before @ x[t] + delta - s.rewards[t] - 0.9 * before @ x[t + 1]) < 1e-12
+        if x[t].any() and t < 20:
+            assert left * delta >= -1e-12 * delta**2
+        bounds.append(learner.alpha_bound)
+    assert (np.diff(bounds) <= 0).all()
+    assert bounds[-1] < 1.0
+    assert np.abs(free.weights).max() > 1e6 * np.abs(learner.weights).max()
+    learner.reset()
+    assert learner.alpha_bound == bounds[-1]  # a memory of the step size
+
+
+def test_bounds_are_for_traces_without_a_step_size_inside():
+    """A dutch trace holds alpha before the bound is known."""
+    with pytest.raises(ValueError, match="bound"):
+        ft.TD(3, "dutch", alpha=0.1, bound=True)
+    with pytest.raises(ValueError, match="bound"):
+        ft.Sarsa(3, 2, trace="dutch", alpha=0.1, bound=True)

@@ -8,12 +8,15 @@ import pytest
 from numba import njit
 from numba.core.errors import TypingError
 from numpy.testing import assert_array_equal
-from streams import ALGORITHMS, COMPILED, CONTROL, PREDICTION, learn, random_stream
+from streams import ALGORITHMS, COMPILED, learn, random_stream
 
 import fasttrace as ft
 from fasttrace import embed
 
-everything = pytest.mark.parametrize("algorithm", [*PREDICTION, *CONTROL], ids=str)
+KERNELS = ("td", "true_online_td", "sarsa", "true_online_sarsa")  # that have a step to embed
+EMBEDDED = [each for each in ALGORITHMS.values() if each.kernel in KERNELS]
+OTHERS = [each for each in ALGORITHMS.values() if each not in EMBEDDED and each.stem == "linear"]
+everything = pytest.mark.parametrize("algorithm", EMBEDDED, ids=str)
 both = pytest.mark.parametrize("backend", COMPILED)
 needs_c = pytest.mark.skipif(ft.backends()["c"] is not None, reason="needs C")
 
@@ -103,6 +106,20 @@ def assert_same(learner, deltas, other, others_deltas):
 
 
 # ---- steps ----
+
+
+@pytest.mark.parametrize("algorithm", OTHERS, ids=str)
+def test_a_learner_without_a_step_to_embed_is_refused(algorithm):
+    """Its step would be another learner's."""
+    s = random_stream(1, n_actions=2 if algorithm.control else 0)
+    with pytest.raises(ValueError, match="no step to embed"):
+        embed.step(algorithm.make(s, "numba"))
+
+
+def test_a_bounded_learner_is_refused():
+    """Its step would not be bounded."""
+    with pytest.raises(ValueError, match="bound"):
+        embed.step(ft.TD(4, alpha=0.1, bound=True, backend="numba"))
 
 
 @both

@@ -92,7 +92,11 @@ def test_updates_are_learn(algorithm, backend, data):
     s = data.draw(streams(algorithm, ["indices", "pair", "dense"]))
     x = s.x()
     alphas, rhos = np.broadcast_to(s.alpha, s.T), np.broadcast_to(1.0 if s.rhos is None else s.rhos, s.T)
+    interests = np.broadcast_to(1.0 if s.interests is None else s.interests, s.T)
     learner = algorithm.make(s, backend)
+
+    def more(t):
+        return {"interest": interests[t]} if "interests" in algorithm.takes else {}
 
     def row(t):
         return tuple(part[t] for part in x) if isinstance(x, tuple) else x[t]
@@ -101,7 +105,7 @@ def test_updates_are_learn(algorithm, backend, data):
         [
             learner.update(
                 row(t), s.rewards[t], row(t + 1),
-                gamma=s.gammas[t], lambda_=s.lambdas[t], rho=rhos[t], alpha=alphas[t],
+                gamma=s.gammas[t], lambda_=s.lambdas[t], rho=rhos[t], alpha=alphas[t], **more(t),
             )
             for t in range(s.T)
         ]

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numba
 import numpy as np
 import pytest
-from streams import COMPILED, PREDICTION
+from streams import ALGORITHMS, COMPILED
 
 import fasttrace as ft
 
@@ -17,6 +17,9 @@ NUMBER = {
     "td_dutch": DUTCH,
     "true_online_td": TRUE_ONLINE,
 }
+
+
+algorithms = pytest.mark.parametrize("algorithm", [ALGORITHMS[name] for name in NUMBER], ids=str)
 
 
 @numba.njit
@@ -80,7 +83,7 @@ def learn(learner, x, rewards, gammas, lambdas, rhos):
 
 @pytest.mark.parametrize("backend", COMPILED)
 @pytest.mark.parametrize("kind", ["constant", "random"])
-@pytest.mark.parametrize("algorithm", PREDICTION, ids=str)
+@algorithms
 def test_ten_million_steps(algorithm, kind, backend):
     """After 10^7 steps the weights are still the eager loop's.
 
@@ -148,7 +151,7 @@ def extended_weights(alpha):
 
 @extended
 @pytest.mark.parametrize("backend", COMPILED)
-@pytest.mark.parametrize("algorithm", PREDICTION, ids=str)
+@algorithms
 def test_no_digits_are_lost(algorithm, backend):
     """Against extended precision, the error of w is at most twice that of the eager float64 loop."""
     alpha = 0.01

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from states import assert_goes_on_as, close, example, plain, same, taught
-from streams import ALGORITHMS, BACKENDS, COMPILED, CONTROL, PREDICTION, learn
+from streams import ALGORITHMS, BACKENDS, COMPILED, CONTROL, PREDICTION, learn, needed
 
 import fasttrace as ft
 from fasttrace import checkpoint
@@ -709,7 +709,7 @@ def test_a_learner_that_diverged_can_begin_again(algorithm, backend, tmp_path):
     options = {"gamma": 0.5, "lambda_": 0.5, "backend": backend, **algorithm.options}
     for order in ((0, 1), (1, 0)):
         learner = kind(*sizes, alpha=1e4, **options)
-        learner.learn(x, *actions, rewards)
+        learner.learn(x, *actions, rewards, **needed(learner, 3001))
         assert learner.diverged
         learner.save(tmp_path / "learner.npz")
         assert ft.load(tmp_path / "learner.npz").diverged
@@ -726,8 +726,8 @@ def test_a_learner_that_diverged_can_begin_again(algorithm, backend, tmp_path):
         fresh = kind(*sizes, alpha=0.1, **options)
         rest = (part[:10] for part in actions)
         assert_array_equal(
-            learner.learn(x[:10], *rest, rewards[:9]),
-            fresh.learn(x[:10], *(part[:10] for part in actions), rewards[:9]),
+            learner.learn(x[:10], *rest, rewards[:9], **needed(learner, 10)),
+            fresh.learn(x[:10], *(part[:10] for part in actions), rewards[:9], **needed(fresh, 10)),
         )
         assert not learner.diverged
         assert_array_equal(learner.weights, fresh.weights)
@@ -739,8 +739,8 @@ def test_a_learner_that_diverged_can_begin_again(algorithm, backend, tmp_path):
 class Held:
     """Holds a kernel of a backend where it begins, so that another thread can look around meanwhile."""
 
-    def __init__(self, monkeypatch, backend, kernel):
-        linear = import_module(f"fasttrace.backends.{backend}.linear")
+    def __init__(self, monkeypatch, backend, stem, kernel):
+        linear = import_module(f"fasttrace.backends.{backend}.{stem}")
         run = getattr(linear, kernel)
         self.inside, self.go_on = threading.Event(), threading.Event()
 
@@ -787,8 +787,7 @@ def test_a_learner_in_two_threads_is_refused(algorithm, backend, monkeypatch):
             "update": lambda: learner.update(x[0], 1.0, x[1]), "predict": lambda: learner.predict(x[0]),
             "update, slowly": lambda: learner.update(list(x[0]), 1.0, list(x[1])),
         }  # fmt: skip
-    kernel = algorithm.name if "true_online" in algorithm.name else algorithm.name.split("_")[0]
-    held = Held(monkeypatch, backend, f"{kernel}_run")
+    held = Held(monkeypatch, backend, algorithm.stem, f"{algorithm.kernel}_run")
     with ThreadPoolExecutor(1) as pool:
         deltas = pool.submit(learn, learner, s)
         with held:
