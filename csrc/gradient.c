@@ -261,17 +261,11 @@ static int64_t ft_gradient_ahead(const ft_gradient *t, const ft_stream *s) {
     }
 FT_GRADIENT_KINDS(FT_DEFINE_GRADIENT)
 
-/* See linear.c. */
-FT_CLONES static void ft_gradient_index_range(const int32_t *FT_RESTRICT idx, int64_t count,
-                                              uint32_t *lowest, uint32_t *highest) {
-    ft_index_range(idx, count, lowest, highest);
-}
-
 /* FT_OK and whether there is padding, or FT_EINDEX with bad_index set. */
 static int32_t ft_gradient_check(ft_gradient *t, const ft_stream *s, int64_t rows, int *padded) {
     const int64_t count = ft_index_count(s, rows);
     uint32_t low, high;
-    ft_gradient_index_range(s->indices, count, &low, &high);
+    ft_index_bounds(s->indices, count, &low, &high);
     *padded = low == 0;
     if ((int64_t)high <= t->n) return FT_OK;
     t->bad_index = *ft_first_bad(s->indices, count, t->n);
@@ -376,10 +370,7 @@ FT_INLINE void ft_gq_loop(ft_gradient *t, double beta, const ft_stream *s,
 }
 
 FT_CLONES static void ft_gq_plain(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
-    if (t->columns == 3)
-        ft_gq_loop(t, beta, s, deltas, 3, 1);
-    else
-        ft_gq_loop(t, beta, s, deltas, t->columns, 1);
+    ft_gq_loop(t, beta, s, deltas, t->columns, 1);
 }
 
 FT_CLONES static void ft_gq_any(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {

@@ -27,19 +27,9 @@ FT_INLINE const int32_t *ft_first_bad(const int32_t *idx, int64_t count, int64_t
     return NULL;
 }
 
-/* The largest of index + 1 as unsigned tells of every index that is below -1 or too large, and the
- * smallest is 0 where there is padding. */
-FT_INLINE void ft_index_range(const int32_t *FT_RESTRICT idx, int64_t count, uint32_t *lowest,
-                              uint32_t *highest) {
-    uint32_t low = UINT32_MAX, high = 0;
-    for (int64_t i = 0; i < count; i++) {
-        const uint32_t x = (uint32_t)idx[i] + 1u;
-        low = x < low ? x : low;
-        high = x > high ? x : high;
-    }
-    *lowest = low;
-    *highest = high;
-}
+/* The lowest and the highest of index + 1, as unsigned.  The highest tells of every index that is below -1
+ * or too large, and the lowest is 0 where there is padding.  In trace.c. */
+void ft_index_bounds(const int32_t *idx, int64_t count, uint32_t *lowest, uint32_t *highest);
 
 /* How many indices the first `rows` rows have. */
 FT_INLINE int64_t ft_index_count(const ft_stream *s, int64_t rows) {
