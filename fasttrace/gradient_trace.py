@@ -72,7 +72,7 @@ class _GradientTrace:
     def finite(self) -> bool:
         """Whether the vectors are finite, and the sums over them."""
         vectors = self.vectors()
-        every = [*vectors.values(), *products(self.kind, vectors).values()]
+        every: list[Any] = [*vectors.values(), *products(self.kind, vectors).values()]
         return all(bool(np.isfinite(each).all()) for each in every)
 
     def to(self, backend: str) -> GradientTrace:
@@ -88,7 +88,7 @@ def _finite(vectors: Vectors) -> Vectors:
     return {name: np.where(np.isfinite(each), each, 0.0) for name, each in vectors.items()}
 
 
-def products(kind: str, vectors: Vectors) -> dict[str, float]:
+def products(kind: str, vectors: Vectors) -> dict[str, Any]:
     """The inner products that a LazyGradient keeps, taken over the whole vectors.  O(n)."""
     z, v = vectors["z"], vectors["v"]
     with np.errstate(all="ignore"):

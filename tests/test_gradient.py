@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 from streams import ALGORITHMS, BACKENDS, COMPILED, FORMS, GOLDEN, Stream, learn, random_stream, relative
 
 import fasttrace as ft
-from fasttrace import gradient_trace, registry
+from fasttrace import features, gradient_trace, registry
 from fasttrace.policy import probabilities
 
 backends = pytest.mark.parametrize("backend", BACKENDS)
@@ -442,9 +442,7 @@ def test_a_fading_trace_is_never_subnormal(name, backend):
     T = 12_000
     x = np.ones((T + 1, 2))
     x[1:, 1] = 0.0
-    learner = ALGORITHMS[name].make(
-        Stream(2, [], np.ones(T), 0.9, 0.9, 0.01, np.zeros(2)), backend
-    )
+    learner = ALGORITHMS[name].make(Stream(2, [], np.ones(T), 0.9, 0.9, 0.01, np.zeros(2)), backend)
     learner.learn(x, np.ones(T), gammas=0.9, lambdas=0.9)
     z = np.abs(learner._trace.rows.reshape(-1, learner._trace.width)[1, 2])
     assert z == 0.0 or z > 1e-290
@@ -506,11 +504,9 @@ def test_c_refuses_a_trace_of_another_kind(backend):
     s = random_stream(18, n_actions=2, off_policy=True)
     learner = ALGORITHMS["gq"].make(s, backend)
     keep = []
-    from fasttrace.features import Rows, Stream as Packed
-
-    rows = Rows(2, s.n, 1, np.zeros(2, np.int32))
+    rows = features.Rows(2, s.n, 1, np.zeros(2, np.int32))
     one = np.ones(1)
-    packed = Packed(1, rows, one, one, one, one, actions=np.zeros(2, np.int32), n_actions=2)
+    packed = features.Stream(1, rows, one, one, one, one, actions=np.zeros(2, np.int32), n_actions=2)
     stream, out = linear.c_stream(packed, keep, work=4), ffi.new("double *")
     handle = gradient.handle(learner._trace)
     assert lib.ft_gradient_run(handle, 0.1, stream, out) == lib.FT_EVALUE

@@ -146,6 +146,7 @@ def test_each_kernel_is_timed(monkeypatch):
     cases = importlib.import_module("bench.cases")
     timed = {str(case) for case in cases.KERNELS.values()}
     timed |= {f"{spec.kernel}-c" for spec in cases.control_specs()}
+    timed |= {f"{spec.kernel}-c" for spec in importlib.import_module("bench.gradient").specs()}
     assert {str(case) for case in registry.cases(("c",))} <= timed
 
 

@@ -35,7 +35,7 @@ from .trace import (
 # ft_gradient_kind of csrc/fasttrace.h.
 GTD, HTD, TRUE_ONLINE_GTD, GTD2 = range(4)
 
-# Places in Gradient.counters and Gradient.scalars: the fields of ft_gradient; the first are those of ft_trace.
+# Places in Gradient.counters, which begins as ft_trace does, and in Gradient.scalars.
 KIND, BEHAVIOUR_EPOCH = 10, 11
 (
     SCALE, DRIVE, DECAY, V_OLD, ALPHA, DRIVE_V, ZV, ZZ, ZBV, ZZB, BEHAVIOUR_SCALE, BEHAVIOUR_BEFORE,
@@ -128,7 +128,7 @@ def store(t, h, c, alpha):
 
 @verb
 def width_of(kind):
-    return _4 if kind == GTD or kind == GTD2 else _8
+    return _4 if kind in (GTD, GTD2) else _8
 
 
 @verb
@@ -603,7 +603,9 @@ def gq_kernel(plain):
                 if pi[at + a] != 0.0:
                     v_next += pi[at + a] * s.q[a]
             delta = td_error(n, value(h, sums), v_next)
-            c, push = gtd_write(t, h, c, indices, values, x, columns, not plain, valued, n, D, 1.0, sums, delta)
+            c, push = gtd_write(
+                t, h, c, indices, values, x, columns, not plain, valued, n, D, 1.0, sums, delta
+            )
             if pushes(n):
                 for a in range(A):
                     if pi[at + a] != 0.0:

@@ -24,7 +24,14 @@ from .linear import (
     values,
 )
 
-__all__ = ["gq_run", "gtd2_run", "gtd_run", "htd_run", "true_online_gtd_run", "values"]  # values reads w alone
+__all__ = [
+    "gq_run",
+    "gtd2_run",
+    "gtd_run",
+    "htd_run",
+    "true_online_gtd_run",
+    "values",
+]  # values reads w alone
 
 # ---- one step, on dense vectors; x_next is None where gamma_next is 0 ----
 
