@@ -27,6 +27,56 @@ void ft_random_walk(ft_env *env, const int64_t *n) {
     env->step = ft_random_walk_step;
 }
 
+static void ft_boyan_chain_reset(const void *self, double *state, const double *u) {
+    (void)self;
+    (void)u;
+    state[0] = 12.0;
+}
+
+static void ft_boyan_chain_step(const void *self, double *state, int64_t action, const double *u,
+                                double *out) {
+    const int last = state[0] == 1.0;
+    (void)self;
+    (void)action;
+    state[0] -= last || u[0] < 0.5 ? 1.0 : 2.0;
+    out[0] = last ? -2.0 : -3.0;
+    out[1] = state[0] == 0.0 ? 0.0 : 1.0;
+}
+
+void ft_boyan_chain(ft_env *env) {
+    env->n_state = 1;
+    env->n_actions = 0;
+    env->reset_uniforms = 0;
+    env->step_uniforms = 1;
+    env->self = 0;
+    env->reset = ft_boyan_chain_reset;
+    env->step = ft_boyan_chain_step;
+}
+
+static void ft_baird_reset(const void *self, double *state, const double *u) {
+    const double s = (double)(int64_t)(7.0 * u[0]);
+    (void)self;
+    state[0] = s < 6.0 ? s : 6.0;
+}
+
+static void ft_baird_step(const void *self, double *state, int64_t action, const double *u,
+                          double *out) {
+    (void)action;
+    ft_baird_reset(self, state, u);
+    out[0] = 0.0;
+    out[1] = 1.0;
+}
+
+void ft_baird(ft_env *env) {
+    env->n_state = 1;
+    env->n_actions = 0;
+    env->reset_uniforms = 1;
+    env->step_uniforms = 1;
+    env->self = 0;
+    env->reset = ft_baird_reset;
+    env->step = ft_baird_step;
+}
+
 /* Gymnasium draws uniform(-0.6, -0.4): low + (high - low) u. */
 static void ft_mountain_car_reset(const void *self, double *state, const double *u) {
     (void)self;

@@ -98,7 +98,7 @@ typedef struct ft_trace {
  *   target        enum ft_target; what follows is for those beyond FT_TAKEN
  *   pi            (T + 1, n_actions) the target policy, or NULL: the learner's own under the weights
  *                 of the step, enum ft_policy with its epsilon or temperature as `parameter`
- *   q             the larger of n_actions and the trace's width; the kernels work in it */
+ *   q             twice the larger of n_actions and the trace's width; the kernels work in it */
 typedef struct ft_stream {
     int64_t steps, k, shared, n_actions;
     const int32_t *indices;
@@ -249,6 +249,39 @@ FT_API int32_t ft_gradient_run(ft_gradient *trace, double beta, const ft_stream 
  * columns n_actions.  Takes the stream's actions, rhos and target policy; q has 2 * n_actions. */
 FT_API int32_t ft_gq_run(ft_gradient *trace, double beta, const ft_stream *stream, double *deltas);
 
+/* ---- least squares: LSTD(lambda) ----------------------------------------------------------------
+ *
+ *     z <- rho (gamma lambda z + x)                               (12.25)
+ *     A <- A + z (x - gamma_next x_next)',  b <- b + reward z     the weights solve A w = b
+ *
+ * Over the caller's memory, all of it 0 at first but A = epsilon I, inverse = I / epsilon:
+ *
+ *   A        (n, n), column i of A at A + i n: a step adds to the columns that x and x_next name
+ *   b, z     (n)
+ *   inverse  (n, n) of A, row by row; or NULL: A and b alone are kept
+ *   u        (n) inverse z       work  (2 n)         either NULL where inverse is, but for n of work
+ *   list     (n) the first `active` are the features whose trace is not 0; listed (n) says whether
+ *
+ * Where the inverse cannot be had from the last one (stale 1: A is nearly singular, or `refresh`
+ * steps are over) the run stops after that step, for the caller to compute inverse and u anew, and
+ * to set since and stale to 0.  With stale 2 the inverse is left alone.
+ *
+ * O(n k) a step, O(active k) while the trace is sparse; with the inverse O(n n).
+ * Source: Bradtke & Barto 1996; Boyan 2002; Sutton & Barto 2018, sections 9.8, 12.9. */
+typedef struct ft_lstd {
+    int64_t n, active, since, refresh, stale;
+    int64_t bad_index; /* what FT_EINDEX met */
+    double decay;      /* gamma lambda of the state arrived in: the next decay, without rho */
+    double *A, *b, *z, *inverse, *u, *work;
+    int32_t *list;
+    uint8_t *listed;
+} ft_lstd;
+
+/* Learn from transition `start` of a stream on (rewards, gammas, lambdas, rhos; not its alphas).
+ * Returns the number of the next one, steps at the end, or FT_EINDEX with nothing changed: indices
+ * are looked at where start is 0.  Threads: safe for distinct structs. */
+FT_API int64_t ft_lstd_run(ft_lstd *lstd, const ft_stream *stream, int64_t start);
+
 /* ---- tile coding (Sutton & Barto 2018, section 9.5.4) ------------------------------------------
  *
  * Tiling j displaces dimension i by j (2 i + 1) mod tilings, in parts of `tilings` to a tile; a
@@ -304,6 +337,12 @@ typedef struct ft_env {
 /* A walk over states 0 to *n - 1, from the middle, left or right alike; -1 at the left end, +1 at
  * the right.  Keeps n.  Sutton & Barto 2018, example 7.1. */
 FT_API void ft_random_walk(ft_env *env, const int64_t *n);
+
+/* A chain from state 12 to 0, one or two states a step.  Boyan 2002. */
+FT_API void ft_boyan_chain(ft_env *env);
+
+/* Seven states, the next one any of them alike.  Baird 1995; Sutton & Barto 2018, section 11.2. */
+FT_API void ft_baird(ft_env *env);
 
 /* Position and velocity of a car in a valley; -1 a step until the top of the right slope.
  * Sutton & Barto 2018, example 10.1; to the bit as Gymnasium's MountainCar-v0 in float64. */

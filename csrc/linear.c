@@ -59,6 +59,30 @@ FT_INLINE void ft_read_actions(const ft_hot *h, const ft_stream *s, int64_t t, i
             ft_read_values(h, ft_row_at(s, t * s->n_actions + a, 0), 1, 0, 1, 1, s->q + a);
 }
 
+/* The same from the sums of ft_read, which hold after a write that leaves w alone: one pass over the
+ * features serves the value of S_{t+1} now and that of (S_{t+1}, A_{t+1}) in the next step.  Rounding may
+ * then break ties, so it is for policies that are given. */
+FT_INLINE int ft_reads_sums(const ft_stream *s, int kind) {
+    return ft_reads_once(kind) && s->pi && s->target != FT_WATKINS && s->target != FT_NAIVE;
+}
+
+FT_INLINE ft_pair ft_read_action_sums(const ft_hot *h, const ft_stream *s, int64_t t,
+                                      int64_t columns, int64_t width) {
+    double *first = s->q, *second = s->q + (columns > 1 ? width : s->n_actions);
+    if (columns > 1)
+        ft_read_columns(h, ft_row_at(s, t, 0), width, 1, first, second);
+    else
+        for (int64_t a = 0; a < s->n_actions; a++) {
+            const ft_pair sums = ft_read(h, ft_row_at(s, t * s->n_actions + a, 0), 1, 0, 1);
+            first[a] = ft_first(sums);
+            second[a] = ft_second(sums);
+        }
+    const int64_t taken = s->actions[t];
+    const ft_pair sums = ft_pair_of(first[taken], second[taken]);
+    for (int64_t a = 0; a < (columns > 1 ? width : s->n_actions); a++) first[a] += second[a] * h->drive;
+    return sums;
+}
+
 /* The factor of S_t's decay. */
 FT_INLINE double ft_factor(const ft_hot *h, const ft_stream *s, int64_t t, int64_t columns,
                            int64_t width) {
@@ -72,6 +96,12 @@ FT_INLINE double ft_factor(const ft_hot *h, const ft_stream *s, int64_t t, int64
         pi = ft_probability(s->q, s->n_actions, s->policy, s->parameter, s->actions[t]);
     }
     return ft_factor_of(s->target, rho, sigma, pi);
+}
+
+/* The value of S_t, from q of its actions. */
+FT_INLINE double ft_target_value(const ft_stream *s, int64_t t) {
+    return ft_value_of(s->target, s->q, s->n_actions, s->pi ? s->pi + t * s->n_actions : NULL,
+                       s->policy, s->parameter);
 }
 
 FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT deltas, int kind,
@@ -98,7 +128,8 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT delta
         double lambda_next = s->lambdas[i * s->lambda_stride];
         double decay = c.decay, weight = 1.0, v_next = 0.0, taken = 0.0;
         ft_pair sums = ft_pair_of(0.0, 0.0);
-        const int before = task == FT_ACTIONS || ft_values_before(kind, width);
+        const int after = task == FT_ACTIONS && ft_reads_sums(s, kind);
+        const int before = task == FT_ACTIONS ? !after : ft_values_before(kind, width);
         if (task == FT_STATES) {
             decay = rho * c.decay;
             weight = ft_is_emphatic(kind)
@@ -106,15 +137,19 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT delta
                          : rho;
         } else if (task == FT_ACTIONS) {
             decay = ft_factor(&h, s, i, columns, width) * c.decay;
-            ft_read_actions(&h, s, i + 1, columns, width);
-            v_next = ft_value_of(s->target, s->q, s->n_actions, s->pi ? s->pi + (i + 1) * s->n_actions : NULL,
-                                 s->policy, s->parameter);
-            taken = s->q[s->actions[i + 1]];
-            if (s->target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
+            if (before) {
+                ft_read_actions(&h, s, i + 1, columns, width);
+                v_next = ft_target_value(s, i + 1);
+                taken = s->q[s->actions[i + 1]];
+                if (s->target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
+            }
         } else if (before)
             v_next = taken = ft_value_before(&h, x_next, width, padded);
         ft_leave(t, &h, &c, x, decay, weight, kind, width, padded);
-        if (!before || ft_reads_once(kind)) {
+        if (after) {
+            sums = ft_read_action_sums(&h, s, i + 1, columns, width);
+            v_next = ft_target_value(s, i + 1);
+        } else if (!before || ft_reads_once(kind)) {
             sums = ft_read_at(&h, x_next, width, padded);
             if (!before) v_next = taken = ft_value(&h, sums);
         }

@@ -3,7 +3,7 @@
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
-from . import envs
+from . import envs, forward
 from .backends import backends
 from .control import (
     ExpectedSarsa,
@@ -19,6 +19,7 @@ from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
 from .features import Ragged
 from .gradient import GQ, GTD, GTD2, HTD, TrueOnlineGTD
 from .learner import load
+from .lstd import LSTD
 from .prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
 from .simulate import History, evaluate, simulate
 from .tiles import TileCoder
@@ -30,6 +31,7 @@ __all__ = [
     "GTD",
     "GTD2",
     "HTD",
+    "LSTD",
     "TD",
     "BackendUnavailable",
     "CheckpointError",
@@ -52,6 +54,7 @@ __all__ = [
     "backends",
     "envs",
     "evaluate",
+    "forward",
     "load",
     "simulate",
 ]

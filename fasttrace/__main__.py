@@ -1,4 +1,4 @@
-"""The command line: python -m fasttrace demo | info | bench.  Each command imports what it needs itself."""
+"""The command line: python -m fasttrace demo | info | ...  Each command imports what it needs itself."""
 
 import argparse
 import sys
@@ -20,6 +20,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .experiments import info
 
         return info.run()
+    if options.command == "algorithms":
+        from . import registry
+
+        print("\n".join(registry.tables()), end="")
+        return 0
+    if options.command == "baird":
+        from .experiments import baird
+
+        return baird.run(options.steps, options.seed, options.output)
     from .experiments import demo
 
     return demo.run(options.episodes, options.seed, options.output, options.backend)
@@ -45,7 +54,17 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="this one only; may be given more than once (default: all that are there)",
     )
+    baird = commands.add_parser(
+        "baird",
+        help="which learners diverge on Baird's counterexample; a table and a picture",
+        description="Run learners off-policy on Baird's counterexample; print and draw their errors.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    baird.add_argument("--steps", type=_positive, default=20_000, help="steps of the stream")
+    baird.add_argument("--seed", type=_natural, default=0, help="of the stream")
+    baird.add_argument("--output", metavar="DIR", default="fasttrace-baird", help="folder of the picture")
     commands.add_parser("info", help="version, backends, compiler, CPU features in use")
+    commands.add_parser("algorithms", help="every linear algorithm: recipe, cost, equation, source")
     commands.add_parser("bench", help="run the benchmark suite and write its report", add_help=False)
     return parser
 

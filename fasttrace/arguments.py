@@ -144,9 +144,9 @@ def actions_array(name: str, value: Any, length: int, n_actions: int) -> NDArray
 def policy_array(name: str, value: Any, states: int, n_actions: int) -> NDArray[np.float64]:
     """Probabilities (states, n_actions), each row of which sums to 1 within 1e-6."""
     array = finite_array(name, value, (states, n_actions))
-    off = np.abs(array @ np.ones(n_actions) - 1.0)  # sum(axis=1) takes longer than a step of a kernel
-    if array.size and not (array.min() >= 0.0 and off.max() <= 1e-6):
-        row = int(np.argmin((array >= 0.0).all(axis=1) & (off <= 1e-6)))
+    sums = array @ np.ones(n_actions)
+    if array.size and not (array.min() >= 0.0 and sums.min() >= 1.0 - 1e-6 and sums.max() <= 1.0 + 1e-6):
+        row = int(np.argmax((array < 0.0).any(axis=1) | (np.abs(sums - 1.0) > 1e-6)))
         raise ValueError(
             f"{name}: row {row} is {array[row].tolist()}, expected probabilities: not negative, of sum 1"
         )

@@ -17,6 +17,7 @@ class _TwoVectors(Learner):
     """What a second weight vector v with a step size beta of its own adds to a learner."""
 
     _stem = "gradient"
+    _simulates = False
     _layout: ClassVar[str]  # of the trace: see gradient_trace.KINDS
     _tunable: ClassVar[tuple[str, ...]] = ("alpha", "beta", "gamma", "lambda_")
 

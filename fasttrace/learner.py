@@ -29,6 +29,7 @@ class Learner:
 
     _stem: ClassVar[str] = "linear"  # the module of each backend that holds its kernels
     _kernel: ClassVar[str]  # the function <kernel>_run there
+    _simulates: ClassVar[bool] = True  # whether the loops of simulate know its kernel
     _kinds: ClassVar[tuple[str, ...]] = ()  # what `trace` may be; empty: the kernel has one trace of its own
     _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma", "lambda_")
 
@@ -41,13 +42,14 @@ class Learner:
         columns: int,
         kind: str,
         *,
-        alpha: float,
+        alpha: float | None,
         gamma: float,
         lambda_: float,
         backend: str,
     ) -> None:
         self.n_features = arguments.count("n_features", n_features)
-        self.alpha = alpha
+        if "alpha" in self._tunable:  # least squares have none
+            self.alpha = alpha  # type: ignore[assignment]
         self.gamma = gamma
         self.lambda_ = lambda_
         self._kind = arguments.choice("trace", kind, self._kinds) if self._kinds else kind

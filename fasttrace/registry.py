@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ class StepLearner:
     stem       the module of each backend, and the file of csrc, that holds it
     c_names    the functions of csrc/fasttrace.h behind it
     D c beta a the scalars of a step between the verbs (docs/constant-time.md)
+    cost       of a step; k active features, A actions, n weights
     tolerance  largest difference of weights between the backends, relative to the largest weight
     """
 
@@ -35,6 +36,7 @@ class StepLearner:
     a: str
     stem: str = "linear"
     options: tuple[tuple[str, object], ...] = ()
+    cost: str = "O(k)"
     tolerance: float = 1e-11
 
     def __str__(self) -> str:
@@ -85,39 +87,40 @@ STEP_LEARNERS = (
         "expected_sarsa", "ExpectedSarsa", ("accumulating", "replacing", "dutch"), True,
         ("lambdas", "rhos", "target_policy", "alpha"), _CONTROL,
         "12.28, 12.29", f"{_SB}, section 12.9, exercise 12.13",
-        "rho gamma lambda", "1; dutch: 1 - alpha z.x", "0", "alpha delta",
+        "rho gamma lambda", "1; dutch: 1 - alpha z.x", "0", "alpha delta", cost="O(k A)",
     ),
     StepLearner(
         "true_online_expected_sarsa", "TrueOnlineExpectedSarsa", (), True,
         ("lambdas", "rhos", "target_policy", "alpha"), _CONTROL,
         "12.26, 12.29", "van Hasselt, Mahmood & Sutton 2014",
-        "rho gamma lambda", "alpha (1 - e.x)", "-alpha (q - q_old)", "delta + q - q_old",
+        "rho gamma lambda", "alpha (1 - e.x)", "-alpha (q - q_old)", "delta + q - q_old", cost="O(k A)",
     ),
     StepLearner(
         "watkins_q", "WatkinsQ", ("accumulating", "replacing", "dutch"), True, _ACTION, _CONTROL,
         "section 12.10", f"Watkins 1989; {_SB}, section 12.10",
         "gamma lambda, 0 after an action that was not greedy", "1; dutch: 1 - alpha z.x", "0", "alpha delta",
+        cost="O(k A)",
     ),
     StepLearner(
         "naive_q", "WatkinsQ", ("accumulating", "replacing", "dutch"), True, _ACTION, _CONTROL,
         "section 12.10", f"{_SB}, section 12.10, without the cut",
         "gamma lambda", "1; dutch: 1 - alpha z.x", "0", "alpha delta",
-        options=(("cut", False),),
+        options=(("cut", False),), cost="O(k A)",
     ),
     StepLearner(
         "tree_backup", "TreeBackup", (), True, ("lambdas", "target_policy", "alpha"), _CONTROL,
         "section 12.10", f"Precup, Sutton & Singh 2000; {_SB}, section 12.10",
-        "gamma lambda pi(A)", "1", "0", "alpha delta",
+        "gamma lambda pi(A)", "1", "0", "alpha delta", cost="O(k A)",
     ),
     StepLearner(
         "retrace", "Retrace", (), True, ("lambdas", "rhos", "target_policy", "alpha"), _CONTROL,
         "eq. 3, 4", "Munos et al. 2016",
-        "gamma lambda min(1, rho)", "1", "0", "alpha delta",
+        "gamma lambda min(1, rho)", "1", "0", "alpha delta", cost="O(k A)",
     ),
     StepLearner(
         "q_sigma", "QSigma", (), True, ("lambdas", "rhos", "target_policy", "sigmas", "alpha"), _CONTROL,
         "section 12.10", f"{_SB}, sections 7.6, 12.10; De Asis et al. 2018",
-        "gamma lambda (sigma rho + (1 - sigma) pi(A))", "1", "0", "alpha delta",
+        "gamma lambda (sigma rho + (1 - sigma) pi(A))", "1", "0", "alpha delta", cost="O(k A)",
     ),
     StepLearner(
         "gtd", "GTD", (), False, _STATE, _GRADIENT,
@@ -148,9 +151,38 @@ STEP_LEARNERS = (
         "gq", "GQ", (), True, ("lambdas", "rhos", "target_policy", "alpha"), ("ft_gq_run",),
         "section 12.11", f"Maei & Sutton 2010; {_SB}, section 12.11",
         "rho gamma lambda", "1", "v: -beta v.x; w at y: -alpha gamma' (1 - lambda') z.v",
-        "alpha delta; v: beta delta", stem="gradient",
+        "alpha delta; v: beta delta", stem="gradient", cost="O(k A)",
     ),
 )  # fmt: skip
+
+# Least squares: no step size, no TD errors, and weights that are solved for, so not among the step learners.
+# beta and a are none: nothing is written to weights.
+SOLVERS = (
+    StepLearner(
+        "lstd", "LSTD", (), False, ("lambdas", "rhos"), ("ft_lstd_run",),
+        "9.20, 9.21, 12.25", "Bradtke & Barto 1996; Boyan 2002",
+        "rho gamma lambda", "rho", "none", "none; A w = b is solved",
+        stem="lstd", cost="O(n k)", tolerance=1e-10,
+    ),
+)  # fmt: skip
+
+
+def tables() -> tuple[str, str]:
+    """The algorithms as two Markdown tables, of docs/algorithms.md: recipes, and where they come from."""
+    recipes = [("learner", "D", "c", "beta", "a", "cost of a step")]
+    sources = [("kernel", "traces", "equation", "source", "backends")]
+    for row in (*STEP_LEARNERS, *SOLVERS):
+        options = ", ".join(f"{name}={value}" for name, value in row.options)
+        name = f"`{row.learner}({options})`" if options else f"`{row.learner}`"
+        recipes.append((name, row.D, row.c, row.beta, row.a, row.cost))
+        kinds = ", ".join(row.kinds) or "its own"
+        sources.append((f"`{row.kernel}`", kinds, row.equation, row.source, "NumPy, Numba, C"))
+    return _markdown(recipes), _markdown(sources)
+
+
+def _markdown(rows: Sequence[tuple[str, ...]]) -> str:
+    head, *body = (f"| {' | '.join(cells)} |\n" for cells in rows)
+    return head + "|---" * len(rows[0]) + "|\n" + "".join(body)
 
 
 class Case(NamedTuple):

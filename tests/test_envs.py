@@ -91,7 +91,15 @@ def coin():
     return ft.envs.custom(coin_reset, coin_step, n_actions=None, n_state=1, n_uniforms=0)
 
 
-ENVIRONMENTS = [ft.envs.RandomWalk(), ft.envs.RandomWalk(4), ft.envs.MountainCar(), pendulum(), coin()]
+ENVIRONMENTS = [
+    ft.envs.RandomWalk(),
+    ft.envs.RandomWalk(4),
+    ft.envs.MountainCar(),
+    ft.envs.BoyanChain(),
+    ft.envs.Baird(),
+    pendulum(),
+    coin(),
+]
 each_env = pytest.mark.parametrize("env", ENVIRONMENTS, ids=repr)
 
 

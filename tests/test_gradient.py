@@ -452,7 +452,7 @@ def test_a_fading_trace_is_never_subnormal(name, backend):
 def test_simulate_refuses_by_name(backend):
     """There is no native loop around two vectors; nothing has changed."""
     learner = ft.GTD(19, alpha=0.1, beta=0.1, backend=backend)
-    with pytest.raises(ValueError, match="GTD"):
+    with pytest.raises(TypeError, match="GTD"):
         ft.simulate(ft.envs.RandomWalk(), learner, steps=10)
     assert not learner.weights.any()
 

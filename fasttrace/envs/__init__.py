@@ -1,7 +1,19 @@
 """Environments for simulate: plain functions of numbers, written once and run by every backend."""
 
+from .baird import Baird
+from .boyan_chain import BoyanChain
 from .environment import Environment, custom
 from .mountain_car import MountainCar
+from .prediction import PredictionTask, Transitions
 from .random_walk import RandomWalk
 
-__all__ = ["Environment", "MountainCar", "RandomWalk", "custom"]
+__all__ = [
+    "Baird",
+    "BoyanChain",
+    "Environment",
+    "MountainCar",
+    "PredictionTask",
+    "RandomWalk",
+    "Transitions",
+    "custom",
+]

@@ -3,13 +3,13 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import arguments
-from .environment import Environment, State
+from .environment import State
+from .prediction import Float64, PredictionTask
 
 
-class RandomWalk(Environment):
+class RandomWalk(PredictionTask):
     """A walk over n states in a row, from the middle, left or right alike.
 
     Leaving the left end gives -1, the right end +1, every other step 0.  Nothing to choose: for
@@ -37,9 +37,14 @@ class RandomWalk(Environment):
         self.twin = ("ft_random_walk", n)
 
     @property
-    def true_values(self) -> NDArray[np.float64]:
+    def features(self) -> Float64:
+        """(n, n), one-hot."""
+        return np.eye(self.n)
+
+    @property
+    def true_values(self) -> Float64:
         """v(s) of each state (n,) where gamma is 1: even steps between the ends."""
-        ends_between: NDArray[np.float64] = np.linspace(-1.0, 1.0, self.n + 2)
+        ends_between: Float64 = np.linspace(-1.0, 1.0, self.n + 2)
         return ends_between[1:-1]
 
     def __repr__(self) -> str:

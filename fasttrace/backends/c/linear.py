@@ -94,7 +94,7 @@ def c_stream(stream: Stream, keep: list[Any], target: int = lib.FT_TAKEN, work: 
 def _run(trace: Any, kind: int, stream: Stream, target: int = lib.FT_TAKEN) -> np.ndarray:
     deltas = np.empty(stream.steps)
     keep: list[Any] = []
-    work = 0 if target == lib.FT_TAKEN else max(stream.n_actions, trace.width)
+    work = 0 if target == lib.FT_TAKEN else 2 * max(stream.n_actions, trace.width)
     c = c_stream(stream, keep, target, work)
     if lib.ft_td_run(handle(trace), kind, c, _doubles(deltas)) != lib.FT_OK:
         raise_bad_index(stream.indices, trace.n, shape=stream.rows.shape)

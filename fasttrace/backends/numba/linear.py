@@ -369,6 +369,72 @@ def read_actions(t, h, s, i, columns, width, valued):
 
 
 @verb
+def reads_sums(s, kind):
+    """Whether the actions of S_{t+1} are read after the write; see ft_reads_sums."""
+    return reads_once(kind) and s.pi.size > 0 and s.target != WATKINS and s.target != policy.NAIVE
+
+
+@verb
+def read_columns(t, indices, values, x, width, valued, first, second):
+    """trace.read of every column at once, to the bit; see ft_read_columns."""
+    for a in range(width):
+        first[a] = 0.0
+        second[a] = 0.0
+    j = trace.next_active(indices, x, _0, True)
+    while j < x.k:
+        r, G, P, size = weight_at(t, indices, values, x, j, width, valued)
+        j = trace.next_active(indices, x, j + _1, True)
+        if j == x.k:
+            for a in range(width):
+                z = t.rows[r + width + a]
+                first[a] += size * (t.rows[r + a] + z * G)
+                second[a] += size * (0.0 + z * P)
+            return
+        s, H, Q, other = weight_at(t, indices, values, x, j, width, valued)
+        j = trace.next_active(indices, x, j + _1, True)
+        for a in range(width):
+            z, y = t.rows[r + width + a], t.rows[s + width + a]
+            first[a] += size * (t.rows[r + a] + z * G) + other * (t.rows[s + a] + y * H)
+            second[a] += size * (0.0 + z * P) + other * (0.0 + y * Q)
+
+
+@verb
+def weight_at(t, indices, values, x, j, width, valued):
+    """Where the row of one feature begins, (G, P) of its epoch, and its value."""
+    i = np.uint64(np.uint32(indices[x.at + j]))
+    G, P = trace.since(t, i)
+    return (width + width) * i, G, P, values[x.values_at + j] if valued else 1.0
+
+
+@verb
+def read_action_sums(t, h, s, i, columns, width, valued):
+    """q of S_i's actions into s.q, and the sums of the action taken; see ft_read_action_sums."""
+    A = np.uint64(s.n_actions)
+    count = width if columns > _1 else A
+    first, second = s.q[:count], s.q[count : count + count]
+    if columns > _1:
+        x = place_of(s.rows, i, _0, False)
+        read_columns(t, s.rows.indices, s.rows.values, x, width, valued, first, second)
+    else:
+        for a in range(A):
+            x = place_of(s.rows, i * A + a, _0, False)
+            first[a], second[a] = trace.read(t, s.rows.indices, s.rows.values, x, _1, True, valued)
+    taken = np.uint64(s.actions[i])
+    sums = first[taken], second[taken]
+    for a in range(count):
+        first[a] += second[a] * h.drive
+    return sums
+
+
+@verb
+def target_value(s, i):
+    """The value of S_i, from q of its actions."""
+    return policy.value_of(
+        s.target, s.q, s.n_actions, s.pi, i * np.uint64(s.n_actions), s.pi.size > 0, s.policy, s.parameter
+    )  # fmt: skip
+
+
+@verb
 def factor(t, h, s, i, columns, width, valued):
     """The factor of S_i's decay."""
     rho = s.rhos[i * np.uint64(s.rhos.size > 1)]
@@ -411,7 +477,8 @@ def learn(t, s, deltas, kind, plain, task, valued):
         rho = s.rhos[i * per_rho]
         gamma_next, lambda_next = s.gammas[i * per_gamma], s.lambdas[i * per_lambda]
         D, weight, v_next, taken, sums = c.decay, 1.0, 0.0, 0.0, (0.0, 0.0)
-        before = task == ACTIONS or values_before(kind, width)
+        after = task == ACTIONS and reads_sums(s, kind)
+        before = not after if task == ACTIONS else values_before(kind, width)
         if task == STATES:
             D, weight = rho * c.decay, rho
             if is_emphatic(kind):
@@ -419,19 +486,20 @@ def learn(t, s, deltas, kind, plain, task, valued):
                 weight = rho * M
         elif task == ACTIONS:
             D = factor(t, h, s, i, columns, width, valued) * c.decay
-            read_actions(t, h, s, i + _1, columns, width, valued)
-            v_next = policy.value_of(
-                s.target, s.q, s.n_actions, s.pi, (i + _1) * np.uint64(s.n_actions), s.pi.size > 0,
-                s.policy, s.parameter,
-            )  # fmt: skip
-            taken = s.q[s.actions[i + _1]]
-            if s.target == WATKINS and not taken >= v_next:
-                lambda_next = 0.0
+            if before:
+                read_actions(t, h, s, i + _1, columns, width, valued)
+                v_next = target_value(s, i + _1)
+                taken = s.q[s.actions[i + _1]]
+                if s.target == WATKINS and not taken >= v_next:
+                    lambda_next = 0.0
         elif before:
             v_next = value_before(t, h, indices, values, x_next, width, padded, valued)
             taken = v_next
         h, c = leave(t, h, c, indices, values, x, D, weight, kind, width, padded, valued)
-        if not before or reads_once(kind):
+        if task == ACTIONS and after:
+            sums = read_action_sums(t, h, s, i + _1, columns, width, valued)
+            v_next = target_value(s, i + _1)
+        elif not before or reads_once(kind):
             sums = trace.read(t, indices, values, x_next, width, padded, valued)
             if not before:
                 v_next = trace.value(h, sums)
@@ -822,7 +890,7 @@ def _run(owner: Any, kind: int, stream: features.Stream, target: int = TAKEN) ->
     if stream.steps == 0:
         return deltas
     t, control = arrays_of(owner), stream.actions is not None
-    s = stream_of(stream, max(stream.n_actions, owner.width), target)
+    s = stream_of(stream, 2 * max(stream.n_actions, owner.width), target)
     per_state = stream.n_actions if control and owner.columns == 1 else 1
     status, padded = check_stream(t, s, (stream.steps + 1) * per_state)
     if status == BAD_ACTION:

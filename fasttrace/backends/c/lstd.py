@@ -1,0 +1,40 @@
+"""LSTD(lambda) in C; csrc/fasttrace.h says what the call does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...features import Stream, raise_bad_index
+from . import ffi, lib
+from .linear import _c_rows, _doubles
+
+
+def handle(sums: Any) -> Any:
+    """ft_lstd * of a LeastSquares: its words are the struct; the pointers are set once, and never saved."""
+    if sums.handle is None:
+        pointer = ffi.cast("ft_lstd *", ffi.from_buffer(sums.words))
+        for name in ("A", "b", "z", "u", "work"):
+            setattr(pointer, name, ffi.cast("double *", ffi.from_buffer(getattr(sums, name))))
+        if sums.inverse is not None:
+            pointer.inverse = ffi.cast("double *", ffi.from_buffer(sums.inverse))
+        pointer.list = ffi.cast("int32_t *", ffi.from_buffer(sums.list))
+        pointer.listed = ffi.cast("uint8_t *", ffi.from_buffer(sums.listed))
+        sums.handle = pointer
+    return sums.handle
+
+
+def lstd_run(sums: Any, stream: Stream, start: int) -> int:
+    """See backends.numpy.lstd.lstd_run."""
+    keep: list[Any] = []
+    c = _c_rows(stream.rows, keep)
+    c.steps = stream.steps
+    for name in ("rewards", "gammas", "lambdas", "rhos"):
+        array = getattr(stream, name)
+        keep.append(_doubles(array))
+        setattr(c, name, keep[-1])
+        if array is not None and name != "rewards":
+            setattr(c, name[:-1] + "_stride", len(array) > 1)
+    stop = lib.ft_lstd_run(handle(sums), c, start)
+    if stop == lib.FT_EINDEX:
+        raise_bad_index(stream.indices, sums.n, shape=stream.rows.shape)
+    return stop
