@@ -189,6 +189,66 @@ FT_API int32_t ft_control_step(ft_trace *trace, int32_t kind, int32_t target, in
 /* A whole stream; deltas (T).  Only indices and actions are checked here. */
 FT_API int32_t ft_td_run(ft_trace *trace, int32_t kind, const ft_stream *stream, double *deltas);
 
+/* ---- learning with two weight vectors: GTD, HTD, true online GTD, GTD2, GQ ------------------------
+ *
+ * w drives the predictions, v the correction of their gradient.  See gradient.h for what a record
+ * holds, docs/gradient for the mathematics.
+ * Source: Sutton & Barto 2018, sections 11.7, 12.11; van Hasselt, Mahmood & Sutton 2014; Maei 2011. */
+enum ft_gradient_kind { FT_GTD, FT_HTD, FT_TRUE_ONLINE_GTD, FT_GTD2 };
+
+/* Weights w and v of n features, or of n features with `columns` actions each: record i is that of
+ * feature i, or of feature i / columns and action i % columns.
+ *
+ *   rows    n * columns records of `width` words
+ *   ring    ring_size of (G_w, G_v, P, P), that of an epoch at epoch & (ring_size - 1)
+ *
+ * Every field is 8 bytes wide, as in ft_trace. */
+typedef struct ft_gradient {
+    int64_t n, columns, width, ring_size;
+    int64_t epoch, oldest, alive_max, swept, flat, bad_index; /* as in ft_trace */
+    int64_t kind;                                             /* enum ft_gradient_kind */
+    int64_t behaviour_epoch;                                  /* of zb, the second trace of HTD */
+    double scale, drive, decay, v_old, alpha;                 /* as in ft_trace */
+    double drive_v;
+    double zv, zz;   /* z.v and z.z; true online GTD: g.v and g.k */
+    double zbv, zzb; /* HTD: zb.v and z.zb */
+    double behaviour_scale, behaviour_before; /* of zb: now, and of the epoch before this one */
+    double *rows, *ring;
+} ft_gradient;
+
+/* Doubles of a record: 4, or 8 for FT_HTD and FT_TRUE_ONLINE_GTD. */
+FT_API int64_t ft_gradient_words(int32_t kind);
+
+/* Lay w, v and trace over the caller's memory: all of them 0.
+ * rows  n * columns * ft_gradient_words(kind) doubles    both aligned to 16 bytes (64 is faster)
+ * ring  4 * ft_trace_ring_size(n * columns) doubles
+ * O(n columns). */
+FT_API void ft_gradient_init(ft_gradient *trace, int32_t kind, int64_t n, int64_t columns,
+                             double *rows, double *ring);
+
+/* The traces become empty and v_old is forgotten; w and v stay.  O(epochs alive). */
+FT_API void ft_gradient_reset(ft_gradient *trace);
+
+/* Bring every record up to date: afterwards w = b_w, v = b_v, and the traces are as they stand.  O(n). */
+FT_API void ft_gradient_flatten(ft_gradient *trace);
+
+/* As ft_values, with w. */
+FT_API int32_t ft_gradient_values(ft_gradient *trace, const ft_stream *x, int64_t rows, double *out);
+
+/* One transition of the learner that trace->kind says; beta is the step size of v.  Otherwise as ft_td_step. */
+FT_API int32_t ft_gradient_step(ft_gradient *trace, double beta, int64_t k, const int32_t *idx,
+                                const double *val, int64_t k_next, const int32_t *idx_next,
+                                const double *val_next, double reward, double gamma_next,
+                                double lambda_next, double rho, double alpha, double *delta);
+
+/* A whole stream; deltas (T).  Of the numbers only the indices and beta are checked here. */
+FT_API int32_t ft_gradient_run(ft_gradient *trace, double beta, const ft_stream *stream,
+                               double *deltas);
+
+/* GQ(lambda) over a whole stream, with a trace of FT_GTD; columns 1, rows of state-action pairs, or
+ * columns n_actions.  Takes the stream's actions, rhos and target policy; q has 2 * n_actions. */
+FT_API int32_t ft_gq_run(ft_gradient *trace, double beta, const ft_stream *stream, double *deltas);
+
 /* ---- least squares: LSTD(lambda) ----------------------------------------------------------------
  *
  *     z <- rho (gamma lambda z + x)                               (12.25)

@@ -1,55 +1,19 @@
 /* The linear learners with one weight vector: one step, and whole streams. */
 #include "linear.h"
-
-/* The largest of index + 1 as unsigned tells of every index that is below -1 or too large, and the
- * smallest is 0 where there is padding. */
-FT_CLONES static void ft_index_range(const int32_t *FT_RESTRICT idx, int64_t count, uint32_t *lowest,
-                                     uint32_t *highest) {
-    uint32_t low = UINT32_MAX, high = 0;
-    for (int64_t i = 0; i < count; i++) {
-        const uint32_t x = (uint32_t)idx[i] + 1u;
-        low = x < low ? x : low;
-        high = x > high ? x : high;
-    }
-    *lowest = low;
-    *highest = high;
-}
+#include "stream.h"
 
 /* FT_OK and whether there is padding, or FT_EINDEX. */
 static int32_t ft_check_indices(ft_trace *t, const int32_t *idx, int64_t count, int *padded) {
     uint32_t low, high;
-    ft_index_range(idx, count, &low, &high);
+    ft_index_bounds(idx, count, &low, &high);
     *padded = low == 0;
     if ((int64_t)high <= t->n) return FT_OK;
-    for (int64_t i = 0; i < count; i++)
-        if (idx[i] < -1 || idx[i] >= t->n) {
-            t->bad_index = idx[i];
-            break;
-        }
+    t->bad_index = *ft_first_bad(idx, count, t->n);
     return FT_EINDEX;
 }
 
 static int32_t ft_check_stream(ft_trace *t, const ft_stream *s, int64_t rows, int *padded) {
-    const int64_t count = s->indptr ? s->indptr[rows] : s->shared ? s->k : rows * s->k;
-    return ft_check_indices(t, s->indices, count, padded);
-}
-
-FT_INLINE ft_row ft_stream_row(const ft_stream *s, int64_t r) {
-    ft_row x;
-    const int64_t begin = s->indptr ? s->indptr[r] : r * s->k;
-    x.k = s->indptr ? s->indptr[r + 1] - begin : s->k;
-    x.idx = s->indices + (s->shared ? 0 : begin);
-    x.val = s->values ? s->values + begin : NULL;
-    return x;
-}
-
-/* Binary rows of one length, without padding: nothing to decide in the loop. */
-FT_INLINE ft_row ft_plain_row(const ft_stream *s, int64_t r) {
-    ft_row x;
-    x.k = s->k;
-    x.idx = s->indices + r * s->k;
-    x.val = NULL;
-    return x;
+    return ft_check_indices(t, s->indices, ft_index_count(s, rows), padded);
 }
 
 FT_INLINE ft_place ft_place_of(const ft_stream *s, int64_t t, int64_t columns, int plain,
@@ -57,7 +21,7 @@ FT_INLINE ft_place ft_place_of(const ft_stream *s, int64_t t, int64_t columns, i
     ft_place x;
     const int64_t action = control ? s->actions[t] : 0;
     const int64_t r = control && columns == 1 ? t * s->n_actions + action : t;
-    x.row = plain ? ft_plain_row(s, r) : ft_stream_row(s, r);
+    x.row = ft_row_at(s, r, plain);
     x.column = columns == 1 ? 0 : action;
     return x;
 }
@@ -66,7 +30,7 @@ FT_INLINE ft_place ft_place_of(const ft_stream *s, int64_t t, int64_t columns, i
 static void ft_clear_others(const ft_hot *h, const ft_stream *s, int64_t t) {
     for (int64_t a = 0; a < s->n_actions; a++)
         if (a != s->actions[t])
-            ft_replace(h, ft_stream_row(s, t * s->n_actions + a), 1, 0, 1, 0, 0.0, 1.0);
+            ft_replace(h, ft_row_at(s, t * s->n_actions + a, 0), 1, 0, 1, 0, 0.0, 1.0);
 }
 
 /* Rows that come into cache in time, where most features of a step are new to it and w is large. */
@@ -89,10 +53,10 @@ enum { FT_STATES, FT_SARSA, FT_ACTIONS };
 FT_INLINE void ft_read_actions(const ft_hot *h, const ft_stream *s, int64_t t, int64_t columns,
                                int64_t width) {
     if (columns > 1)
-        ft_read_values(h, ft_stream_row(s, t), width, 0, width, 1, s->q);
+        ft_read_values(h, ft_row_at(s, t, 0), width, 0, width, 1, s->q);
     else
         for (int64_t a = 0; a < s->n_actions; a++)
-            ft_read_values(h, ft_stream_row(s, t * s->n_actions + a), 1, 0, 1, 1, s->q + a);
+            ft_read_values(h, ft_row_at(s, t * s->n_actions + a, 0), 1, 0, 1, 1, s->q + a);
 }
 
 /* The same from the sums of ft_read, which hold after a write that leaves w alone: one pass over the
@@ -106,10 +70,10 @@ FT_INLINE ft_pair ft_read_action_sums(const ft_hot *h, const ft_stream *s, int64
                                       int64_t columns, int64_t width) {
     double *first = s->q, *second = s->q + (columns > 1 ? width : s->n_actions);
     if (columns > 1)
-        ft_read_columns(h, ft_stream_row(s, t), width, 1, first, second);
+        ft_read_columns(h, ft_row_at(s, t, 0), width, 1, first, second);
     else
         for (int64_t a = 0; a < s->n_actions; a++) {
-            const ft_pair sums = ft_read(h, ft_stream_row(s, t * s->n_actions + a), 1, 0, 1);
+            const ft_pair sums = ft_read(h, ft_row_at(s, t * s->n_actions + a, 0), 1, 0, 1);
             first[a] = ft_first(sums);
             second[a] = ft_second(sums);
         }
@@ -360,12 +324,9 @@ static int ft_step_numbers_ok(double reward, double gamma, double lambda, double
 }
 
 static int ft_row_ok(ft_trace *t, int64_t k, const int32_t *idx) {
-    for (int64_t j = 0; j < k; j++)
-        if (idx[j] < -1 || idx[j] >= t->n) {
-            t->bad_index = idx[j];
-            return 0;
-        }
-    return 1;
+    const int32_t *bad = ft_first_bad(idx, k, t->n);
+    if (bad) t->bad_index = *bad;
+    return bad == NULL;
 }
 
 FT_INLINE double ft_one_step(ft_trace *t, ft_place x, ft_place x_next, double reward,
@@ -532,6 +493,6 @@ int32_t ft_values(ft_trace *t, const ft_stream *x, int64_t rows, double *out) {
     if (status != FT_OK) return status;
     const ft_hot h = ft_load(t);
     for (int64_t r = 0; r < rows; r++)
-        ft_read_values(&h, ft_stream_row(x, r), t->width, 0, t->columns, 1, out + r * t->columns);
+        ft_read_values(&h, ft_row_at(x, r, 0), t->width, 0, t->columns, 1, out + r * t->columns);
     return FT_OK;
 }

@@ -1,5 +1,5 @@
 /* What is done to a trace as a whole. */
-#include "trace.h"
+#include "stream.h"
 
 int64_t ft_trace_ring_size(int64_t n) {
     int64_t size = 1024;
@@ -57,9 +57,21 @@ void ft_trace_dense(const ft_trace *t, int32_t kind, double *w, double *z) {
         const double *row = h.rows + 2 * t->width * i;
         const ft_pair g = ft_since(&h, i);
         for (int64_t a = 0; a < t->columns; a++) {
-            const double p = row[t->width + a] * ft_second(g);
-            w[i * t->columns + a] = row[a] + row[t->width + a] * ft_first(g) + p * h.drive;
-            if (z) z[i * t->columns + a] = p * size;
+            const double moved = ft_first(g) + ft_second(g) * h.drive; /* as after the end of an epoch */
+            w[i * t->columns + a] = row[a] + row[t->width + a] * moved;
+            if (z) z[i * t->columns + a] = row[t->width + a] * ft_second(g) * size;
         }
     }
+}
+
+FT_CLONES void ft_index_bounds(const int32_t *FT_RESTRICT idx, int64_t count, uint32_t *lowest,
+                               uint32_t *highest) {
+    uint32_t low = UINT32_MAX, high = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const uint32_t x = (uint32_t)idx[i] + 1u;
+        low = x < low ? x : low;
+        high = x > high ? x : high;
+    }
+    *lowest = low;
+    *highest = high;
 }

@@ -18,6 +18,7 @@ from .control import (
 )
 from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
 from .features import Ragged
+from .gradient import GQ, GTD, GTD2, HTD, TrueOnlineGTD
 from .learner import load
 from .lstd import LSTD
 from .prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
@@ -27,6 +28,10 @@ from .tiles import TileCoder
 __version__ = "0.1.0"
 
 __all__ = [
+    "GQ",
+    "GTD",
+    "GTD2",
+    "HTD",
     "LSTD",
     "TD",
     "TIDBD",
@@ -47,6 +52,7 @@ __all__ = [
     "TreeBackup",
     "TrueOnlineEmphaticTD",
     "TrueOnlineExpectedSarsa",
+    "TrueOnlineGTD",
     "TrueOnlineSarsa",
     "TrueOnlineTD",
     "WatkinsQ",

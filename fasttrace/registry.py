@@ -50,6 +50,7 @@ _EMPHATIC = ("ft_emphatic_td_step", "ft_td_run")
 _CONTROL = ("ft_control_step", "ft_td_run")
 _SARSA = ("ft_sarsa_step", "ft_td_run")
 _ADAPTIVE = ("ft_adaptive_step", "ft_adaptive_run")
+_GRADIENT = ("ft_gradient_step", "ft_gradient_run")
 _SB = "Sutton & Barto 2018"
 
 STEP_LEARNERS = (
@@ -144,6 +145,37 @@ STEP_LEARNERS = (
         "autostep", "Autostep", (), False, ("lambdas",), _ADAPTIVE,
         "table 1, with a trace", "Mahmood et al. 2012; Kearney et al. 2018",
         "gamma lambda", "1", "0", "alpha_i delta", stem="adaptive",
+    ),
+    StepLearner(
+        "gtd", "GTD", (), False, _STATE, _GRADIENT,
+        "section 12.11", f"Maei 2011; {_SB}, section 12.11",
+        "rho gamma lambda", "rho", "v: -beta v.x; w at x': -alpha gamma' (1 - lambda') z.v",
+        "alpha delta; v: beta delta", stem="gradient",
+    ),
+    StepLearner(
+        "htd", "HTD", (), False, _STATE, _GRADIENT,
+        "section 12.11", f"White & White 2016; {_SB}, section 12.11",
+        "rho gamma lambda; zb: gamma lambda", "rho; zb: 1",
+        "w: alpha (z - zb).v, at x' times -gamma'; v: -beta zb.v, at x' times -gamma'",
+        "alpha delta; v: beta delta", stem="gradient",
+    ),
+    StepLearner(
+        "gtd2", "GTD2", (), False, ("rhos", "alpha"), _GRADIENT,
+        "section 11.7", f"Sutton et al. 2009; {_SB}, section 11.7",
+        "0", "0", "w: alpha rho v.x, at x' times -gamma'; v: beta (rho delta - v.x)", "0", stem="gradient",
+    ),
+    StepLearner(
+        "true_online_gtd", "TrueOnlineGTD", (), False, _STATE, _GRADIENT,
+        "algorithm 1", "van Hasselt, Mahmood & Sutton 2014",
+        "rho gamma lambda", "e: alpha rho (1 - e.x); k: beta (rho - k.x); g: rho",
+        "w: -alpha rho (w.x - v_old), at x': -alpha gamma' (1 - lambda') v.g; v: -beta v.x",
+        "w, by e: delta + w.x - v_old; v, by k: delta", stem="gradient",
+    ),
+    StepLearner(
+        "gq", "GQ", (), True, ("lambdas", "rhos", "target_policy", "alpha"), ("ft_gq_run",),
+        "section 12.11", f"Maei & Sutton 2010; {_SB}, section 12.11",
+        "rho gamma lambda", "1", "v: -beta v.x; w at y: -alpha gamma' (1 - lambda') z.v",
+        "alpha delta; v: beta delta", stem="gradient", cost="O(k A)",
     ),
 )  # fmt: skip
 

@@ -77,7 +77,7 @@ def simulate(
     drawn = getattr(agent, "generator", None)
     generator = drawn if seed is None and drawn is not None else np.random.default_rng(seed)
     report, close = _progress(progress, episodes, steps)
-    numbers = agent.alpha, agent.gamma, agent.lambda_
+    numbers = agent.alpha, agent.gamma, getattr(agent, "lambda_", 0.0)
     method = Method(
         agent._kernel,
         agent._kind if agent._kinds else None,
@@ -90,7 +90,7 @@ def simulate(
         if agent._stem == "linear":
             make = module(agent.backend, "simulate").Loop
         else:  # kernels that no native loop has: called step by step
-            make = partial(module("numpy", "simulate").Loop, kernels=agent._module)
+            make = partial(module("numpy", "simulate").Loop, run=agent._run, values=agent._module.values)
         loop = make(env, coder, agent._trace, agent._kind, numbers, method, generator, longest)
         done, ended, seconds = 0, 0, 0.0
         returns: list[NDArray[np.float64]] = []

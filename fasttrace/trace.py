@@ -161,9 +161,8 @@ class LazyTrace:
         since = self.ring.reshape(-1, 2)[self.epochs & (self.ring_size - 1)]
         G, P = since[:, :1], since[:, 1:]
         with np.errstate(all="ignore"):  # a diverged learner shows what it has
-            now = z * P
-            w = b + z * G + now * self.drive
-            return w.reshape(-1), (now * self.scale).reshape(-1)
+            w = b + z * (G + P * self.drive)  # to the bit as after the end of an epoch
+            return w.reshape(-1), (z * P * self.scale).reshape(-1)
 
     def set_dense(self, w: Float64, z: Float64) -> None:
         linear = module(self.backend, "linear")

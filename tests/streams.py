@@ -92,6 +92,8 @@ ADAPTIVE = [each for each in EVERY.values() if each.stem == "adaptive"]
 ALGORITHMS = {name: each for name, each in EVERY.items() if each.stem != "adaptive"}
 PREDICTION = [each for each in ALGORITHMS.values() if not each.control]
 CONTROL = [each for each in ALGORITHMS.values() if each.control]
+ONE_VECTOR = [each for each in ALGORITHMS.values() if each.stem == "linear"]
+WITH_TRACE = [each for each in ALGORITHMS.values() if "lambdas" in each.takes]
 
 
 # ---- streams ----
@@ -172,6 +174,13 @@ def features(rows, n, form, state_action=False):
         indices[r, : len(i)], padded[r, : len(i)] = i, values[r]
     indices, padded = indices.reshape(*lead, k), padded.reshape(*lead, k)
     return indices if form == "indices" else (indices, padded)
+
+
+def adopt(new, old):
+    """Give one learner the weights of another, both vectors where there are two."""
+    new.weights = old.weights
+    if hasattr(old, "v"):
+        new.v = old.v
 
 
 def needed(learner, states):

@@ -483,7 +483,8 @@ def test_no_transitions(algorithm):
     for backend in THERE:
         learner = taught(algorithm, backend)
         before = learner.state_dict()
-        for numbers in ({}, {"gammas": 0.5, "alpha": 0.1}, {"gammas": [], "lambdas": np.empty(0)}):
+        series = ["gammas", *(["lambdas"] if "lambdas" in algorithm.takes else [])]
+        for numbers in ({}, {"gammas": 0.5, "alpha": 0.1}, dict.fromkeys(series, np.empty(0))):
             deltas = learner.learn(X[:1], *actions, [], **numbers, **needed(learner, 1))
             assert deltas.shape == (0,)
             assert deltas.dtype == np.float64
@@ -597,7 +598,7 @@ BAD_OPTIONS = {  # out of range; no numbers
         (each, name)
         for each in ALGORITHMS.values()
         for name in BAD_OPTIONS
-        if each.control or name != "epsilon"
+        if (each.control or name != "epsilon") and (name != "lambda_" or "lambdas" in each.takes)
     ],
     ids=str,
 )

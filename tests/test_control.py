@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from states import THERE, close, example, same, taught
-from streams import ALGORITHMS, BACKENDS, CONTROL, learn, needed
+from streams import ALGORITHMS, BACKENDS, CONTROL, ONE_VECTOR, learn, needed
 
 import fasttrace as ft
 
@@ -463,7 +463,7 @@ def test_options_may_change_between_steps(algorithm, backend):
 
 
 @backends
-@agents
+@pytest.mark.parametrize("algorithm", [each for each in CONTROL if each in ONE_VECTOR], ids=str)
 def test_one_action_is_a_problem_of_values(algorithm, backend):
     """With a single action every method learns what TD learns; Sarsa to the bit."""
     s = example(algorithm, n_actions=1, off_policy=False)

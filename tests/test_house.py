@@ -26,8 +26,8 @@ CSRC = ROOT / "csrc"
 LAYERS = [
     {"errors", "arguments", "features", "registry", "policy", "checkpoint"},
     {"backends"},
-    {"trace", "adaptive_trace"},
-    {"learner", "prediction", "control", "adaptive", "tiles", "forward", "lstd"},
+    {"trace", "adaptive_trace", "gradient_trace"},
+    {"learner", "prediction", "control", "adaptive", "gradient", "lstd", "tiles", "forward"},
     {"envs", "simulate", "embed"},
     {""},
     {"experiments", "__main__"},

@@ -69,9 +69,11 @@ def _c_rows(rows: Rows, keep: list[Any]) -> Any:
     return stream
 
 
-def _run(trace: Any, kind: int, stream: Stream, target: int = lib.FT_TAKEN) -> np.ndarray:
-    deltas = np.empty(stream.steps)
-    keep: list[Any] = []
+def c_stream(stream: Stream, keep: list[Any], target: int = lib.FT_TAKEN, work: int = 0) -> Any:
+    """ft_stream * of a stream; `keep` holds the buffers alive.
+
+    work  doubles that a kernel needs for a target policy; 0: it has none
+    """
     c = _c_rows(stream.rows, keep)
     c.steps, c.n_actions, c.target = stream.steps, stream.n_actions, target
     for name in ("rewards", "gammas", "lambdas", "rhos", "alphas", "interests", "sigmas"):
@@ -82,10 +84,18 @@ def _run(trace: Any, kind: int, stream: Stream, target: int = lib.FT_TAKEN) -> n
             setattr(c, name[:-1] + "_stride", len(array) > 1)
     keep.append(_int32s(stream.actions))
     c.actions = keep[-1]
-    if target != lib.FT_TAKEN:
+    if work:
         c.policy, c.parameter = POLICIES[stream.own[0]], stream.own[1]
-        keep += [_doubles(stream.policy), _doubles(np.empty(2 * max(stream.n_actions, trace.width)))]
+        keep += [_doubles(stream.policy), _doubles(np.empty(work))]
         c.pi, c.q = keep[-2:]
+    return c
+
+
+def _run(trace: Any, kind: int, stream: Stream, target: int = lib.FT_TAKEN) -> np.ndarray:
+    deltas = np.empty(stream.steps)
+    keep: list[Any] = []
+    work = 0 if target == lib.FT_TAKEN else 2 * max(stream.n_actions, trace.width)
+    c = c_stream(stream, keep, target, work)
     if lib.ft_td_run(handle(trace), kind, c, _doubles(deltas)) != lib.FT_OK:
         raise_bad_index(stream.indices, trace.n, shape=stream.rows.shape)
     return deltas
@@ -114,11 +124,15 @@ q_sigma_run = _of_one_kind(lib.FT_ACCUMULATING, lib.FT_Q_SIGMA)
 
 
 def quick_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
-    """A td_step for the usual input, binary int32 features, without a copy or a look at anything twice.
+    return quick(lib.ft_td_step, handle(trace), KINDS[kind])
 
-    It returns None, having changed nothing, for whatever is not of that form or not allowed.
+
+def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
+    """A step for the usual input, binary int32 features, without a copy or a look at anything twice.
+
+    run(pointer, first, ...) is ft_td_step, or takes what it takes.
+    The step returns None, having changed nothing, for whatever is not of that form or not allowed.
     """
-    pointer, number, run = handle(trace), KINDS[kind], lib.ft_td_step
     out = ffi.new("double *")
     from_buffer, int32s, null, ok = ffi.from_buffer, _INT32S, _NULL, lib.FT_OK
     array, int32 = np.ndarray, np.dtype(np.int32)
@@ -149,7 +163,7 @@ def quick_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
             else:
                 return None
             if run(
-                pointer, number, len(p), p, null, len(q), q, null, reward, gamma, lambda_, rho, alpha, out
+                pointer, first, len(p), p, null, len(q), q, null, reward, gamma, lambda_, rho, alpha, out
             ) != ok:  # fmt: skip
                 return None
         except (TypeError, ValueError, BufferError):

@@ -283,6 +283,11 @@ def check_rows(t, rows, count):
 
 
 @kernel
+def check_rows_kernel(t, rows, count):
+    return check_rows(t, rows, count)
+
+
+@kernel
 def check_stream(t, s, rows):
     for i in range(s.actions.size):
         if s.actions[i] < 0 or s.actions[i] >= s.n_actions:
@@ -858,16 +863,13 @@ def _series(array: NDArray[Any] | None, none: NDArray[Any] = _ONE) -> NDArray[An
     return _borrowed(none if array is None else array)
 
 
-def _run(owner: Any, kind: int, stream: features.Stream, target: int = TAKEN) -> NDArray[np.float64]:
-    deltas = np.empty(stream.steps)
-    if stream.steps == 0:
-        return deltas
-    t, control = arrays_of(owner), stream.actions is not None
-    s = Stream(
+def stream_of(stream: features.Stream, work: int, target: int = TAKEN) -> Stream:
+    """A stream as the kernels take it; work is how many numbers they need for a target policy."""
+    return Stream(
         stream.steps,
         rows_of(stream.rows),
         stream.n_actions,
-        _series(stream.actions, _NO_INT32S),
+        _borrowed(stream.actions if stream.actions is not None else _NO_INT32S),
         _borrowed(stream.rewards),
         _borrowed(stream.gammas),
         _borrowed(stream.lambdas),
@@ -879,8 +881,16 @@ def _run(owner: Any, kind: int, stream: features.Stream, target: int = TAKEN) ->
         policy.POLICIES[stream.own[0]],
         stream.own[1],
         _series(stream.policy, _NO_DOUBLES).reshape(-1),
-        np.empty(2 * max(stream.n_actions, owner.width)),
+        np.empty(work),
     )
+
+
+def _run(owner: Any, kind: int, stream: features.Stream, target: int = TAKEN) -> NDArray[np.float64]:
+    deltas = np.empty(stream.steps)
+    if stream.steps == 0:
+        return deltas
+    t, control = arrays_of(owner), stream.actions is not None
+    s = stream_of(stream, 2 * max(stream.n_actions, owner.width), target)
     per_state = stream.n_actions if control and owner.columns == 1 else 1
     status, padded = check_stream(t, s, (stream.steps + 1) * per_state)
     if status == BAD_ACTION:
@@ -920,11 +930,15 @@ q_sigma_run = _of_one_kind(ACCUMULATING, policy.Q_SIGMA)
 
 
 def quick_td_step(owner: Any, kind: str) -> Callable[..., float | None]:
-    """A td_step for the usual input, binary int32 features, without a copy.
+    return quick(arrays_of(owner), td_step_kernel(KINDS[kind]))
 
-    It returns None, having changed nothing, for whatever is not of that form or not allowed.
+
+def quick(t: Any, run: Callable[..., tuple[int, float]]) -> Callable[..., float | None]:
+    """A step for the usual input, binary int32 features, without a copy.
+
+    run(t, ...) is a td_step_kernel, or takes what it takes.
+    The step returns None, having changed nothing, for whatever is not of that form or not allowed.
     """
-    t, run = arrays_of(owner), td_step_kernel(KINDS[kind])
     array, int32 = np.ndarray, np.dtype(np.int32)
 
     def step(

@@ -18,14 +18,16 @@ class Loop:
     numbers     alpha, gamma, lambda
     method      policy.Method of the learner
     max_length  of an episode, which is then truncated; 0: none
-    kernels     the module whose functions learn: `values` and <kernel>_run, of any backend
+    run, values of a learner in any backend: from a stream; of a trace and rows.  None: the kernel's here
 
     Errors of run: ValueError where the environment gives what it must not, FeatureIndexError where a
     state is no feature; the step in question is then not learned from.
     """
 
-    def __init__(self, env, coder, trace, kind, numbers, method, generator, max_length, kernels=linear):
-        self.kernels = kernels
+    def __init__(
+        self, env, coder, trace, kind, numbers, method, generator, max_length, run=None, values=linear.values
+    ):
+        self.learn, self.values = run, values
         self.n_actions, self.n_uniforms, self.env = env.n_actions, env.n_uniforms, env.kernel("numpy")
         self.coder = coder and coder.kernel("numpy")
         self.trace = trace
@@ -88,7 +90,7 @@ class Loop:
     def _choose(self, x):
         if not self.n_actions:
             return 0
-        return choose(self.kernels.values(self.trace, x)[0], self.method.own, self.random())
+        return choose(self.values(self.trace, x)[0], self.method.own, self.random())
 
     def _learn(self, x_next, action_next, reward, gamma):
         numbers = (np.array([each]) for each in (reward, gamma, self.lambda_, self.alpha))
@@ -97,5 +99,8 @@ class Loop:
             stream.actions = np.array([self.action, action_next], np.int32)
             stream.n_actions = self.n_actions
         stream.own, stream.sigmas = self.method.own, np.array([self.method.sigma])
-        run = getattr(self.kernels, f"{self.method.kernel}_run")
+        if self.learn:
+            self.learn(stream)
+            return
+        run = getattr(linear, f"{self.method.kernel}_run")
         run(self.trace, *filter(None, [self.method.kind]), stream)

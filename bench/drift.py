@@ -1,0 +1,171 @@
+"""The products that the learners with two vectors keep, over ten million steps: python -m bench.drift
+
+z.v, z.z and their kin are moved on by what each step adds to them, and never taken anew.  Here they are
+compared with the products of the whole vectors after every million steps, and both weight vectors with
+those of the dense loop in float64, which takes every product anew on every step.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+import fasttrace as ft
+from fasttrace import gradient_trace
+from fasttrace.experiments import info
+
+Float64 = NDArray[np.float64]
+
+N, K, CHUNK = 24, 3, 1_000_000
+LEARNERS = ("GTD", "HTD", "TrueOnlineGTD")
+# Decays, and the step sizes alpha and beta: the longer a trace lives, the smaller.
+REGIMES = {"constant": (0.01, 0.002), "random": (0.01, 0.002), "about 1": (1e-4, 2e-5)}
+
+
+@numba.njit
+def dense(kind, w, v, z, u, g, carried, x, rewards, gammas, lambdas, rhos, alpha, beta):
+    """The book's loop.  u is zb of HTD and k of true online GTD; carried: gamma lambda and v_old."""
+    n = len(w)
+    for t in range(len(rewards)):
+        rho, gamma, lambda_ = rhos[t], gammas[t], lambdas[t]
+        kept = carried[0]
+        D = rho * kept
+        value = value_next = vx = 0.0
+        for i in x[t]:
+            value += w[i]
+            vx += v[i]
+        for i in x[t + 1]:
+            value_next += w[i]
+        delta = rewards[t] + gamma * value_next - value
+        for i in range(n):
+            z[i] *= D
+            u[i] *= kept if kind == 1 else D
+            g[i] *= D
+        if kind == 2:
+            ex = ux = 0.0
+            for i in x[t]:
+                ex += z[i]
+                ux += u[i]
+            for i in x[t]:
+                z[i] += rho * alpha * (1 - ex)
+                u[i] += beta * (rho - ux)
+                g[i] += rho
+        else:
+            for i in x[t]:
+                z[i] += rho
+                u[i] += 1.0
+        zv = uv = gv = 0.0
+        for i in range(n):
+            zv += z[i] * v[i]
+            uv += u[i] * v[i]
+            gv += g[i] * v[i]
+        if kind == 0:
+            for i in range(n):
+                w[i] += alpha * delta * z[i]
+                v[i] += beta * delta * z[i]
+            for i in x[t]:
+                v[i] -= beta * vx
+            for i in x[t + 1]:
+                w[i] -= alpha * gamma * (1 - lambda_) * zv
+        elif kind == 1:
+            for i in range(n):
+                w[i] += alpha * delta * z[i]
+                v[i] += beta * delta * z[i]
+            for i in x[t]:
+                w[i] += alpha * (zv - uv)
+                v[i] -= beta * uv
+            for i in x[t + 1]:
+                w[i] -= gamma * alpha * (zv - uv)
+                v[i] += gamma * beta * uv
+        else:
+            correction = value - carried[1] if D != 0 else 0.0
+            for i in range(n):
+                w[i] += (delta + correction) * z[i]
+                v[i] += delta * u[i]
+            for i in x[t]:
+                w[i] -= alpha * rho * correction
+                v[i] -= beta * vx
+            for i in x[t + 1]:
+                w[i] -= alpha * gamma * (1 - lambda_) * gv
+        carried[0], carried[1] = gamma * lambda_, value_next
+
+
+def streams(regime: str, steps: int) -> Iterator[tuple[Any, ...]]:
+    """Chunks of x, rewards, gammas, lambdas, rhos; the features go on from one chunk to the next."""
+    rng = np.random.default_rng(list(REGIMES).index(regime))
+    last = np.arange(K) * (N // K)
+    for start in range(0, steps, CHUNK):
+        T = min(CHUNK, steps - start)
+        x = np.arange(K) * (N // K) + rng.integers(N // K, size=(T + 1, K))
+        x[0], last = last, x[-1]
+        if regime == "constant":
+            numbers = np.full(T, 0.99), np.full(T, 0.9), np.ones(T)
+        elif regime == "random":
+            zeros = rng.random((2, T)) < 0.01
+            numbers = (
+                np.where(zeros[0], 0.0, rng.uniform(0.9, 1, T)),
+                np.where(zeros[1], 0.0, rng.uniform(0.6, 1, T)),
+                rng.choice([0.0, 0.6, 1.0, 1.3], T, p=[0.02, 0.3, 0.38, 0.3]),
+            )
+        else:
+            near = 1.0 - 10.0 ** rng.uniform(-4.0, -1.5, (2, T))
+            numbers = near[0], near[1], np.exp(0.05 * rng.standard_normal(T) - 0.00125)
+        yield (x.astype(np.int32), rng.standard_normal(T), *numbers)
+
+
+def relative(got: Float64, want: Float64) -> float:
+    return float(np.abs(got - want).max() / np.abs(want).max())
+
+
+def drift(name: str, regime: str, backend: str, steps: int) -> tuple[float, float, float]:
+    """Largest errors, over all chunks, of the kept products and of w and v against the dense loop.
+
+    A product of two vectors is in error relative to the product of their lengths.
+    """
+    alpha, beta = REGIMES[regime]
+    learner = getattr(ft, name)(N, alpha=alpha, beta=beta, backend=backend)
+    trace = learner._trace
+    w, v, z, u, g = np.zeros((5, N))
+    carried = np.zeros(2)
+    worst = [0.0, 0.0, 0.0]
+    for x, rewards, gammas, lambdas, rhos in streams(regime, steps):
+        learner.learn(x, rewards, gammas=gammas, lambdas=lambdas, rhos=rhos)
+        dense(
+            LEARNERS.index(name), w, v, z, u, g, carried, x, rewards, gammas, lambdas, rhos, alpha, beta
+        )  # fmt: skip
+        vectors = trace.vectors()
+        lengths = {key: float(np.linalg.norm(each)) for key, each in vectors.items()}
+        first = "g" if name == "TrueOnlineGTD" else "z"
+        for product, want in gradient_trace.products(trace.kind, vectors).items():
+            one = "zb" if product == "zbv" else first
+            other = {"zv": "v", "zbv": "v", "zzb": "zb"}.get(product, "k" if first == "g" else "z")
+            kept = trace.scalars[gradient_trace._SCALARS.index(product)]
+            size = lengths[one] * lengths[other]
+            worst[0] = np.maximum(worst[0], abs(kept - want) / size if size else abs(kept - want))
+        worst[1] = np.maximum(worst[1], relative(learner.weights, w))
+        worst[2] = np.maximum(worst[2], relative(learner.v, v))  # NaN comes out
+    return worst[0], worst[1], worst[2]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench.drift", description=__doc__)
+    parser.add_argument("--steps", type=int, default=10_000_000)
+    parser.add_argument("--backend", default="c")
+    options = parser.parse_args()
+    print("\n".join(info.lines()))
+    print(f"\n{options.steps:,} steps, {N} weights, {K} active, backend {options.backend}\n")
+    print("| learner | decays | products kept | w | v |")
+    print("|---|---|---:|---:|---:|")
+    for name in LEARNERS:
+        for regime in REGIMES:
+            errors = drift(name, regime, options.backend, options.steps)
+            print(f"| `{name}` | {regime} | {' | '.join(f'{each:.1e}' for each in errors)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,459 @@
+/* GTD(lambda), HTD(lambda), true online GTD(lambda), GTD2 and GQ(lambda): one step, and whole streams.
+ *
+ * Every update is two writes, on x and on x', and a drive.  Inner products over whole vectors are kept as
+ * scalars: each step knows what it adds to them.  docs/gradient derives the recursions. */
+#include "gradient.h"
+#include "policy.h"
+
+/* What one transition hands to the next. */
+typedef struct {
+    double decay, v_old, zv, zz, zbv, zzb;
+} ft_gradient_carry;
+
+FT_INLINE ft_gradient_carry ft_gradient_carry_of(const ft_gradient *t) {
+    ft_gradient_carry c;
+    c.decay = t->decay;
+    c.v_old = t->v_old;
+    c.zv = t->zv;
+    c.zz = t->zz;
+    c.zbv = t->zbv;
+    c.zzb = t->zzb;
+    return c;
+}
+
+FT_INLINE void ft_gradient_carry_store(ft_gradient *t, const ft_gradient_hot *h,
+                                       const ft_gradient_carry *c, double alpha) {
+    ft_gradient_store(t, h);
+    t->decay = c->decay;
+    t->v_old = c->v_old;
+    t->zv = c->zv;
+    t->zz = c->zz;
+    t->zbv = c->zbv;
+    t->zzb = c->zzb;
+    t->alpha = alpha;
+}
+
+/* The numbers of one transition, from S_t to S_{t+1}. */
+typedef struct {
+    double reward, gamma_next, lambda_next, rho, alpha, beta;
+} ft_numbers;
+
+/* D ? D x : 0.  0 times infinity is not 0. */
+FT_INLINE double ft_decayed(double decay, double x) { return decay == 0.0 ? 0.0 : decay * x; }
+
+FT_INLINE double ft_delta(ft_numbers n, double v, double v_next) {
+    return n.reward + (n.gamma_next == 0.0 ? 0.0 : n.gamma_next * v_next) - v;
+}
+
+/* ---- one transition of each learner; kind and padded are constants ---- */
+
+/* x takes part in GTD and GQ alike; `added` is what its trace grows by: rho, or 1 for action values. */
+typedef struct {
+    double delta, push; /* w += push x' is left to the caller */
+    ft_lanes sums;
+    double zx, both;
+} ft_gtd;
+
+FT_INLINE void ft_gtd_write(ft_gradient_hot *h, ft_gradient_carry *c, ft_row x, int64_t columns,
+                            int64_t column, int padded, ft_numbers n, double decay, double added,
+                            ft_gtd *g) {
+    const double inv = 1.0 / h->scale, dz = added * inv;
+    const double vx = ft_lane(g->sums.main, 1) + ft_lane(g->sums.main, 2) * h->drive_v;
+    const double dv = -n.beta * vx;
+    c->zv = ft_decayed(decay, c->zv) + added * vx;
+    const ft_lanes both = ft_gradient_write(
+        h, x, columns, column, padded, FT_GTD,
+        ft_change_of(-h->drive * dz, dv - h->drive_v * dz, dz, 0.0, 0.0));
+    g->zx = ft_lane(g->sums.main, 2) * h->scale;
+    g->both = ft_lane(both.main, 2) * h->scale;
+    c->zz = ft_decayed(decay * decay, c->zz) + added * g->both;
+    g->push = -(n.alpha * n.gamma_next * (1.0 - n.lambda_next)) * c->zv;
+    c->zv += n.beta * g->delta * c->zz + dv * (g->both - g->zx);
+}
+
+FT_INLINE int ft_pushes(ft_numbers n) { return n.gamma_next != 0.0 && n.lambda_next != 1.0; }
+
+FT_INLINE void ft_gtd_drive(ft_gradient_hot *h, ft_gradient_carry *c, ft_numbers n, double delta) {
+    h->drive += n.alpha * delta * h->scale;
+    h->drive_v += n.beta * delta * h->scale;
+    c->decay = n.gamma_next * n.lambda_next;
+}
+
+FT_INLINE double ft_gtd_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradient_carry *c,
+                                   ft_row x, ft_row x_next, ft_numbers n, int padded) {
+    const double decay = n.rho * c->decay;
+    ft_gradient_decay(t, h, decay);
+    ft_gtd g;
+    g.sums = ft_gradient_read(h, x, 1, 0, padded, FT_GTD, 1);
+    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_GTD, 0);
+    g.delta = ft_delta(n, ft_w(h, g.sums), ft_w(h, sums_next));
+    ft_gtd_write(h, c, x, 1, 0, padded, n, decay, n.rho, &g);
+    if (ft_pushes(n))
+        ft_gradient_push(h, x_next, 1, 0, padded, FT_GTD, g.push);
+    ft_gtd_drive(h, c, n, g.delta);
+    return g.delta;
+}
+
+/* w_i += push and v_i += pull for the active i.  Returns sums of z and of zb. */
+FT_INLINE ft_pair ft_htd_next(const ft_gradient_hot *h, ft_row x, int padded, double push, double pull) {
+    ft_pair sums = ft_pair_of(0.0, 0.0);
+    const ft_pair change = ft_pair_of(push, pull);
+    for (int64_t j = 0; j < x.k; j++) {
+        if (padded && x.idx[j] < 0) continue;
+        double *row = ft_record(h, x, j, 1, 0, FT_HTD);
+        const double size = x.val ? x.val[j] : 1.0;
+        const ft_lanes now = ft_gradient_now(h, row, FT_HTD, 1);
+        sums = ft_pair_add(sums, ft_pair_scaled(size, ft_pair_of(ft_lane(now.main, 2), now.more)));
+        ft_pair_store(row, ft_pair_add(ft_pair_of(row[0], row[1]), ft_pair_scaled(size, change)));
+    }
+    return sums;
+}
+
+FT_INLINE double ft_htd_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradient_carry *c,
+                                   ft_row x, ft_row x_next, ft_numbers n, int padded) {
+    const double kept = c->decay, decay = n.rho * kept;
+    ft_gradient_decay(t, h, decay);
+    ft_behaviour_decay(h, kept);
+    const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_HTD, 1);
+    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_HTD, 0);
+    const double delta = ft_delta(n, ft_w(h, sums), ft_w(h, sums_next));
+    const double vx = ft_lane(sums.main, 1) + ft_lane(sums.main, 2) * h->drive_v;
+    const double zx = ft_lane(sums.main, 2) * h->scale;
+    const double bx = sums.more * h->behaviour_scale;
+    c->zv = ft_decayed(decay, c->zv) + n.rho * vx;
+    c->zbv = ft_decayed(kept, c->zbv) + vx;
+    const double push = n.alpha * (c->zv - c->zbv), pull = n.beta * c->zbv;
+    const double dz = n.rho * (1.0 / h->scale), dzb = 1.0 / h->behaviour_scale;
+    const ft_lanes both =
+        ft_gradient_write(h, x, 1, 0, padded, FT_HTD,
+                          ft_change_of(push - h->drive * dz, -pull - h->drive_v * dz, dz, 0.0, dzb));
+    double z_moved = ft_lane(both.main, 2) * h->scale - zx;
+    double zb_moved = both.more * h->behaviour_scale - bx;
+    c->zz = ft_decayed(decay * decay, c->zz) + n.rho * (zx + z_moved);
+    c->zzb = ft_decayed(decay * kept, c->zzb) + (n.rho * bx + z_moved);
+    if (n.gamma_next != 0.0) {
+        const ft_pair traces = ft_htd_next(h, x_next, padded, -n.gamma_next * push, n.gamma_next * pull);
+        z_moved -= n.gamma_next * (ft_first(traces) * h->scale);
+        zb_moved -= n.gamma_next * (ft_second(traces) * h->behaviour_scale);
+    }
+    ft_gtd_drive(h, c, n, delta);
+    c->zv += n.beta * delta * c->zz - pull * z_moved;
+    c->zbv += n.beta * delta * c->zzb - pull * zb_moved;
+    return delta;
+}
+
+FT_INLINE double ft_true_online_gtd_transition(ft_gradient *t, ft_gradient_hot *h,
+                                               ft_gradient_carry *c, ft_row x, ft_row x_next,
+                                               ft_numbers n, int padded) {
+    const double decay = n.rho * c->decay;
+    ft_gradient_decay(t, h, decay);
+    const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_TRUE_ONLINE_GTD, 1);
+    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_TRUE_ONLINE_GTD, 0);
+    const double v = ft_w(h, sums), v_next = ft_w(h, sums_next);
+    const double delta = ft_delta(n, v, v_next);
+    const double vx = ft_lane(sums.main, 1) + ft_lane(sums.main, 3) * h->drive_v;
+    const double ex = ft_lane(sums.main, 2) * h->scale, kx = ft_lane(sums.main, 3) * h->scale;
+    const double gx = sums.more * h->scale;
+    const double dv = decay == 0.0 || c->v_old != c->v_old ? 0.0 : v - c->v_old;
+    const double added = n.beta * (n.rho - kx), inv = 1.0 / h->scale;
+    const double de = n.rho * n.alpha * (1.0 - ex) * inv, dk = added * inv;
+    const double down = -n.beta * vx;
+    c->zv = ft_decayed(decay, c->zv) + n.rho * vx;
+    const ft_lanes both = ft_gradient_write(
+        h, x, 1, 0, padded, FT_TRUE_ONLINE_GTD,
+        ft_change_of(-n.alpha * n.rho * dv - h->drive * de, down - h->drive_v * dk, de, dk,
+                     n.rho * inv));
+    c->zz = ft_decayed(decay * decay, c->zz) + added * gx +
+            n.rho * (ft_lane(both.main, 3) * h->scale - kx);
+    if (ft_pushes(n)) {
+        const double push = -(n.alpha * n.gamma_next * (1.0 - n.lambda_next)) * c->zv;
+        ft_gradient_push(h, x_next, 1, 0, padded, FT_TRUE_ONLINE_GTD, push);
+    }
+    h->drive += (delta + dv) * h->scale;
+    h->drive_v += delta * h->scale;
+    c->zv += delta * c->zz + down * (both.more * h->scale - gx);
+    c->decay = n.gamma_next * n.lambda_next;
+    c->v_old = v_next;
+    return delta;
+}
+
+/* Without a trace: records stay of epoch 0, and w, v are b_w, b_v. */
+FT_INLINE double ft_gtd2_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradient_carry *c,
+                                    ft_row x, ft_row x_next, ft_numbers n, int padded) {
+    (void)t;
+    (void)c;
+    const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_GTD2, 1);
+    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_GTD2, 0);
+    const double delta = ft_delta(n, ft_w(h, sums), ft_w(h, sums_next));
+    const double vx = ft_lane(sums.main, 1), push = n.alpha * n.rho * vx;
+    ft_gradient_write(h, x, 1, 0, padded, FT_GTD2,
+                      ft_change_of(push, n.beta * (n.rho * delta - vx), 0.0, 0.0, 0.0));
+    if (n.gamma_next != 0.0)
+        ft_gradient_push(h, x_next, 1, 0, padded, FT_GTD2, -n.gamma_next * push);
+    return delta;
+}
+
+/* ---- whole streams ---- */
+
+FT_INLINE ft_numbers ft_numbers_of(const ft_stream *s, int64_t i, double beta) {
+    ft_numbers n;
+    n.reward = s->rewards[i];
+    n.gamma_next = s->gammas[i * s->gamma_stride];
+    n.lambda_next = s->lambdas[i * s->lambda_stride];
+    n.rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
+    n.alpha = s->alphas[i * s->alpha_stride];
+    n.beta = beta;
+    return n;
+}
+
+/* Records come into cache in time where most of a step are new to it: see ft_prefetch_distance. */
+static int64_t ft_gradient_ahead(const ft_gradient *t, const ft_stream *s) {
+    enum { AHEAD = 6, SAMPLES = 64 };
+    if (s->steps < 4 * SAMPLES || t->n < 1 << 14) return 0;
+    int64_t kept = 0;
+    for (int64_t i = 0; i < SAMPLES; i++) {
+        const int32_t *x = s->indices + s->steps / SAMPLES * i * s->k;
+        for (int64_t j = 0; j < s->k; j++) kept += x[j] == x[s->k + j];
+    }
+    return t->n >= 1 << 19 || 2 * kept < SAMPLES * s->k ? AHEAD : 0;
+}
+
+#define FT_GRADIENT_KINDS(CASE)                                                                   \
+    CASE(gtd, FT_GTD)                                                                             \
+    CASE(htd, FT_HTD)                                                                             \
+    CASE(true_online_gtd, FT_TRUE_ONLINE_GTD)                                                     \
+    CASE(gtd2, FT_GTD2)
+
+/* Each learner compiled for itself: plain streams, everything else, and one step. */
+#define FT_DEFINE_GRADIENT(name, kind)                                                            \
+    FT_INLINE void ft_##name##_loop(ft_gradient *t, double beta, const ft_stream *s,              \
+                                    double *FT_RESTRICT deltas, int plain) {                      \
+        ft_gradient_hot h = ft_gradient_load(t);                                                  \
+        ft_gradient_carry c = ft_gradient_carry_of(t);                                            \
+        const int64_t ahead = plain ? ft_gradient_ahead(t, s) : 0;                                \
+        ft_row x = ft_row_at(s, 0, plain);                                                        \
+        for (int64_t i = 0; i < s->steps; i++) {                                                  \
+            const ft_row x_next = ft_row_at(s, i + 1, plain);                                     \
+            if (ahead && i + 1 + ahead <= s->steps)                                               \
+                for (int64_t j = 0; j < s->k; j++)                                                \
+                    FT_PREFETCH(h.rows + ft_words_of(kind) * x_next.idx[ahead * s->k + j]);       \
+            deltas[i] =                                                                           \
+                ft_##name##_transition(t, &h, &c, x, x_next, ft_numbers_of(s, i, beta), !plain);  \
+            x = x_next;                                                                           \
+        }                                                                                         \
+        ft_gradient_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);          \
+    }                                                                                             \
+    FT_CLONES static void ft_##name##_plain(ft_gradient *t, double beta, const ft_stream *s,      \
+                                            double *deltas) {                                     \
+        ft_##name##_loop(t, beta, s, deltas, 1);                                                  \
+    }                                                                                             \
+    FT_CLONES static void ft_##name##_any(ft_gradient *t, double beta, const ft_stream *s,        \
+                                          double *deltas) {                                       \
+        ft_##name##_loop(t, beta, s, deltas, 0);                                                  \
+    }                                                                                             \
+    FT_CLONES static double ft_##name##_once(ft_gradient *t, ft_row x, ft_row x_next,             \
+                                             ft_numbers n) {                                      \
+        ft_gradient_hot h = ft_gradient_load(t);                                                  \
+        ft_gradient_carry c = ft_gradient_carry_of(t);                                            \
+        const double delta = ft_##name##_transition(t, &h, &c, x, x_next, n, 1);                  \
+        ft_gradient_carry_store(t, &h, &c, n.alpha);                                              \
+        return delta;                                                                             \
+    }
+FT_GRADIENT_KINDS(FT_DEFINE_GRADIENT)
+
+/* FT_OK and whether there is padding, or FT_EINDEX with bad_index set. */
+static int32_t ft_gradient_check(ft_gradient *t, const ft_stream *s, int64_t rows, int *padded) {
+    const int64_t count = ft_index_count(s, rows);
+    uint32_t low, high;
+    ft_index_bounds(s->indices, count, &low, &high);
+    *padded = low == 0;
+    if ((int64_t)high <= t->n) return FT_OK;
+    t->bad_index = *ft_first_bad(s->indices, count, t->n);
+    return FT_EINDEX;
+}
+
+int32_t ft_gradient_run(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
+    if (s->steps == 0) return FT_OK;
+    if (t->columns != 1 || !(beta > 0.0)) return FT_EVALUE;
+    int padded;
+    const int32_t status = ft_gradient_check(t, s, s->steps + 1, &padded);
+    if (status != FT_OK) return status;
+    const int plain = !padded && !s->values && !s->indptr && !s->shared;
+#define FT_CALL_GRADIENT(name, value)                                                             \
+    if (t->kind == value) (plain ? ft_##name##_plain : ft_##name##_any)(t, beta, s, deltas);
+    FT_GRADIENT_KINDS(FT_CALL_GRADIENT)
+    return FT_OK;
+}
+
+static int ft_gradient_row_ok(ft_gradient *t, int64_t k, const int32_t *idx) {
+    const int32_t *bad = ft_first_bad(idx, k, t->n);
+    if (bad) t->bad_index = *bad;
+    return bad == NULL;
+}
+
+static int ft_numbers_ok(ft_numbers n) {
+    return isfinite(n.reward) && n.gamma_next >= 0.0 && n.gamma_next <= 1.0 &&
+           n.lambda_next >= 0.0 && n.lambda_next <= 1.0 && n.rho >= 0.0 && isfinite(n.rho) &&
+           n.alpha > 0.0 && isfinite(n.alpha) && n.beta > 0.0 && isfinite(n.beta);
+}
+
+int32_t ft_gradient_step(ft_gradient *t, double beta, int64_t k, const int32_t *idx,
+                         const double *val, int64_t k_next, const int32_t *idx_next,
+                         const double *val_next, double reward, double gamma_next,
+                         double lambda_next, double rho, double alpha, double *delta) {
+    ft_numbers n;
+    n.reward = reward;
+    n.gamma_next = gamma_next;
+    n.lambda_next = lambda_next;
+    n.rho = rho;
+    n.alpha = alpha;
+    n.beta = beta;
+    /* As in ft_td_step: of those arrays that no int32_t * may see. */
+    if ((((uintptr_t)idx | (uintptr_t)idx_next) & (sizeof(int32_t) - 1)) != 0) return FT_EVALUE;
+    if (!ft_gradient_row_ok(t, k, idx) || !ft_gradient_row_ok(t, k_next, idx_next)) return FT_EINDEX;
+    if (!ft_numbers_ok(n) || t->columns != 1) return FT_EVALUE;
+    const ft_row x = ft_row_of(k, idx, val), x_next = ft_row_of(k_next, idx_next, val_next);
+#define FT_CALL_ONCE(name, value)                                                                 \
+    if (t->kind == value) *delta = ft_##name##_once(t, x, x_next, n);
+    FT_GRADIENT_KINDS(FT_CALL_ONCE)
+    return FT_OK;
+}
+
+/* ---- GQ(lambda) ---- */
+
+/* Rows of S_i: one for all actions, which have columns of their own, or one for each. */
+FT_INLINE ft_row ft_gq_row(const ft_stream *s, int64_t i, int64_t a, int64_t columns, int plain) {
+    return ft_row_at(s, columns == 1 ? i * s->n_actions + a : i, plain);
+}
+
+/* q of S_i and the target policy there: q[0 .. A) and q[A .. 2 A). */
+FT_INLINE const double *ft_gq_target(const ft_gradient_hot *h, const ft_stream *s, int64_t i,
+                                     int64_t columns, int plain) {
+    const int64_t A = s->n_actions;
+    double *q = s->q;
+    for (int64_t a = 0; a < A; a++)
+        q[a] = ft_gradient_value(h, ft_gq_row(s, i, a, columns, plain), columns, columns == 1 ? 0 : a,
+                                 !plain, FT_GTD);
+    if (s->pi) return s->pi + i * A;
+    for (int64_t a = 0; a < A; a++) q[A + a] = ft_probability(q, A, s->policy, s->parameter, a);
+    return q + A;
+}
+
+FT_INLINE void ft_gq_loop(ft_gradient *t, double beta, const ft_stream *s,
+                          double *FT_RESTRICT deltas, int64_t columns, int plain) {
+    ft_gradient_hot h = ft_gradient_load(t);
+    ft_gradient_carry c = ft_gradient_carry_of(t);
+    const int64_t A = s->n_actions;
+    for (int64_t i = 0; i < s->steps; i++) {
+        const ft_numbers n = ft_numbers_of(s, i, beta);
+        const double decay = n.rho * c.decay;
+        const int64_t taken = s->actions[i], column = columns == 1 ? 0 : taken;
+        const ft_row x = ft_gq_row(s, i, taken, columns, plain);
+        ft_gradient_decay(t, &h, decay);
+        ft_gtd g;
+        g.sums = ft_gradient_read(&h, x, columns, column, !plain, FT_GTD, 1);
+        const double *pi = ft_gq_target(&h, s, i + 1, columns, plain);
+        double v_next = 0.0;
+        for (int64_t a = 0; a < A; a++)
+            if (pi[a] != 0.0) v_next += pi[a] * s->q[a];
+        g.delta = ft_delta(n, ft_w(&h, g.sums), v_next);
+        ft_gtd_write(&h, &c, x, columns, column, !plain, n, decay, 1.0, &g);
+        if (ft_pushes(n))
+            for (int64_t a = 0; a < A; a++)
+                if (pi[a] != 0.0)
+                    ft_gradient_push(&h, ft_gq_row(s, i + 1, a, columns, plain), columns,
+                                     columns == 1 ? 0 : a, !plain, FT_GTD, pi[a] * g.push);
+        ft_gtd_drive(&h, &c, n, g.delta);
+        deltas[i] = g.delta;
+    }
+    ft_gradient_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);
+}
+
+FT_CLONES static void ft_gq_plain(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
+    ft_gq_loop(t, beta, s, deltas, t->columns, 1);
+}
+
+FT_CLONES static void ft_gq_any(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
+    ft_gq_loop(t, beta, s, deltas, t->columns, 0);
+}
+
+int32_t ft_gq_run(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
+    if (s->steps == 0) return FT_OK;
+    if (t->kind != FT_GTD || !(beta > 0.0) || (t->columns != 1 && t->columns != s->n_actions))
+        return FT_EVALUE;
+    int padded;
+    const int64_t rows = (s->steps + 1) * (t->columns == 1 ? s->n_actions : 1);
+    const int32_t status = ft_gradient_check(t, s, rows, &padded);
+    if (status != FT_OK) return status;
+    for (int64_t i = 0; i <= s->steps; i++)
+        if (s->actions[i] < 0 || s->actions[i] >= s->n_actions) return FT_EACTION;
+    const int plain = !padded && !s->values && !s->indptr && !s->shared;
+    (plain ? ft_gq_plain : ft_gq_any)(t, beta, s, deltas);
+    return FT_OK;
+}
+
+/* ---- the arrays as a whole ---- */
+
+int64_t ft_gradient_words(int32_t kind) { return ft_words_of((int)kind); }
+
+void ft_gradient_init(ft_gradient *t, int32_t kind, int64_t n, int64_t columns, double *rows,
+                      double *ring) {
+    memset(t, 0, sizeof *t);
+    t->n = n;
+    t->columns = columns;
+    t->kind = kind;
+    t->width = ft_words_of(kind);
+    t->ring_size = ft_trace_ring_size(n * columns);
+    t->alive_max = 64;
+    while (t->alive_max * t->alive_max < n * columns) t->alive_max *= 2;
+    t->flat = 1;
+    t->scale = t->behaviour_scale = 1.0;
+    t->v_old = (double)NAN;
+    t->rows = rows;
+    t->ring = ring;
+    memset(rows, 0, (size_t)(n * columns * t->width) * sizeof *rows);
+    memset(ring, 0, (size_t)(4 * t->ring_size) * sizeof *ring);
+    ring[2] = ring[3] = 1.0;
+}
+
+void ft_gradient_reset(ft_gradient *t) {
+    ft_gradient_close(t, 0.0, t->drive, t->drive_v);
+    t->decay = t->zv = t->zz = t->zbv = t->zzb = 0.0;
+    t->v_old = (double)NAN;
+    t->behaviour_epoch += 2; /* older than one generation: zb is 0 */
+    t->behaviour_scale = 1.0;
+    t->behaviour_before = 0.0;
+}
+
+void ft_gradient_flatten(ft_gradient *t) {
+    if (t->flat) return;
+    ft_gradient_close(t, t->scale, t->drive, t->drive_v);
+    const ft_gradient_hot h = ft_gradient_load(t);
+    for (int64_t i = 0; i < t->n * t->columns; i++) {
+        double *row = h.rows + t->width * i;
+        if (t->kind == FT_HTD) {
+            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_HTD, 1), FT_HTD);
+            row[4] *= h.behaviour_scale;
+        } else if (t->kind == FT_TRUE_ONLINE_GTD)
+            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_TRUE_ONLINE_GTD, 1),
+                            FT_TRUE_ONLINE_GTD);
+        else
+            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_GTD, 1), FT_GTD);
+    }
+    t->behaviour_scale = 1.0;
+    t->behaviour_before = 0.0;
+    t->oldest = t->epoch;
+    t->flat = 1;
+}
+
+int32_t ft_gradient_values(ft_gradient *t, const ft_stream *x, int64_t rows, double *out) {
+    int padded;
+    const int32_t status = ft_gradient_check(t, x, rows, &padded);
+    if (status != FT_OK) return status;
+    const ft_gradient_hot h = ft_gradient_load(t);
+    const int kind = (int)t->kind;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t a = 0; a < t->columns; a++)
+            *out++ = ft_gradient_value(&h, ft_row_at(x, r, 0), t->columns, a, 1, kind);
+    return FT_OK;
+}

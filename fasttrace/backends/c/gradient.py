@@ -1,0 +1,68 @@
+"""GTD(lambda), HTD(lambda), true online GTD(lambda), GTD2 and GQ(lambda) in C; see csrc/fasttrace.h.
+
+Every function takes the learner's LazyGradient first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...features import Rows, Stream, raise_bad_index
+from . import ffi, lib
+from .linear import _c_rows, _doubles, c_stream, quick
+
+
+def handle(trace: Any) -> Any:
+    """ft_gradient * of a LazyGradient: its words are the struct; the pointers are set once, never saved."""
+    if trace.handle is None:
+        pointer = ffi.cast("ft_gradient *", ffi.from_buffer(trace.words))
+        pointer.rows = ffi.cast("double *", ffi.from_buffer(trace.rows))
+        pointer.ring = ffi.cast("double *", ffi.from_buffer(trace.ring))
+        trace.handle = pointer
+    return trace.handle
+
+
+def gtd_run(trace: Any, beta: float, stream: Stream) -> np.ndarray:
+    deltas = np.empty(stream.steps)
+    keep: list[Any] = []
+    c = c_stream(stream, keep)
+    if lib.ft_gradient_run(handle(trace), beta, c, _doubles(deltas)) != lib.FT_OK:
+        raise_bad_index(stream.indices, trace.n, shape=stream.rows.shape)
+    return deltas
+
+
+def gq_run(trace: Any, beta: float, stream: Stream) -> np.ndarray:
+    deltas = np.empty(stream.steps)
+    keep: list[Any] = []
+    c = c_stream(stream, keep, work=2 * stream.n_actions)
+    if lib.ft_gq_run(handle(trace), beta, c, _doubles(deltas)) != lib.FT_OK:
+        raise_bad_index(stream.indices, trace.n, shape=stream.rows.shape)
+    return deltas
+
+
+htd_run = true_online_gtd_run = gtd2_run = gtd_run  # the trace knows its kind
+
+
+def quick_step(trace: Any, beta: float) -> Callable[..., float | None]:
+    """One step for the usual input; see linear.quick."""
+    return quick(lib.ft_gradient_step, handle(trace), beta)
+
+
+def values(trace: Any, rows: Rows) -> np.ndarray:
+    """w.x for every row, (rows, columns)."""
+    out = np.empty((rows.count, trace.columns))
+    keep: list[Any] = []
+    if lib.ft_gradient_values(handle(trace), _c_rows(rows, keep), rows.count, _doubles(out)) != lib.FT_OK:
+        raise_bad_index(rows.indices, trace.n, shape=rows.shape)
+    return out
+
+
+def reset(trace: Any) -> None:
+    lib.ft_gradient_reset(handle(trace))
+
+
+def flatten(trace: Any) -> None:
+    lib.ft_gradient_flatten(handle(trace))
