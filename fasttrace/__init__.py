@@ -4,6 +4,7 @@ from importlib import import_module as _import_module
 from typing import Any as _Any
 
 from . import envs
+from .actor_critic import ActorCritic
 from .backends import backends
 from .control import (
     ExpectedSarsa,
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "TD",
+    "ActorCritic",
     "BackendUnavailable",
     "CheckpointError",
     "EmphaticTD",

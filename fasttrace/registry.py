@@ -47,6 +47,7 @@ _TD = ("ft_td_step", "ft_td_run")
 _EMPHATIC = ("ft_emphatic_td_step", "ft_td_run")
 _CONTROL = ("ft_control_step", "ft_td_run")
 _SARSA = ("ft_sarsa_step", "ft_td_run")
+_ACTOR_CRITIC = ("ft_actor_critic_step", "ft_actor_critic_run")
 _SB = "Sutton & Barto 2018"
 
 STEP_LEARNERS = (
@@ -117,6 +118,19 @@ STEP_LEARNERS = (
         "q_sigma", "QSigma", (), True, ("lambdas", "rhos", "target_policy", "sigmas", "alpha"), _CONTROL,
         "section 12.10", f"{_SB}, sections 7.6, 12.10; De Asis et al. 2018",
         "gamma lambda (sigma rho + (1 - sigma) pi(A))", "1", "0", "alpha delta",
+    ),
+    # Two traces with scalars of their own; the actor's c is that of column a.
+    StepLearner(
+        "actor_critic", "ActorCritic", (), True, ("lambdas", "alpha"), _ACTOR_CRITIC,
+        "box of 13.5", f"{_SB}, section 13.5",
+        "gamma lambda; actor: gamma lambda_actor", "1; actor: I (1{a = A} - pi(a)) / temperature", "0",
+        "alpha delta; actor: alpha_actor delta", stem="actor_critic",
+    ),
+    StepLearner(
+        "average_reward_actor_critic", "ActorCritic", (), True, ("lambdas", "alpha"), _ACTOR_CRITIC,
+        "box of 13.6", f"{_SB}, section 13.6",
+        "lambda; actor: lambda_actor", "1; actor: (1{a = A} - pi(a)) / temperature", "0",
+        "alpha delta; actor: alpha_actor delta", stem="actor_critic", options=(("eta", 0.05),),
     ),
 )  # fmt: skip
 
