@@ -154,7 +154,7 @@ class ActorCritic(_Agent):
 
     @property
     def actor_weights(self) -> Float64:
-        """A copy of theta (n_features, n_actions).  Setting it keeps the trace.  `weights` are the critic's."""
+        """A copy of theta (n_features, n_actions).  `weights` are the critic's; setting keeps the trace."""
         return self._actor(0)
 
     @actor_weights.setter

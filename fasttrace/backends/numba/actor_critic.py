@@ -4,9 +4,7 @@ O(k A) a step, whatever lambda; backends.numpy.actor_critic says what is compute
 for loops in Numba; below are those that Python calls with an ActorCriticTrace.
 """
 
-import functools
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,14 +14,13 @@ from ... import features
 from ...features import raise_bad_index
 from . import kernel, linear, policy, trace, verb
 from .linear import _borrowed
-from .trace import ACCUMULATING, COLUMNS, DECAY, OK, WIDTH, Place, Trace
+from .trace import ACCUMULATING, COLUMNS, DECAY, OK, WIDTH, Trace
 
 # Places in ActorCritic.numbers: the fields of ft_actor_critic.
 DISCOUNT, AVERAGE_REWARD, ETA = range(3)
 
 FADED = 1e-200
 
-_NO_DOUBLES = np.empty(0)
 _0 = np.uint64(0)
 _1 = np.uint64(1)
 _2 = np.uint64(2)
@@ -77,9 +74,10 @@ class Stream(NamedTuple):
 
 
 @verb
-def load(t):
+def load(t, sums):
+    """The state; sums is the critic's read of the first row."""
     return Hot(
-        trace.load(t.critic), trace.load(t.actor), linear.carry_of(t.critic),
+        trace.load(t.critic), trace.load(t.actor), linear.with_sums(linear.carry_of(t.critic), sums),
         t.actor.scalars[DECAY], t.numbers[DISCOUNT], t.numbers[AVERAGE_REWARD],
     )  # fmt: skip
 
@@ -108,7 +106,7 @@ def score(c, n_actions, width, action, temperature, size):
 
 
 @verb
-def write_columns(t, h, indices, values, x, width, padded, valued, work):
+def write_columns(t, h, indices, values, x, width, valued, work):
     """trace_ia += work[a] in every column, w as it was; changes what follows in work."""
     inv = 1.0 / h.scale
     dz, db = width, _2 * width
@@ -117,7 +115,7 @@ def write_columns(t, h, indices, values, x, width, padded, valued, work):
         work[db + a] = -(h.drive * work[dz + a])
     for j in range(x.k):
         signed = indices[x.at + j]
-        if padded and signed < 0:
+        if signed < 0:
             continue
         i = np.uint64(np.uint32(signed))
         size = values[x.values_at + j] if valued else 1.0
@@ -131,10 +129,7 @@ def write_columns(t, h, indices, values, x, width, padded, valued, work):
 
 
 @verb
-def transition(
-    t, h, indices, values, x, action, indices_next, values_next, x_next, n, temperature, work, width,
-    padded, valued, valued_next,
-):  # fmt: skip
+def transition(t, h, indices, values, x, action, x_next, n, temperature, work, width, valued):
     """The state after it, and delta; see ft_actor_transition."""
     eta = t.numbers[ETA]
     continuing = eta == eta
@@ -143,18 +138,18 @@ def transition(
     size = (h.discount if t.discount_actor else 1.0) / temperature
 
     actor = trace.decay(t.actor, h.actor, h.decay_actor)
-    linear.read_values(t.actor, actor, indices, values, x, width, width, padded, valued, work, _0)
+    linear.read_values(t.actor, actor, indices, values, x, width, width, True, valued, work, _0)
     score(work, t.actor.counters[COLUMNS], width, action, temperature, size)
-    write_columns(t.actor, actor, indices, values, x, width, padded, valued, work)
+    write_columns(t.actor, actor, indices, values, x, width, valued, work)
 
     critic, carry = linear.leave(
-        t.critic, h.critic, h.carry, indices, values, x, h.carry.decay, 1.0, ACCUMULATING, _1, padded, valued
+        t.critic, h.critic, h.carry, indices, values, x, h.carry.decay, 1.0, ACCUMULATING, _1, True, valued
     )  # fmt: skip
-    sums = trace.read(t.critic, indices_next, values_next, x_next, _1, padded, valued_next)
+    sums = trace.read(t.critic, indices, values, x_next, _1, True, valued)
     v_next = trace.value(critic, sums)
     critic, carry, delta = linear.arrive(
         t.critic, critic, carry, indices, values, x, sums, v_next, v_next,
-        reward, gamma, n.lambda_next, 1.0, n.alpha, ACCUMULATING, _1, padded, valued,
+        reward, gamma, n.lambda_next, 1.0, n.alpha, ACCUMULATING, _1, True, valued,
     )  # fmt: skip
 
     actor = trace.drive(actor, n.alpha_actor * delta)
@@ -165,55 +160,33 @@ def transition(
     return Hot(critic, actor, carry, gamma * n.lambda_actor_next, discount, average_reward), delta
 
 
-@functools.cache
-def run_kernel(plain, valued):
-    """run(t, s, deltas).  Checks nothing; s.steps > 0.  plain: binary rows of one length, no padding."""
-
-    @kernel
-    def actor_critic_run(t, s, deltas):
-        indices, values, padded = s.rows.indices, s.rows.values, not plain
-        width = np.uint64(t.actor.counters[WIDTH])
-        per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
-        per_alpha, per_lambda_actor = np.uint64(s.alphas.size > 1), np.uint64(s.lambdas_actor.size > 1)
-        per_alpha_actor = np.uint64(s.alphas_actor.size > 1)
-        h = load(t)
-        x = linear.place_of(s.rows, _0, _0, plain)
-        sums = trace.read(t.critic, indices, values, x, _1, padded, valued)
-        h = Hot(
-            h.critic, h.actor, linear.with_sums(h.carry, sums), h.decay_actor, h.discount, h.average_reward
+@kernel
+def run(t, s, deltas):
+    """A whole stream.  Checks nothing; s.steps > 0."""
+    indices, values = s.rows.indices, s.rows.values
+    valued, width = values.size > 0, np.uint64(t.actor.counters[WIDTH])
+    per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
+    per_alpha, per_lambda_actor = np.uint64(s.alphas.size > 1), np.uint64(s.lambdas_actor.size > 1)
+    per_alpha_actor = np.uint64(s.alphas_actor.size > 1)
+    x = linear.place_of(s.rows, _0, _0, False)
+    h = load(t, trace.read(t.critic, indices, values, x, _1, True, valued))
+    for i in range(np.uint64(s.steps)):
+        x_next = linear.place_of(s.rows, i + _1, _0, False)
+        n = Numbers(
+            s.rewards[i], s.gammas[i * per_gamma], s.lambdas[i * per_lambda],
+            s.lambdas_actor[i * per_lambda_actor], s.alphas[i * per_alpha],
+            s.alphas_actor[i * per_alpha_actor],
         )  # fmt: skip
-        for i in range(np.uint64(s.steps)):
-            x_next = linear.place_of(s.rows, i + _1, _0, plain)
-            n = Numbers(
-                s.rewards[i], s.gammas[i * per_gamma], s.lambdas[i * per_lambda],
-                s.lambdas_actor[i * per_lambda_actor], s.alphas[i * per_alpha],
-                s.alphas_actor[i * per_alpha_actor],
-            )  # fmt: skip
-            h, deltas[i] = transition(
-                t, h, indices, values, x, s.actions[i], indices, values, x_next, n, s.temperature, s.work,
-                width, padded, valued, valued,
-            )  # fmt: skip
-            x = x_next
-        store(t, h, s.alphas[np.uint64(s.steps - 1) * per_alpha])
-
-    return actor_critic_run
+        h, deltas[i] = transition(
+            t, h, indices, values, x, s.actions[i], x_next, n, s.temperature, s.work, width, valued
+        )  # fmt: skip
+        x = x_next
+    store(t, h, s.alphas[np.uint64(s.steps - 1) * per_alpha])
 
 
 @kernel
-def actor_critic_step(t, indices, values, action, indices_next, values_next, n, temperature, work):
-    """delta of one transition; empty values stand for ones.  Checks nothing; see ft_actor_critic_step."""
-    x = Place(_0, _0, np.uint64(indices.size), _0)
-    x_next = Place(_0, _0, np.uint64(indices_next.size), _0)
-    valued, valued_next = values.size > 0, values_next.size > 0
-    h = load(t)
-    sums = trace.read(t.critic, indices, values, x, _1, True, valued)
-    h = Hot(h.critic, h.actor, linear.with_sums(h.carry, sums), h.decay_actor, h.discount, h.average_reward)
-    h, delta = transition(
-        t, h, indices, values, x, action, indices_next, values_next, x_next, n, temperature, work,
-        np.uint64(t.actor.counters[WIDTH]), True, valued, valued_next,
-    )  # fmt: skip
-    store(t, h, n.alpha)
-    return delta
+def check_rows(t, rows, count):
+    return linear.check_rows(t, rows, count)[0]
 
 
 # ---- what Python calls ----
@@ -246,40 +219,13 @@ def _run(owner: Any, stream: features.Stream) -> NDArray[np.float64]:
         np.empty(3 * owner.actor.width),
     )
     t = arrays_of(owner)
-    status, padded = check_rows(t.critic, s.rows, stream.steps + 1)
-    if status != OK:
+    if check_rows(t.critic, s.rows, stream.steps + 1) != OK:
         raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
-    valued = s.rows.values.size > 0
-    plain = not (padded or valued or s.rows.indptr.size)
-    run_kernel(plain, valued)(t, s, deltas)
+    run(t, s, deltas)
     return deltas
 
 
-@kernel
-def check_rows(t, rows, count):
-    return linear.check_rows(t, rows, count)
-
-
 actor_critic_run = average_reward_actor_critic_run = _run  # eta is all that differs
-
-
-def quick_step(owner: Any) -> Callable[..., float]:
-    """A step from row and action to row, all of them checked."""
-    none, work = _NO_DOUBLES, np.empty(3 * owner.actor.width)
-    critic, actor = linear.arrays_of(owner.critic), linear.arrays_of(owner.actor)
-
-    def step(
-        x: features.Row, action: int, x_next: features.Row, reward: float, gamma: float,
-        lambda_: float, lambda_actor: float, alpha: float, alpha_actor: float, temperature: float,
-    ) -> float:  # fmt: skip
-        return actor_critic_step(
-            ActorCritic(critic, actor, owner.numbers, owner.discount_actor),
-            x.indices, none if x.values is None else x.values, action,
-            x_next.indices, none if x_next.values is None else x_next.values,
-            Numbers(reward, gamma, lambda_, lambda_actor, alpha, alpha_actor), temperature, work,
-        )  # fmt: skip
-
-    return step
 
 
 def values(owner: Any, rows: features.Rows) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ def score(theta, x, action, temperature):
 
 
 def actor_critic_step(
-    w, theta, z, z_actor, I, x, action, reward, gamma_next, v_next,
+    w, theta, z, z_actor, discount, x, action, reward, gamma_next, v_next,
     alpha, alpha_actor, decay, decay_actor, temperature=1.0,
 ):  # fmt: skip
     """Learn from one transition with the actor-critic with eligibility traces, in place.
@@ -37,7 +37,7 @@ def actor_critic_step(
         theta <- theta + alpha_actor delta z_actor
 
     w, z            (n,), theta, z_actor  (n, A); they change.
-    I               the product of the discounts since the episode began.
+    discount        I of the book: the product of the discounts since the episode began.
     x               (n,) features of S_t; v = w.x.
     v_next          w.x' before this update; ignored where gamma_next is 0.
     decay           gamma_t lambda_t, of the state that x describes; decay_actor likewise.
@@ -49,7 +49,7 @@ def actor_critic_step(
     decay_trace(z, decay)
     z += x
     decay_trace(z_actor, decay_actor)
-    z_actor += I * score(theta, x, action, temperature)
+    z_actor += discount * score(theta, x, action, temperature)
     w += alpha * delta * z
     theta += alpha_actor * delta * z_actor
     return delta
