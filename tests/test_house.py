@@ -26,8 +26,8 @@ CSRC = ROOT / "csrc"
 LAYERS = [
     {"errors", "arguments", "features", "registry", "policy", "checkpoint"},
     {"backends"},
-    {"trace"},
-    {"learner", "prediction", "control", "tiles"},
+    {"trace", "actor_critic_trace"},
+    {"learner", "prediction", "control", "tiles", "actor_critic"},
     {"envs", "simulate", "embed"},
     {""},
     {"experiments", "__main__"},

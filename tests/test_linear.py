@@ -9,6 +9,7 @@ from streams import (
     ALGORITHMS,
     BACKENDS,
     COMPILED,
+    DIVERGING,
     INDEX_FORMS,
     PREDICTION,
     Stream,
@@ -157,7 +158,7 @@ def test_decays_that_hover_about_one(algorithm, backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@everything
+@pytest.mark.parametrize("algorithm", DIVERGING, ids=str)
 def test_divergence_raises_nothing_and_shows(algorithm, backend):
     """With far too large a step size the numbers overflow: no error, no warning, `diverged` is True."""
     T = 3000

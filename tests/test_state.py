@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from states import assert_goes_on_as, close, example, plain, same, taught
-from streams import ALGORITHMS, BACKENDS, COMPILED, CONTROL, PREDICTION, learn, needed
+from streams import ALGORITHMS, BACKENDS, COMPILED, CONTROL, DIVERGING, PREDICTION, chosen_by, learn, needed
 
 import fasttrace as ft
 from fasttrace import checkpoint
@@ -32,7 +32,7 @@ X, X_NEXT = np.array([0, 3, 5], np.int32), np.array([1, 3, 11], np.int32)
 def forms(algorithms, ragged=True):
     """Each algorithm with each form of features, control also with those of state-action pairs."""
     for algorithm in algorithms:
-        for form, pairs in itertools.product(algorithm.forms, (False, True)[: 1 + algorithm.control]):
+        for form, pairs in itertools.product(algorithm.forms, (False, True)[: 1 + algorithm.pairs]):
             if ragged or "ragged" not in form:
                 name = f"{algorithm}-{form}{'-pairs' if pairs else ''}"
                 yield pytest.param(algorithm, {"form": form, "state_action": pairs}, id=name)
@@ -699,7 +699,7 @@ def test_states_that_are_damaged_are_refused(backend):
 
 
 @backends
-@everything
+@pytest.mark.parametrize("algorithm", DIVERGING, ids=str)
 def test_a_learner_that_diverged_can_begin_again(algorithm, backend, tmp_path):
     """It is saved and copied as it is; with new weights and a reset, in either order, it is as new."""
     x, rewards = np.zeros((3001, 1), np.int32), np.ones(3000)
@@ -718,6 +718,8 @@ def test_a_learner_that_diverged_can_begin_again(algorithm, backend, tmp_path):
             if step:
                 learner.weights = np.zeros(learner.weights.shape)
                 assert not learner.weights.any()
+                for name in ("actor_weights", "average_reward")[: 2 * algorithm.actor]:
+                    setattr(learner, name, np.zeros(np.shape(getattr(learner, name))))
             else:
                 learner.reset()
         assert not learner.diverged
@@ -780,7 +782,7 @@ def test_a_learner_in_two_threads_is_refused(algorithm, backend, monkeypatch):
         calls |= {
             "start": lambda: learner.start(x[0]), "step": lambda: learner.step(1.0, x[0]),
             "end": lambda: learner.end(1.0), "truncate": lambda: learner.truncate(1.0, x[0]),
-            "q": lambda: learner.q(x[0]), "act": lambda: learner.act(x[0]),
+            "q": lambda: chosen_by(learner, x[0]), "act": lambda: learner.act(x[0]),
         }  # fmt: skip
     else:
         calls |= {
@@ -865,7 +867,7 @@ def test_learners_of_their_own_do_not_meet(backend):
         for t in range(20, 120, 5):
             learn(learner, s, t, t + 5)
             for row in s.x(t, t + 2):
-                learner.q(row) if algorithm.control else learner.predict(row)
+                chosen_by(learner, row) if algorithm.control else learner.predict(row)
             if algorithm.control:
                 learner.start(s.x()[t])
                 learner.step(1.0, s.x()[t + 1])
