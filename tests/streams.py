@@ -201,6 +201,24 @@ def chosen_by(agent, x):
     return (agent.preferences if hasattr(agent, "preferences") else agent.q)(x)
 
 
+def all_weights(learner):
+    """Its weights, and beside them those of its actor if it has one."""
+    return _beside(learner, "weights")
+
+
+def all_traces(learner):
+    return _beside(learner, "trace")
+
+
+def _beside(learner, name):
+    own = getattr(learner, name)
+    return (
+        np.column_stack([own, getattr(learner, f"actor_{name}")])
+        if hasattr(learner, f"actor_{name}")
+        else own
+    )
+
+
 def learn(learner, s, start=0, stop=None):
     """Let a learner take transitions start to stop - 1 of stream s.  Returns the deltas."""
     stop = s.T if stop is None else stop

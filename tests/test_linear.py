@@ -13,6 +13,8 @@ from streams import (
     INDEX_FORMS,
     PREDICTION,
     Stream,
+    all_traces,
+    all_weights,
     learn,
     random_stream,
     relative,
@@ -31,7 +33,7 @@ needs_both = pytest.mark.skipif(
 def result(algorithm, s, backend):
     learner = algorithm.make(s, backend)
     deltas = learn(learner, s)
-    return learner.weights, learner.trace, deltas
+    return all_weights(learner), all_traces(learner), deltas
 
 
 @pytest.mark.parametrize("backend", COMPILED)
@@ -68,7 +70,7 @@ def test_pieces_agree_to_the_bit(algorithm, backend, data):
     learner = algorithm.make(s, backend)
     deltas = np.concatenate([learn(learner, s, 0, split), learn(learner, s, split)])
     for got, expected in zip(
-        (learner.weights, learner.trace, deltas), result(algorithm, s, backend), strict=True
+        (all_weights(learner), all_traces(learner), deltas), result(algorithm, s, backend), strict=True
     ):
         assert_array_equal(got, expected)
 
@@ -112,7 +114,7 @@ def test_updates_are_learn(algorithm, backend, data):
         ]
     )  # fmt: skip
     for got, expected in zip(
-        (learner.weights, learner.trace, deltas), result(algorithm, s, backend), strict=True
+        (all_weights(learner), all_traces(learner), deltas), result(algorithm, s, backend), strict=True
     ):
         assert_array_equal(got, expected)
 

@@ -14,7 +14,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from states import assert_goes_on_as, close, example, plain, same, taught
+from states import assert_goes_on_as, close, example, inherit, plain, same, taught
 from streams import ALGORITHMS, BACKENDS, COMPILED, CONTROL, DIVERGING, PREDICTION, chosen_by, learn, needed
 
 import fasttrace as ft
@@ -84,7 +84,7 @@ def test_a_termination_leaves_nothing(algorithm, backend):
     s = s.but(gammas=gammas)
     one = taught(algorithm, backend, s, stop=20)
     fresh = taught(algorithm, backend, s, stop=0)
-    fresh.weights = one.weights
+    inherit(fresh, one)
     learn(one, s, 20)
     learn(fresh, s, 20)
     assert close(one, fresh)
@@ -102,7 +102,7 @@ def test_reset_empties_the_trace_alone(algorithm, backend):
     assert_array_equal(learner.weights, weights)
     assert not learner.trace.any()
     fresh = taught(algorithm, backend, s, stop=0)
-    fresh.weights = weights
+    inherit(fresh, learner)
     learn(learner, s, 20)
     learn(fresh, s, 20)
     assert close(learner, fresh)
@@ -768,10 +768,10 @@ def test_a_learner_in_two_threads_is_refused(algorithm, backend, monkeypatch):
     x = s.x()[:2]
     learner, alone, third = (taught(algorithm, backend, s, stop=0) for _ in range(3))
     third.lambda_ = 0.5
-    state = third.state_dict()
+    state, weights = third.state_dict(), third.weights
     calls = {
         "learn": lambda: learn(learner, s, 0, 3), "reset": learner.reset, "to": lambda: learner.to("numpy"),
-        "weights": lambda: learner.weights, "set weights": lambda: setattr(learner, "weights", s.weights),
+        "weights": lambda: learner.weights, "set weights": lambda: setattr(learner, "weights", weights),
         "trace": lambda: learner.trace, "diverged": lambda: learner.diverged,
         "state_dict": learner.state_dict,
         "load_state_dict": lambda: learner.load_state_dict(state), "copy": lambda: copy.copy(learner),
