@@ -6,6 +6,7 @@ registry's tolerance, and with the eager list on the whole of it.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -225,9 +226,14 @@ def control_learner(spec: Spec, workload: Workload, backend: str, **options: Any
     entry = next(e for e in registry.cases((backend,), control=True) if str(e) == f"{spec.kernel}-{backend}")
     trace: dict[str, Any] = {}
     if entry.kind is not None:
-        trace = {"trace": entry.kind.removesuffix("_clear"), "clear_others": entry.kind.endswith("_clear")}
-    numbers = {"alpha": workload.alpha, "gamma": workload.gamma, "lambda_": spec.lambda_}
+        trace = {"trace": entry.kind.removesuffix("_clear")}
+    if entry.kind == "replacing_clear":
+        trace["clear_others"] = True
+    numbers: dict[str, Any] = {"alpha": workload.alpha, "gamma": workload.gamma, "lambda_": spec.lambda_}
+    numbers |= dict(entry.learner.options)
     make = getattr(ft, entry.learner.learner)
+    if "alpha_actor" in inspect.signature(make).parameters:
+        numbers["alpha_actor"] = workload.alpha / 10
     return make(workload.n, N_ACTIONS, **trace, **numbers, **options, backend=backend), entry.tolerance
 
 
@@ -238,11 +244,13 @@ def control_case(spec: Spec, workload: Workload) -> Case:
     head = workload.head(workload.prefix)
     stream = head if backend == "numpy" else workload
     actions = np.random.default_rng(4).integers(N_ACTIONS, size=workload.steps + 1, dtype=np.int32)
-    nothing = np.zeros((workload.n, N_ACTIONS))
+    names = [name for name in ("weights", "actor_weights", "average_reward") if hasattr(ours, name)]
+    nothing = {name: np.zeros(np.shape(getattr(ours, name))) for name in names}
 
     def prepare() -> None:
         ours.reset()
-        ours.weights = nothing
+        for name in names:
+            setattr(ours, name, nothing[name])
 
     def run() -> Float64:
         return ours.learn(stream.x, actions[: stream.steps + 1], stream.rewards)
@@ -252,7 +260,9 @@ def control_case(spec: Spec, workload: Workload) -> Case:
         want = book.learn(head.x, actions[: head.steps + 1], head.rewards)
         prepare()
         got = ours.learn(head.x, actions[: head.steps + 1], head.rewards)
-        return close(got, want, tolerance) and close(ours.weights, book.weights, tolerance)
+        weights = [name for name in names if name.endswith("weights")]
+        same = (close(getattr(ours, name), getattr(book, name), tolerance) for name in weights)
+        return close(got, want, tolerance) and all(same)
 
     return Case(spec, workload, stream.steps, prepare, run, check)
 

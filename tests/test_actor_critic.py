@@ -525,14 +525,14 @@ def test_states_that_are_damaged_are_refused(backend):
     assert same(agent, state)
 
 
-@pytest.mark.skipif("c" not in THERE, reason="the C library is not there")
-def test_the_c_step_checks_what_it_is_given():
+@pytest.mark.parametrize("backend", [each for each in COMPILED if each.values == ("c",)])
+def test_a_step_in_c_checks_what_it_is_given(backend):
     """Indices, actions and numbers: a code, and nothing has changed."""
     from fasttrace.backends.c import ffi, lib
     from fasttrace.backends.c.actor_critic import handle
 
     s = stream()
-    agent = new(s, "c")
+    agent = new(s, backend)
     learn(agent, s)
     before = agent.state_dict()
     work, delta = ffi.new("double[]", 12), ffi.new("double *")
