@@ -113,6 +113,8 @@ typedef struct ft_stream {
     double parameter;
     const double *pi;
     double *q;
+    const double *actor_lambdas, *actor_alphas; /* ft_actor_critic_run alone */
+    int64_t actor_lambda_stride, actor_alpha_stride;
 } ft_stream;
 
 /* ---- the trace ------------------------------------------------------------------------------ */
@@ -353,6 +355,47 @@ FT_API int32_t ft_adaptive_step(ft_adaptive *t, int32_t kind, int64_t k, const i
 
 /* A whole stream; deltas (T).  rhos and alphas are not used.  Only indices and actions are checked. */
 FT_API int32_t ft_adaptive_run(ft_adaptive *t, int32_t kind, const ft_stream *stream, double *deltas);
+/* ---- linear actor-critic with traces ------------------------------------------------------------
+ *
+ * v(s) = w.x(s); pi(a|s) proportional to exp(theta_a.x(s) / temperature); eta NaN: the episodic box, else
+ * the continuing one, in which a gamma that is not 0 counts as 1.
+ *
+ *   critic          of 1 column: w and its trace     actor   of n_actions columns: theta and its trace
+ *   discount        I of the box: the product of gammas since the episode began, at first 1
+ *   discount_actor  0: 1 stands in the place of I
+ *
+ * Source: Sutton & Barto 2018, boxes of sections 13.5 and 13.6.  The caller fills in all fields; every
+ * one is 8 bytes wide. */
+typedef struct ft_actor_critic {
+    double discount, average_reward;
+    double eta; /* step size of average_reward; NaN: none */
+    int64_t discount_actor;
+    ft_trace *critic, *actor;
+} ft_actor_critic;
+
+/* One transition: from x, where action was taken, to x_next.
+ *
+ * k, idx, val      active features: k indices, -1 is padding; their values, or NULL for ones
+ * gamma_next       discount on arriving; 0 ends the episode, and x_next is not used
+ * lambda_next, lambda_actor_next  of the state arrived in
+ * work             3 * actor->width doubles
+ * delta            out: the TD error under the weights before this update
+ *
+ * O(k n_actions).  FT_OK, FT_EINDEX (critic->bad_index), FT_EACTION or FT_EVALUE; after an error nothing
+ * has changed. */
+FT_API int32_t ft_actor_critic_step(ft_actor_critic *t, double temperature, int64_t k,
+                                    const int32_t *idx, const double *val, int64_t action,
+                                    int64_t k_next, const int32_t *idx_next, const double *val_next,
+                                    double reward, double gamma_next, double lambda_next,
+                                    double lambda_actor_next, double alpha, double alpha_actor,
+                                    double *work, double *delta);
+
+/* A whole stream; deltas (T).  parameter is the temperature, q has room for 3 * actor->width.
+ * Only indices, actions and the temperature are checked here. */
+FT_API int32_t ft_actor_critic_run(ft_actor_critic *t, const ft_stream *stream, double *deltas);
+
+/* Both traces become empty and discount 1; weights and average_reward stay. */
+FT_API void ft_actor_critic_reset(ft_actor_critic *t);
 
 /* ---- tile coding (Sutton & Barto 2018, section 9.5.4) ------------------------------------------
  *

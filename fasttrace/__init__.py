@@ -4,6 +4,7 @@ from importlib import import_module as _import_module
 from typing import Any as _Any
 
 from . import envs, forward
+from .actor_critic import ActorCritic
 from .adaptive import TIDBD, Autostep, SwiftSarsa, SwiftTD
 from .backends import backends
 from .control import (
@@ -35,6 +36,7 @@ __all__ = [
     "LSTD",
     "TD",
     "TIDBD",
+    "ActorCritic",
     "Autostep",
     "BackendUnavailable",
     "CheckpointError",

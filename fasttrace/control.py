@@ -12,64 +12,14 @@ from .learner import Bounded, Float64, Learner
 from .policy import Own, choose, generator_of, generator_state
 
 
-class _ActionLearner(Learner):
-    """Learners of q(s, a).  They choose their actions epsilon-greedily or from a softmax of q."""
+class _Agent(Learner):
+    """Learners that act.  They choose by a number for each action, `_q`; subclasses say what it is."""
 
-    _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma", "lambda_", "epsilon", "policy", "temperature")
-    _target: ClassVar[str] = "taken"  # what the value of S_{t+1} is; csrc/fasttrace.h lists them
-    sigma = 1.0  # of online steps; only QSigma has another
-
-    def __init__(
-        self,
-        n_features: int,
-        n_actions: int,
-        kind: str,
-        *,
-        alpha: float,
-        gamma: float,
-        lambda_: float,
-        epsilon: float,
-        policy: str,
-        temperature: float,
-        state_action: bool,
-        seed: int | np.random.Generator | None,
-        backend: str,
-    ) -> None:
-        self.n_actions = arguments.count("n_actions", n_actions)
-        self.state_action = bool(state_action)
-        self.epsilon, self.policy, self.temperature = epsilon, policy, temperature
-        self.generator = np.random.default_rng(seed)
-        self._x: Rows | None = (
-            None  # features of the state that the agent is in, and the action it took there
-        )
-        self._action = 0
-        columns = 1 if self.state_action else self.n_actions
-        super().__init__(
-            n_features, columns, kind, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend
-        )
-
-    def _bind(self) -> None:
-        super()._bind()
-        quick = getattr(self._module, "quick_control_step", None)
-        self._quick = quick and quick(self._trace, self._kind, self._target)
-
-    @property
-    def epsilon(self) -> float:
-        """Probability of a uniformly random action."""
-        return self._epsilon
-
-    @epsilon.setter
-    def epsilon(self, value: float) -> None:
-        self._epsilon = arguments.unit("epsilon", value)
-
-    @property
-    def policy(self) -> str:
-        """How actions are chosen: "epsilon" (greedy but with probability epsilon) or "softmax"."""
-        return self._policy
-
-    @policy.setter
-    def policy(self, value: str) -> None:
-        self._policy = arguments.choice("policy", value, ("epsilon", "softmax"))
+    n_actions: int
+    state_action = False
+    generator: np.random.Generator
+    _x: Rows | None = None  # features of the state that the agent is in, and the action it took there
+    _action = 0
 
     @property
     def temperature(self) -> float:
@@ -82,13 +32,7 @@ class _ActionLearner(Learner):
 
     @property
     def _own(self) -> Own:
-        return ("epsilon", self._epsilon) if self._policy == "epsilon" else ("softmax", self._temperature)
-
-    def _options(self) -> dict[str, Any]:
-        return {**super()._options(), "n_actions": self.n_actions, "state_action": self.state_action}
-
-    def _shape(self) -> tuple[int, ...]:
-        return (self.n_features,) if self.state_action else (self.n_features, self.n_actions)
+        return ("softmax", self._temperature)
 
     # ---- states and actions --------------------------------------------------------------------------------
 
@@ -111,15 +55,11 @@ class _ActionLearner(Learner):
     def _choose(self, rows: Rows) -> int:
         return choose(self._q(rows), self._own, self.generator.random())
 
-    def q(self, x: Any) -> Float64:
-        """Action values (A,) of the state with features x, learning nothing."""
-        rows = self._state(x)
-        with self._read():
-            return self._q(rows)
-
     def act(self, x: Any) -> int:
         """The greedy action, the first of those that tie; learns nothing and draws nothing."""
-        return int(np.argmax(self.q(x)))
+        rows = self._state(x)
+        with self._read():
+            return int(np.argmax(self._q(rows)))
 
     def reset(self) -> None:
         """End the stream: the trace is emptied, v_old and the present state are forgotten; the rest stays."""
@@ -187,6 +127,108 @@ class _ActionLearner(Learner):
     def _learn_step(
         self, x: Rows, x_next: Rows | None, action_next: int, reward: float, gamma: float
     ) -> None:
+        """Learn from the last action; x_next is None where the episode has ended."""
+        raise NotImplementedError
+
+    # ---- states --------------------------------------------------------------------------------------------
+
+    def _online_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        state: dict[str, Any] = {"generator": generator_state(self.generator)}
+        arrays: dict[str, np.ndarray] = {}
+        if (x := self._x) is not None:
+            state |= {"action": self._action}
+            shape = (x.count, x.k) if self.state_action else (x.k,)
+            if not x.shared:
+                arrays["x_indices"] = x.indices.reshape(shape).copy()
+            if x.values is not None:
+                arrays["x_values"] = x.values.reshape(shape).copy()
+        return state, arrays
+
+    def _online_of(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+        indices, values = arrays.pop("x_indices", None), arrays.pop("x_values", None)
+        attributes: dict[str, Any] = {"generator": generator_of(state["generator"]), "_x": None, "_action": 0}
+        if indices is not None or values is not None:
+            x = (indices, values) if indices is not None and values is not None else indices
+            attributes["_x"] = self._state(values if x is None else x)
+            attributes["_action"] = arguments.count("action", state["action"], 0, self.n_actions - 1)
+        return attributes
+
+
+class _ActionLearner(_Agent):
+    """Learners of q(s, a).  They choose their actions epsilon-greedily or from a softmax of q."""
+
+    _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma", "lambda_", "epsilon", "policy", "temperature")
+    _target: ClassVar[str] = "taken"  # what the value of S_{t+1} is; csrc/fasttrace.h lists them
+    sigma = 1.0  # of online steps; only QSigma has another
+
+    def __init__(
+        self,
+        n_features: int,
+        n_actions: int,
+        kind: str,
+        *,
+        alpha: float,
+        gamma: float,
+        lambda_: float,
+        epsilon: float,
+        policy: str,
+        temperature: float,
+        state_action: bool,
+        seed: int | np.random.Generator | None,
+        backend: str,
+    ) -> None:
+        self.n_actions = arguments.count("n_actions", n_actions)
+        self.state_action = bool(state_action)
+        self.epsilon, self.policy, self.temperature = epsilon, policy, temperature
+        self.generator = np.random.default_rng(seed)
+        self._x, self._action = None, 0
+        columns = 1 if self.state_action else self.n_actions
+        super().__init__(
+            n_features, columns, kind, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend
+        )
+
+    def _bind(self) -> None:
+        super()._bind()
+        quick = getattr(self._module, "quick_control_step", None)
+        self._quick = quick and quick(self._trace, self._kind, self._target)
+
+    @property
+    def epsilon(self) -> float:
+        """Probability of a uniformly random action."""
+        return self._epsilon
+
+    @epsilon.setter
+    def epsilon(self, value: float) -> None:
+        self._epsilon = arguments.unit("epsilon", value)
+
+    @property
+    def policy(self) -> str:
+        """How actions are chosen: "epsilon" (greedy but with probability epsilon) or "softmax"."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, value: str) -> None:
+        self._policy = arguments.choice("policy", value, ("epsilon", "softmax"))
+
+    @property
+    def _own(self) -> Own:
+        return ("epsilon", self._epsilon) if self._policy == "epsilon" else ("softmax", self._temperature)
+
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "n_actions": self.n_actions, "state_action": self.state_action}
+
+    def _shape(self) -> tuple[int, ...]:
+        return (self.n_features,) if self.state_action else (self.n_features, self.n_actions)
+
+    def q(self, x: Any) -> Float64:
+        """Action values (A,) of the state with features x, learning nothing."""
+        rows = self._state(x)
+        with self._read():
+            return self._q(rows)
+
+    def _learn_step(
+        self, x: Rows, x_next: Rows | None, action_next: int, reward: float, gamma: float
+    ) -> None:
         if self._quick and x_next is not None and not self.state_action:
             self._quick(
                 x.row(0), self._action, x_next.row(0), action_next,
@@ -235,29 +277,6 @@ class _ActionLearner(Learner):
         for name in self._required:
             if given[name] is None:
                 raise ValueError(f"{name}: got None, {type(self).__name__}.learn needs {name}")
-
-    # ---- states --------------------------------------------------------------------------------------------
-
-    def _online_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        state: dict[str, Any] = {"generator": generator_state(self.generator)}
-        arrays: dict[str, np.ndarray] = {}
-        if (x := self._x) is not None:
-            state |= {"action": self._action}
-            shape = (x.count, x.k) if self.state_action else (x.k,)
-            if not x.shared:
-                arrays["x_indices"] = x.indices.reshape(shape).copy()
-            if x.values is not None:
-                arrays["x_values"] = x.values.reshape(shape).copy()
-        return state, arrays
-
-    def _online_of(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-        indices, values = arrays.pop("x_indices", None), arrays.pop("x_values", None)
-        attributes: dict[str, Any] = {"generator": generator_of(state["generator"]), "_x": None, "_action": 0}
-        if indices is not None or values is not None:
-            x = (indices, values) if indices is not None and values is not None else indices
-            attributes["_x"] = self._state(values if x is None else x)
-            attributes["_action"] = arguments.count("action", state["action"], 0, self.n_actions - 1)
-        return attributes
 
 
 class OnPolicyAgent(_ActionLearner):

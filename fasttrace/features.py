@@ -105,6 +105,8 @@ class Stream:
                   (T,), or (1,) for all; None where the kernel takes none, and rhos for ones
     actions       (T + 1,), or None for state values
     state_action  rows are of state-action pairs, row t * n_actions + a
+    actor_lambdas, actor_alphas
+                  likewise, for the actor of an actor-critic; None: its own
     policy        (T + 1, n_actions) of the target policy, or None: `own` under the weights of the step
     own           the learner's own policy: ("epsilon", epsilon) or ("softmax", temperature)
     """
@@ -123,6 +125,8 @@ class Stream:
     sigmas: Float64 | None = None
     policy: Float64 | None = None
     own: tuple[str, float] = ("epsilon", 0.0)
+    actor_lambdas: Float64 | None = None
+    actor_alphas: Float64 | None = None
 
     k = property(lambda self: self.rows.k)
     shared = property(lambda self: int(self.rows.shared))

@@ -51,6 +51,7 @@ _CONTROL = ("ft_control_step", "ft_td_run")
 _SARSA = ("ft_sarsa_step", "ft_td_run")
 _ADAPTIVE = ("ft_adaptive_step", "ft_adaptive_run")
 _GRADIENT = ("ft_gradient_step", "ft_gradient_run")
+_ACTOR_CRITIC = ("ft_actor_critic_step", "ft_actor_critic_run")
 _SB = "Sutton & Barto 2018"
 
 STEP_LEARNERS = (
@@ -176,6 +177,19 @@ STEP_LEARNERS = (
         "section 12.11", f"Maei & Sutton 2010; {_SB}, section 12.11",
         "rho gamma lambda", "1", "v: -beta v.x; w at y: -alpha gamma' (1 - lambda') z.v",
         "alpha delta; v: beta delta", stem="gradient", cost="O(k A)",
+    ),
+    # Two traces with scalars of their own; the actor's c is that of column a.
+    StepLearner(
+        "actor_critic", "ActorCritic", (), True, ("lambdas", "alpha"), _ACTOR_CRITIC,
+        "box of 13.5", f"{_SB}, section 13.5",
+        "gamma lambda; actor: gamma lambda_actor", "1; actor: I (1{a = A} - pi(a)) / temperature", "0",
+        "alpha delta; actor: alpha_actor delta", stem="actor_critic", cost="O(k A)",
+    ),
+    StepLearner(
+        "average_reward_actor_critic", "ActorCritic", (), True, ("lambdas", "alpha"), _ACTOR_CRITIC,
+        "box of 13.6", f"{_SB}, section 13.6",
+        "lambda; actor: lambda_actor", "1; actor: (1{a = A} - pi(a)) / temperature", "0",
+        "alpha delta; actor: alpha_actor delta", stem="actor_critic", cost="O(k A)", options=(("eta", 0.05),),
     ),
 )  # fmt: skip
 

@@ -53,6 +53,16 @@ class Algorithm:
         return "dutch" in self.name or "true_online" in self.name
 
     @property
+    def actor(self):
+        """Whether it has a policy of its own beside the values: actor_weights."""
+        return "actor_critic" in self.kernel
+
+    @property
+    def pairs(self):
+        """Whether it takes features of state-action pairs."""
+        return self.control and not self.actor
+
+    @property
     def forms(self):
         return INDEX_FORMS if self.replacing else FORMS
 
@@ -66,7 +76,10 @@ class Algorithm:
             more["state_action"] = True
         step = 1.0 if np.ndim(s.alpha) else s.alpha  # an array is given to learn
         learner = getattr(ft, self.learner)(*sizes, alpha=step, backend=backend, **self.options, **more)
-        learner.weights = s.weights
+        if self.actor:
+            learner.weights, learner.actor_weights = s.weights[:, 0], s.weights
+        else:
+            learner.weights = s.weights
         return learner
 
 
@@ -80,6 +93,8 @@ def _algorithms():
             name = f"{row.kernel}_{kind}" if kind else row.kernel
             if "beta" in inspect.signature(getattr(ft, row.learner)).parameters:
                 options["beta"] = 0.03
+            if "alpha_actor" in inspect.signature(getattr(ft, row.learner)).parameters:
+                options["alpha_actor"] = 0.05
             options |= dict(row.options)
             yield Algorithm(
                 name, row.learner, options, row.control, row.takes, row.kernel, row.stem, row.tolerance
@@ -91,9 +106,12 @@ EVERY = {each.name: each for each in _algorithms()}
 ADAPTIVE = [each for each in EVERY.values() if each.stem == "adaptive"]
 ALGORITHMS = {name: each for name, each in EVERY.items() if each.stem != "adaptive"}
 PREDICTION = [each for each in ALGORITHMS.values() if not each.control]
-CONTROL = [each for each in ALGORITHMS.values() if each.control]
+AGENTS = [each for each in ALGORITHMS.values() if each.control]
+CONTROL = [each for each in AGENTS if not each.actor]  # those with action values
 ONE_VECTOR = [each for each in ALGORITHMS.values() if each.stem == "linear"]
 WITH_TRACE = [each for each in ALGORITHMS.values() if "lambdas" in each.takes]
+# In a task of a single state the error of an average reward goes away, whatever the step size.
+DIVERGING = [each for each in WITH_TRACE if "average_reward" not in each.name]
 
 
 # ---- streams ----
@@ -176,18 +194,34 @@ def features(rows, n, form, state_action=False):
     return indices if form == "indices" else (indices, padded)
 
 
-def adopt(new, old):
-    """Give one learner the weights of another, both vectors where there are two."""
-    new.weights = old.weights
-    if hasattr(old, "v"):
-        new.v = old.v
-
-
 def needed(learner, states):
     """What `learn` of this learner cannot do without, for a stream of so many states."""
     n_actions = getattr(learner, "n_actions", 1)
     usual = {"rhos": 1.0, "sigmas": 0.5, "target_policy": np.full((states, n_actions), 1 / n_actions)}
     return {name: usual[name] for name in getattr(learner, "_required", ())}
+
+
+def chosen_by(agent, x):
+    """The numbers that an agent chooses by, one an action."""
+    return (agent.preferences if hasattr(agent, "preferences") else agent.q)(x)
+
+
+def all_weights(learner):
+    """Its weights, and beside them those of its actor if it has one."""
+    return _beside(learner, "weights")
+
+
+def all_traces(learner):
+    return _beside(learner, "trace")
+
+
+def _beside(learner, name):
+    own = getattr(learner, name)
+    return (
+        np.column_stack([own, getattr(learner, f"actor_{name}")])
+        if hasattr(learner, f"actor_{name}")
+        else own
+    )
 
 
 def learn(learner, s, start=0, stop=None):
@@ -289,7 +323,7 @@ def streams(draw, algorithm, forms=FORMS):
         form=draw(st.sampled_from([form for form in forms if form in algorithm.forms])),
         repeats=draw(st.booleans()),
         n_actions=actions,
-        state_action=algorithm.control and draw(st.booleans()),
+        state_action=algorithm.pairs and draw(st.booleans()),
         off_policy=draw(st.booleans()),
         vary_alpha=draw(st.booleans()),
         restarts=draw(st.booleans()),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from states import THERE, same, taught
-from streams import ALGORITHMS, BACKENDS, CONTROL, needed
+from streams import AGENTS, ALGORITHMS, BACKENDS, CONTROL, needed
 
 import fasttrace as ft
 from fasttrace.backends import _missing
@@ -501,7 +501,7 @@ def taking(actions):
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.uint64])
-@pytest.mark.parametrize("algorithm", CONTROL, ids=str)
+@pytest.mark.parametrize("algorithm", AGENTS, ids=str)
 def test_actions_out_of_range(algorithm, dtype):
     """IndexError with the action, its place and what is allowed; for A_T too."""
     info = np.iinfo(dtype)
@@ -568,7 +568,7 @@ def test_features_of_state_action_pairs(algorithm):
 
 
 @pytest.mark.parametrize("ended", ["new", "end", "truncate", "reset"])
-@pytest.mark.parametrize("algorithm", CONTROL, ids=str)
+@pytest.mark.parametrize("algorithm", AGENTS, ids=str)
 def test_an_episode_begins_with_start(algorithm, ended):
     """step, end and truncate raise RuntimeError outside an episode, and draw nothing from the generator."""
     for backend in THERE:
@@ -598,7 +598,7 @@ BAD_OPTIONS = {  # out of range; no numbers
         (each, name)
         for each in ALGORITHMS.values()
         for name in BAD_OPTIONS
-        if (each.control or name != "epsilon") and (name != "lambda_" or "lambdas" in each.takes)
+        if hasattr(getattr(ft, each.learner), name) and (name != "lambda_" or "lambdas" in each.takes)
     ],
     ids=str,
 )

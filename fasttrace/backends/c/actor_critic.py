@@ -1,0 +1,91 @@
+"""The linear actor-critic in C; csrc/fasttrace.h says what each call does.
+
+Every function takes the learner's ActorCriticTrace first.  A kernel that refuses its input has changed
+nothing; what was wrong is then looked up and raised here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...features import Row, Rows, Stream, raise_bad_index
+from . import ffi, lib, linear
+from .linear import _c_rows, _doubles, _int32s
+
+
+def handle(owner: Any) -> Any:
+    """ft_actor_critic * of an ActorCriticTrace: its words are the struct; pointers are never saved."""
+    if owner.handle is None:
+        pointer = ffi.cast("ft_actor_critic *", ffi.from_buffer(owner.words))
+        pointer.critic, pointer.actor = linear.handle(owner.critic), linear.handle(owner.actor)
+        owner.handle = pointer
+    return owner.handle
+
+
+def _run(owner: Any, stream: Stream) -> np.ndarray:
+    deltas = np.empty(stream.steps)
+    keep: list[Any] = []
+    c = _c_rows(stream.rows, keep)
+    c.steps, c.n_actions, c.parameter = stream.steps, stream.n_actions, stream.own[1]
+    own_lambdas = stream.lambdas if np.isnan(owner.lambda_actor) else np.array([owner.lambda_actor])
+    arrays = {
+        "rewards": stream.rewards,
+        "gammas": stream.gammas,
+        "lambdas": stream.lambdas,
+        "alphas": stream.alphas,
+        "actor_lambdas": own_lambdas if stream.actor_lambdas is None else stream.actor_lambdas,
+        "actor_alphas": (
+            np.array([owner.alpha_actor]) if stream.actor_alphas is None else stream.actor_alphas
+        ),
+        "q": np.empty(3 * owner.actor.width),
+    }
+    for name, array in arrays.items():
+        keep.append(_doubles(array))
+        setattr(c, name, keep[-1])
+        if name not in ("rewards", "q"):
+            setattr(c, name[:-1] + "_stride", len(array) > 1)
+    keep.append(_int32s(stream.actions))
+    c.actions = keep[-1]
+    if lib.ft_actor_critic_run(handle(owner), c, _doubles(deltas)) != lib.FT_OK:
+        raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
+    return deltas
+
+
+actor_critic_run = average_reward_actor_critic_run = _run  # eta is all that differs
+
+
+def quick_step(owner: Any) -> Callable[..., float]:
+    """A step from row and action to row, all of them checked."""
+    pointer, run, out = handle(owner), lib.ft_actor_critic_step, ffi.new("double *")
+    work = ffi.new("double[]", 3 * owner.actor.width)
+
+    def step(
+        x: Row, action: int, x_next: Row, reward: float, gamma: float,
+        lambda_: float, lambda_actor: float, alpha: float, alpha_actor: float, temperature: float,
+    ) -> float:  # fmt: skip
+        run(
+            pointer, temperature,
+            len(x.indices), _int32s(x.indices), _doubles(x.values), action,
+            len(x_next.indices), _int32s(x_next.indices), _doubles(x_next.values),
+            reward, gamma, lambda_, lambda_actor, alpha, alpha_actor, work, out,
+        )  # fmt: skip
+        return out[0]
+
+    return step
+
+
+def values(owner: Any, rows: Rows) -> np.ndarray:
+    """Preferences h(s, a) of every row, (rows, A): what actions are chosen by."""
+    return linear.values(owner.actor, rows)
+
+
+def state_values(owner: Any, rows: Rows) -> np.ndarray:
+    """w.x of every row, (rows,)."""
+    return linear.values(owner.critic, rows)[:, 0]
+
+
+def reset(owner: Any) -> None:
+    lib.ft_actor_critic_reset(handle(owner))
