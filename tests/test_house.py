@@ -27,7 +27,7 @@ LAYERS = [
     {"errors", "arguments", "features", "registry", "policy", "checkpoint"},
     {"backends"},
     {"trace"},
-    {"learner", "prediction", "control", "tiles"},
+    {"learner", "prediction", "control", "tiles", "returns"},
     {"envs", "simulate", "embed"},
     {""},
     {"experiments", "__main__"},
