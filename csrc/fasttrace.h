@@ -223,6 +223,11 @@ typedef struct ft_returns {
  * Threads: safe for distinct outputs and scratch. */
 FT_API int32_t ft_returns_run(const ft_returns *returns);
 
+/* The same with the loops for a lesser CPU: 0 plain C, 1 AVX2, 2 AVX-512, up to ft_returns_level().
+ * They differ by rounding alone. */
+FT_API int32_t ft_returns_run_at(const ft_returns *returns, int32_t level);
+FT_API int32_t ft_returns_level(void);
+
 /* ---- this library ----------------------------------------------------------------------------- */
 
 /* Name and version of the compiler that built it. */

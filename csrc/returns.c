@@ -1,68 +1,12 @@
-/* Returns of trajectories: the loops for float and for double, and the call. */
+/* Returns of trajectories: the loops, compiled for each type and each level of the CPU, and the call. */
 #include "returns.h"
 
-/* Both sides of a choice are computed, so that loops over flags run in vectors. */
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("no-trapping-math")
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(_WIN32)
+#define FT_HAS_LEVELS 1
+#include <immintrin.h>
+#else
+#define FT_HAS_LEVELS 0
 #endif
-
-#define FT_LANES 512
-#define FT_SPAN 512
-#define FT_PAD 16 /* what a window may reach beyond a span */
-
-static const uint8_t ft_no_flags[FT_LANES];
-
-FT_INLINE int64_t ft_place(const ft_returns *p, int64_t t, int64_t b, int64_t stride) {
-    return p->batch_major ? b * stride + t : t * stride + b;
-}
-
-/* gamma or lambda of n entries: of one step, or of n of them where `along` is 1; one for all stands
- * there already. */
-FT_CLONES static void ft_fill_rates(int64_t kind, const void *rates, int64_t t, int along, int64_t place, int64_t n,
-                                    double *FT_RESTRICT out) {
-    const double *steps = (const double *)rates + t;
-    const float *f32 = (const float *)rates + place;
-    const double *f64 = (const double *)rates + place;
-    if (kind == FT_BY_STEP)
-        for (int64_t i = 0; i < n; i++) out[i] = steps[along ? i : 0];
-    else if (kind == FT_EACH_F32)
-        for (int64_t i = 0; i < n; i++) out[i] = f32[i];
-    else if (kind == FT_EACH_F64)
-        for (int64_t i = 0; i < n; i++) out[i] = f64[i];
-}
-
-FT_INLINE void ft_rates(int64_t kind, const void *rates, int64_t t, int along, int64_t place, int64_t n,
-                        double *FT_RESTRICT out) {
-    if (kind != FT_ONE) ft_fill_rates(kind, rates, t, along, place, n, out);
-}
-
-/* As wide as a double, for loops over both. */
-FT_CLONES static void ft_fill_flags(const uint8_t *FT_RESTRICT flags, int64_t n, int64_t *FT_RESTRICT out) {
-    for (int64_t i = 0; i < n; i++) out[i] = flags[i];
-}
-
-/* a_i <- X_i = a_i + c_i X_{i+1} for i < n, X_n = Y.  c is used up.
- * Y stands behind the rest as a last entry; zeros behind it end every window. */
-FT_CLONES static void ft_solve(double *FT_RESTRICT a, double *FT_RESTRICT c, int64_t n, double Y) {
-    a[n] = Y;
-    c[n] = 0.0;
-    for (int64_t i = n + 1; i < n + FT_PAD; i++) a[i] = c[i] = 0.0;
-    const int64_t m = (n + 8) & ~(int64_t)7; /* a[n] is among them */
-    for (int64_t i = 0; i < m; i++) {
-        a[i] += ft_weighed(c[i], a[i + 1]);
-        c[i] = ft_weighed(c[i], c[i + 1]);
-    }
-    for (int64_t i = 0; i < m; i++) {
-        a[i] += ft_weighed(c[i], a[i + 2]);
-        c[i] = ft_weighed(c[i], c[i + 2]);
-    }
-    for (int64_t i = 0; i < m; i++) {
-        a[i] += ft_weighed(c[i], a[i + 4]);
-        c[i] = ft_weighed(c[i], c[i + 4]);
-    }
-    for (int64_t k = m - 8; k >= 0; k -= 8)
-        for (int64_t i = k; i < k + 8; i++) a[i] += ft_weighed(c[i], a[i + 8]);
-}
 
 #define FT_FAMILIES                                                                                    \
     FT_FAMILY(FT_LAMBDA)                                                                               \
@@ -75,17 +19,108 @@ FT_CLONES static void ft_solve(double *FT_RESTRICT a, double *FT_RESTRICT c, int
     FT_FAMILY(FT_SUM)                                                                                  \
     FT_FAMILY(FT_UPGO)
 
-#define FT_REAL float
-#define FT_OF(name) name##_f32
-#include "returns_loops.h"
-#undef FT_REAL
-#undef FT_OF
-#define FT_REAL double
-#define FT_OF(name) name##_f64
-#include "returns_loops.h"
+#define FT_LEVEL 0
+#define FT_L(name) FT_JOINED(name, _l0)
+#include "returns_both.h"
+#undef FT_LEVEL
+#undef FT_L
 
-int32_t ft_returns_run(const ft_returns *p) {
-    if (p->T < 0 || p->B < 0 || p->horizon < 0 || p->family < FT_LAMBDA || p->family > FT_UPGO)
-        return FT_EVALUE;
-    return p->f64 ? ft_run_f64(p) : ft_run_f32(p);
+#if FT_HAS_LEVELS
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#define FT_LEVEL 1
+#define FT_L(name) FT_JOINED(name, _l1)
+#include "returns_both.h"
+#undef FT_LEVEL
+#undef FT_L
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4")
+#define FT_LEVEL 2
+#define FT_L(name) FT_JOINED(name, _l2)
+#include "returns_both.h"
+#undef FT_LEVEL
+#undef FT_L
+#pragma GCC pop_options
+#endif
+
+typedef struct {
+    int64_t width;
+    void (*const *lanes)(const ft_returns *, int64_t, int64_t);
+    void (*const *plain)(const ft_returns *, int64_t, int64_t);
+    void (*const *scan)(const ft_returns *, int64_t, int64_t, double);
+    void (*gae_lanes)(const ft_returns *, int64_t, int64_t);
+    void (*gae_scan)(const ft_returns *, int64_t, int64_t, double);
+    double (*const *series)(const ft_returns *, int64_t, int64_t);
+    void (*const *windows)(const ft_returns *, int64_t);
+} ft_loops;
+
+#define FT_LOOPS(type, level, width)                                                                   \
+    {                                                                                                  \
+        width, ft_lanes_of##type##level, ft_plain_of##type##level, ft_scan_of##type##level,            \
+            ft_gae_lanes##type##level, ft_gae_plain_scan##type##level, ft_series_of##type##_l0, ft_windows_of##type##_l0          \
+    }
+#define FT_PLAIN_LOOPS(type)                                                                           \
+    {                                                                                                  \
+        1, ft_lanes_of##type##_l0, ft_plain_of##type##_l0, NULL, NULL, NULL, ft_series_of##type##_l0,        \
+            ft_windows_of##type##_l0                                                                   \
+    }
+
+/* By level and type. */
+static const ft_loops ft_all_loops[][2] = {
+    {FT_PLAIN_LOOPS(_f32), FT_PLAIN_LOOPS(_f64)},
+#if FT_HAS_LEVELS
+    {FT_LOOPS(_f32, _l1, 4), FT_LOOPS(_f64, _l1, 4)},
+    {FT_LOOPS(_f32, _l2, 8), FT_LOOPS(_f64, _l2, 8)},
+#endif
+};
+
+int32_t ft_returns_level(void) {
+#if FT_HAS_LEVELS
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("x86-64-v4")) return 2;
+    if (__builtin_cpu_supports("x86-64-v3")) return 1;
+#endif
+    return 0;
 }
+
+/* One gamma and one lambda, neither 0, and nothing is truncated or skipped. */
+static int ft_is_plain(const ft_returns *p) {
+    return p->gamma_kind == FT_ONE && p->lambda_kind == FT_ONE && p->gamma != 0.0 && p->lambda_ != 0.0 &&
+           (p->terminations_only || !p->flags);
+}
+
+int32_t ft_returns_run_at(const ft_returns *p, int32_t level) {
+    if (p->T < 0 || p->B < 0 || p->horizon < 0 || p->family < FT_LAMBDA || p->family > FT_UPGO ||
+        level < 0 || level > ft_returns_level())
+        return FT_EVALUE;
+    const ft_loops *l = &ft_all_loops[level][p->f64 != 0], *one = &ft_all_loops[0][p->f64 != 0];
+    const int plain = ft_is_plain(p);
+    if (p->T == 0) return FT_OK;
+    if (p->horizon && p->horizon < p->T) {
+        for (int64_t b = 0; b < p->B; b++) l->windows[p->family](p, b);
+    } else if (p->batch_major) {
+        const int64_t vectors = l->scan ? (p->T - 1) / l->width * l->width : 0;
+        void (*scan)(const ft_returns *, int64_t, int64_t, double) = NULL;
+        if (vectors) scan = plain && p->family == FT_GAE ? l->gae_scan : l->scan[p->family];
+        for (int64_t b = 0; b < p->B; b++) {
+            const double Y = l->series[p->family](p, b, vectors);
+            if (scan) scan(p, b, vectors, Y);
+        }
+    } else {
+        const int64_t vectors = p->B / l->width * l->width;
+        for (int64_t b = 0; b < p->B;) {
+            const ft_loops *loops = b < vectors ? l : one;
+            const int64_t end = b < vectors ? vectors : p->B, n = end - b < FT_LANES ? end - b : FT_LANES;
+            if (plain && p->family == FT_GAE && loops->gae_lanes)
+                loops->gae_lanes(p, b, n);
+            else
+                (plain ? loops->plain : loops->lanes)[p->family](p, b, n);
+            b += n;
+        }
+    }
+    return FT_OK;
+}
+
+int32_t ft_returns_run(const ft_returns *p) { return ft_returns_run_at(p, ft_returns_level()); }

@@ -1,230 +1,327 @@
-/* The loops over trajectories for one type of array: returns.c includes this for float and for double.
+/* The loops over trajectories for one type of array at one level of the CPU.
  *
- *   time-major   rows of FT_LANES trajectories, side by side, Y in a row of its own
- *   batch-major  FT_SPAN transitions of one trajectory at a time: sums over windows of 8 by doubling,
- *                then Y in steps of 8
- *   horizon      windows as two pieces that meet at a multiple of the horizon
+ *   lanes    time-major: a row of trajectories side by side, Y in a row of its own
+ *   scan     batch-major: FT_WIDTH transitions of a trajectory at a time, composed by doubling
+ *   windows  a horizon: two pieces that meet at a multiple of it; plain C only
  *
- * FT_REAL is the type, FT_OF(name) the name of a function for it. */
+ * FT_REAL is the type, FT_T(name) the name of a function for it, FT_TL(name) at this level too. */
 
+FT_INLINE FT_V FT_TL(ft_entries)(const FT_REAL *p) { return FT_L(FT_T(ft_load))(p); }
+
+/* gamma or lambda from transition (t, b) on; along: through time. */
+FT_INLINE FT_V FT_TL(ft_rates)(int64_t kind, double one, const void *rates, int64_t t, int along,
+                               int64_t place) {
+    if (FT_LIKELY(kind == FT_ONE)) return FT_L(ft_all)(one);
+    if (kind == FT_EACH_F32) return FT_L(ft_load_f32)((const float *)rates + place);
+    if (kind == FT_EACH_F64) return FT_L(ft_load_f64)((const double *)rates + place);
+    return along ? FT_L(ft_load_f64)((const double *)rates + t) : FT_L(ft_all)(((const double *)rates)[t]);
+}
+
+/* Where the arrays of a problem are at (t, b); is_last: t is T - 1, whose next value stands elsewhere. */
 typedef struct {
     const FT_REAL *reward, *v, *v_next, *v_cut, *rho, *pi, *sigma, *q_next;
     const uint8_t *flag;
-} FT_OF(ft_row);
+    int64_t gamma, lambda, t;
+} FT_TL(ft_at);
 
-/* Entry i of a row.  Families read what they need: the rest is left out by the compiler. */
-FT_INLINE ft_transition FT_OF(ft_at)(const FT_OF(ft_row) *row, int64_t i, double gamma, double lambda,
-                                     int64_t flag, const ft_returns *p) {
-    ft_transition x;
-    x.reward = row->reward[i];
-    x.v = row->v[i];
-    x.v_next = row->v_next[i];
-    x.v_cut = row->v_cut[i];
-    x.rho = row->rho[i];
-    x.pi = row->pi[i];
-    x.sigma = row->sigma[i];
-    x.q_next = row->q_next[i];
-    x.gamma = gamma;
-    x.lambda = lambda;
-    x.rho_bar = p->rho_bar;
-    x.c_bar = p->c_bar;
-    x.flag = flag;
-    return x;
+FT_INLINE FT_TL(ft_at) FT_TL(ft_at_of)(int family, const ft_returns *p, int64_t t, int64_t b, int is_last) {
+    FT_TL(ft_at) at;
+#define FT_ARRAY(name) ((const FT_REAL *)p->name + ft_place(p, t, b, p->name##_stride))
+    at.t = t;
+    at.reward = FT_ARRAY(rewards);
+    at.v = ft_has_v(family) ? FT_ARRAY(values) : at.reward;
+    at.v_next = at.reward;
+    if (family != FT_SUM) at.v_next = is_last ? (const FT_REAL *)p->last + b : FT_ARRAY(nexts);
+    at.v_cut = p->next_values ? FT_ARRAY(next_values) : at.v_next;
+    at.rho = ft_has_rho(family) ? FT_ARRAY(rhos) : at.reward;
+    at.pi = family == FT_Q_SIGMA ? FT_ARRAY(pi) : at.reward;
+    at.sigma = family == FT_Q_SIGMA ? FT_ARRAY(sigmas) : at.reward;
+    at.q_next = family == FT_UPGO && !is_last ? FT_ARRAY(q_nexts) : at.v_next;
+    at.flag = p->flags ? p->flags + ft_place(p, t, b, p->flags_stride) : NULL;
+    at.gamma = ft_place(p, t, b, p->gammas_stride);
+    at.lambda = ft_place(p, t, b, p->lambdas_stride);
+    return at;
+#undef FT_ARRAY
 }
 
-/* The row from entry (t, b) on, along the axis that lies in memory; what is not given points to what is
- * there, and is not used. */
-FT_INLINE FT_OF(ft_row) FT_OF(ft_row_from)(const ft_returns *p, int64_t t, int64_t b, int is_last) {
-    FT_OF(ft_row) row;
-#define FT_ROW(array, otherwise)                                                                       \
-    (p->array ? (const FT_REAL *)p->array + ft_place(p, t, b, p->array##_stride) : (otherwise))
-    row.reward = (const FT_REAL *)p->rewards + ft_place(p, t, b, p->rewards_stride);
-    row.v = FT_ROW(values, row.reward);
-    row.v_next = is_last ? (const FT_REAL *)p->last + b : FT_ROW(nexts, row.reward);
-    row.v_cut = FT_ROW(next_values, row.v_next);
-    row.rho = FT_ROW(rhos, row.reward);
-    row.pi = FT_ROW(pi, row.reward);
-    row.sigma = FT_ROW(sigmas, row.reward);
-    row.q_next = is_last ? row.v_next : FT_ROW(q_nexts, row.reward);
-    row.flag = p->flags ? p->flags + ft_place(p, t, b, p->flags_stride) : ft_no_flags;
-#undef FT_ROW
-    return row;
-}
-
-/* ---- time-major ---- */
-
-FT_INLINE void FT_OF(ft_lanes)(int family, const ft_returns *p, int64_t b, int64_t n) {
-    double Y[FT_LANES], gamma[FT_LANES], lambda[FT_LANES];
-    int64_t flag[FT_LANES];
-    const int sums = ft_has_ends(family) || family == FT_SUM;
-    for (int64_t i = 0; i < n; i++) {
-        Y[i] = sums ? (double)((const FT_REAL *)p->last)[b + i] : 0.0;
-        gamma[i] = p->gamma;
-        lambda[i] = p->lambda_;
-        flag[i] = 0;
+/* FT_WIDTH transitions, i entries on.  plain: one gamma, one lambda, nothing truncated or skipped. */
+FT_INLINE FT_L(ft_step) FT_TL(ft_step_at)(int family, int plain, const ft_returns *p,
+                                          const FT_TL(ft_at) * at, int64_t i, int along) {
+    FT_L(ft_transition) x;
+    x.reward = FT_TL(ft_entries)(at->reward + i);
+    x.v = FT_TL(ft_entries)(at->v + i);
+    x.v_next = FT_TL(ft_entries)(at->v_next + i);
+    x.v_cut = FT_TL(ft_entries)(at->v_cut + i);
+    x.rho = FT_TL(ft_entries)(at->rho + i);
+    x.pi = FT_TL(ft_entries)(at->pi + i);
+    x.sigma = FT_TL(ft_entries)(at->sigma + i);
+    x.q_next = FT_TL(ft_entries)(at->q_next + i);
+    x.terminated = x.truncated = x.skipped = FT_L(ft_none)();
+    if (at->flag) {
+        x.terminated = FT_L(ft_flagged)(at->flag + i, FT_TERMINATED);
+        x.truncated = FT_L(ft_flagged)(at->flag + i, FT_TRUNCATED);
+        x.skipped = FT_L(ft_flagged)(at->flag + i, FT_SKIPPED);
     }
-    for (int64_t t = p->T - 1; t >= 0; t--) {
-        const FT_OF(ft_row) row = FT_OF(ft_row_from)(p, t, b, t == p->T - 1);
-        FT_REAL *FT_RESTRICT out = (FT_REAL *)p->out + t * p->out_stride + b;
-        FT_REAL *FT_RESTRICT second = p->second ? (FT_REAL *)p->second + t * p->second_stride + b : out;
-        ft_rates(p->gamma_kind, p->gammas, t, 0, t * p->gammas_stride + b, n, gamma);
-        ft_rates(p->lambda_kind, p->lambdas, t, 0, t * p->lambdas_stride + b, n, lambda);
-        if (p->flags) ft_fill_flags(row.flag, n, flag);
-        for (int64_t i = 0; i < n; i++) {
-            const ft_transition x = FT_OF(ft_at)(&row, i, gamma[i], lambda[i], flag[i], p);
-            double first, other;
-            Y[i] = ft_transit(family, &x, Y[i], &first, &other);
-            out[i] = (FT_REAL)first;
-            if (family == FT_GAE || family == FT_VTRACE) second[i] = (FT_REAL)other;
-        }
+    x.gamma = FT_L(ft_all)(p->gamma);
+    x.lambda = FT_L(ft_all)(p->lambda_);
+    if (!plain) {
+        const int64_t t = at->t + (along ? i : 0);
+        x.gamma = FT_TL(ft_rates)(p->gamma_kind, p->gamma, p->gammas, t, along, at->gamma + i);
+        x.lambda = FT_TL(ft_rates)(p->lambda_kind, p->lambda_, p->lambdas, t, along, at->lambda + i);
     }
+    return FT_L(ft_step_of)(family, !plain, &x, p);
 }
 
-/* GAE with one gamma and one lambda, neither 0, where nothing is truncated or skipped. */
-FT_CLONES static void FT_OF(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) {
+FT_INLINE void FT_TL(ft_put)(int family, const ft_returns *p, const FT_L(ft_step) * s, FT_V Y, int64_t out,
+                             int64_t second) {
+    FT_L(FT_T(ft_store))((FT_REAL *)p->out + out, FT_L(ft_onto)(s->out_a, s->out_c, Y));
+    if (ft_has_second(family))
+        FT_L(FT_T(ft_store))((FT_REAL *)p->second + second, FT_L(ft_onto)(s->second_a, s->second_c, Y));
+}
+
+/* What the end hands on. */
+FT_INLINE double FT_TL(ft_begin)(int family, const ft_returns *p, int64_t b) {
+    return ft_has_ends(family) || family == FT_SUM ? (double)((const FT_REAL *)p->last)[b] : 0.0;
+}
+
+/* Trajectories b to b + n, n a multiple of FT_WIDTH. */
+FT_INLINE void FT_TL(ft_lanes)(int family, int plain, const ft_returns *p, int64_t b, int64_t n) {
     double Y[FT_LANES];
-    const double gamma = p->gamma, decay = p->gamma * p->lambda_;
-    for (int64_t i = 0; i < n; i++) Y[i] = 0.0;
+    for (int64_t i = 0; i < n; i++) Y[i] = FT_TL(ft_begin)(family, p, b + i);
     for (int64_t t = p->T - 1; t >= 0; t--) {
-        const FT_OF(ft_row) row = FT_OF(ft_row_from)(p, t, b, t == p->T - 1);
-        const FT_REAL *FT_RESTRICT reward = row.reward, *FT_RESTRICT v = row.v;
-        const FT_REAL *FT_RESTRICT v_next = row.v_next;
-        const uint8_t *FT_RESTRICT flag = row.flag;
-        FT_REAL *FT_RESTRICT out = (FT_REAL *)p->out + t * p->out_stride + b;
-        FT_REAL *FT_RESTRICT second = (FT_REAL *)p->second + t * p->second_stride + b;
-        for (int64_t i = 0; i < n; i++) {
-            const double v_i = v[i];
-            const double target = reward[i] + (flag[i] ? 0.0 : gamma * v_next[i]);
-            Y[i] = target - v_i + (flag[i] ? 0.0 : decay * Y[i]);
-            out[i] = (FT_REAL)Y[i];
-            second[i] = (FT_REAL)(Y[i] + v_i);
+        const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == p->T - 1);
+        const int64_t out = t * p->out_stride + b, second = t * p->second_stride + b;
+        for (int64_t i = 0; i < n; i += FT_WIDTH) {
+            const FT_L(ft_step) s = FT_TL(ft_step_at)(family, plain, p, &at, i, 0);
+            const FT_V y = FT_L(ft_load_f64)(Y + i);
+            FT_TL(ft_put)(family, p, &s, y, out + i, second + i);
+            FT_L(ft_store_f64)(Y + i, FT_L(ft_onto)(s.a, s.c, y));
         }
     }
 }
 
-/* ---- batch-major ---- */
-
-/* The whole of one trajectory b. */
-FT_INLINE void FT_OF(ft_scan)(int family, const ft_returns *p, int64_t b) {
-    double a[FT_SPAN + FT_PAD], c[FT_SPAN + FT_PAD], gamma[FT_SPAN], lambda[FT_SPAN];
-    int64_t flag[FT_SPAN];
-    const int sums = ft_has_ends(family) || family == FT_SUM;
-    double Y = sums ? (double)((const FT_REAL *)p->last)[b] : 0.0;
-    for (int64_t i = 0; i < FT_SPAN; i++) {
-        gamma[i] = p->gamma;
-        lambda[i] = p->lambda_;
-        flag[i] = 0;
+#if FT_WIDTH > 1
+/* GAE of k vectors of trajectories, with one gamma and one lambda, neither 0, where nothing is truncated or
+ * skipped.  Y and the values of the next states stay in registers. */
+FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k) {
+    const FT_V gamma = FT_L(ft_all)(p->gamma), decay = FT_L(ft_all)(p->gamma * p->lambda_);
+    const FT_REAL *reward = (const FT_REAL *)p->rewards + (p->T - 1) * p->rewards_stride + b;
+    const FT_REAL *value = (const FT_REAL *)p->values + (p->T - 1) * p->values_stride + b;
+    const uint8_t *flag = p->flags ? p->flags + (p->T - 1) * p->flags_stride + b : NULL;
+    FT_REAL *out = (FT_REAL *)p->out + (p->T - 1) * p->out_stride + b;
+    FT_REAL *second = (FT_REAL *)p->second + (p->T - 1) * p->second_stride + b;
+    const int64_t reward_by = p->rewards_stride, value_by = p->values_stride;
+    const int64_t flag_by = p->flags_stride, out_by = p->out_stride, second_by = p->second_stride;
+    FT_V Y[FT_BLOCK], v_next[FT_BLOCK];
+    for (int j = 0; j < k; j++) {
+        Y[j] = FT_L(ft_all)(0.0);
+        v_next[j] = FT_TL(ft_entries)((const FT_REAL *)p->last + b + j * FT_WIDTH);
     }
-    for (int64_t end = p->T, n; end > 0; end -= n) {
-        n = end == p->T ? 1 : end < FT_SPAN ? end : FT_SPAN; /* the last v_next stands elsewhere */
-        const int64_t t = end - n;
-        const FT_OF(ft_row) row = FT_OF(ft_row_from)(p, t, b, end == p->T);
-        FT_REAL *FT_RESTRICT out = (FT_REAL *)p->out + b * p->out_stride + t;
-        FT_REAL *FT_RESTRICT second = p->second ? (FT_REAL *)p->second + b * p->second_stride + t : out;
-        ft_rates(p->gamma_kind, p->gammas, t, 1, b * p->gammas_stride + t, n, gamma);
-        ft_rates(p->lambda_kind, p->lambdas, t, 1, b * p->lambdas_stride + t, n, lambda);
-        if (p->flags) ft_fill_flags(row.flag, n, flag);
-        for (int64_t i = 0; i < n; i++) {
-            const ft_transition x = FT_OF(ft_at)(&row, i, gamma[i], lambda[i], flag[i], p);
-            ft_affine(family, &x, &a[i], &c[i]);
+    for (int64_t t = p->T; t > 0; t--) {
+        FT_UNROLL
+        for (int j = 0; j < k; j++) {
+            const int i = j * FT_WIDTH;
+            FT_M on = FT_L(ft_not)(FT_L(ft_none)());
+            if (flag) on = FT_L(ft_not)(FT_L(ft_flagged)(flag + i, FT_TERMINATED));
+            const FT_V v = FT_TL(ft_entries)(value + i);
+            const FT_V target =
+                FT_L(ft_add_if)(on, FT_TL(ft_entries)(reward + i), FT_L(ft_mul)(gamma, v_next[j]));
+            Y[j] = FT_L(ft_add_if)(on, FT_L(ft_sub)(target, v), FT_L(ft_mul)(decay, Y[j]));
+            v_next[j] = v;
+            FT_L(FT_T(ft_store))(out + i, Y[j]);
+            FT_L(FT_T(ft_store))(second + i, FT_L(ft_add)(v, Y[j]));
         }
-        ft_solve(a, c, n, Y);
-        for (int64_t i = 0; i < n; i++) {
-            const ft_transition x = FT_OF(ft_at)(&row, i, gamma[i], lambda[i], flag[i], p);
-            double first, other;
-            (void)ft_transit(family, &x, a[i + 1], &first, &other);
-            out[i] = (FT_REAL)first;
-            if (family == FT_GAE || family == FT_VTRACE) second[i] = (FT_REAL)other;
-        }
-        Y = a[0];
-    }
-}
-
-/* ---- horizon ---- */
-
-FT_INLINE ft_transition FT_OF(ft_single)(const ft_returns *p, int64_t t, int64_t b) {
-    const FT_OF(ft_row) row = FT_OF(ft_row_from)(p, t, b, t == p->T - 1);
-    double gamma = p->gamma, lambda = p->lambda_;
-    ft_rates(p->gamma_kind, p->gammas, t, 1, ft_place(p, t, b, p->gammas_stride), 1, &gamma);
-    ft_rates(p->lambda_kind, p->lambdas, t, 1, ft_place(p, t, b, p->lambdas_stride), 1, &lambda);
-    return FT_OF(ft_at)(&row, 0, gamma, lambda, row.flag[0], p);
-}
-
-/* What a return that stops before t starts from. */
-FT_INLINE double FT_OF(ft_end)(int family, const ft_returns *p, int64_t t, int64_t b) {
-    if (t == p->T) return ft_has_ends(family) || family == FT_SUM ? ((const FT_REAL *)p->last)[b] : 0.0;
-    return p->ends ? ((const FT_REAL *)p->ends)[ft_place(p, t, b, p->ends_stride)] : 0.0;
-}
-
-/* Windows [t, t + h) of the block [lo, mid), mid a multiple of h: what lies in the block is composed
- * from mid backwards, a + c Y, and what lies beyond from mid onwards, scratch[e - mid] = Y of [mid, e). */
-FT_INLINE void FT_OF(ft_windows)(int family, const ft_returns *p, int64_t b) {
-    const int64_t T = p->T, h = p->horizon < T ? p->horizon : T;
-    for (int64_t lo = (T - 1) / h * h; lo >= 0; lo -= h) {
-        const int64_t mid = lo + h < T ? lo + h : T;
-        double A = 0.0, C = 1.0, a, c;
-        for (int64_t e = mid; e < mid + h; e++) {
-            if (e <= T) p->scratch[e - mid] = A + ft_weighed(C, FT_OF(ft_end)(family, p, e, b));
-            if (e >= T) break;
-            const ft_transition x = FT_OF(ft_single)(p, e, b);
-            ft_affine(family, &x, &a, &c);
-            A += ft_weighed(C, a);
-            C = ft_weighed(C, c);
-        }
-        A = 0.0;
-        C = 1.0;
-        for (int64_t t = mid - 1; t >= lo; t--) {
-            const int64_t e = t + h < T ? t + h : T;
-            const ft_transition x = FT_OF(ft_single)(p, t, b);
-            const double Y = A + ft_weighed(C, p->scratch[e - mid]);
-            double first, other;
-            (void)ft_transit(family, &x, Y, &first, &other);
-            ((FT_REAL *)p->out)[ft_place(p, t, b, p->out_stride)] = (FT_REAL)first;
-            if (p->second)
-                ((FT_REAL *)p->second)[ft_place(p, t, b, p->second_stride)] = (FT_REAL)other;
-            ft_affine(family, &x, &a, &c);
-            A = a + ft_weighed(c, A);
-            C = ft_weighed(c, C);
-        }
+        reward -= reward_by;
+        value -= value_by;
+        out -= out_by;
+        second -= second_by;
+        if (flag) flag -= flag_by;
     }
 }
+
+static void FT_TL(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) {
+    int64_t i = 0;
+    for (; i + FT_BLOCK * FT_WIDTH <= n; i += FT_BLOCK * FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, FT_BLOCK);
+    for (; i < n; i += FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 1);
+}
+
+/* Transitions from end - 1 down to the start of trajectory b; end < T is a multiple of FT_WIDTH.
+ * Windows of 1, 2, 4, ... transitions by doubling; then each entry needs the one FT_WIDTH later. */
+FT_INLINE void FT_TL(ft_scan)(int family, int plain, const ft_returns *p, int64_t b, int64_t end, double Y) {
+    const FT_V zero = FT_L(ft_all)(0.0);
+    /* Behind the end: Y as a first entry, and nothing is handed to it. */
+    double first[FT_WIDTH] = {Y};
+    FT_V a_next = FT_L(ft_load_f64)(first), Y_next = a_next, a2_next = a_next, c_next = zero, c2_next = zero;
+#if FT_WIDTH > 4
+    FT_V a4_next = a_next, c4_next = zero;
+#endif
+    const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, 0, b, 0);
+    const int64_t out = b * p->out_stride, second = b * p->second_stride;
+    for (int64_t t = end - FT_WIDTH; t >= 0; t -= FT_WIDTH) {
+        const FT_L(ft_step) s = FT_TL(ft_step_at)(family, plain, p, &at, t, 1);
+        const FT_V a2 = FT_L(ft_onto)(s.a, s.c, FT_SHIFTED(s.a, a_next, 1));
+        const FT_V c2 = FT_L(ft_mul)(s.c, FT_SHIFTED(s.c, c_next, 1));
+        FT_V a = FT_L(ft_onto)(a2, c2, FT_SHIFTED(a2, a2_next, 2));
+        FT_V c = FT_L(ft_mul)(c2, FT_SHIFTED(c2, c2_next, 2));
+#if FT_WIDTH > 4
+        const FT_V a4 = a, c4 = c;
+        a = FT_L(ft_onto)(a4, c4, FT_SHIFTED(a4, a4_next, 4));
+        c = FT_L(ft_mul)(c4, FT_SHIFTED(c4, c4_next, 4));
+        a4_next = a4;
+        c4_next = c4;
+#endif
+        const FT_V here = FT_L(ft_onto)(a, c, Y_next);
+        FT_TL(ft_put)(family, p, &s, FT_SHIFTED(here, Y_next, 1), out + t, second + t);
+        a_next = s.a;
+        c_next = s.c;
+        a2_next = a2;
+        c2_next = c2;
+        Y_next = here;
+    }
+}
+
+/* The same for GAE with one gamma and one lambda: powers of gamma lambda, and a choice in place of c. */
+FT_INLINE void FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {
+    double first[FT_WIDTH] = {Y};
+    const double decay = p->gamma * p->lambda_, decay2 = decay * decay, decay4 = decay2 * decay2;
+    const FT_V gamma = FT_L(ft_all)(p->gamma), d = FT_L(ft_all)(decay), d2 = FT_L(ft_all)(decay2);
+    FT_V a_next = FT_L(ft_load_f64)(first), Y_next = a_next, a2_next = a_next;
+    FT_M m_next = FT_L(ft_none)(), m2_next = m_next; /* what is handed on */
+#if FT_WIDTH > 4
+    const FT_V d4 = FT_L(ft_all)(decay4), d_all = FT_L(ft_all)(decay4 * decay4);
+    FT_V a4_next = a_next;
+    FT_M m4_next = m_next;
+#else
+    const FT_V d_all = FT_L(ft_all)(decay4);
+#endif
+    const FT_TL(ft_at) at = FT_TL(ft_at_of)(FT_GAE, p, 0, b, 0);
+    FT_REAL *FT_RESTRICT out = (FT_REAL *)p->out + b * p->out_stride;
+    FT_REAL *FT_RESTRICT second = (FT_REAL *)p->second + b * p->second_stride;
+    for (int64_t t = end - FT_WIDTH; t >= 0; t -= FT_WIDTH) {
+        FT_M m = FT_L(ft_not)(FT_L(ft_none)());
+        if (at.flag) m = FT_L(ft_not)(FT_L(ft_flagged)(at.flag + t, FT_TERMINATED));
+        const FT_V v = FT_TL(ft_entries)(at.v + t);
+        const FT_V v_next = FT_L(ft_mul)(gamma, FT_TL(ft_entries)(at.v_next + t));
+        const FT_V target = FT_L(ft_add_if)(m, FT_TL(ft_entries)(at.reward + t), v_next);
+        const FT_V a1 = FT_L(ft_sub)(target, v);
+        const FT_V a2 = FT_L(ft_add_if)(m, a1, FT_L(ft_mul)(d, FT_SHIFTED(a1, a_next, 1)));
+        const FT_M m2 = FT_L(ft_both)(m, FT_SHIFTED_M(m, m_next, 1));
+        FT_V a = FT_L(ft_add_if)(m2, a2, FT_L(ft_mul)(d2, FT_SHIFTED(a2, a2_next, 2)));
+        FT_M m_all = FT_L(ft_both)(m2, FT_SHIFTED_M(m2, m2_next, 2));
+#if FT_WIDTH > 4
+        const FT_V a4 = a;
+        const FT_M m4 = m_all;
+        a = FT_L(ft_add_if)(m4, a4, FT_L(ft_mul)(d4, FT_SHIFTED(a4, a4_next, 4)));
+        m_all = FT_L(ft_both)(m4, FT_SHIFTED_M(m4, m4_next, 4));
+        a4_next = a4;
+        m4_next = m4;
+#endif
+        const FT_V here = FT_L(ft_add_if)(m_all, a, FT_L(ft_mul)(d_all, Y_next));
+        FT_L(FT_T(ft_store))(out + t, here);
+        FT_L(FT_T(ft_store))(second + t, FT_L(ft_add)(here, v));
+        a_next = a1;
+        a2_next = a2;
+        m_next = m;
+        m2_next = m2;
+        Y_next = here;
+    }
+}
+#else
+
+/* Transitions from `begin` to T of trajectory b; Y of the first of them. */
+FT_INLINE double FT_TL(ft_series)(int family, const ft_returns *p, int64_t b, int64_t begin) {
+    double Y = FT_TL(ft_begin)(family, p, b);
+    for (int64_t t = p->T - 1; t >= begin; t--) {
+        const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == p->T - 1);
+        const FT_L(ft_step) s = FT_TL(ft_step_at)(family, 0, p, &at, 0, 1);
+        FT_TL(ft_put)(family, p, &s, Y, ft_place(p, t, b, p->out_stride), ft_place(p, t, b, p->second_stride));
+        Y = FT_L(ft_onto)(s.a, s.c, Y);
+    }
+    return Y;
+}
+
+/* What a return that stops before t goes on with. */
+FT_INLINE double FT_TL(ft_end)(int family, const ft_returns *p, int64_t t, int64_t b) {
+    if (t == p->T) return FT_TL(ft_begin)(family, p, b);
+    return p->ends ? (double)((const FT_REAL *)p->ends)[ft_place(p, t, b, p->ends_stride)] : 0.0;
+}
+
+/* Windows [t, t + h) of t in [low, mid), mid a multiple of h: what lies before mid is composed from
+ * there backwards, a + c Y, what lies behind it forwards, scratch[e - mid] = Y of [mid, e). */
+FT_INLINE void FT_TL(ft_windows)(int family, const ft_returns *p, int64_t b) {
+    const int64_t T = p->T, h = p->horizon;
+    for (int64_t low = (T - 1) / h * h; low >= 0; low -= h) {
+        const int64_t mid = low + h < T ? low + h : T;
+        double a = 0.0, c = 1.0;
+        for (int64_t e = mid; e <= T && e < mid + h; e++) {
+            p->scratch[e - mid] = FT_L(ft_onto)(a, c, FT_TL(ft_end)(family, p, e, b));
+            if (e == T) break;
+            const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, e, b, e == T - 1);
+            const FT_L(ft_step) s = FT_TL(ft_step_at)(family, 0, p, &at, 0, 1);
+            a = FT_L(ft_onto)(a, c, s.a);
+            c = FT_L(ft_weighed)(c, s.c);
+        }
+        a = 0.0;
+        c = 1.0;
+        for (int64_t t = mid - 1; t >= low; t--) {
+            const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == T - 1);
+            const FT_L(ft_step) s = FT_TL(ft_step_at)(family, 0, p, &at, 0, 1);
+            const double Y = FT_L(ft_onto)(a, c, p->scratch[(t + h < T ? t + h : T) - mid]);
+            FT_TL(ft_put)(family, p, &s, Y, ft_place(p, t, b, p->out_stride),
+                          ft_place(p, t, b, p->second_stride));
+            a = FT_L(ft_onto)(s.a, s.c, a);
+            c = FT_L(ft_weighed)(s.c, c);
+        }
+    }
+}
+#endif
 
 /* ---- one copy of the loops for each family ---- */
 
-#define FT_FAMILY(family)                                                                              \
-    FT_CLONES static void FT_OF(family##_lanes)(const ft_returns *p, int64_t b, int64_t n) {           \
-        FT_OF(ft_lanes)(family, p, b, n);                                                              \
-    }                                                                                                  \
-    FT_CLONES static void FT_OF(family##_scan)(const ft_returns *p, int64_t b) {                       \
-        FT_OF(ft_scan)(family, p, b);                                                                  \
-    }                                                                                                  \
-    static void FT_OF(family##_windows)(const ft_returns *p, int64_t b) {                              \
-        FT_OF(ft_windows)(family, p, b);                                                               \
+#if FT_WIDTH > 1
+#define FT_SCAN(family)                                                                                \
+    static void FT_TL(family##_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {          \
+        FT_TL(ft_scan)(family, 0, p, b, end, Y);                                                       \
     }
+#else
+#define FT_SCAN(family)                                                                                \
+    static double FT_TL(family##_series)(const ft_returns *p, int64_t b, int64_t begin) {              \
+        return FT_TL(ft_series)(family, p, b, begin);                                                  \
+    }                                                                                                  \
+    static void FT_TL(family##_windows)(const ft_returns *p, int64_t b) {                              \
+        FT_TL(ft_windows)(family, p, b);                                                               \
+    }
+#endif
+#define FT_FAMILY(family)                                                                              \
+    static void FT_TL(family##_lanes)(const ft_returns *p, int64_t b, int64_t n) {                     \
+        FT_TL(ft_lanes)(family, 0, p, b, n);                                                           \
+    }                                                                                                  \
+    static void FT_TL(family##_plain)(const ft_returns *p, int64_t b, int64_t n) {                     \
+        FT_TL(ft_lanes)(family, 1, p, b, n);                                                           \
+    }                                                                                                  \
+    FT_SCAN(family)
 FT_FAMILIES
 #undef FT_FAMILY
+#undef FT_SCAN
 
-static int32_t FT_OF(ft_run)(const ft_returns *p) {
-#define FT_FAMILY(family) FT_OF(family##_lanes),
-    static void (*const lanes[])(const ft_returns *, int64_t, int64_t) = {FT_FAMILIES};
+#define FT_FAMILY(family) FT_TL(family##_lanes),
+static void (*const FT_TL(ft_lanes_of)[])(const ft_returns *, int64_t, int64_t) = {FT_FAMILIES};
 #undef FT_FAMILY
-#define FT_FAMILY(family) FT_OF(family##_scan),
-    static void (*const scan[])(const ft_returns *, int64_t) = {FT_FAMILIES};
+#define FT_FAMILY(family) FT_TL(family##_plain),
+static void (*const FT_TL(ft_plain_of)[])(const ft_returns *, int64_t, int64_t) = {FT_FAMILIES};
 #undef FT_FAMILY
-#define FT_FAMILY(family) FT_OF(family##_windows),
-    static void (*const windows[])(const ft_returns *, int64_t) = {FT_FAMILIES};
+#if FT_WIDTH > 1
+#define FT_FAMILY(family) FT_TL(family##_scan),
+static void (*const FT_TL(ft_scan_of)[])(const ft_returns *, int64_t, int64_t, double) = {FT_FAMILIES};
 #undef FT_FAMILY
-    const int plain = p->family == FT_GAE && p->gamma_kind == FT_ONE && p->lambda_kind == FT_ONE &&
-                      p->gamma != 0.0 && p->lambda_ != 0.0 && !p->next_values && p->terminations_only;
-    if (p->horizon && p->horizon < p->T) {
-        for (int64_t b = 0; b < p->B; b++) windows[p->family](p, b);
-    } else if (p->batch_major) {
-        for (int64_t b = 0; b < p->B; b++) scan[p->family](p, b);
-    } else {
-        for (int64_t b = 0; b < p->B; b += FT_LANES) {
-            const int64_t n = p->B - b < FT_LANES ? p->B - b : FT_LANES;
-            (plain ? FT_OF(ft_gae_lanes) : lanes[p->family])(p, b, n);
-        }
-    }
-    return FT_OK;
+static void FT_TL(ft_gae_plain_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {
+    FT_TL(ft_gae_scan)(p, b, end, Y);
 }
+#else
+#define FT_FAMILY(family) FT_TL(family##_series),
+static double (*const FT_TL(ft_series_of)[])(const ft_returns *, int64_t, int64_t) = {FT_FAMILIES};
+#undef FT_FAMILY
+#define FT_FAMILY(family) FT_TL(family##_windows),
+static void (*const FT_TL(ft_windows_of)[])(const ft_returns *, int64_t) = {FT_FAMILIES};
+#undef FT_FAMILY
+#endif

@@ -22,6 +22,15 @@ _FLOAT64 = np.dtype(np.float64)
 
 def run(p):
     """See backends.numpy.returns."""
+    struct, kept = pack(p)
+    status = lib.ft_returns_run(struct)
+    del kept
+    if status != lib.FT_OK:
+        raise AssertionError("arguments that fasttrace.returns takes and ft_returns_run does not")
+
+
+def pack(p):
+    """The `ft_returns *` of a problem, and what it points to."""
     struct = ffi.new("ft_returns *")
     size, batch_major = p.out.itemsize, p.batch_major
     kept = []  # what the struct points to
@@ -70,5 +79,4 @@ def run(p):
         scratch = np.empty(p.horizon)
         struct.scratch = ffi.cast("double *", ffi.from_buffer(_CHARS, scratch))
         kept.append(scratch)
-    if lib.ft_returns_run(struct) != lib.FT_OK:
-        raise AssertionError("arguments that fasttrace.returns takes and ft_returns_run does not")
+    return struct, (p, kept)
