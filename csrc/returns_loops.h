@@ -124,9 +124,9 @@ FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k) 
             FT_M on = FT_L(ft_not)(FT_L(ft_none)());
             if (flag) on = FT_L(ft_not)(FT_L(ft_flagged)(flag + i, FT_TERMINATED));
             const FT_V v = FT_TL(ft_entries)(value + i);
-            const FT_V target =
-                FT_L(ft_add_if)(on, FT_TL(ft_entries)(reward + i), FT_L(ft_mul)(gamma, v_next[j]));
-            Y[j] = FT_L(ft_add_if)(on, FT_L(ft_sub)(target, v), FT_L(ft_mul)(decay, Y[j]));
+            const FT_V surplus = FT_L(ft_sub)(FT_TL(ft_entries)(reward + i), v);
+            const FT_V delta = FT_L(ft_plus_if)(on, surplus, gamma, v_next[j]);
+            Y[j] = FT_L(ft_plus_if)(on, delta, decay, Y[j]);
             v_next[j] = v;
             FT_L(FT_T(ft_store))(out + i, Y[j]);
             FT_L(FT_T(ft_store))(second + i, FT_L(ft_add)(v, Y[j]));
@@ -195,30 +195,31 @@ FT_INLINE void FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end, d
     const FT_V d_all = FT_L(ft_all)(decay4);
 #endif
     const FT_TL(ft_at) at = FT_TL(ft_at_of)(FT_GAE, p, 0, b, 0);
+    FT_V v_next = FT_L(ft_all)((double)at.v_next[end - 1]);
     FT_REAL *FT_RESTRICT out = (FT_REAL *)p->out + b * p->out_stride;
     FT_REAL *FT_RESTRICT second = (FT_REAL *)p->second + b * p->second_stride;
     for (int64_t t = end - FT_WIDTH; t >= 0; t -= FT_WIDTH) {
         FT_M m = FT_L(ft_not)(FT_L(ft_none)());
         if (at.flag) m = FT_L(ft_not)(FT_L(ft_flagged)(at.flag + t, FT_TERMINATED));
         const FT_V v = FT_TL(ft_entries)(at.v + t);
-        const FT_V v_next = FT_L(ft_mul)(gamma, FT_TL(ft_entries)(at.v_next + t));
-        const FT_V target = FT_L(ft_add_if)(m, FT_TL(ft_entries)(at.reward + t), v_next);
-        const FT_V a1 = FT_L(ft_sub)(target, v);
-        const FT_V a2 = FT_L(ft_add_if)(m, a1, FT_L(ft_mul)(d, FT_SHIFTED(a1, a_next, 1)));
+        const FT_V surplus = FT_L(ft_sub)(FT_TL(ft_entries)(at.reward + t), v);
+        const FT_V a1 = FT_L(ft_plus_if)(m, surplus, gamma, FT_SHIFTED(v, v_next, 1));
+        const FT_V a2 = FT_L(ft_plus_if)(m, a1, d, FT_SHIFTED(a1, a_next, 1));
         const FT_M m2 = FT_L(ft_both)(m, FT_SHIFTED_M(m, m_next, 1));
-        FT_V a = FT_L(ft_add_if)(m2, a2, FT_L(ft_mul)(d2, FT_SHIFTED(a2, a2_next, 2)));
+        FT_V a = FT_L(ft_plus_if)(m2, a2, d2, FT_SHIFTED(a2, a2_next, 2));
         FT_M m_all = FT_L(ft_both)(m2, FT_SHIFTED_M(m2, m2_next, 2));
 #if FT_WIDTH > 4
         const FT_V a4 = a;
         const FT_M m4 = m_all;
-        a = FT_L(ft_add_if)(m4, a4, FT_L(ft_mul)(d4, FT_SHIFTED(a4, a4_next, 4)));
+        a = FT_L(ft_plus_if)(m4, a4, d4, FT_SHIFTED(a4, a4_next, 4));
         m_all = FT_L(ft_both)(m4, FT_SHIFTED_M(m4, m4_next, 4));
         a4_next = a4;
         m4_next = m4;
 #endif
-        const FT_V here = FT_L(ft_add_if)(m_all, a, FT_L(ft_mul)(d_all, Y_next));
+        const FT_V here = FT_L(ft_plus_if)(m_all, a, d_all, Y_next);
         FT_L(FT_T(ft_store))(out + t, here);
         FT_L(FT_T(ft_store))(second + t, FT_L(ft_add)(here, v));
+        v_next = v;
         a_next = a1;
         a2_next = a2;
         m_next = m;

@@ -3,7 +3,7 @@
  *
  *   ft_v  doubles     ft_m  a choice for each, from a comparison     FT_WIDTH how many
  *
- * No fused multiply-add: each level gives the same results. */
+ * Where there is a fused multiply-add it is used: levels differ by rounding. */
 #define FT_V FT_L(ft_v)
 #define FT_M FT_L(ft_m)
 
@@ -27,7 +27,10 @@ FT_INLINE FT_V FT_L(ft_sub)(FT_V x, FT_V y) { return _mm512_sub_pd(x, y); }
 FT_INLINE FT_V FT_L(ft_mul)(FT_V x, FT_V y) { return _mm512_mul_pd(x, y); }
 FT_INLINE FT_V FT_L(ft_choose)(FT_M m, FT_V yes, FT_V no) { return _mm512_mask_blend_pd(m, no, yes); }
 FT_INLINE FT_V FT_L(ft_unless)(FT_M m, FT_V x) { return _mm512_maskz_mov_pd((FT_M)~m, x); }
-FT_INLINE FT_V FT_L(ft_add_if)(FT_M m, FT_V x, FT_V y) { return _mm512_mask_add_pd(x, m, x, y); }
+FT_INLINE FT_V FT_L(ft_plus)(FT_V x, FT_V a, FT_V b) { return _mm512_fmadd_pd(a, b, x); }
+FT_INLINE FT_V FT_L(ft_plus_if)(FT_M m, FT_V x, FT_V a, FT_V b) {
+    return _mm512_mask3_fmadd_pd(a, b, x, m);
+}
 FT_INLINE FT_M FT_L(ft_not_0)(FT_V x) {
     return _mm512_cmp_pd_mask(x, _mm512_setzero_pd(), _CMP_NEQ_UQ);
 }
@@ -66,8 +69,9 @@ FT_INLINE FT_V FT_L(ft_sub)(FT_V x, FT_V y) { return _mm256_sub_pd(x, y); }
 FT_INLINE FT_V FT_L(ft_mul)(FT_V x, FT_V y) { return _mm256_mul_pd(x, y); }
 FT_INLINE FT_V FT_L(ft_choose)(FT_M m, FT_V yes, FT_V no) { return _mm256_blendv_pd(no, yes, m); }
 FT_INLINE FT_V FT_L(ft_unless)(FT_M m, FT_V x) { return _mm256_andnot_pd(m, x); }
-FT_INLINE FT_V FT_L(ft_add_if)(FT_M m, FT_V x, FT_V y) {
-    return _mm256_blendv_pd(x, _mm256_add_pd(x, y), m);
+FT_INLINE FT_V FT_L(ft_plus)(FT_V x, FT_V a, FT_V b) { return _mm256_fmadd_pd(a, b, x); }
+FT_INLINE FT_V FT_L(ft_plus_if)(FT_M m, FT_V x, FT_V a, FT_V b) {
+    return _mm256_blendv_pd(x, _mm256_fmadd_pd(a, b, x), m);
 }
 FT_INLINE FT_M FT_L(ft_not_0)(FT_V x) { return _mm256_cmp_pd(x, _mm256_setzero_pd(), _CMP_NEQ_UQ); }
 FT_INLINE FT_M FT_L(ft_above)(FT_V x, FT_V y) { return _mm256_cmp_pd(x, y, _CMP_GT_OQ); }
@@ -99,7 +103,8 @@ FT_INLINE FT_V FT_L(ft_sub)(FT_V x, FT_V y) { return x - y; }
 FT_INLINE FT_V FT_L(ft_mul)(FT_V x, FT_V y) { return x * y; }
 FT_INLINE FT_V FT_L(ft_choose)(FT_M m, FT_V yes, FT_V no) { return m ? yes : no; }
 FT_INLINE FT_V FT_L(ft_unless)(FT_M m, FT_V x) { return m ? 0.0 : x; }
-FT_INLINE FT_V FT_L(ft_add_if)(FT_M m, FT_V x, FT_V y) { return m ? x + y : x; }
+FT_INLINE FT_V FT_L(ft_plus)(FT_V x, FT_V a, FT_V b) { return x + a * b; } /* x + a b */
+FT_INLINE FT_V FT_L(ft_plus_if)(FT_M m, FT_V x, FT_V a, FT_V b) { return m ? x + a * b : x; }
 FT_INLINE FT_M FT_L(ft_not_0)(FT_V x) { return x != 0.0; }
 FT_INLINE FT_M FT_L(ft_above)(FT_V x, FT_V y) { return x > y; }
 FT_INLINE FT_M FT_L(ft_at_least)(FT_V x, FT_V y) { return x >= y; }
@@ -121,6 +126,11 @@ typedef struct {
 typedef struct {
     FT_V a, c, out_a, out_c, second_a, second_c;
 } FT_L(ft_step);
+
+/* a + c Y, and a where c is 0, whatever Y is. */
+FT_INLINE FT_V FT_L(ft_onto)(FT_V a, FT_V c, FT_V Y) {
+    return FT_L(ft_plus_if)(FT_L(ft_not_0)(c), a, c, Y);
+}
 
 /* w x; what weighs 0 is left out: it may be NaN. */
 FT_INLINE FT_V FT_L(ft_weighed)(FT_V w, FT_V x) {
@@ -151,7 +161,7 @@ FT_INLINE FT_L(ft_step) FT_L(ft_step_of)(int family, int full, const FT_L(ft_tra
     }
     weight = FT_L(ft_unless)(x->terminated, weight);
     FT_V target = x->reward;
-    if (full || family != FT_SUM) target = FT_L(ft_add)(target, FT_L(ft_weighed)(weight, v_next));
+    if (full || family != FT_SUM) target = FT_L(ft_onto)(target, weight, v_next);
 
     s.out_a = s.a = target;
     s.out_c = s.c = decay;
@@ -192,9 +202,4 @@ FT_INLINE FT_L(ft_step) FT_L(ft_step_of)(int family, int full, const FT_L(ft_tra
         s.second_c = FT_L(ft_unless)(x->skipped, s.second_c);
     }
     return s;
-}
-
-/* a + c Y */
-FT_INLINE FT_V FT_L(ft_onto)(FT_V a, FT_V c, FT_V Y) {
-    return FT_L(ft_add_if)(FT_L(ft_not_0)(c), a, FT_L(ft_mul)(c, Y));
 }

@@ -202,6 +202,31 @@ def rows(step, T, x, ahead, rho_bar, c_bar):
             Y[b] = y if skipped else a + weighed(c, y)
 
 
+@kernel
+def gae_plain_rows(T, rewards, values, nexts, last, flags, no_flags, gamma, decay, Y, out, second):
+    """GAE with one gamma and one lambda, neither 0, where nothing is truncated or skipped.
+
+    Loops over few arrays each: the compiler checks that what is written overlaps nothing, and gives up on
+    vectors where that takes many checks.
+    """
+    B = Y.size
+    for back in range(T):
+        o = (T - 1 - back) * B
+        p = o + B
+        reward, v = rewards[o:p], values[o:p]
+        v_next = last if back == 0 else nexts[p : p + B]
+        flag = flags[o:p] if flags.size else no_flags
+        first, other = out[o:p], second[o:p]
+        for b in range(B):
+            on = flag[b] == 0
+            surplus = np.float64(reward[b]) - np.float64(v[b])
+            delta = surplus + (gamma * np.float64(v_next[b]) if on else 0.0)
+            Y[b] = delta + (decay * Y[b] if on else 0.0)
+        for b in range(B):
+            first[b] = Y[b]
+            other[b] = Y[b] + np.float64(v[b])
+
+
 @verb
 def entry_of(array, place):
     return np.float64(array[place]) if array.size else 0.0
@@ -384,10 +409,22 @@ _NO_FLAGS = np.empty(0, np.uint8)
 _SUMS = ("lambda_returns", "off_policy_returns", "upgo", "discounted_sum")
 
 
+def _is_plain(p):
+    one = p.gammas is None and p.lambdas is None and p.gamma != 0.0 and p.lambda_ != 0.0
+    return one and (p.flags is None or p.terminations_only)
+
+
 def run(p):
     """See backends.numpy.returns."""
     T, B, dtype = p.T, p.B, p.out.dtype
     horizon = p.horizon or T
+    if p.family == "gae" and not p.batch_major and horizon >= T and _is_plain(p):
+        gae_plain_rows(
+            T, p.rewards.reshape(-1), p.values.reshape(-1), p.nexts.reshape(-1), p.last,
+            _NO_FLAGS if p.flags is None else p.flags.reshape(-1), np.zeros(B, np.uint8), p.gamma,
+            p.gamma * p.lambda_, np.zeros(B), p.out.reshape(-1), p.second.reshape(-1),
+        )  # fmt: skip
+        return
     turn = not p.batch_major and horizon < T
     nothing = np.empty(0, dtype)
 
