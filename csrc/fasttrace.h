@@ -196,26 +196,24 @@ enum ft_rate { FT_ONE, FT_BY_STEP, FT_EACH_F32, FT_EACH_F64 };
  *   last         (B) v(S_T); for FT_SUM what follows the last reward
  *   ends         G_{t:t} for t < T, where there is a horizon; NULL for zeros
  *   next_values  read where a flag says truncated; NULL where none does
- *   flags        or NULL; terminations_only: 1 where they hold nothing else
+ *   flags        bytes, or NULL; terminations_only: 1 where they hold nothing else
  *   horizon      transitions that a return looks ahead; 0: all
  *   scratch      (horizon), where horizon is not 0
  *   second       (GAE, VTRACE) or NULL
  *
  * Outputs overlap no input. */
 typedef struct ft_returns {
-    int64_t T, B, family, f64, batch_major, horizon;
-    double gamma, lambda_, rho_bar, c_bar;
+    int64_t T, B, family, f64, batch_major, terminations_only;
+    double gamma, lambda_;
     const void *rewards, *values, *nexts, *last;
-    int64_t rewards_stride, values_stride, nexts_stride;
-    const uint8_t *flags;
-    int64_t flags_stride, terminations_only;
+    int64_t rewards_stride, values_stride, nexts_stride, flags_stride, out_stride, second_stride;
     void *out, *second;
-    int64_t out_stride, second_stride;
-    int64_t gamma_kind, lambda_kind;
-    const void *gammas, *lambdas;
-    int64_t gammas_stride, lambdas_stride;
-    const void *next_values, *rhos, *pi, *sigmas, *q_nexts, *ends;
-    int64_t next_values_stride, rhos_stride, pi_stride, sigmas_stride, q_nexts_stride, ends_stride;
+    const void *flags;
+    int64_t horizon, gamma_kind, lambda_kind;
+    double rho_bar, c_bar;
+    const void *gammas, *lambdas, *next_values, *rhos, *pi, *sigmas, *q_nexts, *ends;
+    int64_t gammas_stride, lambdas_stride, next_values_stride, rhos_stride, pi_stride, sigmas_stride;
+    int64_t q_nexts_stride, ends_stride;
     double *scratch;
 } ft_returns;
 

@@ -37,7 +37,7 @@ FT_INLINE FT_TL(ft_at) FT_TL(ft_at_of)(int family, const ft_returns *p, int64_t 
     at.pi = family == FT_Q_SIGMA ? FT_ARRAY(pi) : at.reward;
     at.sigma = family == FT_Q_SIGMA ? FT_ARRAY(sigmas) : at.reward;
     at.q_next = family == FT_UPGO && !is_last ? FT_ARRAY(q_nexts) : at.v_next;
-    at.flag = p->flags ? p->flags + ft_place(p, t, b, p->flags_stride) : NULL;
+    at.flag = p->flags ? (const uint8_t *)p->flags + ft_place(p, t, b, p->flags_stride) : NULL;
     at.gamma = ft_place(p, t, b, p->gammas_stride);
     at.lambda = ft_place(p, t, b, p->lambdas_stride);
     return at;
@@ -107,7 +107,7 @@ FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k) 
     const FT_V gamma = FT_L(ft_all)(p->gamma), decay = FT_L(ft_all)(p->gamma * p->lambda_);
     const FT_REAL *reward = (const FT_REAL *)p->rewards + (p->T - 1) * p->rewards_stride + b;
     const FT_REAL *value = (const FT_REAL *)p->values + (p->T - 1) * p->values_stride + b;
-    const uint8_t *flag = p->flags ? p->flags + (p->T - 1) * p->flags_stride + b : NULL;
+    const uint8_t *flag = p->flags ? (const uint8_t *)p->flags + (p->T - 1) * p->flags_stride + b : NULL;
     FT_REAL *out = (FT_REAL *)p->out + (p->T - 1) * p->out_stride + b;
     FT_REAL *second = (FT_REAL *)p->second + (p->T - 1) * p->second_stride + b;
     const int64_t reward_by = p->rewards_stride, value_by = p->values_stride;

@@ -59,6 +59,7 @@ _FLOAT32, _FLOAT64, _BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype
 _TERMINATED, _TRUNCATED, _SKIPPED = np.uint8(1), np.uint8(2), np.uint8(4)
 _PAIRS = ("gae", "vtrace")
 _WITH_ENDS = ("lambda_returns", "off_policy_returns", "upgo")  # what they carry is a return of values
+_SMALL = 8192  # entries
 _modules: dict[str, Any] = {}
 
 
@@ -331,6 +332,13 @@ def _returns(
     bars: tuple[float, float] = (1.0, 1.0),
 ) -> Any:
     kernels = _modules.get(backend) or _modules.setdefault(backend, module(resolve(backend), "returns"))
+    if (
+        truncated is None and mask is None and next_values is None and bootstrap is None and out is None
+        and horizon is None and time_axis == 0 and len(own) == 1 and kernels.run_simple is not None
+    ):  # fmt: skip
+        results = _simple(kernels, family, rewards, own.get("values"), terminated, gammas, lambdas)
+        if results is not None:
+            return results
     given = _array("rewards", rewards)
     shape = given.shape
     if len(shape) not in (1, 2):
@@ -357,6 +365,43 @@ def _returns(
     if T and B:
         kernels.run(p)
     return _results(p, lay, narrow, outs)
+
+
+def _simple(
+    kernels: Any, family: str, rewards: Any, values: Any, terminated: Any, gamma: Any, lambda_: Any
+) -> Any:
+    """The usual call, arrays of one type that lie as a kernel takes them, without the detours; or None."""
+    if not (type(rewards) is type(values) is np.ndarray and type(gamma) is type(lambda_) is float):
+        return None
+    dtype, shape = rewards.dtype, rewards.shape
+    if not (
+        len(shape) == 2
+        and (dtype is _FLOAT32 or dtype is _FLOAT64)
+        and values.dtype is dtype
+        and values.shape == (shape[0] + 1, shape[1])
+        and rewards.flags.carray
+        and values.flags.carray
+        and shape[0] > 0
+        and shape[1] > 1
+        and 0.0 <= gamma <= 1.0
+        and 0.0 <= lambda_ <= 1.0
+    ):
+        return None
+    if terminated is not None and not (
+        type(terminated) is np.ndarray
+        and terminated.dtype is _BOOL
+        and terminated.shape == shape
+        and terminated.flags.carray
+    ):
+        return None
+    if family != "gae":
+        first, second = np.empty(shape, dtype), None
+    elif shape[0] * shape[1] < _SMALL:  # one allocation is quicker than two, and small ones may be held together
+        first, second = np.empty((2, *shape), dtype)
+    else:
+        first, second = np.empty(shape, dtype), np.empty(shape, dtype)
+    kernels.run_simple(family, *shape, gamma, lambda_, rewards, values, terminated, first, second)
+    return first if second is None else (first, second)
 
 
 def _time_axis(value: Any) -> int:
