@@ -51,7 +51,7 @@ typedef struct {
     void (*const *plain)(const ft_returns *, int64_t, int64_t);
     void (*const *scan)(const ft_returns *, int64_t, int64_t, double);
     void (*gae_lanes)(const ft_returns *, int64_t, int64_t);
-    void (*gae_scan)(const ft_returns *, int64_t, int64_t, double);
+    void (*gae_series)(const ft_returns *);
     double (*const *series)(const ft_returns *, int64_t, int64_t);
     void (*const *windows)(const ft_returns *, int64_t);
 } ft_loops;
@@ -59,7 +59,7 @@ typedef struct {
 #define FT_LOOPS(type, level, width)                                                                   \
     {                                                                                                  \
         width, ft_lanes_of##type##level, ft_plain_of##type##level, ft_scan_of##type##level,            \
-            ft_gae_lanes##type##level, ft_gae_plain_scan##type##level, ft_series_of##type##_l0, ft_windows_of##type##_l0          \
+            ft_gae_lanes##type##level, ft_gae_series##type##level, ft_series_of##type##_l0, ft_windows_of##type##_l0          \
     }
 #define FT_PLAIN_LOOPS(type)                                                                           \
     {                                                                                                  \
@@ -100,13 +100,13 @@ int32_t ft_returns_run_at(const ft_returns *p, int32_t level) {
     if (p->T == 0) return FT_OK;
     if (p->horizon && p->horizon < p->T) {
         for (int64_t b = 0; b < p->B; b++) l->windows[p->family](p, b);
+    } else if (p->batch_major && plain && p->family == FT_GAE && l->gae_series) {
+        l->gae_series(p);
     } else if (p->batch_major) {
         const int64_t vectors = l->scan ? (p->T - 1) / l->width * l->width : 0;
-        void (*scan)(const ft_returns *, int64_t, int64_t, double) = NULL;
-        if (vectors) scan = plain && p->family == FT_GAE ? l->gae_scan : l->scan[p->family];
         for (int64_t b = 0; b < p->B; b++) {
             const double Y = l->series[p->family](p, b, vectors);
-            if (scan) scan(p, b, vectors, Y);
+            if (vectors) l->scan[p->family](p, b, vectors, Y);
         }
     } else {
         const int64_t vectors = p->B / l->width * l->width;

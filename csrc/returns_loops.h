@@ -181,7 +181,7 @@ FT_INLINE void FT_TL(ft_scan)(int family, int plain, const ft_returns *p, int64_
 }
 
 /* The same for GAE with one gamma and one lambda: powers of gamma lambda, and a choice in place of c. */
-FT_INLINE void FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {
+FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {
     double first[FT_WIDTH] = {Y};
     const double decay = p->gamma * p->lambda_, decay2 = decay * decay, decay4 = decay2 * decay2;
     const FT_V gamma = FT_L(ft_all)(p->gamma), d = FT_L(ft_all)(decay), d2 = FT_L(ft_all)(decay2);
@@ -226,6 +226,43 @@ FT_INLINE void FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end, d
         m2_next = m2;
         Y_next = here;
     }
+    return FT_L(ft_entry_0)(Y_next);
+}
+
+/* Its end, transitions `begin` to T, at most FT_WIDTH of them: in a copy that is filled up with terminations. */
+FT_INLINE double FT_TL(ft_gae_end)(const ft_returns *p, int64_t b, int64_t begin) {
+    const FT_TL(ft_at) at = FT_TL(ft_at_of)(FT_GAE, p, begin, b, 0);
+    const int64_t n = p->T - begin;
+    FT_REAL reward[FT_WIDTH] = {0}, v[FT_WIDTH + 1] = {0}, out[FT_WIDTH], second[FT_WIDTH];
+    uint8_t flag[FT_WIDTH];
+    ft_returns copy;
+    for (int64_t i = 0; i < FT_WIDTH; i++) {
+        flag[i] = i < n ? (uint8_t)(at.flag ? at.flag[i] : 0) : FT_TERMINATED;
+        if (i < n) reward[i] = at.reward[i];
+        if (i < n) v[i] = at.v[i];
+    }
+    v[n] = ((const FT_REAL *)p->last)[b];
+    if (n < FT_WIDTH) reward[n] = v[n]; /* hands 0 on */
+    copy.gamma = p->gamma;
+    copy.lambda_ = p->lambda_;
+    copy.batch_major = 1;
+    copy.rewards = reward;
+    copy.values = v;
+    copy.nexts = v + 1;
+    copy.flags = flag;
+    copy.next_values = NULL;
+    copy.out = out;
+    copy.second = second;
+    copy.rewards_stride = copy.values_stride = copy.nexts_stride = copy.flags_stride = 0;
+    copy.out_stride = copy.second_stride = copy.gammas_stride = copy.lambdas_stride = 0;
+    const double Y = FT_TL(ft_gae_scan)(&copy, 0, FT_WIDTH, 0.0);
+    FT_REAL *first = (FT_REAL *)p->out + b * p->out_stride + begin;
+    FT_REAL *other = (FT_REAL *)p->second + b * p->second_stride + begin;
+    for (int64_t i = 0; i < n; i++) {
+        first[i] = out[i];
+        other[i] = second[i];
+    }
+    return Y;
 }
 #else
 
@@ -315,8 +352,12 @@ static void (*const FT_TL(ft_plain_of)[])(const ft_returns *, int64_t, int64_t) 
 #define FT_FAMILY(family) FT_TL(family##_scan),
 static void (*const FT_TL(ft_scan_of)[])(const ft_returns *, int64_t, int64_t, double) = {FT_FAMILIES};
 #undef FT_FAMILY
-static void FT_TL(ft_gae_plain_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {
-    FT_TL(ft_gae_scan)(p, b, end, Y);
+static void FT_TL(ft_gae_series)(const ft_returns *p) {
+    const int64_t begin = (p->T - 1) / FT_WIDTH * FT_WIDTH;
+    for (int64_t b = 0; b < p->B; b++) {
+        const double Y = FT_TL(ft_gae_end)(p, b, begin);
+        if (begin) (void)FT_TL(ft_gae_scan)(p, b, begin, Y);
+    }
 }
 #else
 #define FT_FAMILY(family) FT_TL(family##_series),
