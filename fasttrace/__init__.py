@@ -10,6 +10,7 @@ from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
 from .features import Ragged
 from .learner import load
 from .prediction import TD, TrueOnlineTD
+from .returns import half_life, lambda_from_half_life
 from .simulate import History, evaluate, simulate
 from .tiles import TileCoder
 
@@ -29,6 +30,8 @@ __all__ = [
     "backends",
     "envs",
     "evaluate",
+    "half_life",
+    "lambda_from_half_life",
     "load",
     "returns",
     "simulate",

@@ -29,6 +29,7 @@ truncation without next_values; TypeError for what does not hold real numbers; B
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ _FLOAT32, _FLOAT64, _BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype
 _TERMINATED, _TRUNCATED, _SKIPPED = np.uint8(1), np.uint8(2), np.uint8(4)
 _PAIRS = ("gae", "vtrace")
 _WITH_ENDS = ("lambda_returns", "off_policy_returns", "upgo")  # what they carry is a return of values
+_overlap = np.may_share_memory
 _SMALL = 8192  # entries
 _modules: dict[str, Any] = {}
 
@@ -279,6 +281,28 @@ def from_episode_starts(starts: ArrayLike, *, time_axis: int = 0) -> NDArray[np.
     return (flags[:, 1:] if axis else flags[1:]).view(_BOOL).copy()
 
 
+def half_life(lambda_: float) -> float:
+    """The steps after which lambda_ ** steps is one half: -ln 2 / ln lambda.  0 has 0, 1 has infinity.
+
+    Errors: ValueError for lambda_ outside [0, 1].
+    """
+    lambda_ = arguments.unit("lambda_", lambda_)
+    if lambda_ in (0.0, 1.0):
+        return math.inf if lambda_ else 0.0
+    return -math.log(2.0) / math.log(lambda_)
+
+
+def lambda_from_half_life(tau: float) -> float:
+    """The lambda whose half-life is tau steps: 2 ** (-1 / tau).
+
+    Errors: ValueError for tau below 0.
+    """
+    tau = arguments.real("tau", tau)
+    if not tau >= 0.0:
+        raise ValueError(f"tau: got {tau}, expected a number of at least 0")
+    return 2.0 ** (-1.0 / tau) if tau else 0.0
+
+
 # ---- from what was given to what the kernels take ----
 
 
@@ -333,10 +357,10 @@ def _returns(
 ) -> Any:
     kernels = _modules.get(backend) or _modules.setdefault(backend, module(resolve(backend), "returns"))
     if (
-        truncated is None and mask is None and next_values is None and bootstrap is None and out is None
+        truncated is None and mask is None and next_values is None and bootstrap is None
         and horizon is None and time_axis == 0 and len(own) == 1 and kernels.run_simple is not None
     ):  # fmt: skip
-        results = _simple(kernels, family, rewards, own.get("values"), terminated, gammas, lambdas)
+        results = _simple(kernels, family, rewards, own.get("values"), terminated, gammas, lambdas, out)
         if results is not None:
             return results
     given = _array("rewards", rewards)
@@ -368,7 +392,7 @@ def _returns(
 
 
 def _simple(
-    kernels: Any, family: str, rewards: Any, values: Any, terminated: Any, gamma: Any, lambda_: Any
+    kernels: Any, family: str, rewards: Any, values: Any, terminated: Any, gamma: Any, lambda_: Any, out: Any
 ) -> Any:
     """The usual call, arrays of one type that lie as a kernel takes them, without the detours; or None."""
     if not (type(rewards) is type(values) is np.ndarray and type(gamma) is type(lambda_) is float):
@@ -394,14 +418,25 @@ def _simple(
         and terminated.flags.carray
     ):
         return None
-    if family != "gae":
+    if out is not None:
+        if type(out) is not tuple or len(out) != 2 or family != "gae":
+            return None
+        first, second = out
+        for each in out:
+            if not (type(each) is np.ndarray and each.dtype is dtype and each.shape == shape and each.flags.carray):
+                return None
+            if any(_overlap(each, other) for other in (rewards, values, terminated) if other is not None):
+                return None
+        if _overlap(first, second):
+            return None
+    elif family != "gae":
         first, second = np.empty(shape, dtype), None
     elif shape[0] * shape[1] < _SMALL:  # one allocation is quicker than two, and small ones may be held together
         first, second = np.empty((2, *shape), dtype)
     else:
         first, second = np.empty(shape, dtype), np.empty(shape, dtype)
     kernels.run_simple(family, *shape, gamma, lambda_, rewards, values, terminated, first, second)
-    return first if second is None else (first, second)
+    return first if second is None else (first, second) if out is None else out
 
 
 def _time_axis(value: Any) -> int:
@@ -657,8 +692,8 @@ def _can_write(p: Problem, lay: _Laying, outs: list[Array]) -> bool:
             return False
     inputs = [each for each in vars(p).values() if isinstance(each, np.ndarray)]
     inputs += outs[1:]
-    return not any(np.may_share_memory(out, each) for out in outs[:1] for each in inputs) and not any(
-        np.may_share_memory(out, each) for out in outs[1:] for each in inputs if each is not out
+    return not any(_overlap(out, each) for out in outs[:1] for each in inputs) and not any(
+        _overlap(out, each) for out in outs[1:] for each in inputs if each is not out
     )
 
 
@@ -668,10 +703,10 @@ def _results(p: Problem, lay: _Laying, narrow: np.dtype[Any], outs: list[Array] 
     for i, each in enumerate(found):
         result = each.T if lay.turned else each
         if outs is not None:
-            if not np.may_share_memory(outs[i], result):
+            if not _overlap(outs[i], result):
                 outs[i][...] = result
             result = outs[i]
         elif result.dtype != narrow:
             result = result.astype(narrow)
         results.append(result)
-    return results[0] if len(results) == 1 else tuple(results)
+    return results[0] if len(results) == 1 else (results[0], results[1])
