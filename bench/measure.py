@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import accuracy, baselines, car, cases, figures, native
+from . import accuracy, baselines, car, cases, figures, native, returns
 from .cases import EMPTY, KERNELS, Case, Spec
 from .figures import CALLS, EMBEDDED, Results, Row
 from .interleave import ROUNDS, interleave
@@ -61,6 +61,8 @@ def measure(plan: Plan, console: Any) -> Results:
         for name, (about, builders) in _step_by_step(smooth_8().head(plan.steps)).items():
             results.about[name] = about
             results.streams[name] = _rows(name, builders, plan.rounds, progress)
+        for shape in returns.SHAPES:
+            results.returns[shape] = _rows(f"GAE {shape}", _returns(shape), plan.rounds, progress)
         rest = progress.add_task("error, memory, import", total=len(KERNELS) + 1)
         for _ in figures.measure_errors(results, plan.accuracy_steps):
             progress.advance(rest)
@@ -86,6 +88,16 @@ def _step_by_step(workload: Workload) -> dict[str, tuple[str, Builders]]:
         }
         levels[EMBEDDED] = ("The steps of Numba and of C inside a user's own compiled loop, on L8.", inside)
     return levels
+
+
+def _returns(shape: tuple[int, int]) -> Builders:
+    """GAE on arrays of a shape, ours and what it is compared with."""
+    found = [*returns.cases(shape), *(returns.peers(shape) if shape in (returns.WIDE, returns.LONG) else ())]
+    return {case.spec: partial(_itself, case) for case in found}
+
+
+def _itself(case: Case) -> Case:
+    return case
 
 
 @contextmanager
