@@ -146,7 +146,12 @@ def short(lambda_: float) -> str:
 
 # ---- returns ----
 
-PEERS = {"rlax": (3.0, 3.0), "tianshou": (5.0, 5.0), "torchrl": (40.0, 40.0), "stable_baselines3": (15.0, 250.0)}
+PEERS = {
+    "rlax": (3.0, 3.0),
+    "tianshou": (5.0, 5.0),
+    "torchrl": (40.0, 40.0),
+    "stable_baselines3": (15.0, 250.0),
+}
 """How much longer they take, at (20, 4096) and at (2048, 64)."""
 
 

@@ -220,9 +220,7 @@ def _returns_table(results: Results) -> Iterator[str]:
     yield ""
     yield ABOUT_RETURNS
     shapes = list(results.returns)
-    ns = {
-        (shape, row.spec.implementation): row.ns for shape, rows in results.returns.items() for row in rows
-    }
+    ns = {(shape, row.spec.implementation): row.ns for shape, rows in results.returns.items() for row in rows}
     yield f"| | {' | '.join(map(str, shapes))} |"
     yield f"|---|{'---:|' * len(shapes)}"
     for name in dict.fromkeys(name for _, name in ns):

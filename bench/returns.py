@@ -59,8 +59,8 @@ def exact(a: Arrays, *, each: bool = False) -> Any:
 def cases(shape: tuple[int, int]) -> Iterator[Case]:
     """What is compared on arrays of a shape: np.add, and ours where it is there."""
     a = arrays(shape)
-    total = np.empty_like(a.rewards)
-    yield _case(ADD, shape, lambda: np.add(a.rewards, a.rewards, out=None if shape == SMALL else total), None)
+    other, total = a.values[:-1].copy(), np.empty_like(a.rewards)
+    yield _case(ADD, shape, lambda: np.add(a.rewards, other, out=None if shape == SMALL else total), None)
     right = exact(a)
     if shape == SMALL:
         if "c" in there():
@@ -173,7 +173,9 @@ def _torchrl(a: Arrays) -> Callable[[], Any]:
     from torchrl.objectives.value.functional import vec_generalized_advantage_estimate
 
     torch.set_num_threads(1)
-    laid = [np.ascontiguousarray(x.T)[..., None] for x in (a.values[:-1], a.values[1:], a.rewards, a.terminated)]
+    laid = [
+        np.ascontiguousarray(x.T)[..., None] for x in (a.values[:-1], a.values[1:], a.rewards, a.terminated)
+    ]
     v, v_next, r, ends = map(torch.from_numpy, laid)
 
     def run() -> Any:

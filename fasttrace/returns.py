@@ -423,7 +423,9 @@ def _simple(
             return None
         first, second = out
         for each in out:
-            if not (type(each) is np.ndarray and each.dtype is dtype and each.shape == shape and each.flags.carray):
+            if not (
+                type(each) is np.ndarray and each.dtype is dtype and each.shape == shape and each.flags.carray
+            ):
                 return None
             if any(_overlap(each, other) for other in (rewards, values, terminated) if other is not None):
                 return None
@@ -431,7 +433,9 @@ def _simple(
             return None
     elif family != "gae":
         first, second = np.empty(shape, dtype), None
-    elif shape[0] * shape[1] < _SMALL:  # one allocation is quicker than two, and small ones may be held together
+    elif (
+        shape[0] * shape[1] < _SMALL
+    ):  # one allocation is quicker than two, and small ones may be held together
         first, second = np.empty((2, *shape), dtype)
     else:
         first, second = np.empty(shape, dtype), np.empty(shape, dtype)
@@ -609,7 +613,9 @@ def _values(
         p.nexts = lay(following, arrays[following], *((T + 1,) if bootstrap is None and rows != T else (T,)))
         if bootstrap is None:
             if rows == T:
-                raise ValueError(f"{following}: got {T} rows, expected {T + 1}, or bootstrap= for that of S_T")
+                raise ValueError(
+                    f"{following}: got {T} rows, expected {T + 1}, or bootstrap= for that of S_T"
+                )
             p.last = lay.rows(p.nexts)[T] if not lay.batch_major or lay.two else p.nexts[T:]
         else:
             p.last = _last(lay, bootstrap)

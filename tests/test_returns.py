@@ -212,7 +212,9 @@ def test_gae_of_any_size(dtype, backend):
         ends = given["terminated"]
         tolerance = 2e-7 if dtype == np.float32 else 1e-14
         check(api.gae(given["rewards"], values, terminated=ends, **more), wanted, tolerance)
-        turned = api.gae(given["rewards"].T.copy(), values.T.copy(), terminated=ends.T.copy(), time_axis=1, **more)
+        turned = api.gae(
+            given["rewards"].T.copy(), values.T.copy(), terminated=ends.T.copy(), time_axis=1, **more
+        )
         check([each.T for each in turned], wanted, tolerance)
         for b in (0, B - 1):
             one = api.gae(given["rewards"][:, b], values[:, b], terminated=ends[:, b], **more)
@@ -271,10 +273,11 @@ def test_a_million_steps_in_float32(decay, varying, backend):
     assert relative(found[1], want + v[:-1]) < bound
 
 
+@pytest.mark.parametrize("backend", ["c"])
 @pytest.mark.parametrize("level", [0, 1, 2])
 @pytest.mark.parametrize("family", KERNELS)
-def test_every_level_of_the_cpu_agrees(family, level, monkeypatch):
-    """The loops in plain C, for AVX2 and for AVX-512 give the same but for rounding; -c-."""
+def test_every_level_of_the_cpu_agrees(family, level, backend, monkeypatch):
+    """The loops in plain C, for AVX2 and for AVX-512 give the same but for rounding."""
     kernels = pytest.importorskip("fasttrace.backends.c.returns")
     if level > kernels.lib.ft_returns_level():
         pytest.skip("this CPU has no such vectors")
@@ -286,7 +289,7 @@ def test_every_level_of_the_cpu_agrees(family, level, monkeypatch):
             wanted = returns_oracle.returns(family, given)
             for time_axis in (0, 1):
                 more = {} if rates else {"gammas": 0.9, "lambdas": 0.8, "truncated": None, "mask": None}
-                found = call(family, given, "c", time_axis=time_axis, **more)
+                found = call(family, given, backend, time_axis=time_axis, **more)
                 check(found, wanted, registry_tolerance(family))
 
 
@@ -369,7 +372,9 @@ def test_out_may_overlap_the_inputs(backend):
     check(api.gae(r32, v32, out=wide, **more), api.gae(r32, v32, **more), 1e-12)
     v = values.copy()
     np.testing.assert_allclose(
-        api.lambda_returns(rewards, v, out=v[:-1], **more), api.lambda_returns(rewards, values, **more), rtol=1e-13
+        api.lambda_returns(rewards, v, out=v[:-1], **more),
+        api.lambda_returns(rewards, values, **more),
+        rtol=1e-13,
     )
 
 
@@ -404,7 +409,10 @@ def test_identities(backend):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
     returns = api.lambda_returns(rewards, values, lambdas=lambdas, **more)
-    same(api.lambda_returns(rewards, values, lambdas=0.0, **more), api.n_step_returns(rewards, values, n=1, **more))
+    same(
+        api.lambda_returns(rewards, values, lambdas=0.0, **more),
+        api.n_step_returns(rewards, values, n=1, **more),
+    )
     advantages, targets = api.gae(rewards, values, lambdas=lambdas, **more)
     same(advantages + values[:-1], returns)
     same(targets, returns)
@@ -416,7 +424,9 @@ def test_identities(backend):
     same(api.off_policy_action_returns(rewards, q, expected_q, pi, lambdas=lambdas, **more), backup)
     control = api.off_policy_action_returns(rewards, q, expected_q, rhos, lambdas=lambdas, **more)
     same(api.q_sigma(rewards, q, expected_q, rhos, pi, 1.0, lambdas=lambdas, **more), control)
-    capped = api.off_policy_action_returns(rewards, q, expected_q, np.minimum(1, rhos), lambdas=lambdas, **more)
+    capped = api.off_policy_action_returns(
+        rewards, q, expected_q, np.minimum(1, rhos), lambdas=lambdas, **more
+    )
     same(api.retrace(rewards, q, expected_q, rhos, lambdas=lambdas, **more), capped)
     same(api.upgo(rewards, values, values + 1, lambdas=lambdas, **more), returns)
     same(api.upgo(rewards, values, values - 1, **more), api.n_step_returns(rewards, values, n=1, **more))
@@ -553,7 +563,9 @@ def test_a_truncation_in_the_last_row_needs_next_values_too(backend):
     with pytest.raises(ValueError, match="truncated: entry 2, 1 is set"):
         api.lambda_returns(rewards, values, truncated=cut, **GOOD, backend=backend)
     with pytest.raises(ValueError, match="truncated: entry 1, 2 is set"):
-        api.gae(rewards.T.copy(), values.T.copy(), truncated=cut.T.copy(), time_axis=1, **GOOD, backend=backend)
+        api.gae(
+            rewards.T.copy(), values.T.copy(), truncated=cut.T.copy(), time_axis=1, **GOOD, backend=backend
+        )
     away = ~cut
     api.gae(rewards, values, truncated=cut, mask=away, **GOOD, backend=backend)
 

@@ -339,7 +339,9 @@ def _flat(array, dtype, turned):
     if turned and array.ndim == 2:
         array = array.T
     array = np.ascontiguousarray(array, dtype).reshape(-1)
-    return array if array.flags.writeable else array.copy()  # read-only arrays would be compiled for once more
+    return (
+        array if array.flags.writeable else array.copy()
+    )  # read-only arrays would be compiled for once more
 
 
 def _is_plain_gae(p):
