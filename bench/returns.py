@@ -132,7 +132,7 @@ def _kernel(
 
 
 def peers(shape: tuple[int, int]) -> Iterator[Case]:
-    """GAE of the packages that are installed, each with arrays of its own kind ready, compiled where it can be."""
+    """GAE of the packages that are installed, with arrays of their own ready, compiled where they can be."""
     a, right = arrays(shape), None
     makers = {"rlax": _rlax, "tianshou": _tianshou, "torchrl": _torchrl, "stable_baselines3": _sb3}
     for name, make in makers.items():

@@ -184,7 +184,8 @@ def gae(
 
     delta_t = R_{t+1} + gamma_{t+1} v_{t+1} - v_t.
 
-    Source: Schulman et al. 2016, "High-dimensional continuous control using generalized advantage estimation".
+    Source: Schulman et al. 2016, "High-dimensional continuous control using generalized advantage
+    estimation", equation 16.
     """
     return _returns("gae", rewards, {"values": values}, gammas, lambdas, **common)
 
@@ -320,7 +321,17 @@ class Problem:
     gamma, lambda_ numbers, not used where gammas, lambdas are arrays: float64 (T,), or as the rewards.
     """
 
-    values = nexts = last = rhos = pi = sigmas = q = next_values = flags = ends = second = None
+    values: Any = None
+    nexts: Any = None
+    last: Any = None
+    ends: Any = None
+    next_values: Any = None
+    rhos: Any = None
+    pi: Any = None
+    sigmas: Any = None
+    q: Any = None
+    flags: Any = None
+    second: Any = None
     terminations_only = True
     rho_bar = c_bar = 1.0
 
@@ -433,9 +444,7 @@ def _simple(
             return None
     elif family != "gae":
         first, second = np.empty(shape, dtype), None
-    elif (
-        shape[0] * shape[1] < _SMALL
-    ):  # one allocation is quicker than two, and small ones may be held together
+    elif shape[0] * shape[1] < _SMALL:  # one allocation is quicker than two
         first, second = np.empty((2, *shape), dtype)
     else:
         first, second = np.empty(shape, dtype), np.empty(shape, dtype)
@@ -462,7 +471,7 @@ def _array(name: str, value: Any) -> Array:
 
 
 def _type_of(rewards: Array, arrays: dict[str, Array]) -> np.dtype[Any]:
-    """The results' type: that of the floats given, float64 where there are integers.  Numbers do not count."""
+    """The results' type: the floats'; float64 where there are integers.  Single numbers do not count."""
     found = {rewards.dtype, *[array.dtype for array in arrays.values() if array.ndim]}
     if found == {_FLOAT32}:
         return _FLOAT32
@@ -570,7 +579,7 @@ def _all_flags(
     """(flags or None, whether they only terminate, what is skipped), in memory order."""
     flags, skipped = None, None
     shape = lay.shape(lay.T)
-    laid = []
+    laid: list[NDArray[np.uint8] | None] = []
     for name, given in (("terminated", terminated), ("truncated", truncated), ("mask", mask)):
         if given is None:
             laid.append(None)

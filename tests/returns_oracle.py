@@ -1,4 +1,4 @@
-"""Returns by the recursions of the contract, one number at a time in long double: what the tests compare with.
+"""Returns by their recursions, one number at a time in long double: what the tests compare with.
 
 Flags are read here and nowhere else: an ended transition takes nothing from what follows.
 """

@@ -330,7 +330,8 @@ def test_any_strides(backend):
     ("given", "result"),
     [
         (("f4", "f4"), "f4"), (("f8", "f8"), "f8"), (("f4", "f8"), "f8"), (("f2", "f2"), "f2"),
-        (("f2", "f4"), "f4"), (("i4", "f4"), "f8"), (("i8", "i8"), "f8"), (("u1", "f8"), "f8"), ((">f4", "f4"), "f4"),
+        (("f2", "f4"), "f4"), (("i4", "f4"), "f8"), (("i8", "i8"), "f8"), (("u1", "f8"), "f8"),
+        ((">f4", "f4"), "f4"),
     ],
     ids=str,
 )  # fmt: skip
@@ -496,15 +497,15 @@ LONG = np.zeros((4, 2))
     [
         ((LONG[:3], LONG[:3]), {}, ValueError, "values: got 3 rows, expected 4, or bootstrap="),
         ((LONG[:3], LONG[:2]), {}, ValueError, r"values: got shape \(2, 2\)"),
-        ((LONG[:3], LONG), {"bootstrap": [0.0, 0.0]}, ValueError, r"values: got shape \(4, 2\), expected \(3, 2\)"),
-        ((LONG[:3], LONG[:3]), {"bootstrap": [0.0]}, ValueError, r"bootstrap: got shape \(1,\), expected \(2,\)"),
+        ((LONG[:3], LONG), {"bootstrap": [0.0, 0.0]}, ValueError, r"values: got shape \(4, 2\)"),
+        ((LONG[:3], LONG[:3]), {"bootstrap": [0.0]}, ValueError, r"bootstrap: got shape \(1,\)"),
         ((LONG[:3], LONG[:, :1]), {}, ValueError, r"values: got shape \(4, 1\)"),
         ((1.0, LONG), {}, ValueError, "rewards: got shape"),
         ((LONG[None], LONG), {}, ValueError, "rewards: got shape"),
         ((LONG[:3], LONG), {"time_axis": 2}, ValueError, "time_axis: got 2"),
         ((LONG[:3], LONG), {"gammas": 1.5}, ValueError, "gammas: got 1.5, expected a number from 0 to 1"),
         ((LONG[:3], LONG), {"lambdas": -0.1}, ValueError, "lambdas: got -0.1"),
-        ((LONG[:3], LONG), {"gammas": [0.5, 2.0, 0.5]}, ValueError, "gammas: entry 1 is 2.0, expected numbers from 0"),
+        ((LONG[:3], LONG), {"gammas": [0.5, 2.0, 0.5]}, ValueError, "gammas: entry 1 is 2.0, expected"),
         ((LONG[:3], LONG), {"lambdas": LONG[:3] - 1}, ValueError, "lambdas: entry 0, 0 is -1.0"),
         ((LONG[:3], LONG), {"gammas": [0.5, 0.5]}, ValueError, r"gammas: got shape \(2,\)"),
         ((LONG[:3], LONG), {"gammas": "a"}, TypeError, "gammas: expected real numbers"),
@@ -513,13 +514,13 @@ LONG = np.zeros((4, 2))
         ((LONG[:3], LONG), {"terminated": LONG[:2]}, ValueError, r"terminated: got shape \(2, 2\)"),
         ((LONG[:3], LONG), {"terminated": LONG[:3] + 0.5}, ValueError, "terminated: got 0.5, expected flags"),
         ((LONG[:3], LONG), {"mask": np.full((3, 2), "x")}, TypeError, "mask: expected flags"),
-        ((LONG[:3], LONG), {"truncated": LONG[:3] == 0}, ValueError, "truncated: entry 0, 0 is set, expected next_val"),
+        ((LONG[:3], LONG), {"truncated": LONG[:3] == 0}, ValueError, "truncated: entry 0, 0 is set"),
         ((LONG[:3], LONG), {"horizon": 0}, ValueError, "horizon: got 0"),
         ((LONG[:3], LONG), {"horizon": 1.5}, TypeError, "horizon: expected an integer"),
         ((LONG[:3], LONG), {"out": LONG[:3].copy()}, TypeError, "out: got ndarray, expected a pair"),
-        ((LONG[:3], LONG), {"out": (LONG[:3].copy(), LONG.copy())}, ValueError, r"out\[1\]: got shape \(4, 2\)"),
+        ((LONG[:3], LONG), {"out": (LONG[:3].copy(), LONG)}, ValueError, r"out\[1\]: got shape"),
         ((LONG[:3], LONG), {"out": (LONG[:3].copy(), None)}, TypeError, r"out\[1\]: got NoneType"),
-        ((LONG[:3], LONG), {"out": (np.zeros((3, 2), int), LONG[:3].copy())}, TypeError, r"out\[0\]: got dtype int64"),
+        ((LONG[:3], LONG), {"out": (np.zeros((3, 2), "i8"), LONG[:3])}, TypeError, r"out\[0\]: got dtype"),
         ((LONG[:3], LONG), {"nothing": 1}, TypeError, "nothing"),
     ],
 )  # fmt: skip
@@ -543,7 +544,7 @@ def test_bad_ratios_are_refused(backend):
         api.tree_backup(rewards, q, values, 2 * ones, **more)
     with pytest.raises(ValueError, match="sigmas: entry"):
         api.q_sigma(rewards, q, values, ones, ones, wrong, **more)
-    with pytest.raises(ValueError, match="rho_bar: got -1.0"):
+    with pytest.raises(ValueError, match=r"rho_bar: got -1\.0"):
         api.vtrace(rewards, values, ones, rho_bar=-1, **more)
     with pytest.raises(ValueError, match="n: got 0"):
         api.n_step_returns(rewards, values, n=0, gammas=0.9)

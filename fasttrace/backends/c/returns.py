@@ -25,7 +25,7 @@ _CODES = {name: int(code) for name, code in _FAMILIES.items()}
 
 
 def run_simple(family, T, B, gamma, lambda_, rewards, values, terminated, out, second):
-    """A problem of contiguous arrays (T, B), values (T + 1, B), of one type; terminated and second may be None.
+    """A problem of dense arrays (T, B), values (T + 1, B), of one type; terminated and second may be None.
 
     Packed by position, in a third of the time that `run` takes.
     """

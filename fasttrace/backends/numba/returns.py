@@ -96,7 +96,7 @@ def at_most(bound, x):
 
 @kernel
 def coefficients(family, row, reward, v, v_cut, rho, pi, sigma, bars):
-    """Fills a to second_c of a row from its flag, v_next, q_next, gamma, lambda_ and the slices (n,) given."""
+    """Fills a to second_c of a row from its flag, v_next, q_next, gamma, lambda_ and the slices given."""
     n = reward.size
     flag, v_next, gamma, lambda_, target = row.flag, row.v_next, row.gamma, row.lambda_, row.target
     a, c, out_a, out_c = row.a, row.c, row.out_a, row.out_c
@@ -107,7 +107,7 @@ def coefficients(family, row, reward, v, v_cut, rho, pi, sigma, bars):
             lambda_[i] = lambda_[i] if q_next[i] >= v_next[i] else 0.0
     for i in range(n):
         c[i] = 0.0 if flag[i] & ENDED else gamma[i] * lambda_[i]
-    mixes = family == LAMBDA or family == OFF_POLICY or family == UPGO
+    mixes = family in (LAMBDA, OFF_POLICY, UPGO)
     for i in range(n):  # a: the weight of the next value
         on_the_way = gamma[i] * (1.0 - lambda_[i]) if mixes else (0.0 if family == SUM else gamma[i])
         cut = gamma[i] * lambda_[i] if family == SUM else gamma[i]
@@ -125,7 +125,7 @@ def coefficients(family, row, reward, v, v_cut, rho, pi, sigma, bars):
         for i in range(n):
             out_a[i] = a[i]
             out_c[i] = c[i]
-    elif family == ACTION or family == RETRACE or family == Q_SIGMA:
+    elif family in (ACTION, RETRACE, Q_SIGMA):
         w = second_a
         for i in range(n):
             w[i] = at_most(1.0, rho[i]) if family == RETRACE else rho[i]
@@ -160,7 +160,7 @@ def coefficients(family, row, reward, v, v_cut, rho, pi, sigma, bars):
     for i in range(n):
         out_a[i] = 0.0 if flag[i] & SKIPPED else out_a[i]
         out_c[i] = 0.0 if flag[i] & SKIPPED else out_c[i]
-    if family == GAE or family == VTRACE:
+    if family in (GAE, VTRACE):
         for i in range(n):
             second_a[i] = 0.0 if flag[i] & SKIPPED else second_a[i]
             second_c[i] = 0.0 if flag[i] & SKIPPED else second_c[i]
@@ -310,7 +310,7 @@ def series(family, T, x, row, bars):
 
 @kernel
 def windows(family, T, h, x, row, scratch, bars):
-    """G_{t:t+h}: two pieces that meet at a multiple of h; see csrc/returns_loops.h.  Rows of T, scratch (h,)."""
+    """G_{t:t+h}: two pieces that meet at a multiple of h; see csrc/returns_loops.h.  scratch (h,)."""
     B = x.begin.size
     for b in range(B):
         fill_span(family, T, B, b, 0, T, x, row, bars)
@@ -339,9 +339,7 @@ def _flat(array, dtype, turned):
     if turned and array.ndim == 2:
         array = array.T
     array = np.ascontiguousarray(array, dtype).reshape(-1)
-    return (
-        array if array.flags.writeable else array.copy()
-    )  # read-only arrays would be compiled for once more
+    return array if array.flags.writeable else array.copy()  # or it compiles once more
 
 
 def _is_plain_gae(p):
@@ -359,7 +357,7 @@ def run(p):
     if _is_plain_gae(p) and not p.batch_major and not ahead:
         flags = _flat(p.flags, np.uint8, False)
         gae_rows(
-            T, _flat(p.rewards, dtype, False), _flat(p.values, dtype, False), _flat(p.last, dtype, False), flags,
+            T, *(_flat(each, dtype, False) for each in (p.rewards, p.values, p.last)), flags,
             np.zeros(B, np.uint8), p.gamma, p.gamma * p.lambda_, np.zeros(B), p.out.reshape(-1),
             p.second.reshape(-1),
         )  # fmt: skip
@@ -378,7 +376,8 @@ def run(p):
     ]
     x = Arrays(
         *(_flat(each, dtype, turned) for each in arrays), _flat(p.flags, np.uint8, turned), *rates,
-        _flat(p.last, dtype, False), _flat(p.ends, dtype, turned), p.last.astype(np.float64) if begins else np.zeros(B),
+        _flat(p.last, dtype, False), _flat(p.ends, dtype, turned),
+        p.last.astype(np.float64) if begins else np.zeros(B),
         flat_outs[0], flat_outs[1] if len(outs) > 1 else np.empty(0, dtype),
     )  # fmt: skip
     bars = (p.rho_bar, p.c_bar)
