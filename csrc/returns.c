@@ -51,6 +51,7 @@ typedef struct {
     void (*const *plain)(const ft_returns *, int64_t, int64_t);
     void (*const *scan)(const ft_returns *, int64_t, int64_t, double);
     void (*gae_lanes)(const ft_returns *, int64_t, int64_t);
+    void (*gae_each_lanes)(const ft_returns *, int64_t, int64_t);
     void (*gae_series)(const ft_returns *);
     double (*const *series)(const ft_returns *, int64_t, int64_t);
     void (*const *windows)(const ft_returns *, int64_t);
@@ -59,11 +60,12 @@ typedef struct {
 #define FT_LOOPS(type, level, width)                                                                   \
     {                                                                                                  \
         width, ft_lanes_of##type##level, ft_plain_of##type##level, ft_scan_of##type##level,            \
-            ft_gae_lanes##type##level, ft_gae_series##type##level, ft_series_of##type##_l0, ft_windows_of##type##_l0          \
+            ft_gae_lanes##type##level, ft_gae_each_lanes##type##level, ft_gae_series##type##level,     \
+            ft_series_of##type##_l0, ft_windows_of##type##_l0                                          \
     }
 #define FT_PLAIN_LOOPS(type)                                                                           \
     {                                                                                                  \
-        1, ft_lanes_of##type##_l0, ft_plain_of##type##_l0, NULL, NULL, NULL, ft_series_of##type##_l0,        \
+        1, ft_lanes_of##type##_l0, ft_plain_of##type##_l0, NULL, NULL, NULL, NULL, ft_series_of##type##_l0,        \
             ft_windows_of##type##_l0                                                                   \
     }
 
@@ -113,8 +115,8 @@ int32_t ft_returns_run_at(const ft_returns *p, int32_t level) {
         for (int64_t b = 0; b < p->B;) {
             const ft_loops *loops = b < vectors ? l : one;
             const int64_t end = b < vectors ? vectors : p->B, n = end - b < FT_LANES ? end - b : FT_LANES;
-            if (plain && p->family == FT_GAE && loops->gae_lanes)
-                loops->gae_lanes(p, b, n);
+            if (p->family == FT_GAE && loops->gae_lanes && (p->terminations_only || !p->flags))
+                (plain ? loops->gae_lanes : loops->gae_each_lanes)(p, b, n);
             else
                 (plain ? loops->plain : loops->lanes)[p->family](p, b, n);
             b += n;

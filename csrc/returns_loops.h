@@ -101,9 +101,9 @@ FT_INLINE void FT_TL(ft_lanes)(int family, int plain, const ft_returns *p, int64
 }
 
 #if FT_WIDTH > 1
-/* GAE of k vectors of trajectories, with one gamma and one lambda, neither 0, where nothing is truncated or
- * skipped.  Y and the values of the next states stay in registers. */
-FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k) {
+/* GAE of k vectors of trajectories, where nothing is truncated or skipped; with one gamma and one lambda,
+ * neither 0, or, each: with others for each transition.  Y and the values of the next states stay in registers. */
+FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, int each) {
     const FT_V gamma = FT_L(ft_all)(p->gamma), decay = FT_L(ft_all)(p->gamma * p->lambda_);
     const FT_REAL *reward = (const FT_REAL *)p->rewards + (p->T - 1) * p->rewards_stride + b;
     const FT_REAL *value = (const FT_REAL *)p->values + (p->T - 1) * p->values_stride + b;
@@ -112,6 +112,7 @@ FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k) 
     FT_REAL *second = (FT_REAL *)p->second + (p->T - 1) * p->second_stride + b;
     const int64_t reward_by = p->rewards_stride, value_by = p->values_stride;
     const int64_t flag_by = p->flags_stride, out_by = p->out_stride, second_by = p->second_stride;
+    int64_t gammas = (p->T - 1) * p->gammas_stride + b, lambdas = (p->T - 1) * p->lambdas_stride + b;
     FT_V Y[FT_BLOCK], v_next[FT_BLOCK];
     for (int j = 0; j < k; j++) {
         Y[j] = FT_L(ft_all)(0.0);
@@ -125,8 +126,17 @@ FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k) 
             if (flag) on = FT_L(ft_not)(FT_L(ft_flagged)(flag + i, FT_TERMINATED));
             const FT_V v = FT_TL(ft_entries)(value + i);
             const FT_V surplus = FT_L(ft_sub)(FT_TL(ft_entries)(reward + i), v);
-            const FT_V delta = FT_L(ft_plus_if)(on, surplus, gamma, v_next[j]);
-            Y[j] = FT_L(ft_plus_if)(on, delta, decay, Y[j]);
+            FT_V delta;
+            if (each) {
+                const FT_V g = FT_TL(ft_rates)(p->gamma_kind, p->gamma, p->gammas, t - 1, 0, gammas + i);
+                const FT_V l = FT_TL(ft_rates)(p->lambda_kind, p->lambda_, p->lambdas, t - 1, 0, lambdas + i);
+                const FT_V c = FT_L(ft_mul)(g, l);
+                delta = FT_L(ft_plus_if)(FT_L(ft_both)(on, FT_L(ft_not_0)(g)), surplus, g, v_next[j]);
+                Y[j] = FT_L(ft_plus_if)(FT_L(ft_both)(on, FT_L(ft_not_0)(c)), delta, c, Y[j]);
+            } else {
+                delta = FT_L(ft_plus_if)(on, surplus, gamma, v_next[j]);
+                Y[j] = FT_L(ft_plus_if)(on, delta, decay, Y[j]);
+            }
             v_next[j] = v;
             FT_L(FT_T(ft_store))(out + i, Y[j]);
             FT_L(FT_T(ft_store))(second + i, FT_L(ft_add)(v, Y[j]));
@@ -135,14 +145,24 @@ FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k) 
         value -= value_by;
         out -= out_by;
         second -= second_by;
+        gammas -= p->gammas_stride;
+        lambdas -= p->lambdas_stride;
         if (flag) flag -= flag_by;
     }
 }
 
 static void FT_TL(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) {
     int64_t i = 0;
-    for (; i + FT_BLOCK * FT_WIDTH <= n; i += FT_BLOCK * FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, FT_BLOCK);
-    for (; i < n; i += FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 1);
+    for (; i + FT_BLOCK * FT_WIDTH <= n; i += FT_BLOCK * FT_WIDTH)
+        FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, 0);
+    for (; i < n; i += FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 1, 0);
+}
+
+static void FT_TL(ft_gae_each_lanes)(const ft_returns *p, int64_t b, int64_t n) {
+    int64_t i = 0;
+    for (; i + FT_BLOCK * FT_WIDTH <= n; i += FT_BLOCK * FT_WIDTH)
+        FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, 1);
+    for (; i < n; i += FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 1, 1);
 }
 
 /* Transitions from end - 1 down to the start of trajectory b; end < T is a multiple of FT_WIDTH.
