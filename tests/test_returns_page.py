@@ -14,7 +14,7 @@ GAMMA, LAMBDA = 0.9, 0.8
 
 
 def blocks():
-    return re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    return re.findall(r"```py(?:thon)?\n(.*?)```", PAGE, re.DOTALL)
 
 
 def six_steps():
