@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from . import accuracy, algorithms, footprint
+from . import accuracy, algorithms, footprint, returns
 from .cases import EAGER, EMPTY, FLOOR, KERNELS, NO_TRACE, Spec, there
 from .interleave import Timing
 from .workloads import smooth_8
@@ -37,11 +37,13 @@ class Results:
 
     streams, about   rows of what was compared, and a line about it, by its name
     list_lengths     of the eager list with accumulating traces, by stream and lambda
+    returns          rows of GAE, by the shape of its arrays
     """
 
     streams: dict[str, list[Row]] = field(default_factory=dict)
     about: dict[str, str] = field(default_factory=dict)
     list_lengths: dict[str, dict[float, float]] = field(default_factory=dict)
+    returns: dict[tuple[int, int], list[Row]] = field(default_factory=dict)
     errors: list[accuracy.Errors] = field(default_factory=list)
     import_seconds: float | None = None
     bytes: int | None = None
@@ -56,7 +58,7 @@ class Results:
         """What gave no result, or not the right one."""
         return [
             f"{row.spec} on {name}: {row.wrong}"
-            for name, rows in self.streams.items()
+            for name, rows in [*self.streams.items(), *self.returns.items()]
             for row in rows
             if row.wrong
         ]
@@ -136,6 +138,7 @@ def figures(results: Results) -> Iterator[Figure]:
     car = ("mountain car", "true online sarsa", 0.9)
     ratio = _ratio(ns(car[0], EAGER, *car[1:]), ns(car[0], "C", *car[1:]))
     yield Figure("mountain car, true online Sarsa(.9): steps a second, C / eager list", ratio, 2.2, False)
+    yield from returns_figures(results)
 
 
 def _family(results: Results) -> Iterator[Figure]:
@@ -166,3 +169,36 @@ def _family(results: Results) -> Iterator[Figure]:
 
 def short(lambda_: float) -> str:
     return f"{lambda_:g}".removeprefix("0") or "0"
+
+
+# ---- returns ----
+
+PEERS = {
+    "rlax": (3.0, 3.0),
+    "tianshou": (5.0, 5.0),
+    "torchrl": (40.0, 40.0),
+    "stable_baselines3": (15.0, 250.0),
+}
+"""How much longer they take, at (20, 4096) and at (2048, 64)."""
+
+
+def returns_figures(results: Results) -> Iterator[Figure]:
+    """GAE in float32, by np.add of two arrays of that size."""
+
+    def ratio(shape: tuple[int, int], one: str, other: str) -> float | None:
+        ns = {row.spec.implementation: row.ns for row in results.returns.get(shape, ())}
+        return _ratio(ns.get(one), ns.get(other))
+
+    for shape in (returns.LONG, returns.WIDE):
+        at = f"GAE {shape}"
+        yield Figure(f"{at}: C, time-major / np.add", ratio(shape, "C", returns.ADD), 2.5, True)
+        yield Figure(f"{at}: batch-major / time-major", ratio(shape, returns.BATCH_MAJOR, "C"), 2.5, True)
+        yield Figure(f"{at}: Numba / C", ratio(shape, "Numba", "C"), 2.0, True)
+        yield Figure(f"{at}: gamma, lambda by step / scalars", ratio(shape, returns.EACH, "C"), 2.0, True)
+    series = ratio(returns.SERIES, "C", returns.ADD)
+    yield Figure(f"GAE, one trajectory of {returns.SERIES[0]:,}: C / np.add", series, 1.5, True)
+    call = ratio(returns.SMALL, returns.CALL, returns.ADD)
+    yield Figure(f"GAE {returns.SMALL}: public call / np.add", call, 10.0, True)
+    for name, targets in PEERS.items():
+        for shape, target in zip((returns.WIDE, returns.LONG), targets, strict=True):
+            yield Figure(f"GAE {shape}: {name} / C", ratio(shape, name, "C"), target, False)

@@ -72,10 +72,11 @@ def interleave(
                 timing.rounds += 1
                 spent = 0
                 while spent == 0 or spent < VISIT_NS:
+                    clock = getattr(case, "clock_ns", clock_ns)  # its own, where it runs in threads
                     case.prepare()
-                    began = clock_ns()
+                    began = clock()
                     case.run()
-                    elapsed = max(clock_ns() - began, 1)
+                    elapsed = max(clock() - began, 1)
                     timing.runs.append(elapsed)
                     spent += elapsed
             gc.collect()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import accuracy, algorithms, baselines, car, cases, figures, native
+from . import accuracy, algorithms, baselines, car, cases, figures, native, returns
 from .cases import EMPTY, KERNELS, Case, Spec
 from .figures import CALLS, EMBEDDED, Results, Row
 from .interleave import ROUNDS, interleave
@@ -68,6 +68,8 @@ def measure(plan: Plan, console: Any) -> Results:
         results.streams[algorithms.EVERY] = _rows(
             algorithms.EVERY, builders, min(plan.rounds, FEW_ROUNDS), progress
         )
+        for shape in returns.SHAPES:
+            results.returns[shape] = _rows(f"GAE {shape}", _returns(shape), plan.rounds, progress)
         rest = progress.add_task("error, memory, import", total=len(KERNELS) + 1)
         for _ in figures.measure_errors(results, plan.accuracy_steps):
             progress.advance(rest)
@@ -93,6 +95,16 @@ def _step_by_step(workload: Workload) -> dict[str, tuple[str, Builders]]:
         }
         levels[EMBEDDED] = ("The steps of Numba and of C inside a user's own compiled loop, on L8.", inside)
     return levels
+
+
+def _returns(shape: tuple[int, int]) -> Builders:
+    """GAE on arrays of a shape, ours and what it is compared with."""
+    found = [*returns.cases(shape), *(returns.peers(shape) if shape in (returns.WIDE, returns.LONG) else ())]
+    return {case.spec: partial(_itself, case) for case in found}
+
+
+def _itself(case: Case) -> Case:
+    return case
 
 
 @contextmanager

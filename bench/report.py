@@ -38,6 +38,12 @@ Against long double: {n} weights, {k} active, off-policy, a gamma, lambda and rh
 among them; max|w - exact| / max|exact|, median of {seeds} seeds.
 """
 
+ABOUT_RETURNS = """\
+Nanoseconds an entry of GAE (advantages and returns) in float32, shapes as (T, B), terminations in 1 % of the
+entries. C is the kernel alone; Numba and the public call are `ft.returns.gae`; other packages, where they are
+installed (`pip install "fasttrace[bench-peers]"`), with arrays of their own ready, CPU time of all threads.
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run, write, print; the exit status: 1 where a result was wrong or a package is missing."""
@@ -165,6 +171,7 @@ def markdown(
     yield from _about_lists(results)
     for name, rows in results.streams.items():
         yield from _stream_table(name, rows, results.about[name])
+    yield from _returns_table(results)
     yield from _error_table(results)
 
 
@@ -205,6 +212,22 @@ def _stream_table(name: str, rows: list[Row], about: str) -> Iterator[str]:
     yield ""
 
 
+def _returns_table(results: Results) -> Iterator[str]:
+    """Nanoseconds an entry: shapes across, implementations down."""
+    if not results.returns:
+        return
+    yield "## Returns"
+    yield ""
+    yield ABOUT_RETURNS
+    shapes = list(results.returns)
+    ns = {(shape, row.spec.implementation): row.ns for shape, rows in results.returns.items() for row in rows}
+    yield f"| | {' | '.join(map(str, shapes))} |"
+    yield f"|---|{'---:|' * len(shapes)}"
+    for name in dict.fromkeys(name for _, name in ns):
+        yield f"| {name} | {' | '.join(_number(ns.get((shape, name))) for shape in shapes)} |"
+    yield ""
+
+
 def _error_table(results: Results) -> Iterator[str]:
     if not results.errors:
         return
@@ -226,6 +249,10 @@ def raw(results: Results, promised: list[Figure]) -> dict[str, Any]:
         "streams": {
             name: [{**asdict(row.spec), "ns": row.ns, "correct": not row.wrong} for row in rows]
             for name, rows in results.streams.items()
+        },
+        "returns": {
+            "x".join(map(str, shape)): {row.spec.implementation: row.ns for row in rows}
+            for shape, rows in results.returns.items()
         },
         "errors": [asdict(each) for each in results.errors],
     }

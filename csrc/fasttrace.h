@@ -426,6 +426,78 @@ FT_API int32_t ft_tiles_init(ft_tiles *coder, int64_t dims, int64_t tilings, con
 FT_API int32_t ft_tiles_encode(const ft_tiles *coder, int64_t N, const double *states,
                                int32_t *idx);
 
+/* ---- returns of trajectories --------------------------------------------------------------------
+ *
+ * X_t = a_t + c_t X_{t+1} for T transitions of B trajectories, from the last one on; a and c by what
+ * is wanted.  Sums are carried in float64.  Sources: docs/algorithms.
+ *
+ *   FT_LAMBDA      G = R + gamma ((1 - lambda) v' + lambda G')
+ *   FT_OFF_POLICY  G = rho (R + gamma ((1 - lambda) v' + lambda G')) + (1 - rho) v
+ *   FT_ACTION      G = R + gamma (v' + lambda Y'),  Y = c (G - q),  c = rho, or pi for tree backup
+ *   FT_RETRACE_RETURN     the same, c = min(1, rho)
+ *   FT_Q_SIGMA_RETURN     the same, c = sigma rho + (1 - sigma) pi
+ *   FT_GAE         A = delta + gamma lambda A';  second: A + v
+ *   FT_VTRACE      Y = min(rho_bar, rho) delta + gamma lambda min(c_bar, rho) Y';  v + Y;
+ *                  second: min(rho_bar, rho) (R + gamma (v' + Y') - v)
+ *   FT_SUM         X = R + gamma lambda X'
+ *   FT_UPGO        FT_LAMBDA with lambda 0 where q' < v' */
+enum ft_family {
+    FT_LAMBDA,
+    FT_OFF_POLICY,
+    FT_ACTION,
+    FT_RETRACE_RETURN,
+    FT_Q_SIGMA_RETURN,
+    FT_GAE,
+    FT_VTRACE,
+    FT_SUM,
+    FT_UPGO
+};
+
+/* Bits of a flag.  A skipped transition is passed over, and 0 comes out; a terminated one goes before
+ * a truncated one.  What a flag rules out is never read into a result: it may be NaN. */
+enum ft_flag { FT_TERMINATED = 1, FT_TRUNCATED = 2, FT_SKIPPED = 4 };
+
+/* Where gammas and lambdas stand: one number for all; doubles (T); or arrays as the others, (T, B). */
+enum ft_rate { FT_ONE, FT_BY_STEP, FT_EACH_F32, FT_EACH_F64 };
+
+/* Arrays of float, or of double where f64 is 1.  Entry (t, b) of an array is at [t * stride + b], or,
+ * where batch_major is 1, at [b * stride + t]; strides may be negative or 0.
+ *
+ *   values       v(S_t), or q(S_t, A_t) for FT_ACTION, FT_RETRACE_RETURN, FT_Q_SIGMA_RETURN
+ *   nexts        v(S_{t+1}): entries t < T - 1, nothing beyond is read
+ *   last         (B) v(S_T); for FT_SUM what follows the last reward
+ *   ends         G_{t:t} for t < T, where there is a horizon; NULL for zeros
+ *   next_values  read where a flag says truncated; NULL where none does
+ *   flags        bytes, or NULL; terminations_only: 1 where they hold nothing else
+ *   horizon      transitions that a return looks ahead; 0: all
+ *   scratch      (horizon), where horizon is not 0
+ *   second       (GAE, VTRACE) or NULL
+ *
+ * Outputs overlap no input. */
+typedef struct ft_returns {
+    int64_t T, B, family, f64, batch_major, terminations_only;
+    double gamma, lambda_;
+    const void *rewards, *values, *nexts, *last;
+    int64_t rewards_stride, values_stride, nexts_stride, flags_stride, out_stride, second_stride;
+    void *out, *second;
+    const void *flags;
+    int64_t horizon, gamma_kind, lambda_kind;
+    double rho_bar, c_bar;
+    const void *gammas, *lambdas, *next_values, *rhos, *pi, *sigmas, *q_nexts, *ends;
+    int64_t gammas_stride, lambdas_stride, next_values_stride, rhos_stride, pi_stride, sigmas_stride;
+    int64_t q_nexts_stride, ends_stride;
+    double *scratch;
+} ft_returns;
+
+/* O(T B), whatever lambda and horizon.  FT_OK, or FT_EVALUE for an unknown family or a negative size.
+ * Threads: safe for distinct outputs and scratch. */
+FT_API int32_t ft_returns_run(const ft_returns *returns);
+
+/* The same with the loops for a lesser CPU: 0 plain C, 1 AVX2, 2 AVX-512, up to ft_returns_level().
+ * They differ by rounding alone. */
+FT_API int32_t ft_returns_run_at(const ft_returns *returns, int32_t level);
+FT_API int32_t ft_returns_level(void);
+
 /* ---- this library ----------------------------------------------------------------------------- */
 
 /* Name and version of the compiler that built it. */
@@ -470,7 +542,7 @@ FT_API void ft_mountain_car(ft_env *env);
  * tiles        NULL: the feature is the state's first number itself, one-hot
  * trace        of columns 1 for prediction (env->n_actions 0), else of columns env->n_actions
  * kind         of the trace, enum ft_kind
- * target       enum ft_target; sigma is for FT_Q_SIGMA
+ * target       enum ft_target; sigma is for FT_Q_SIGMA_RETURN
  * policy       enum ft_policy, with its epsilon or temperature as `parameter`
  * next_double  gives numbers in [0, 1); random is its argument (as numpy/random/bitgen.h has them)
  * max_length   of an episode, which is then truncated; 0: none

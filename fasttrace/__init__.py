@@ -3,7 +3,7 @@
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
-from . import envs, forward
+from . import envs, forward, returns
 from .actor_critic import ActorCritic
 from .adaptive import TIDBD, Autostep, SwiftSarsa, SwiftTD
 from .backends import backends
@@ -23,6 +23,7 @@ from .gradient import GQ, GTD, GTD2, HTD, TrueOnlineGTD
 from .learner import load
 from .lstd import LSTD
 from .prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
+from .returns import half_life, lambda_from_half_life
 from .simulate import History, evaluate, simulate
 from .tiles import TileCoder
 
@@ -62,7 +63,10 @@ __all__ = [
     "envs",
     "evaluate",
     "forward",
+    "half_life",
+    "lambda_from_half_life",
     "load",
+    "returns",
     "simulate",
 ]
 

@@ -223,6 +223,76 @@ def _markdown(rows: Sequence[tuple[str, ...]]) -> str:
     return head + "|---" * len(rows[0]) + "|\n" + "".join(body)
 
 
+@dataclass(frozen=True)
+class ReturnKernel:
+    """A function of fasttrace.returns, in every backend's module of that name.
+
+    c_name     its family in csrc/fasttrace.h
+    arguments  arrays besides the rewards
+    a, c       of X_t = a + c X_{t+1}, where no episode ends (docs/algorithms.md)
+    tolerance  largest difference between the backends, relative to the largest result, in float64
+    """
+
+    kernel: str
+    c_name: str
+    arguments: tuple[str, ...]
+    equation: str
+    source: str
+    a: str
+    c: str
+    tolerance: float = 1e-12
+
+    def __str__(self) -> str:
+        return self.kernel
+
+
+_ACTIONS = ("q", "expected_q")
+
+RETURNS = (
+    ReturnKernel(
+        "lambda_returns", "FT_LAMBDA", ("values",), "12.18 to 12.20", f"{_SB}, section 12.8",
+        "R + gamma (1 - lambda) v'", "gamma lambda",
+    ),
+    ReturnKernel(
+        "off_policy_returns", "FT_OFF_POLICY", ("values", "rhos"), "12.22", f"{_SB}, section 12.9",
+        "rho (R + gamma (1 - lambda) v') + (1 - rho) v", "rho gamma lambda",
+    ),
+    ReturnKernel(
+        "off_policy_action_returns", "FT_ACTION", (*_ACTIONS, "rhos"), "12.26", f"{_SB}, section 12.9",
+        "rho (R + gamma V' - q)", "rho gamma lambda",
+    ),
+    ReturnKernel(
+        "retrace", "FT_RETRACE_RETURN", (*_ACTIONS, "rhos"), "12.26 with min(1, rho)", "Munos et al. 2016",
+        "min(1, rho) (R + gamma V' - q)", "min(1, rho) gamma lambda",
+    ),
+    ReturnKernel(
+        "tree_backup", "FT_ACTION", (*_ACTIONS, "pi"), "12.26 with pi", f"{_SB}, section 12.10",
+        "pi (R + gamma V' - q)", "pi gamma lambda",
+    ),
+    ReturnKernel(
+        "q_sigma", "FT_Q_SIGMA_RETURN", (*_ACTIONS, "rhos", "pi", "sigmas"),
+        "12.26 with sigma rho + (1 - sigma) pi", f"{_SB}, sections 7.6, 12.10",
+        "(sigma rho + (1 - sigma) pi) (R + gamma V' - q)", "(sigma rho + (1 - sigma) pi) gamma lambda",
+    ),
+    ReturnKernel(
+        "gae", "FT_GAE", ("values",), "16 there", "Schulman et al. 2016",
+        "R + gamma v' - v", "gamma lambda",
+    ),
+    ReturnKernel(
+        "vtrace", "FT_VTRACE", ("values", "rhos"), "1 there", "Espeholt et al. 2018",
+        "min(rho_bar, rho) (R + gamma v' - v)", "min(c_bar, rho) gamma lambda",
+    ),
+    ReturnKernel(
+        "discounted_sum", "FT_SUM", (), "3.9", f"{_SB}, section 3.3",
+        "R", "gamma lambda",
+    ),
+    ReturnKernel(
+        "upgo", "FT_UPGO", ("values", "q"), "methods there", "Vinyals et al. 2019",
+        "R + gamma (1 - lambda) v'", "gamma lambda, lambda 0 where q' < v'",
+    ),
+)  # fmt: skip
+
+
 class Case(NamedTuple):
     """One kernel with one trace in one backend."""
 

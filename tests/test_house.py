@@ -37,6 +37,7 @@ LAYERS = [
         "lstd",
         "tiles",
         "forward",
+        "returns",
     },
     {"envs", "simulate", "embed"},
     {""},
@@ -148,6 +149,31 @@ def test_the_page_of_algorithms_is_the_registry():
     page = (ROOT / "docs" / "algorithms.md").read_text("utf-8")
     for table in registry.tables():
         assert f"\n\n{table}\n" in page
+
+
+@pytest.mark.parametrize("row", registry.RETURNS, ids=str)
+def test_a_return_has_all_that_it_needs(row):
+    """Reference, Numba, C, public name and documentation: says which is missing.
+
+    tests/test_returns.py and bench/bench_returns.py go through the registry themselves.
+    """
+    missing = []
+    for backend in NAMES:
+        source = (PACKAGE / "backends" / backend / "returns.py").read_text("utf-8")
+        if not re.search(rf"\b{row.kernel}\b", source):
+            missing.append(f"{row.kernel} in backends/{backend}/returns.py")
+    header = (CSRC / "fasttrace.h").read_text("utf-8")
+    if not re.search(rf"\b{row.c_name}\b", header):
+        missing.append(f"{row.c_name} in fasttrace.h")
+    if row.kernel not in ft.returns.__all__:
+        missing.append(f"ft.returns.{row.kernel}")
+    for name in ("tests/test_returns.py", "bench/bench_returns.py"):
+        if "registry.RETURNS" not in (ROOT / name).read_text("utf-8"):
+            missing.append(f"registry.RETURNS in {name}")
+    line = f"| `{row.kernel}` | {row.a} | {row.c} | {row.equation} | {row.source} |"
+    if line not in (ROOT / "docs" / "algorithms.md").read_text("utf-8").splitlines():
+        missing.append(f"{line} in docs/algorithms.md")
+    assert missing == []
 
 
 def test_each_kernel_is_timed(monkeypatch):

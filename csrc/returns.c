@@ -1,0 +1,128 @@
+/* Returns of trajectories: the loops, compiled for each type and each level of the CPU, and the call. */
+#include "returns.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(_WIN32)
+#define FT_HAS_LEVELS 1
+#include <immintrin.h>
+#else
+#define FT_HAS_LEVELS 0
+#endif
+
+#define FT_FAMILIES                                                                                    \
+    FT_FAMILY(FT_LAMBDA)                                                                               \
+    FT_FAMILY(FT_OFF_POLICY)                                                                           \
+    FT_FAMILY(FT_ACTION)                                                                               \
+    FT_FAMILY(FT_RETRACE_RETURN)                                                                       \
+    FT_FAMILY(FT_Q_SIGMA_RETURN)                                                                       \
+    FT_FAMILY(FT_GAE)                                                                                  \
+    FT_FAMILY(FT_VTRACE)                                                                               \
+    FT_FAMILY(FT_SUM)                                                                                  \
+    FT_FAMILY(FT_UPGO)
+
+#define FT_LEVEL 0
+#define FT_L(name) FT_JOINED(name, _l0)
+#include "returns_both.h"
+#undef FT_LEVEL
+#undef FT_L
+
+#if FT_HAS_LEVELS
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#define FT_LEVEL 1
+#define FT_L(name) FT_JOINED(name, _l1)
+#include "returns_both.h"
+#undef FT_LEVEL
+#undef FT_L
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4")
+#define FT_LEVEL 2
+#define FT_L(name) FT_JOINED(name, _l2)
+#include "returns_both.h"
+#undef FT_LEVEL
+#undef FT_L
+#pragma GCC pop_options
+#endif
+
+typedef struct {
+    int64_t width;
+    void (*const *lanes)(const ft_returns *, int64_t, int64_t);
+    void (*const *plain)(const ft_returns *, int64_t, int64_t);
+    void (*const *scan)(const ft_returns *, int64_t, int64_t, double);
+    void (*gae_lanes)(const ft_returns *, int64_t, int64_t);
+    void (*gae_each_lanes)(const ft_returns *, int64_t, int64_t);
+    void (*gae_series)(const ft_returns *);
+    double (*const *series)(const ft_returns *, int64_t, int64_t);
+    void (*const *windows)(const ft_returns *, int64_t);
+} ft_loops;
+
+#define FT_LOOPS(type, level, width)                                                                   \
+    {                                                                                                  \
+        width, ft_lanes_of##type##level, ft_plain_of##type##level, ft_scan_of##type##level,            \
+            ft_gae_lanes##type##level, ft_gae_each_lanes##type##level, ft_gae_series##type##level,     \
+            ft_series_of##type##_l0, ft_windows_of##type##_l0                                          \
+    }
+#define FT_PLAIN_LOOPS(type)                                                                           \
+    {                                                                                                  \
+        1, ft_lanes_of##type##_l0, ft_plain_of##type##_l0, NULL, NULL, NULL, NULL, ft_series_of##type##_l0,        \
+            ft_windows_of##type##_l0                                                                   \
+    }
+
+/* By level and type. */
+static const ft_loops ft_all_loops[][2] = {
+    {FT_PLAIN_LOOPS(_f32), FT_PLAIN_LOOPS(_f64)},
+#if FT_HAS_LEVELS
+    {FT_LOOPS(_f32, _l1, 4), FT_LOOPS(_f64, _l1, 4)},
+    {FT_LOOPS(_f32, _l2, 8), FT_LOOPS(_f64, _l2, 8)},
+#endif
+};
+
+int32_t ft_returns_level(void) {
+#if FT_HAS_LEVELS
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("x86-64-v4")) return 2;
+    if (__builtin_cpu_supports("x86-64-v3")) return 1;
+#endif
+    return 0;
+}
+
+/* One gamma and one lambda, neither 0, and nothing is truncated or skipped. */
+static int ft_is_plain(const ft_returns *p) {
+    return p->gamma_kind == FT_ONE && p->lambda_kind == FT_ONE && p->gamma != 0.0 && p->lambda_ != 0.0 &&
+           (p->terminations_only || !p->flags);
+}
+
+int32_t ft_returns_run_at(const ft_returns *p, int32_t level) {
+    if (p->T < 0 || p->B < 0 || p->horizon < 0 || p->family < FT_LAMBDA || p->family > FT_UPGO ||
+        level < 0 || level > ft_returns_level())
+        return FT_EVALUE;
+    const ft_loops *l = &ft_all_loops[level][p->f64 != 0], *one = &ft_all_loops[0][p->f64 != 0];
+    const int plain = ft_is_plain(p);
+    if (p->T == 0) return FT_OK;
+    if (p->horizon && p->horizon < p->T) {
+        for (int64_t b = 0; b < p->B; b++) l->windows[p->family](p, b);
+    } else if (p->batch_major && plain && p->family == FT_GAE && l->gae_series) {
+        l->gae_series(p);
+    } else if (p->batch_major) {
+        const int64_t vectors = l->scan ? (p->T - 1) / l->width * l->width : 0;
+        for (int64_t b = 0; b < p->B; b++) {
+            const double Y = l->series[p->family](p, b, vectors);
+            if (vectors) l->scan[p->family](p, b, vectors, Y);
+        }
+    } else {
+        const int64_t vectors = p->B / l->width * l->width;
+        for (int64_t b = 0; b < p->B;) {
+            const ft_loops *loops = b < vectors ? l : one;
+            const int64_t end = b < vectors ? vectors : p->B, n = end - b < FT_LANES ? end - b : FT_LANES;
+            if (p->family == FT_GAE && loops->gae_lanes && (p->terminations_only || !p->flags))
+                (plain ? loops->gae_lanes : loops->gae_each_lanes)(p, b, n);
+            else
+                (plain ? loops->plain : loops->lanes)[p->family](p, b, n);
+            b += n;
+        }
+    }
+    return FT_OK;
+}
+
+int32_t ft_returns_run(const ft_returns *p) { return ft_returns_run_at(p, ft_returns_level()); }

@@ -1,0 +1,44 @@
+/* What the loops over returns have in common; returns.c includes the rest for each level and type. */
+#ifndef FT_RETURNS_H
+#define FT_RETURNS_H
+
+#include "trace.h"
+#include <string.h>
+
+#define FT_JOIN(a, b) a##b
+#define FT_JOINED(a, b) FT_JOIN(a, b)
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define FT_UNROLL _Pragma("GCC unroll 8")
+#else
+#define FT_UNROLL
+#endif
+
+/* Trajectories side by side in one go: their Y stay in the first-level cache. */
+#define FT_LANES 512
+
+/* What such a family carries is a return of values: S_T's to begin with. */
+FT_INLINE int ft_has_ends(int family) {
+    return family == FT_LAMBDA || family == FT_OFF_POLICY || family == FT_UPGO;
+}
+
+FT_INLINE int ft_of_actions(int family) {
+    return family == FT_ACTION || family == FT_RETRACE_RETURN || family == FT_Q_SIGMA_RETURN;
+}
+
+FT_INLINE int ft_has_rho(int family) {
+    return family == FT_OFF_POLICY || family == FT_VTRACE || ft_of_actions(family);
+}
+
+FT_INLINE int ft_has_v(int family) {
+    return family != FT_LAMBDA && family != FT_SUM && family != FT_UPGO;
+}
+
+FT_INLINE int ft_has_second(int family) { return family == FT_GAE || family == FT_VTRACE; }
+
+/* Where entry (t, b) of an array is. */
+FT_INLINE int64_t ft_place(const ft_returns *p, int64_t t, int64_t b, int64_t stride) {
+    return p->batch_major ? b * stride + t : t * stride + b;
+}
+
+#endif

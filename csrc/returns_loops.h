@@ -1,0 +1,389 @@
+/* The loops over trajectories for one type of array at one level of the CPU.
+ *
+ *   lanes    time-major: a row of trajectories side by side, Y in a row of its own
+ *   scan     batch-major: FT_WIDTH transitions of a trajectory at a time, composed by doubling
+ *   windows  a horizon: two pieces that meet at a multiple of it; plain C only
+ *
+ * FT_REAL is the type, FT_T(name) the name of a function for it, FT_TL(name) at this level too. */
+
+FT_INLINE FT_V FT_TL(ft_entries)(const FT_REAL *p) { return FT_L(FT_T(ft_load))(p); }
+
+/* gamma or lambda from transition (t, b) on; along: through time. */
+FT_INLINE FT_V FT_TL(ft_rates)(int64_t kind, double one, const void *rates, int64_t t, int along,
+                               int64_t place) {
+    if (FT_LIKELY(kind == FT_ONE)) return FT_L(ft_all)(one);
+    if (kind == FT_EACH_F32) return FT_L(ft_load_f32)((const float *)rates + place);
+    if (kind == FT_EACH_F64) return FT_L(ft_load_f64)((const double *)rates + place);
+    return along ? FT_L(ft_load_f64)((const double *)rates + t) : FT_L(ft_all)(((const double *)rates)[t]);
+}
+
+/* Where the arrays of a problem are at (t, b); is_last: t is T - 1, whose next value stands elsewhere. */
+typedef struct {
+    const FT_REAL *reward, *v, *v_next, *v_cut, *rho, *pi, *sigma, *q_next;
+    const uint8_t *flag;
+    int64_t gamma, lambda, t;
+} FT_TL(ft_at);
+
+FT_INLINE FT_TL(ft_at) FT_TL(ft_at_of)(int family, const ft_returns *p, int64_t t, int64_t b, int is_last) {
+    FT_TL(ft_at) at;
+#define FT_ARRAY(name) ((const FT_REAL *)p->name + ft_place(p, t, b, p->name##_stride))
+    at.t = t;
+    at.reward = FT_ARRAY(rewards);
+    at.v = ft_has_v(family) ? FT_ARRAY(values) : at.reward;
+    at.v_next = at.reward;
+    if (family != FT_SUM) at.v_next = is_last ? (const FT_REAL *)p->last + b : FT_ARRAY(nexts);
+    at.v_cut = p->next_values ? FT_ARRAY(next_values) : at.v_next;
+    at.rho = ft_has_rho(family) ? FT_ARRAY(rhos) : at.reward;
+    at.pi = family == FT_Q_SIGMA_RETURN ? FT_ARRAY(pi) : at.reward;
+    at.sigma = family == FT_Q_SIGMA_RETURN ? FT_ARRAY(sigmas) : at.reward;
+    at.q_next = family == FT_UPGO && !is_last ? FT_ARRAY(q_nexts) : at.v_next;
+    at.flag = p->flags ? (const uint8_t *)p->flags + ft_place(p, t, b, p->flags_stride) : NULL;
+    at.gamma = ft_place(p, t, b, p->gammas_stride);
+    at.lambda = ft_place(p, t, b, p->lambdas_stride);
+    return at;
+#undef FT_ARRAY
+}
+
+/* FT_WIDTH transitions, i entries on.  plain: one gamma, one lambda, nothing truncated or skipped. */
+FT_INLINE FT_L(ft_step) FT_TL(ft_step_at)(int family, int plain, const ft_returns *p,
+                                          const FT_TL(ft_at) * at, int64_t i, int along) {
+    FT_L(ft_transition) x;
+    x.reward = FT_TL(ft_entries)(at->reward + i);
+    x.v = FT_TL(ft_entries)(at->v + i);
+    x.v_next = FT_TL(ft_entries)(at->v_next + i);
+    x.v_cut = FT_TL(ft_entries)(at->v_cut + i);
+    x.rho = FT_TL(ft_entries)(at->rho + i);
+    x.pi = FT_TL(ft_entries)(at->pi + i);
+    x.sigma = FT_TL(ft_entries)(at->sigma + i);
+    x.q_next = FT_TL(ft_entries)(at->q_next + i);
+    x.terminated = x.truncated = x.skipped = FT_L(ft_none)();
+    if (at->flag) {
+        x.terminated = FT_L(ft_flagged)(at->flag + i, FT_TERMINATED);
+        x.truncated = FT_L(ft_flagged)(at->flag + i, FT_TRUNCATED);
+        x.skipped = FT_L(ft_flagged)(at->flag + i, FT_SKIPPED);
+    }
+    x.gamma = FT_L(ft_all)(p->gamma);
+    x.lambda = FT_L(ft_all)(p->lambda_);
+    if (!plain) {
+        const int64_t t = at->t + (along ? i : 0);
+        x.gamma = FT_TL(ft_rates)(p->gamma_kind, p->gamma, p->gammas, t, along, at->gamma + i);
+        x.lambda = FT_TL(ft_rates)(p->lambda_kind, p->lambda_, p->lambdas, t, along, at->lambda + i);
+    }
+    return FT_L(ft_step_of)(family, !plain, &x, p);
+}
+
+FT_INLINE void FT_TL(ft_put)(int family, const ft_returns *p, const FT_L(ft_step) * s, FT_V Y, int64_t out,
+                             int64_t second) {
+    FT_L(FT_T(ft_store))((FT_REAL *)p->out + out, FT_L(ft_onto)(s->out_a, s->out_c, Y));
+    if (ft_has_second(family))
+        FT_L(FT_T(ft_store))((FT_REAL *)p->second + second, FT_L(ft_onto)(s->second_a, s->second_c, Y));
+}
+
+/* What the end hands on. */
+FT_INLINE double FT_TL(ft_begin)(int family, const ft_returns *p, int64_t b) {
+    return ft_has_ends(family) || family == FT_SUM ? (double)((const FT_REAL *)p->last)[b] : 0.0;
+}
+
+/* Trajectories b to b + n, n a multiple of FT_WIDTH. */
+FT_INLINE void FT_TL(ft_lanes)(int family, int plain, const ft_returns *p, int64_t b, int64_t n) {
+    double Y[FT_LANES];
+    for (int64_t i = 0; i < n; i++) Y[i] = FT_TL(ft_begin)(family, p, b + i);
+    for (int64_t t = p->T - 1; t >= 0; t--) {
+        const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == p->T - 1);
+        const int64_t out = t * p->out_stride + b, second = t * p->second_stride + b;
+        for (int64_t i = 0; i < n; i += FT_WIDTH) {
+            const FT_L(ft_step) s = FT_TL(ft_step_at)(family, plain, p, &at, i, 0);
+            const FT_V y = FT_L(ft_load_f64)(Y + i);
+            FT_TL(ft_put)(family, p, &s, y, out + i, second + i);
+            FT_L(ft_store_f64)(Y + i, FT_L(ft_onto)(s.a, s.c, y));
+        }
+    }
+}
+
+#if FT_WIDTH > 1
+/* GAE of k vectors of trajectories, where nothing is truncated or skipped; with one gamma and one lambda,
+ * neither 0, or, each: with others for each transition.  Y and the values of the next states stay in registers. */
+FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, int each) {
+    const FT_V gamma = FT_L(ft_all)(p->gamma), decay = FT_L(ft_all)(p->gamma * p->lambda_);
+    const FT_REAL *reward = (const FT_REAL *)p->rewards + (p->T - 1) * p->rewards_stride + b;
+    const FT_REAL *value = (const FT_REAL *)p->values + (p->T - 1) * p->values_stride + b;
+    const uint8_t *flag = p->flags ? (const uint8_t *)p->flags + (p->T - 1) * p->flags_stride + b : NULL;
+    FT_REAL *out = (FT_REAL *)p->out + (p->T - 1) * p->out_stride + b;
+    FT_REAL *second = (FT_REAL *)p->second + (p->T - 1) * p->second_stride + b;
+    const int64_t reward_by = p->rewards_stride, value_by = p->values_stride;
+    const int64_t flag_by = p->flags_stride, out_by = p->out_stride, second_by = p->second_stride;
+    int64_t gammas = (p->T - 1) * p->gammas_stride + b, lambdas = (p->T - 1) * p->lambdas_stride + b;
+    FT_V Y[FT_BLOCK], v_next[FT_BLOCK];
+    for (int j = 0; j < k; j++) {
+        Y[j] = FT_L(ft_all)(0.0);
+        v_next[j] = FT_TL(ft_entries)((const FT_REAL *)p->last + b + j * FT_WIDTH);
+    }
+    for (int64_t t = p->T; t > 0; t--) {
+        FT_UNROLL
+        for (int j = 0; j < k; j++) {
+            const int i = j * FT_WIDTH;
+            FT_M on = FT_L(ft_not)(FT_L(ft_none)());
+            if (flag) on = FT_L(ft_not)(FT_L(ft_flagged)(flag + i, FT_TERMINATED));
+            const FT_V v = FT_TL(ft_entries)(value + i);
+            const FT_V surplus = FT_L(ft_sub)(FT_TL(ft_entries)(reward + i), v);
+            FT_V delta;
+            if (each) {
+                const FT_V g = FT_TL(ft_rates)(p->gamma_kind, p->gamma, p->gammas, t - 1, 0, gammas + i);
+                const FT_V l = FT_TL(ft_rates)(p->lambda_kind, p->lambda_, p->lambdas, t - 1, 0, lambdas + i);
+                const FT_V c = FT_L(ft_mul)(g, l);
+                delta = FT_L(ft_plus_if)(FT_L(ft_both)(on, FT_L(ft_not_0)(g)), surplus, g, v_next[j]);
+                Y[j] = FT_L(ft_plus_if)(FT_L(ft_both)(on, FT_L(ft_not_0)(c)), delta, c, Y[j]);
+            } else {
+                delta = FT_L(ft_plus_if)(on, surplus, gamma, v_next[j]);
+                Y[j] = FT_L(ft_plus_if)(on, delta, decay, Y[j]);
+            }
+            v_next[j] = v;
+            FT_L(FT_T(ft_store))(out + i, Y[j]);
+            FT_L(FT_T(ft_store))(second + i, FT_L(ft_add)(v, Y[j]));
+        }
+        reward -= reward_by;
+        value -= value_by;
+        out -= out_by;
+        second -= second_by;
+        gammas -= p->gammas_stride;
+        lambdas -= p->lambdas_stride;
+        if (flag) flag -= flag_by;
+    }
+}
+
+static void FT_TL(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) {
+    int64_t i = 0;
+    for (; i + FT_BLOCK * FT_WIDTH <= n; i += FT_BLOCK * FT_WIDTH)
+        FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, 0);
+    for (; i < n; i += FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 1, 0);
+}
+
+static void FT_TL(ft_gae_each_lanes)(const ft_returns *p, int64_t b, int64_t n) {
+    int64_t i = 0;
+    for (; i + FT_BLOCK * FT_WIDTH <= n; i += FT_BLOCK * FT_WIDTH)
+        FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, 1);
+    for (; i < n; i += FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 1, 1);
+}
+
+/* Transitions from end - 1 down to the start of trajectory b; end < T is a multiple of FT_WIDTH.
+ * Windows of 1, 2, 4, ... transitions by doubling; then each entry needs the one FT_WIDTH later. */
+FT_INLINE void FT_TL(ft_scan)(int family, int plain, const ft_returns *p, int64_t b, int64_t end, double Y) {
+    const FT_V zero = FT_L(ft_all)(0.0);
+    /* Behind the end: Y as a first entry, and nothing is handed to it. */
+    double first[FT_WIDTH] = {Y};
+    FT_V a_next = FT_L(ft_load_f64)(first), Y_next = a_next, a2_next = a_next, c_next = zero, c2_next = zero;
+#if FT_WIDTH > 4
+    FT_V a4_next = a_next, c4_next = zero;
+#endif
+    const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, 0, b, 0);
+    const int64_t out = b * p->out_stride, second = b * p->second_stride;
+    for (int64_t t = end - FT_WIDTH; t >= 0; t -= FT_WIDTH) {
+        const FT_L(ft_step) s = FT_TL(ft_step_at)(family, plain, p, &at, t, 1);
+        const FT_V a2 = FT_L(ft_onto)(s.a, s.c, FT_SHIFTED(s.a, a_next, 1));
+        const FT_V c2 = FT_L(ft_mul)(s.c, FT_SHIFTED(s.c, c_next, 1));
+        FT_V a = FT_L(ft_onto)(a2, c2, FT_SHIFTED(a2, a2_next, 2));
+        FT_V c = FT_L(ft_mul)(c2, FT_SHIFTED(c2, c2_next, 2));
+#if FT_WIDTH > 4
+        const FT_V a4 = a, c4 = c;
+        a = FT_L(ft_onto)(a4, c4, FT_SHIFTED(a4, a4_next, 4));
+        c = FT_L(ft_mul)(c4, FT_SHIFTED(c4, c4_next, 4));
+        a4_next = a4;
+        c4_next = c4;
+#endif
+        const FT_V here = FT_L(ft_onto)(a, c, Y_next);
+        FT_TL(ft_put)(family, p, &s, FT_SHIFTED(here, Y_next, 1), out + t, second + t);
+        a_next = s.a;
+        c_next = s.c;
+        a2_next = a2;
+        c2_next = c2;
+        Y_next = here;
+    }
+}
+
+/* The same for GAE with one gamma and one lambda: powers of gamma lambda, and a choice in place of c. */
+FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {
+    double first[FT_WIDTH] = {Y};
+    const double decay = p->gamma * p->lambda_, decay2 = decay * decay, decay4 = decay2 * decay2;
+    const FT_V gamma = FT_L(ft_all)(p->gamma), d = FT_L(ft_all)(decay), d2 = FT_L(ft_all)(decay2);
+    FT_V a_next = FT_L(ft_load_f64)(first), Y_next = a_next, a2_next = a_next;
+    FT_M m_next = FT_L(ft_none)(), m2_next = m_next; /* what is handed on */
+#if FT_WIDTH > 4
+    const FT_V d4 = FT_L(ft_all)(decay4), d_all = FT_L(ft_all)(decay4 * decay4);
+    FT_V a4_next = a_next;
+    FT_M m4_next = m_next;
+#else
+    const FT_V d_all = FT_L(ft_all)(decay4);
+#endif
+    const FT_TL(ft_at) at = FT_TL(ft_at_of)(FT_GAE, p, 0, b, 0);
+    FT_V v_next = FT_L(ft_all)((double)at.v_next[end - 1]);
+    FT_REAL *FT_RESTRICT out = (FT_REAL *)p->out + b * p->out_stride;
+    FT_REAL *FT_RESTRICT second = (FT_REAL *)p->second + b * p->second_stride;
+    for (int64_t t = end - FT_WIDTH; t >= 0; t -= FT_WIDTH) {
+        FT_M m = FT_L(ft_not)(FT_L(ft_none)());
+        if (at.flag) m = FT_L(ft_not)(FT_L(ft_flagged)(at.flag + t, FT_TERMINATED));
+        const FT_V v = FT_TL(ft_entries)(at.v + t);
+        const FT_V surplus = FT_L(ft_sub)(FT_TL(ft_entries)(at.reward + t), v);
+        const FT_V a1 = FT_L(ft_plus_if)(m, surplus, gamma, FT_SHIFTED(v, v_next, 1));
+        const FT_V a2 = FT_L(ft_plus_if)(m, a1, d, FT_SHIFTED(a1, a_next, 1));
+        const FT_M m2 = FT_L(ft_both)(m, FT_SHIFTED_M(m, m_next, 1));
+        FT_V a = FT_L(ft_plus_if)(m2, a2, d2, FT_SHIFTED(a2, a2_next, 2));
+        FT_M m_all = FT_L(ft_both)(m2, FT_SHIFTED_M(m2, m2_next, 2));
+#if FT_WIDTH > 4
+        const FT_V a4 = a;
+        const FT_M m4 = m_all;
+        a = FT_L(ft_plus_if)(m4, a4, d4, FT_SHIFTED(a4, a4_next, 4));
+        m_all = FT_L(ft_both)(m4, FT_SHIFTED_M(m4, m4_next, 4));
+        a4_next = a4;
+        m4_next = m4;
+#endif
+        const FT_V here = FT_L(ft_plus_if)(m_all, a, d_all, Y_next);
+        FT_L(FT_T(ft_store))(out + t, here);
+        FT_L(FT_T(ft_store))(second + t, FT_L(ft_add)(here, v));
+        v_next = v;
+        a_next = a1;
+        a2_next = a2;
+        m_next = m;
+        m2_next = m2;
+        Y_next = here;
+    }
+    return FT_L(ft_entry_0)(Y_next);
+}
+
+/* Its end, transitions `begin` to T, at most FT_WIDTH of them: in a copy that is filled up with terminations. */
+FT_INLINE double FT_TL(ft_gae_end)(const ft_returns *p, int64_t b, int64_t begin) {
+    const FT_TL(ft_at) at = FT_TL(ft_at_of)(FT_GAE, p, begin, b, 0);
+    const int64_t n = p->T - begin;
+    FT_REAL reward[FT_WIDTH] = {0}, v[FT_WIDTH + 1] = {0}, out[FT_WIDTH], second[FT_WIDTH];
+    uint8_t flag[FT_WIDTH];
+    ft_returns copy;
+    for (int64_t i = 0; i < FT_WIDTH; i++) {
+        flag[i] = i < n ? (uint8_t)(at.flag ? at.flag[i] : 0) : FT_TERMINATED;
+        if (i < n) reward[i] = at.reward[i];
+        if (i < n) v[i] = at.v[i];
+    }
+    v[n] = ((const FT_REAL *)p->last)[b];
+    if (n < FT_WIDTH) reward[n] = v[n]; /* hands 0 on */
+    copy.gamma = p->gamma;
+    copy.lambda_ = p->lambda_;
+    copy.batch_major = 1;
+    copy.rewards = reward;
+    copy.values = v;
+    copy.nexts = v + 1;
+    copy.flags = flag;
+    copy.next_values = NULL;
+    copy.out = out;
+    copy.second = second;
+    copy.rewards_stride = copy.values_stride = copy.nexts_stride = copy.flags_stride = 0;
+    copy.out_stride = copy.second_stride = copy.gammas_stride = copy.lambdas_stride = 0;
+    const double Y = FT_TL(ft_gae_scan)(&copy, 0, FT_WIDTH, 0.0);
+    FT_REAL *first = (FT_REAL *)p->out + b * p->out_stride + begin;
+    FT_REAL *other = (FT_REAL *)p->second + b * p->second_stride + begin;
+    for (int64_t i = 0; i < n; i++) {
+        first[i] = out[i];
+        other[i] = second[i];
+    }
+    return Y;
+}
+#else
+
+/* Transitions from `begin` to T of trajectory b; Y of the first of them. */
+FT_INLINE double FT_TL(ft_series)(int family, const ft_returns *p, int64_t b, int64_t begin) {
+    double Y = FT_TL(ft_begin)(family, p, b);
+    for (int64_t t = p->T - 1; t >= begin; t--) {
+        const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == p->T - 1);
+        const FT_L(ft_step) s = FT_TL(ft_step_at)(family, 0, p, &at, 0, 1);
+        FT_TL(ft_put)(family, p, &s, Y, ft_place(p, t, b, p->out_stride), ft_place(p, t, b, p->second_stride));
+        Y = FT_L(ft_onto)(s.a, s.c, Y);
+    }
+    return Y;
+}
+
+/* What a return that stops before t goes on with. */
+FT_INLINE double FT_TL(ft_end)(int family, const ft_returns *p, int64_t t, int64_t b) {
+    if (t == p->T) return FT_TL(ft_begin)(family, p, b);
+    return p->ends ? (double)((const FT_REAL *)p->ends)[ft_place(p, t, b, p->ends_stride)] : 0.0;
+}
+
+/* Windows [t, t + h) of t in [low, mid), mid a multiple of h: what lies before mid is composed from
+ * there backwards, a + c Y, what lies behind it forwards, scratch[e - mid] = Y of [mid, e). */
+FT_INLINE void FT_TL(ft_windows)(int family, const ft_returns *p, int64_t b) {
+    const int64_t T = p->T, h = p->horizon;
+    for (int64_t low = (T - 1) / h * h; low >= 0; low -= h) {
+        const int64_t mid = low + h < T ? low + h : T;
+        double a = 0.0, c = 1.0;
+        for (int64_t e = mid; e <= T && e < mid + h; e++) {
+            p->scratch[e - mid] = FT_L(ft_onto)(a, c, FT_TL(ft_end)(family, p, e, b));
+            if (e == T) break;
+            const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, e, b, e == T - 1);
+            const FT_L(ft_step) s = FT_TL(ft_step_at)(family, 0, p, &at, 0, 1);
+            a = FT_L(ft_onto)(a, c, s.a);
+            c = FT_L(ft_weighed)(c, s.c);
+        }
+        a = 0.0;
+        c = 1.0;
+        for (int64_t t = mid - 1; t >= low; t--) {
+            const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == T - 1);
+            const FT_L(ft_step) s = FT_TL(ft_step_at)(family, 0, p, &at, 0, 1);
+            const double Y = FT_L(ft_onto)(a, c, p->scratch[(t + h < T ? t + h : T) - mid]);
+            FT_TL(ft_put)(family, p, &s, Y, ft_place(p, t, b, p->out_stride),
+                          ft_place(p, t, b, p->second_stride));
+            a = FT_L(ft_onto)(s.a, s.c, a);
+            c = FT_L(ft_weighed)(s.c, c);
+        }
+    }
+}
+#endif
+
+/* ---- one copy of the loops for each family ---- */
+
+#if FT_WIDTH > 1
+#define FT_SCAN(family)                                                                                \
+    static void FT_TL(family##_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {          \
+        FT_TL(ft_scan)(family, 0, p, b, end, Y);                                                       \
+    }
+#else
+#define FT_SCAN(family)                                                                                \
+    static double FT_TL(family##_series)(const ft_returns *p, int64_t b, int64_t begin) {              \
+        return FT_TL(ft_series)(family, p, b, begin);                                                  \
+    }                                                                                                  \
+    static void FT_TL(family##_windows)(const ft_returns *p, int64_t b) {                              \
+        FT_TL(ft_windows)(family, p, b);                                                               \
+    }
+#endif
+#define FT_FAMILY(family)                                                                              \
+    static void FT_TL(family##_lanes)(const ft_returns *p, int64_t b, int64_t n) {                     \
+        FT_TL(ft_lanes)(family, 0, p, b, n);                                                           \
+    }                                                                                                  \
+    static void FT_TL(family##_plain)(const ft_returns *p, int64_t b, int64_t n) {                     \
+        FT_TL(ft_lanes)(family, 1, p, b, n);                                                           \
+    }                                                                                                  \
+    FT_SCAN(family)
+FT_FAMILIES
+#undef FT_FAMILY
+#undef FT_SCAN
+
+#define FT_FAMILY(family) FT_TL(family##_lanes),
+static void (*const FT_TL(ft_lanes_of)[])(const ft_returns *, int64_t, int64_t) = {FT_FAMILIES};
+#undef FT_FAMILY
+#define FT_FAMILY(family) FT_TL(family##_plain),
+static void (*const FT_TL(ft_plain_of)[])(const ft_returns *, int64_t, int64_t) = {FT_FAMILIES};
+#undef FT_FAMILY
+#if FT_WIDTH > 1
+#define FT_FAMILY(family) FT_TL(family##_scan),
+static void (*const FT_TL(ft_scan_of)[])(const ft_returns *, int64_t, int64_t, double) = {FT_FAMILIES};
+#undef FT_FAMILY
+static void FT_TL(ft_gae_series)(const ft_returns *p) {
+    const int64_t begin = (p->T - 1) / FT_WIDTH * FT_WIDTH;
+    for (int64_t b = 0; b < p->B; b++) {
+        const double Y = FT_TL(ft_gae_end)(p, b, begin);
+        if (begin) (void)FT_TL(ft_gae_scan)(p, b, begin, Y);
+    }
+}
+#else
+#define FT_FAMILY(family) FT_TL(family##_series),
+static double (*const FT_TL(ft_series_of)[])(const ft_returns *, int64_t, int64_t) = {FT_FAMILIES};
+#undef FT_FAMILY
+#define FT_FAMILY(family) FT_TL(family##_windows),
+static void (*const FT_TL(ft_windows_of)[])(const ft_returns *, int64_t) = {FT_FAMILIES};
+#undef FT_FAMILY
+#endif

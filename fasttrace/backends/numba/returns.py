@@ -1,0 +1,392 @@
+"""Returns of trajectories with Numba: X_t = a_t + c_t X_{t+1} from the end on, see csrc/fasttrace.h.
+
+Arrays are flat here.  Everything but X itself is done by `coefficients`, for a row of trajectories or for a
+span of time, in loops over few arrays each: the compiler checks that what a loop writes overlaps nothing that
+it reads, and gives up on vectors where that takes many checks.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import kernel, verb
+
+TERMINATED, TRUNCATED, SKIPPED = 1, 2, 4
+ENDED = TERMINATED | TRUNCATED
+SPAN = 512  # of time; what belongs to it stays in the first-level cache
+
+LAMBDA, OFF_POLICY, ACTION, RETRACE, Q_SIGMA, GAE, VTRACE, SUM, UPGO = range(9)
+_FAMILIES = {
+    "lambda_returns": LAMBDA,
+    "off_policy_returns": OFF_POLICY,
+    "off_policy_action_returns": ACTION,
+    "retrace": RETRACE,
+    "tree_backup": ACTION,
+    "q_sigma": Q_SIGMA,
+    "gae": GAE,
+    "vtrace": VTRACE,
+    "discounted_sum": SUM,
+    "upgo": UPGO,
+}
+
+
+class Arrays(NamedTuple):
+    """A problem's arrays, flat.  What is not given has no entries, and reads as 0.
+
+    values, nexts, q, rhos, pi, sigmas, ends may have T + 1 rows.
+    gammas, lambdas  float64: one, (T,), or (T B)
+    last, begin      (B): the value of S_T; what the end hands on, float64
+    """
+
+    rewards: np.ndarray
+    values: np.ndarray
+    nexts: np.ndarray
+    cuts: np.ndarray
+    q: np.ndarray
+    rhos: np.ndarray
+    pi: np.ndarray
+    sigmas: np.ndarray
+    flags: np.ndarray
+    gammas: np.ndarray
+    lambdas: np.ndarray
+    last: np.ndarray
+    ends: np.ndarray
+    begin: np.ndarray
+    out: np.ndarray
+    second: np.ndarray
+
+
+class Row(NamedTuple):
+    """n transitions side by side, and what comes of them, all (n,).
+
+    They hand on a + c Y of the Y handed to them; results are out_a + out_c Y and second_a + second_c Y.
+    """
+
+    flag: np.ndarray
+    v_next: np.ndarray
+    q_next: np.ndarray
+    zeros: np.ndarray
+    gamma: np.ndarray
+    lambda_: np.ndarray
+    target: np.ndarray
+    a: np.ndarray
+    c: np.ndarray
+    out_a: np.ndarray
+    out_c: np.ndarray
+    second_a: np.ndarray
+    second_c: np.ndarray
+
+
+def _row(n, dtype):
+    inputs = np.zeros(n, np.uint8), np.zeros(n, dtype), np.zeros(n, dtype), np.zeros(n, dtype)
+    return Row(*inputs, *np.zeros((9, n)))
+
+
+@verb
+def weighed(w, x):
+    """w x, and 0 where w is 0, whatever x is."""
+    return w * x if w != 0.0 else 0.0
+
+
+@verb
+def at_most(bound, x):
+    """The smaller one; NaN stays."""
+    return bound if x > bound else x
+
+
+@kernel
+def coefficients(family, row, reward, v, v_cut, rho, pi, sigma, bars):
+    """Fills a to second_c of a row from its flag, v_next, q_next, gamma, lambda_ and the slices given."""
+    n = reward.size
+    flag, v_next, gamma, lambda_, target = row.flag, row.v_next, row.gamma, row.lambda_, row.target
+    a, c, out_a, out_c = row.a, row.c, row.out_a, row.out_c
+    second_a, second_c = row.second_a, row.second_c
+    if family == UPGO:
+        q_next = row.q_next
+        for i in range(n):
+            lambda_[i] = lambda_[i] if q_next[i] >= v_next[i] else 0.0
+    for i in range(n):
+        c[i] = 0.0 if flag[i] & ENDED else gamma[i] * lambda_[i]
+    mixes = family in (LAMBDA, OFF_POLICY, UPGO)
+    for i in range(n):  # a: the weight of the next value
+        on_the_way = gamma[i] * (1.0 - lambda_[i]) if mixes else (0.0 if family == SUM else gamma[i])
+        cut = gamma[i] * lambda_[i] if family == SUM else gamma[i]
+        a[i] = 0.0 if flag[i] & TERMINATED else (cut if flag[i] & TRUNCATED else on_the_way)
+    for i in range(n):
+        then = np.float64(v_cut[i]) if flag[i] & TRUNCATED else np.float64(v_next[i])
+        target[i] = reward[i] + weighed(a[i], then)
+    for i in range(n):
+        a[i] = out_a[i] = target[i]
+        out_c[i] = c[i]
+    if family == OFF_POLICY:
+        for i in range(n):
+            a[i] = weighed(rho[i], target[i]) + weighed(1.0 - rho[i], v[i])
+            c[i] = weighed(c[i], rho[i])
+        for i in range(n):
+            out_a[i] = a[i]
+            out_c[i] = c[i]
+    elif family in (ACTION, RETRACE, Q_SIGMA):
+        w = second_a
+        for i in range(n):
+            w[i] = at_most(1.0, rho[i]) if family == RETRACE else rho[i]
+        if family == Q_SIGMA:
+            for i in range(n):
+                w[i] = weighed(sigma[i], w[i]) + weighed(1.0 - sigma[i], pi[i])
+        for i in range(n):
+            a[i] = weighed(w[i], target[i] - v[i])
+            c[i] = weighed(c[i], w[i])
+    elif family == GAE:
+        for i in range(n):
+            a[i] = target[i] - v[i]
+            second_a[i] = v[i] + a[i]
+        for i in range(n):
+            out_a[i] = a[i]
+            second_c[i] = c[i]
+    elif family == VTRACE:
+        rho_bar, c_bar = bars
+        for i in range(n):
+            most = at_most(rho_bar, rho[i])
+            a[i] = second_a[i] = weighed(most, target[i] - v[i])
+        for i in range(n):
+            second_c[i] = weighed(0.0 if flag[i] & ENDED else gamma[i], at_most(rho_bar, rho[i]))
+        for i in range(n):
+            c[i] = weighed(c[i], at_most(c_bar, rho[i]))
+        for i in range(n):
+            out_a[i] = v[i] + a[i]
+            out_c[i] = c[i]
+    for i in range(n):
+        a[i] = 0.0 if flag[i] & SKIPPED else a[i]
+        c[i] = 1.0 if flag[i] & SKIPPED else c[i]
+    for i in range(n):
+        out_a[i] = 0.0 if flag[i] & SKIPPED else out_a[i]
+        out_c[i] = 0.0 if flag[i] & SKIPPED else out_c[i]
+    if family in (GAE, VTRACE):
+        for i in range(n):
+            second_a[i] = 0.0 if flag[i] & SKIPPED else second_a[i]
+            second_c[i] = 0.0 if flag[i] & SKIPPED else second_c[i]
+
+
+# ---- time-major: a row is of all trajectories, at one time ----
+
+
+@verb
+def fill(row, array):
+    for i in range(array.size):
+        row[i] = array[i]
+
+
+@kernel
+def rows(family, T, x, row, Y, bars):
+    """Arrays (T, B).  Y (B,) is what the end hands on; it changes."""
+    B = Y.size
+    for i in range(B):
+        row.gamma[i] = x.gammas[0]
+        row.lambda_[i] = x.lambdas[0]
+    for back in range(T):
+        t = T - 1 - back
+        o, p, q = t * B, (t + 1) * B, (t + 2) * B
+        if x.flags.size:
+            fill(row.flag, x.flags[o:p])
+        if back == 0:
+            fill(row.v_next, x.last)
+        elif x.nexts.size:
+            fill(row.v_next, x.nexts[p:q])
+        if x.q.size and back > 0:
+            fill(row.q_next, x.q[p:q])
+        for rate, rates in ((row.gamma, x.gammas), (row.lambda_, x.lambdas)):
+            if rates.size == T * B:
+                fill(rate, rates[o:p])
+            elif rates.size == T or family == UPGO:  # upgo writes to its lambda
+                for i in range(B):
+                    rate[i] = rates[t if rates.size == T else 0]
+        v = x.values[o:p] if x.values.size else row.zeros
+        v_cut = x.cuts[o:p] if x.cuts.size else row.zeros
+        rho = x.rhos[o:p] if x.rhos.size else row.zeros
+        pi = x.pi[o:p] if x.pi.size else row.zeros
+        sigma = x.sigmas[o:p] if x.sigmas.size else row.zeros
+        coefficients(family, row, x.rewards[o:p], v, v_cut, rho, pi, sigma, bars)
+        out = x.out[o:p]
+        for i in range(B):
+            out[i] = row.out_a[i] + weighed(row.out_c[i], Y[i])
+        if x.second.size:
+            second = x.second[o:p]
+            for i in range(B):
+                second[i] = row.second_a[i] + weighed(row.second_c[i], Y[i])
+        for i in range(B):
+            Y[i] = row.a[i] + weighed(row.c[i], Y[i])
+
+
+@kernel
+def gae_rows(T, rewards, values, last, flags, no_flags, gamma, decay, Y, out, second):
+    """GAE with one gamma and one lambda, neither 0, where nothing is truncated or skipped."""
+    B = Y.size
+    for back in range(T):
+        o = (T - 1 - back) * B
+        p = o + B
+        reward, v = rewards[o:p], values[o:p]
+        v_next = last if back == 0 else values[p : p + B]
+        flag = flags[o:p] if flags.size else no_flags
+        first, other = out[o:p], second[o:p]
+        for b in range(B):
+            on = flag[b] == 0
+            surplus = np.float64(reward[b]) - np.float64(v[b])
+            delta = surplus + (gamma * np.float64(v_next[b]) if on else 0.0)
+            Y[b] = delta + (decay * Y[b] if on else 0.0)
+        for b in range(B):
+            first[b] = Y[b]
+            other[b] = Y[b] + np.float64(v[b])
+
+
+# ---- batch-major: a row is of one trajectory, from t to end ----
+
+
+@kernel
+def fill_span(family, T, B, b, t, end, x, row, bars):
+    """Coefficients of the transitions from t to end of trajectory b, of arrays (B, T) or (B, T + 1)."""
+    n, o = end - t, b * T + t
+    row = Row(
+        row.flag[:n], row.v_next[:n], row.q_next[:n], row.zeros[:n], row.gamma[:n], row.lambda_[:n],
+        row.target[:n], row.a[:n], row.c[:n], row.out_a[:n], row.out_c[:n], row.second_a[:n],
+        row.second_c[:n],
+    )  # fmt: skip
+    if x.flags.size:
+        fill(row.flag, x.flags[o : o + n])
+    whole = n if end < T else n - 1  # next values that stand in the array
+    if x.nexts.size:
+        s = b * (x.nexts.size // B) + t + 1
+        fill(row.v_next, x.nexts[s : s + whole])
+    if x.q.size:
+        s = b * (x.q.size // B) + t + 1
+        fill(row.q_next, x.q[s : s + whole])
+    if end == T:
+        row.v_next[n - 1] = x.last[b]
+    for rate, rates in ((row.gamma, x.gammas), (row.lambda_, x.lambdas)):
+        if rates.size == T * B:
+            fill(rate, rates[o : o + n])
+        elif rates.size == T:
+            fill(rate, rates[t:end])
+        else:
+            for i in range(n):
+                rate[i] = rates[0]
+    v, rho, pi, sigma, v_cut = row.zeros, row.zeros, row.zeros, row.zeros, row.zeros
+    if x.values.size:
+        s = b * (x.values.size // B) + t
+        v = x.values[s : s + n]
+    if x.rhos.size:
+        s = b * (x.rhos.size // B) + t
+        rho = x.rhos[s : s + n]
+    if x.pi.size:
+        s = b * (x.pi.size // B) + t
+        pi = x.pi[s : s + n]
+    if x.sigmas.size:
+        s = b * (x.sigmas.size // B) + t
+        sigma = x.sigmas[s : s + n]
+    if x.cuts.size:
+        v_cut = x.cuts[o : o + n]
+    coefficients(family, row, x.rewards[o : o + n], v, v_cut, rho, pi, sigma, bars)
+
+
+@verb
+def put(x, row, i, place, y):
+    """Write the results of transition i of a row, which Y = y was handed to."""
+    x.out[place] = row.out_a[i] + weighed(row.out_c[i], y)
+    if x.second.size:
+        x.second[place] = row.second_a[i] + weighed(row.second_c[i], y)
+
+
+@kernel
+def series(family, T, x, row, bars):
+    """One trajectory after the other."""
+    B = x.begin.size
+    for b in range(B):
+        y = x.begin[b]
+        for end in range(T, 0, -SPAN):
+            t = max(end - SPAN, 0)
+            fill_span(family, T, B, b, t, end, x, row, bars)
+            for i in range(end - t - 1, -1, -1):
+                put(x, row, i, b * T + t + i, y)
+                y = row.a[i] + weighed(row.c[i], y)
+
+
+@kernel
+def windows(family, T, h, x, row, scratch, bars):
+    """G_{t:t+h}: two pieces that meet at a multiple of h; see csrc/returns_loops.h.  scratch (h,)."""
+    B = x.begin.size
+    for b in range(B):
+        fill_span(family, T, B, b, 0, T, x, row, bars)
+        for low in range((T - 1) // h * h, -1, -h):
+            mid = min(low + h, T)
+            a, c = 0.0, 1.0
+            for e in range(mid, min(mid + h, T + 1)):
+                end = x.begin[b]
+                if e < T:
+                    end = np.float64(x.ends[b * (x.ends.size // B) + e]) if x.ends.size else 0.0
+                scratch[e - mid] = a + weighed(c, end)
+                if e < T:
+                    a, c = a + weighed(c, row.a[e]), weighed(c, row.c[e])
+            a, c = 0.0, 1.0
+            for t in range(mid - 1, low - 1, -1):
+                put(x, row, t, b * T + t, a + weighed(c, scratch[min(t + h, T) - mid]))
+                a, c = row.a[t] + weighed(row.c[t], a), weighed(row.c[t], c)
+
+
+# ---- from a problem to the kernels ----
+
+
+def _flat(array, dtype, turned):
+    if array is None:
+        return np.empty(0, dtype)
+    if turned and array.ndim == 2:
+        array = array.T
+    array = np.ascontiguousarray(array, dtype).reshape(-1)
+    return array if array.flags.writeable else array.copy()  # or it compiles once more
+
+
+def _is_plain_gae(p):
+    one = p.gammas is None and p.lambdas is None and p.gamma != 0.0 and p.lambda_ != 0.0
+    return p.family == "gae" and one and (p.flags is None or p.terminations_only)
+
+
+run_simple = None
+
+
+def run(p):
+    """See backends.numpy.returns."""
+    T, B, dtype, family = p.T, p.B, p.out.dtype, _FAMILIES[p.family]
+    ahead = p.horizon and p.horizon < T
+    if _is_plain_gae(p) and not p.batch_major and not ahead:
+        flags = _flat(p.flags, np.uint8, False)
+        gae_rows(
+            T, *(_flat(each, dtype, False) for each in (p.rewards, p.values, p.last)), flags,
+            np.zeros(B, np.uint8), p.gamma, p.gamma * p.lambda_, np.zeros(B), p.out.reshape(-1),
+            p.second.reshape(-1),
+        )  # fmt: skip
+        return
+    turned = bool(ahead) and not p.batch_major  # windows are of trajectories that lie in one piece
+    outs = [each for each in (p.out, p.second) if each is not None]
+    flat_outs = [np.empty(B * T, dtype) if turned else each.reshape(-1) for each in outs]
+    begins = family in (LAMBDA, OFF_POLICY, SUM, UPGO)
+    arrays = (
+        p.rewards, p.values, p.nexts, p.next_values, p.q,
+        p.pi if p.family == "tree_backup" else p.rhos, p.pi, p.sigmas,
+    )  # fmt: skip
+    rates = [
+        np.array([number]) if array is None else _flat(array, np.float64, turned)
+        for number, array in ((p.gamma, p.gammas), (p.lambda_, p.lambdas))
+    ]
+    x = Arrays(
+        *(_flat(each, dtype, turned) for each in arrays), _flat(p.flags, np.uint8, turned), *rates,
+        _flat(p.last, dtype, False), _flat(p.ends, dtype, turned),
+        p.last.astype(np.float64) if begins else np.zeros(B),
+        flat_outs[0], flat_outs[1] if len(outs) > 1 else np.empty(0, dtype),
+    )  # fmt: skip
+    bars = (p.rho_bar, p.c_bar)
+    if ahead:
+        windows(family, T, p.horizon, x, _row(T, dtype), np.empty(p.horizon), bars)
+    elif p.batch_major:
+        series(family, T, x, _row(min(T, SPAN), dtype), bars)
+    else:
+        rows(family, T, x, _row(B, dtype), x.begin, bars)
+    if turned:
+        for each, flat in zip(outs, flat_outs, strict=True):
+            each[...] = flat.reshape(B, T).T
