@@ -22,6 +22,10 @@ ON_BOYAN = [
     ("TrueOnlineTD", {"alpha": 0.003, "lambda_": 0.9}, 0.3),
     ("EmphaticTD", {"alpha": 1e-3, "lambda_": 0.9}, 0.3),
     ("TrueOnlineEmphaticTD", {"alpha": 1e-3, "lambda_": 0.9}, 0.3),
+    ("GTD", {"alpha": 0.01, "beta": 0.001, "lambda_": 0.9}, 0.3),
+    ("HTD", {"alpha": 0.003, "beta": 0.001, "lambda_": 0.9}, 0.3),
+    ("GTD2", {"alpha": 0.03, "beta": 0.03}, 0.3),
+    ("TrueOnlineGTD", {"alpha": 0.003, "beta": 0.001, "lambda_": 0.9}, 0.3),
     ("LSTD", {"lambda_": 0.9}, 0.1),
     ("LSTD", {"lambda_": 0.0, "solver": "inverse"}, 0.1),
 ]
@@ -39,6 +43,10 @@ DIVERGE = [
 DO_NOT = [
     ("EmphaticTD", {"alpha": 3e-4, "lambda_": 0.0}),
     ("TrueOnlineEmphaticTD", {"alpha": 3e-4, "lambda_": 0.0}),
+    ("GTD", {"alpha": 0.005, "beta": 0.05, "lambda_": 0.0}),
+    ("GTD", {"alpha": 0.005, "beta": 0.05, "lambda_": 0.5}),
+    ("GTD2", {"alpha": 0.005, "beta": 0.05}),
+    ("TrueOnlineGTD", {"alpha": 0.005, "beta": 0.05, "lambda_": 0.5}),
 ]
 
 
@@ -198,6 +206,23 @@ def test_on_bairds_counterexample_td_diverges(name, options):
 @pytest.mark.parametrize(("name", "options"), DO_NOT)
 def test_on_bairds_counterexample_these_do_not(name, options):
     assert on_baird(getattr(ft, name)(8, **options), 20_000).max() < 100
+
+
+def test_on_bairds_counterexample_gq_does_not_diverge_and_expected_sarsa_does():
+    """With a weight for each of the two actions, behaviour and target policy as they are there."""
+    env, T = ft.envs.Baird(), 20_000
+    s = env.stream(T, seed=0)
+    actions = np.append((s.rhos > 0).astype(np.int32), 1)  # solid where the target policy goes
+    numbers = {"gammas": s.gammas, "rhos": s.rhos, "target_policy": np.tile([0.0, 1.0], (T + 1, 1))}
+    errors = []
+    for agent in (
+        ft.GQ(8, 2, alpha=0.01, beta=0.05, lambda_=0.0),
+        ft.ExpectedSarsa(8, 2, alpha=0.01, lambda_=0.0),
+    ):
+        agent.weights = np.stack([env.initial_weights] * 2, axis=1)
+        agent.learn(s.x, actions, s.rewards, **numbers)
+        errors.append(np.sqrt(np.mean((env.features @ agent.weights[:, 1]) ** 2)))
+    assert errors[0] < 5 < 1e4 < errors[1]
 
 
 def test_emphatic_td_converges_with_the_emphasis_that_it_expects():

@@ -54,6 +54,8 @@ LEARNERS = (
         "emphatic TD(0), expected emphasis", "EmphaticTD", {"alpha": 0.003, "lambda_": 0.0},
         {"color": "#0072B2"}, expected=True,
     ),
+    Entry("GTD(0) (TDC)", "GTD", {"alpha": 0.005, "beta": 0.05, "lambda_": 0.0}, {"color": "#009E73"}),
+    Entry("GTD2", "GTD2", {"alpha": 0.005, "beta": 0.05}, {"color": "#CC79A7"}),
 )  # fmt: skip
 
 
