@@ -59,16 +59,18 @@ def test_readme_snippets_learn(tmp_path, monkeypatch):
     """The README's learner knows where the reward is, and its agents get out of the valley."""
     monkeypatch.chdir(tmp_path)
     names = {}
-    stream, update, simulation, gym = blocks(ROOT / "README.md")
+    stream, update, returns, simulation, gym = blocks(ROOT / "README.md")
     exec(stream, names)
     near, far = (float(names["learner"].predict(names["coder"]([place]))) for place in (99.0, 50.0))
     assert near > 0.1 > far
     exec(update, names)
+    exec(returns, names)
+    assert names["advantages"].shape == (128, 8)
     exec(simulation, names)
     assert names["history"].lengths[-100:].mean() < 250
     exec(gym, names)
-    returns = ft.evaluate(names["env"], names["agent"], names["coder"], episodes=5, seed=0)
-    assert returns.mean() > -250
+    reached = ft.evaluate(names["env"], names["agent"], names["coder"], episodes=5, seed=0)
+    assert reached.mean() > -250
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.stem)
