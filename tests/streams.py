@@ -110,6 +110,20 @@ AGENTS = [each for each in ALGORITHMS.values() if each.control]
 CONTROL = [each for each in AGENTS if not each.actor]  # those with action values
 ONE_VECTOR = [each for each in ALGORITHMS.values() if each.stem == "linear"]
 WITH_TRACE = [each for each in ALGORITHMS.values() if "lambdas" in each.takes]
+
+
+def _distinct():
+    """One algorithm for each thing that a learner's state may hold: arrays, numbers carried, options."""
+    own = ("WatkinsQ", "QSigma", "ActorCritic")
+    first = {}
+    for each in ALGORITHMS.values():
+        layout = each.kernel if each.stem == "gradient" or each.learner in own else each.folded
+        clears = "clear_others" in each.options
+        first.setdefault((each.stem, each.control, "emphatic" in each.name, clears, layout), each)
+    return list(first.values())
+
+
+DISTINCT = _distinct()
 # In a task of a single state the error of an average reward goes away, whatever the step size.
 DIVERGING = [each for each in WITH_TRACE if "average_reward" not in each.name]
 
