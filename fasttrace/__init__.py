@@ -3,7 +3,7 @@
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
-from . import envs
+from . import envs, plasticity
 from .backends import backends
 from .control import Sarsa, TrueOnlineSarsa
 from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
@@ -30,6 +30,7 @@ __all__ = [
     "envs",
     "evaluate",
     "load",
+    "plasticity",
     "simulate",
 ]
 
