@@ -45,6 +45,7 @@ FT_INLINE double ft_tanh_f64(double x) { return tanh(x); }
 
 #define REAL float
 #define INTEGER int32_t
+#define LARGEST INT32_MAX
 #if FT_VECTORS
 #define LANES 16
 #else
@@ -54,11 +55,13 @@ FT_INLINE double ft_tanh_f64(double x) { return tanh(x); }
 #include "plasticity.h"
 #undef REAL
 #undef INTEGER
+#undef LARGEST
 #undef LANES
 #undef NAME
 
 #define REAL double
 #define INTEGER int64_t
+#define LARGEST INT64_MAX
 #if FT_VECTORS
 #define LANES 8
 #else

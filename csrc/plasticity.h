@@ -1,6 +1,6 @@
 /* Plastic networks for one type of number: plasticity.c includes this twice.  See docs/plasticity.md.
  *
- *   REAL, INTEGER   float and int32_t, or double and int64_t
+ *   REAL, INTEGER   float and int32_t, or double and int64_t; LARGEST of the integers
  *   LANES           numbers of a vector of 64 bytes, or 1 where there are no vectors
  *   NAME(x)         x_f32 or x_f64
  *
@@ -16,13 +16,25 @@
 #if LANES > 1
 typedef REAL VEC __attribute__((vector_size(64)));
 typedef INTEGER MASK __attribute__((vector_size(64)));
-#define SELECT(mask, a, b) ((VEC)(((mask) & (MASK)(a)) | (~(mask) & (MASK)(b))))
 #define SPREAD(x) ((VEC){0} + (x))
+/* Signs and comparisons by the bits: compilers take comparisons of vectors this long apart.  Numbers of
+ * one sign are in the order of their bits, and NaN is above them all. */
+#define SIGN_OF(mask) ((mask) >> (8 * (int)sizeof(REAL) - 1))
+#define SIZE_OF(x) ((MASK)(x) & LARGEST)
+#define SELECT(mask, a, b) ((VEC)(((mask) & (MASK)(a)) | (~(mask) & (MASK)(b))))
+#define NEGATIVE(x) SIGN_OF((MASK)((x) + 0)) /* -0 + 0 is +0 */
+#define INSIDE(x, top) SIGN_OF(SIZE_OF(x) - (MASK)(top))
+#define CLIP(x, top, infinity)                                                                     \
+    SELECT(SIGN_OF(((MASK)(top)-SIZE_OF(x)) & ~((MASK)(infinity)-SIZE_OF(x))),                     \
+           (VEC)((MASK)(top) | ((MASK)(x) & ~LARGEST)), x)
 #else
 typedef REAL VEC;
 typedef int MASK;
-#define SELECT(mask, a, b) ((mask) ? (a) : (b))
 #define SPREAD(x) (x)
+#define SELECT(mask, a, b) ((mask) ? (a) : (b))
+#define NEGATIVE(x) ((x) < 0)
+#define INSIDE(x, top) ((x) < (top) && (x) > -(top))
+#define CLIP(x, top, infinity) ((x) > (top) ? (top) : (x) < -(top) ? -(top) : (x))
 #endif
 
 /* The sum of a vector: halves onto each other, down to one. */
@@ -59,7 +71,7 @@ typedef struct {
 /* Hebb and E move by one step, and then, with `product`, meet the next input. */
 FT_INLINE void NAME(ft_ahead_rows)(const NAME(ft_ahead) * a, int mode, int soft, int product) {
     const int64_t n = a->n;
-    const VEC top = SPREAD(a->clip), bottom = -top;
+    const VEC top = SPREAD(a->clip), infinity = SPREAD((REAL)INFINITY);
     const VEC *pre = (const VEC *)(const void *)a->pre;
     const VEC *pre_next = (const VEC *)(const void *)a->pre_next;
     const REAL keep = (REAL)1 - a->eta;
@@ -85,11 +97,10 @@ FT_INLINE void NAME(ft_ahead_rows)(const NAME(ft_ahead) * a, int mode, int soft,
                     D = drive * pre[k];
                 if (soft) {
                     const VEC part = hebb / a->clip;
-                    D = D * SELECT(D < 0, 1 + part, 1 - part);
+                    D = D * SELECT(NEGATIVE(D), 1 + part, 1 - part);
                 }
                 hebb = hebb + D;
-                hebb = SELECT(hebb > top, top, hebb);
-                hebb = SELECT(hebb < bottom, bottom, hebb);
+                hebb = CLIP(hebb, top, infinity);
                 hebb_out[k] = hebb;
             }
             if (product) sum = sum + (W[k] + al[k] * hebb) * pre_next[k];
@@ -116,7 +127,7 @@ typedef struct {
 
 FT_INLINE void NAME(ft_back_rows)(const NAME(ft_back) * a, int mode, int soft) {
     const int64_t n = a->n;
-    const VEC top = SPREAD(a->clip), bottom = -top, zero = SPREAD((REAL)0);
+    const VEC top = SPREAD(a->clip), zero = SPREAD((REAL)0);
     const VEC *pre = (const VEC *)(const void *)a->pre;
     const VEC *pre_old = (const VEC *)(const void *)a->pre_old;
     VEC *dpre = (VEC *)(void *)a->dpre, *dpre_old = (VEC *)(void *)a->dpre_old;
@@ -144,13 +155,12 @@ FT_INLINE void NAME(ft_back_rows)(const NAME(ft_back) * a, int mode, int soft) {
                 dhebb[k] = d;
                 continue;
             }
-            const MASK inside = (now < top) & (now > bottom);
-            d = SELECT(inside, d, zero);
+            d = SELECT(INSIDE(now, top), d, zero);
             VEC dD = d, E = zero;
             if (mode == FT_RETROACTIVE) E = E_old[k];
             if (soft) {
                 const VEC D = mode == FT_RETROACTIVE ? gain * E : drive * pre_old[k];
-                const VEC sign = SELECT(D < 0, zero - 1, zero + 1);
+                const VEC sign = SELECT(NEGATIVE(D), zero - 1, zero + 1);
                 dD = d * (1 - sign * hebb_old[k] / a->clip);
                 d = d * (1 - sign * D / a->clip);
             }
@@ -711,4 +721,9 @@ FT_CLONES void NAME(ft_hebbian_step)(int64_t n_post, int64_t n_pre, REAL *FT_RES
 #undef MASK
 #undef SELECT
 #undef SPREAD
+#undef NEGATIVE
+#undef INSIDE
+#undef CLIP
+#undef SIGN_OF
+#undef SIZE_OF
 #undef SUM
