@@ -39,21 +39,21 @@ typedef int MASK;
 
 /* The sum of a vector: halves onto each other, down to one. */
 #if LANES > 1
+typedef REAL NAME(ft_quarter) __attribute__((vector_size(16)));
 typedef union {
     VEC whole;
-    REAL lane[LANES];
+    NAME(ft_quarter) quarter[4];
 } NAME(ft_lanes);
-#define SUM(out, vector)                                                                           \
-    do {                                                                                           \
-        NAME(ft_lanes) lanes_;                                                                     \
-        lanes_.whole = (vector);                                                                   \
-        for (int half_ = LANES / 2; half_ >= 1; half_ /= 2)                                        \
-            for (int l_ = 0; l_ < half_; l_++)                                                     \
-                lanes_.lane[l_] = lanes_.lane[l_] + lanes_.lane[l_ + half_];                       \
-        (out) = lanes_.lane[0];                                                                    \
-    } while (0)
+FT_INLINE REAL NAME(ft_sum)(const VEC *vector) {
+    NAME(ft_lanes) lanes;
+    lanes.whole = *vector;
+    const NAME(ft_quarter) four = (lanes.quarter[0] + lanes.quarter[2]) +
+                                  (lanes.quarter[1] + lanes.quarter[3]);
+    return LANES == 16 ? (four[0] + four[2 % (LANES / 4)]) + (four[1] + four[3 % (LANES / 4)])
+                       : four[0] + four[1];
+}
 #else
-#define SUM(out, vector) ((out) = (vector))
+FT_INLINE REAL NAME(ft_sum)(const VEC *vector) { return *vector; }
 #endif
 
 /* What a pass over the matrices takes; n vectors a row.  Each (post, pre) but for the vectors. */
@@ -83,7 +83,9 @@ FT_INLINE void NAME(ft_ahead_rows)(const NAME(ft_ahead) * a, int mode, int soft,
         VEC *hebb_out = (VEC *)(void *)a->hebb_out + j * n;
         VEC *E_out = (VEC *)(void *)a->E_out + j * n;
         /* Of the outer product, and of E: plastic and simple have gain * post in one factor. */
-        const REAL drive = mode == FT_RETROACTIVE ? a->eta * a->post[j] : a->gain[j] * a->post[j];
+        const REAL gain = mode == FT_NO_PLASTICITY ? 0 : a->gain[j];
+        const REAL post = mode == FT_NO_PLASTICITY ? 0 : a->post[j];
+        const REAL drive = mode == FT_RETROACTIVE ? a->eta * post : gain * post;
         VEC sum = SPREAD((REAL)0);
         for (int64_t k = 0; k < n; k++) {
             VEC hebb = hebb_in[k];
@@ -91,12 +93,12 @@ FT_INLINE void NAME(ft_ahead_rows)(const NAME(ft_ahead) * a, int mode, int soft,
                 VEC D;
                 if (mode == FT_RETROACTIVE) {
                     const VEC E = E_in[k];
-                    D = a->gain[j] * E;
+                    D = gain * E;
                     E_out[k] = keep * E + drive * pre[k];
                 } else
                     D = drive * pre[k];
                 if (soft) {
-                    const VEC part = hebb / a->clip;
+                    const VEC part = hebb / top;
                     D = D * SELECT(NEGATIVE(D), 1 + part, 1 - part);
                 }
                 hebb = hebb + D;
@@ -105,7 +107,7 @@ FT_INLINE void NAME(ft_ahead_rows)(const NAME(ft_ahead) * a, int mode, int soft,
             }
             if (product) sum = sum + (W[k] + al[k] * hebb) * pre_next[k];
         }
-        if (product) SUM(a->y[j], sum);
+        if (product) a->y[j] = NAME(ft_sum)(&sum);
     }
 }
 
@@ -161,8 +163,8 @@ FT_INLINE void NAME(ft_back_rows)(const NAME(ft_back) * a, int mode, int soft) {
             if (soft) {
                 const VEC D = mode == FT_RETROACTIVE ? gain * E : drive * pre_old[k];
                 const VEC sign = SELECT(NEGATIVE(D), zero - 1, zero + 1);
-                dD = d * (1 - sign * hebb_old[k] / a->clip);
-                d = d * (1 - sign * D / a->clip);
+                dD = d * (1 - sign * hebb_old[k] / top);
+                d = d * (1 - sign * D / top);
             }
             dhebb[k] = d;
             if (mode == FT_RETROACTIVE) {
@@ -178,10 +180,10 @@ FT_INLINE void NAME(ft_back_rows)(const NAME(ft_back) * a, int mode, int soft) {
             }
         }
         if (mode == FT_NO_PLASTICITY) continue;
-        SUM(a->dgain[j], sum);
+        a->dgain[j] = NAME(ft_sum)(&sum);
         if (mode == FT_RETROACTIVE) {
-            SUM(a->dpost[j], dE_pre);
-            SUM(a->dE_E[j], dE_E);
+            a->dpost[j] = NAME(ft_sum)(&dE_pre);
+            a->dE_E[j] = NAME(ft_sum)(&dE_E);
         }
     }
 }
@@ -194,9 +196,7 @@ FT_CLONES static void NAME(ft_rows_times)(int64_t n_post, int64_t n, const REAL 
         const VEC *row = (const VEC *)(const void *)A + j * n;
         VEC sum = SPREAD((REAL)0);
         for (int64_t k = 0; k < n; k++) sum = sum + row[k] * vec[k];
-        REAL total;
-        SUM(total, sum);
-        y[j] = y[j] + total;
+        y[j] = y[j] + NAME(ft_sum)(&sum);
     }
 }
 
@@ -283,7 +283,8 @@ static int64_t NAME(ft_lay)(NAME(ft_room) * r, const NAME(ft_plastic) * net, int
     r->row = (net->n_pre + per - 1) / per * per;
     r->n = r->row / LANES;
     r->wide = wide;
-    r->matrix = net->n_post * r->row;
+    /* A few lines more, or the same place of all matrices would fall on one set of the cache. */
+    r->matrix = net->n_post * r->row + 5 * per;
     const int64_t kinds = net->mode == FT_RETROACTIVE ? 2 : 1;
     const int64_t passes = net->T + 1;
     const int64_t length = spacing < passes ? spacing : passes;
@@ -354,7 +355,9 @@ static void NAME(ft_enter)(const NAME(ft_plastic) * net, NAME(ft_room) * r, int6
     NAME(ft_spread_out)(r->W, net->W, P, K, K, 1, r->row);
     NAME(ft_spread_out)(r->al, net->al, P, K, net->al_post, net->al_pre, r->row);
     if (net->cell == FT_LSTM)
-        NAME(ft_spread_out)(r->gates, net->gates, 3 * P, K, K, 1, r->row);
+        for (int64_t g = 0; g < 3; g++)
+            NAME(ft_spread_out)
+        (r->gates + g * r->matrix, net->gates + g * P * K, P, K, K, 1, r->row);
     NAME(ft_fill)(r->pre, r->wide, 0);
     NAME(ft_fill)(r->pre_next, r->wide, 0);
 }
@@ -726,4 +729,3 @@ FT_CLONES void NAME(ft_hebbian_step)(int64_t n_post, int64_t n_pre, REAL *FT_RES
 #undef CLIP
 #undef SIGN_OF
 #undef SIZE_OF
-#undef SUM
