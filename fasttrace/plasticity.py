@@ -468,11 +468,9 @@ class _Plastic:
         self._run(p, threads)
         h = None if self._cell == "layer" else p.h[-1].copy()
         after = PlasticState(h, None if p.c is None else p.c[-1].copy(), p.hebb, p.E)
-        for each in (p.u, p.h, p.c, p.M):
-            if each is not None:
-                each.flags.writeable = False
-        M = p.modulation if p.M is None else p.M
-        return Sequence(p.h, M, after, p, self, xs, [params[Wx].copy() for Wx, _ in self._inputs])
+        h, M = p.h.view(), (p.modulation if p.M is None else p.M).view()  # type: ignore[union-attr]
+        h.flags.writeable = M.flags.writeable = False  # the way back reads them
+        return Sequence(h, M, after, p, self, xs, [params[Wx].copy() for Wx, _ in self._inputs])
 
     def _step(self, x: Any, state: PlasticState, modulation: Any) -> Pass:
         array = np.asarray(x)
