@@ -523,24 +523,24 @@ def _back_modulation(net, up, r, work, b, t):
         for j in range(P):
             up.by_neuron[t, b, j] = work[r.dgain + j] if modulated else 0
         return
-    dM = float(up.dM[t, b]) if len(up.dM) else 0.0
+    dM = np.float64(up.dM[t, b]) if len(up.dM) else 0.0
     M = net.M[t, b]
     if modulated:
         for j in range(P):
             dV = work[r.dgain + j]
             if net.fan_out:
-                up.fw[j] += float(dV * M)
-                up.fb[j] += float(dV)
-                dM += float(dV * net.fw[j])
+                up.fw[j] += np.float64(dV * M)
+                up.fb[j] += np.float64(dV)
+                dM += np.float64(dV * net.fw[j])
             else:
-                dM += float(dV)
+                dM += np.float64(dV)
     up.M[t, b] = dM
     if len(net.modulation) or net.cell == LAYER:
         return
-    dm = work.dtype.type(dM * (1.0 - float(M) * float(M)))
-    up.bm_eta[0] += float(dm)
+    dm = work.dtype.type(dM * (1.0 - np.float64(M) * np.float64(M)))
+    up.bm_eta[0] += np.float64(dm)
     for j in range(P):
-        up.wm[j] += float(dm * net.h[t, b, j])
+        up.wm[j] += np.float64(dm * net.h[t, b, j])
         work[r.dh + j] = work[r.dh + j] + dm * net.wm[j]
 
 
@@ -609,12 +609,12 @@ def _back_move(net, up, r, work):
     for j in range(net.W.shape[0]):
         post = work[r.post + j]
         if net.mode == RETROACTIVE:
-            deta += float(post) * float(work[r.dpost + j]) - float(work[r.dE_E + j])
+            deta += np.float64(post) * np.float64(work[r.dpost + j]) - np.float64(work[r.dE_E + j])
             work[r.dpost + j] = net.eta * work[r.dpost + j]
         else:
             d = work[r.dgain + j]  # of gain * post
             if net.mode == PLASTIC:
-                deta += float(post * d)
+                deta += np.float64(post * d)
             work[r.dpost + j] = work[r.gain + j] * d
             work[r.dgain + j] = post * d
     up.bm_eta[1] += deta
