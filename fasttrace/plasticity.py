@@ -4,8 +4,8 @@
     PlasticLayer   y = tanh((W + al * Hebb) x), the modulation given from outside
     PlasticRNN     and PlasticLSTM: the modulation M_t is computed by the network itself
 
-Sequences run forward and backward; the gradients are exact, through Hebb, E and M.  docs/plasticity.md has the
-equations, their order and how little memory the way back takes.
+Sequences run forward and backward; the gradients are exact, through Hebb, E and M.  docs/plasticity.md has
+the equations, their order and how little memory the way back takes.
 
 Source: Miconi et al. 2019, "Backpropamine".
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -36,7 +35,7 @@ _MODULATED = ("simple", "retroactive")
 __all__ = ["HebbianTrace", "PlasticLSTM", "PlasticLayer", "PlasticRNN", "PlasticState", "Sequence"]
 
 
-# ---- checks --------------------------------------------------------------------------------------------------
+# ---- checks --------------------------------------------------------------------------------------------
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:
@@ -88,9 +87,7 @@ def _finite_steps(name: str, array: Array) -> None:
     if not np.isfinite(array).all():
         place = _place(array)
         where = ", ".join(map(str, place))
-        raise ValueError(
-            f"{name}: step {place[0]}: entry {where} is {array[place]}, expected finite numbers"
-        )
+        raise ValueError(f"{name}: step {place[0]}: entry {where} is {array[place]}, expected finite numbers")
 
 
 def _first_bad_step(array: Array) -> int | None:
@@ -99,7 +96,7 @@ def _first_bad_step(array: Array) -> int | None:
     return None if good.all() else int(np.argmin(good.reshape(len(array), -1).all(1)))
 
 
-# ---- state ---------------------------------------------------------------------------------------------------
+# ---- state ---------------------------------------------------------------------------------------------
 
 
 class PlasticState:
@@ -137,7 +134,7 @@ class PlasticState:
         return f"PlasticState(B={len(self.hebb)}; {names})"
 
 
-# ---- one pass, as the backends see it ------------------------------------------------------------------------
+# ---- one pass, as the backends see it ------------------------------------------------------------------
 
 
 @dataclass
@@ -229,7 +226,7 @@ class _Workspaces:
         self.__init__()  # type: ignore[misc]
 
 
-# ---- networks ------------------------------------------------------------------------------------------------
+# ---- networks ------------------------------------------------------------------------------------------
 
 
 class _Plastic:
@@ -281,13 +278,11 @@ class _Plastic:
         bound = 1.0 / math.sqrt(H)
         alphas: dict[str, tuple[int, ...]] = {"synapse": (H, K), "neuron": (H, 1), "scalar": ()}
         params: dict[str, Any] = {}
-        for (Wx, b), W in zip(self._inputs or ((None, None),), self._recurrent, strict=True):
-            if Wx is not None and b is not None:
+        for gate, W in enumerate(self._recurrent):
+            for Wx, b in self._inputs[gate : gate + 1]:
                 params[Wx] = rng.uniform(-bound, bound, (H, self._n_inputs))
-                params[W] = rng.uniform(-bound, bound, (H, K))
                 params[b] = np.full(H, 1.0 if b == "bf" else 0.0)
-            else:
-                params[W] = rng.uniform(-bound, bound, (H, K))
+            params[W] = rng.uniform(-bound, bound, (H, K))
         params["al"] = rng.uniform(0.0, 0.1, alphas[self.alpha])
         if self._modulates:
             params["wm"] = rng.uniform(-bound, bound, H)
@@ -366,7 +361,9 @@ class _Plastic:
         array = np.asarray(modulation)
         shapes = [(T, B)] if self._modulates else [(T, B), (T, B, self._n_hidden)]
         if array.dtype != self.dtype:
-            raise TypeError(f"modulation: got dtype {array.dtype}, expected {self.dtype}, that of the network")
+            raise TypeError(
+                f"modulation: got dtype {array.dtype}, expected {self.dtype}, that of the network"
+            )
         if array.shape not in shapes:
             expected = " or ".join(map(str, shapes))
             raise ValueError(f"modulation: got shape {array.shape}, expected {expected}")
@@ -418,7 +415,9 @@ class _Plastic:
             E0=state["E"],
         )
 
-    def _in_parts(self, function: Callable[[int, int, Array], Any], p: Pass, size: int, threads: int) -> list:
+    def _in_parts(
+        self, function: Callable[[int, int, Array], Any], p: Pass, size: int, threads: int
+    ) -> list[Any]:
         """function(first, last, workspace) over the batch in `threads` parts, in order."""
         B = p.u.shape[2]
         n = min(threads, B)
@@ -433,6 +432,8 @@ class _Plastic:
 
         if n == 1:
             return [part(0, B)]
+        from concurrent.futures import ThreadPoolExecutor  # takes longer to import than all the rest
+
         with ThreadPoolExecutor(n) as pool:
             return list(pool.map(part, bounds[:-1], bounds[1:]))
 
@@ -442,7 +443,9 @@ class _Plastic:
         self._in_parts(lambda first, last, work: kernels.forward(p, first, last, work), p, size, threads)
         for name, array in (("h", p.h), ("M", p.M)):
             if array is not None and (t := _first_bad_step(array)) is not None:
-                raise FloatingPointError(f"{name}: not finite at step {t}; smaller parameters would keep it so")
+                raise FloatingPointError(
+                    f"{name}: not finite at step {t}; smaller parameters would keep it so"
+                )
 
     def forward(self, xs: Any, state: Any = None, modulation: Any = None, *, threads: int = 1) -> Sequence:
         """Run a sequence.
@@ -487,9 +490,7 @@ class _Plastic:
                 raise TypeError(f"state.{name}: got {type(value).__name__}, expected a writable array")
             start[name] = _array(f"state.{name}", value, shape, self.dtype, finite=name in ("h", "c"))
         given = None if modulation is None else np.asarray(modulation)[None]
-        p = self._new_pass(
-            self._checked_params(), array[None], start, self._checked_modulation(given, 1, B)
-        )
+        p = self._new_pass(self._checked_params(), array[None], start, self._checked_modulation(given, 1, B))
         self._run(p, 1)
         if state.h is not None:
             state.h[:] = p.h[0]
@@ -519,18 +520,18 @@ class _Plastic:
         spacing  steps between the checkpoints that Hebb and E are replayed from; None: ceil(sqrt(T)).
                  It changes memory, not the result
 
-        Returns a dict: the names of `params`, and xs (T, B, I), h0, c0 (LSTM), hebb0, E0, and modulation where
-        one was given.  The parameters are those of the forward pass, also if they have changed since.
+        Returns a dict: the names of `params`, and xs (T, B, I), h0, c0 (LSTM), hebb0, E0, and modulation
+        where one was given.  The parameters are those of the forward pass, also if they have changed since.
 
-        Errors: ValueError for shapes, NaN, or a sequence that this network did not make; TypeError for another
-        dtype; FloatingPointError for a gradient that is not finite, with its step.
+        Errors: ValueError for shapes, NaN, or a sequence that this network did not make; TypeError for
+        another dtype; FloatingPointError for a gradient that is not finite, with its step.
         """
         if not isinstance(sequence, Sequence):
             raise TypeError(f"sequence: got {type(sequence).__name__}, expected what forward returns")
         if sequence._owner is not self:
             raise ValueError("sequence: made by another network, expected one of this network's forward")
         p, xs = sequence._pass, sequence._xs
-        G, T, B, H = p.u.shape
+        _, T, B, H = p.u.shape
         dh = None if dh is None else _array("dh", dh, (T, B, H), self.dtype)
         dM = None if dM is None else _array("dM", dM, (T, B), self.dtype)
         if dM is not None and p.M is None:
@@ -572,7 +573,7 @@ class _Plastic:
 
     def _gradients(self, sequence: Sequence, xs: Array, g: Any, sums: dict[str, Any]) -> dict[str, Array]:
         p = sequence._pass
-        G, T, B, H = p.u.shape
+        _, T, B, H = p.u.shape
         ones = np.ones(T * B, self.dtype)
         grads: dict[str, Any] = {}
         dxs = g.pre
@@ -614,7 +615,7 @@ class PlasticRNN(_Plastic):
     """h_t = tanh(Wx x_t + bx + (W + al * Hebb_t) h_{t-1}), M_t = tanh(wm . h_t + bm).
 
     mode     "none"; "plastic": Hebb += eta outer(h_t, h_{t-1}), no modulation; "simple": Hebb += M_t outer;
-             "retroactive": Hebb += M_t E_t with the E that was, then E moves towards the outer product by eta
+             "retroactive": Hebb += M_t E_t with the E that was, then E goes to the outer product by eta
     clip     Hebb stays in [-clip, clip]
     bound    "hard", or "soft": the step shrinks as Hebb nears the bound it moves to
     fan_out  one modulation a post neuron, fw M_t + fb
@@ -627,8 +628,8 @@ class PlasticRNN(_Plastic):
     """
 
     _cell = "rnn"
-    _inputs = (("Wx", "bx"),)
-    _recurrent = ("W",)
+    _inputs: ClassVar[tuple[tuple[str, str], ...]] = (("Wx", "bx"),)
+    _recurrent: ClassVar[tuple[str, ...]] = ("W",)
 
     def __init__(
         self,
@@ -668,7 +669,7 @@ class PlasticRNN(_Plastic):
         return self._n_hidden
 
     def step(self, x: Any, state: PlasticState, modulation: Any = None) -> tuple[Array, Array]:
-        """One step of x (B, I): (h (B, H), M (B,)).  The state changes in place; after an error it is as it was.
+        """One step of x (B, I): (h (B, H), M (B,)).  The state changes in place, but for an error.
 
         modulation  (B,), in place of the network's own M
         """
@@ -680,7 +681,7 @@ class PlasticRNN(_Plastic):
 class PlasticLSTM(PlasticRNN):
     """An LSTM whose weights from hidden to candidate are plastic; options as PlasticRNN's.
 
-        i = tanh(Wix x + (Wih + al * Hebb_t) h_{t-1} + bi)         the candidate, which is also the trace's post
+        i = tanh(Wix x + (Wih + al * Hebb_t) h_{t-1} + bi)        the candidate, and the trace's post
         j, f, o = sigmoid(W.x x + W.h h_{t-1} + b.)                input, forget and output gate
         c_t = f c_{t-1} + i j;  h_t = o tanh(c_t);  M_t = tanh(wm . h_t + bm)
 
@@ -742,11 +743,11 @@ class PlasticLayer(_Plastic):
         return self._n_hidden
 
     def step(self, x: Any, state: PlasticState, modulation: Any = None) -> Array:
-        """One step of x (B, n_in): y (B, n_out); modulation (B,) or (B, n_out).  The state changes in place."""
+        """One step of x (B, n_in): y (B, n_out); modulation (B,) or (B, n_out).  In place."""
         return self._step(x, state, modulation).h[0]
 
 
-# ---- one trace -----------------------------------------------------------------------------------------------
+# ---- one trace -----------------------------------------------------------------------------------------
 
 
 class HebbianTrace:

@@ -9,6 +9,7 @@ Needs PyTorch: pip install "fasttrace[torch]".
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -36,17 +37,18 @@ class PlasticState(NamedTuple):
     E: torch.Tensor
 
     def detach(self) -> PlasticState:
-        return PlasticState(*(None if each is None else each.detach() for each in self))  # type: ignore[arg-type]
+        return self._each(lambda each: each.detach())
 
     def reset(self, mask: torch.Tensor) -> PlasticState:
         """The state with zeros where mask (B,) is True; a new one, so that gradients stay right."""
         if mask.dtype != torch.bool:
             raise TypeError(f"mask: got dtype {mask.dtype}, expected torch.bool")
 
-        def kept(each: torch.Tensor | None) -> torch.Tensor | None:
-            return None if each is None else each.masked_fill(mask.view(-1, *[1] * (each.ndim - 1)), 0.0)
+        return self._each(lambda each: each.masked_fill(mask.view(-1, *[1] * (each.ndim - 1)), 0.0))
 
-        return PlasticState(*(kept(each) for each in self))  # type: ignore[arg-type]
+    def _each(self, function: Callable[[torch.Tensor], torch.Tensor]) -> PlasticState:
+        c = None if self.c is None else function(self.c)
+        return PlasticState(function(self.h), c, function(self.hebb), function(self.E))
 
 
 class PlasticOutput(NamedTuple):
@@ -77,7 +79,10 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, module: Any, xs: Any, modulation: Any, *rest: Any) -> Any:
         state, params = rest[: len(_STATE)], rest[len(_STATE) :]
-        arrays = {name: _array(f"state.{name}", each, module.dtype) for name, each in zip(_STATE, state, strict=True)}
+        arrays = {
+            name: _array(f"state.{name}", each, module.dtype)
+            for name, each in zip(_STATE, state, strict=True)
+        }
         start = None if state[0] is None else SimpleNamespace(**arrays)
         module._network.params = {
             name: _array(name, each, module.dtype) for name, each in zip(module._names, params, strict=True)
@@ -157,8 +162,8 @@ class _PlasticModule(torch.nn.Module):
     def forward(self, xs: Any, state: Any = None, modulation: Any = None) -> PlasticOutput:
         """Run xs (T, B, I) from `state`, None for zeros; modulation (T, B) in place of the network's own.
 
-        Errors: TypeError for a dtype other than the module's, ValueError for another device or shape, NaN or an
-        empty sequence.
+        Errors: TypeError for a dtype other than the module's, ValueError for another device or shape, for
+        NaN, and for an empty sequence.
         """
         start = (None,) * len(_STATE) if state is None else tuple(getattr(state, name) for name in _STATE)
         params = (getattr(self, name) for name in self._names)
@@ -168,12 +173,12 @@ class _PlasticModule(torch.nn.Module):
     def initial_state(self, batch: int) -> PlasticState:
         """The state of `batch` elements before their first step: zeros."""
         zeros = self._network.initial_state(batch)
-        tensors = ((name, getattr(zeros, name)) for name in _STATE)
-        return PlasticState(**{name: None if a is None else torch.from_numpy(a) for name, a in tensors})  # type: ignore[arg-type]
+        arrays = (getattr(zeros, name) for name in _STATE)
+        return PlasticState(*(None if each is None else torch.from_numpy(each) for each in arrays))
 
     @torch.no_grad()
     def step(self, x: Any, state: PlasticState, modulation: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step of x (B, I) without gradients: (h (B, H), M (B,)).  The state's tensors change in place."""
+        """One step of x (B, I) without gradients: (h (B, H), M (B,)).  The state changes in place."""
         arrays = {name: _array(f"state.{name}", getattr(state, name), self.dtype) for name in _STATE}
         self._network.params = {name: _array(name, getattr(self, name), self.dtype) for name in self._names}
         h, M = self._network.step(

@@ -36,7 +36,7 @@ def _moved(w, mode, soft):
     top, one = w.scalar("clip"), w.number(1.0)
     if soft:
         part = hebb / top
-        D = D * (w.number(0.0) > D).where(one + part, one - part)
+        D = D * D.negative().where(one + part, one - part)
     hebb = hebb + D
     hebb = (hebb > top).where(top, hebb)
     hebb = (hebb < -top).where(-top, hebb)
@@ -91,7 +91,7 @@ def _back(mode, soft):
         dD = d
         if soft:
             D = gain * E if mode == RETROACTIVE else drive * pre_old
-            sign = (D < zero).where(-one, one)
+            sign = D.negative().where(-one, one)
             dD = d * (one - sign * w.load("hebb_old") / top)
             d = d * (one - sign * D / top)
         w.store("dhebb", d)
@@ -776,6 +776,6 @@ def hebbian_step(
     hebb: Any, E: Any, post: Any, pre: Any, modulation: Any, mode: str, eta: Any, clip: Any, soft: bool
 ) -> tuple[Any, Any]:
     if mode != "none":
-        arrays = (_or_empty(each, 1, hebb.dtype) for each in (post, pre, modulation))
-        _hebbian_step(hebb, E, *arrays, MODES[mode], soft, eta, clip)
+        post, pre, gain = (_or_empty(each, 1, hebb.dtype) for each in (post, pre, modulation))
+        _hebbian_step(hebb, E, post, pre, gain, MODES[mode], soft, eta, clip)
     return hebb, E

@@ -52,6 +52,9 @@ class Vector:
     def __gt__(self, other: Vector) -> Vector:
         return self._compare(">", other)
 
+    def negative(self) -> Vector:
+        return self < self._is(ir.Constant(self.value.type, [0.0] * self.value.type.count))
+
     def __and__(self, other: Vector) -> Vector:
         return self._is(self.builder.and_(self.value, other.value))
 
@@ -99,7 +102,9 @@ def _total(builder: Any, value: Any, lanes: int) -> Any:
     return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
 
-def row(names: tuple[str, ...], scalars: tuple[str, ...], sums: int) -> Callable[[Callable[[Walk], None]], Any]:
+def row(
+    names: tuple[str, ...], scalars: tuple[str, ...], sums: int
+) -> Callable[[Callable[[Walk], None]], Any]:
     """A function for kernels, f(memory, n, (where each of names starts), (each of scalars)) -> sums.
 
     memory   (size,) float32 or float64, in which all that is named lies
