@@ -3,7 +3,7 @@
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
-from . import envs, plasticity
+from . import envs
 from .backends import backends
 from .control import Sarsa, TrueOnlineSarsa
 from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
@@ -30,12 +30,13 @@ __all__ = [
     "envs",
     "evaluate",
     "load",
-    "plasticity",
     "simulate",
 ]
 
 
 def __getattr__(name: str) -> _Any:
     if name in ("embed", "torch"):  # import Numba and PyTorch, which take longer than all the rest
+        return _import_module(f".{name}", __name__)
+    if name == "plasticity":  # not for everybody
         return _import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -379,8 +379,9 @@ class _Plastic:
             flat = xs.reshape(T * B, self._n_inputs)
             for g, (Wx, b) in enumerate(self._inputs):
                 out = u[g].reshape(T * B, H)
-                np.matmul(flat, params[Wx].T, out=out)
-                out += params[b]
+                with np.errstate(over="ignore", invalid="ignore"):  # reported by its step, after the run
+                    np.matmul(flat, params[Wx].T, out=out)
+                    out += params[b]
         else:
             u[:] = 0
         none = np.zeros(0, self.dtype)
@@ -555,7 +556,8 @@ class _Plastic:
         if bad is not None:
             raise FloatingPointError(f"gradient: not finite at step {bad}")
         sums = {name: sum(part[name] for part in parts) for name in parts[0]}
-        return self._gradients(sequence, xs, g, sums)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._gradients(sequence, xs, g, sums)
 
     def _new_gradients(self, p: Pass) -> SimpleNamespace:
         """Room for what each element of the batch has of its own."""

@@ -126,9 +126,12 @@ def train_completion(
     """Part of the hidden bits that are wrong, by iteration (iterations,)."""
     rng = np.random.default_rng(seed)
     net = PlasticRNN(task.bits + 1, task.hidden, mode=mode, seed=rng, backend=backend)
-    # Inputs that keep patterns apart, and a small recurrence: a larger one runs away before it is of use.
+    # Inputs that keep patterns apart, a flag that is seen, little modulation without it, and a recurrence that
+    # does not run away before it is of use.
     net.params["Wx"][:] = np.linalg.qr(rng.normal(size=(task.hidden, task.bits + 1)))[0]
-    net.params["W"] *= 0.3
+    net.params["Wx"][:, -1] *= 4.0
+    net.params["W"] *= 0.1
+    net.params["wm"] *= 0.1
     net.params["al"] *= 0.6
     head = Head(task.hidden, task.bits, rng)
     adam = Adam(_joined({"net": net.params, "head": head.params}), task.alpha, clip_norm=0.3)

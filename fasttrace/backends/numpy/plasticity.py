@@ -156,6 +156,11 @@ def backward(p: Any, up: Any, g: Any, first: int, last: int, spacing: int, work:
     Returns the sums over the batch: al (H, K), wm, fw, fb (H,), bm, eta ().
     """
     p, up, g = (_part(each, first, last) for each in (p, up, g))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by its step
+        return _backward(p, up, g)
+
+
+def _backward(p, up, g):
     _, T, B, H = p.u.shape
     h0, c0, _, _ = _initial(p)
     hebbs, Es, Ds = _history(p)
