@@ -232,7 +232,9 @@ def loss(net, e):
 @pytest.mark.parametrize("bound", ["hard", "soft"])
 def test_gradients_are_those_of_differences(cell, mode, bound, backend):
     """Every parameter, the inputs, the state before and the modulation, in one random direction each."""
-    net = network(cell, mode, backend, bound=bound, clip=2.0, **({} if cell == "layer" else {"fan_out": True}))
+    net = network(
+        cell, mode, backend, bound=bound, clip=2.0, **({} if cell == "layer" else {"fan_out": True})
+    )
     for modulated in (False, True):
         if cell == "layer" and not modulated:
             continue

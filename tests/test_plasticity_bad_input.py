@@ -63,7 +63,9 @@ def test_options(cls, options, exception, message):
 
 def test_sizes():
     refuses(ValueError, "n_hidden: got 0, expected an integer from 1", lambda: PlasticRNN(3, 0, mode="none"))
-    refuses(TypeError, "n_inputs: expected an integer, got float 2.5", lambda: PlasticLSTM(2.5, 3, mode="none"))
+    refuses(
+        TypeError, "n_inputs: expected an integer, got float 2.5", lambda: PlasticLSTM(2.5, 3, mode="none")
+    )
     refuses(ValueError, "n_in: got -1", lambda: PlasticLayer(-1, 3))
     refuses(TypeError, "fan_out: got 1, expected True or False", lambda: PlasticRNN(3, 3, fan_out=1))
     refuses(ValueError, "shape: got 3, expected (post, pre)", lambda: HebbianTrace(3, mode="simple"))
@@ -171,7 +173,9 @@ class TestBackward:
         one, other = net(backend), net(backend)
         s = one.forward(draw(T, B, I))
         refuses(ValueError, "sequence: made by another network", lambda: other.backward(s, s.h))
-        refuses(TypeError, "sequence: got ndarray, expected what forward returns", lambda: one.backward(s.h, s.h))
+        refuses(
+            TypeError, "sequence: got ndarray, expected what forward returns", lambda: one.backward(s.h, s.h)
+        )
 
     def test_gradients_that_come_in(self, backend):
         n = net(backend)
@@ -179,9 +183,7 @@ class TestBackward:
         refuses(
             ValueError, "dh: got shape (4, 2, 4), expected (4, 2, 5)", lambda: n.backward(s, draw(T, B, 4))
         )
-        refuses(
-            TypeError, "dh: got dtype float64", lambda: n.backward(s, draw(T, B, H, dtype=np.float64))
-        )
+        refuses(TypeError, "dh: got dtype float64", lambda: n.backward(s, draw(T, B, H, dtype=np.float64)))
         refuses(
             ValueError, "dh: entry 1, 0, 2 is nan", lambda: n.backward(s, with_nan(draw(T, B, H), 1, 0, 2))
         )
