@@ -47,7 +47,7 @@ FT_INLINE double ft_tanh_f64(double x) { return tanh(x); }
 #define INTEGER int32_t
 #define LARGEST INT32_MAX
 #if FT_VECTORS
-#define LANES 16
+#define LANES 8
 #else
 #define LANES 1
 #endif
@@ -63,7 +63,7 @@ FT_INLINE double ft_tanh_f64(double x) { return tanh(x); }
 #define INTEGER int64_t
 #define LARGEST INT64_MAX
 #if FT_VECTORS
-#define LANES 8
+#define LANES 4
 #else
 #define LANES 1
 #endif

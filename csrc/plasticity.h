@@ -1,7 +1,7 @@
 /* Plastic networks for one type of number: plasticity.c includes this twice.  See docs/plasticity.md.
  *
  *   REAL, INTEGER   float and int32_t, or double and int64_t; LARGEST of the integers
- *   LANES           numbers of a vector of 64 bytes, or 1 where there are no vectors
+ *   LANES           numbers of a vector of 32 bytes, or 1 where there are no vectors
  *   NAME(x)         x_f32 or x_f64
  *
  * A matrix (post, pre) is kept in the workspace in rows of whole vectors, the rest of a row 0, so that no
@@ -14,19 +14,24 @@
 #define MASK NAME(ft_mask)
 
 #if LANES > 1
-typedef REAL VEC __attribute__((vector_size(64)));
-typedef INTEGER MASK __attribute__((vector_size(64)));
+typedef REAL VEC __attribute__((vector_size(32)));
+typedef INTEGER MASK __attribute__((vector_size(32)));
 #define SPREAD(x) ((VEC){0} + (x))
-/* Signs and comparisons by the bits: compilers take comparisons of vectors this long apart.  Numbers of
- * one sign are in the order of their bits, and NaN is above them all. */
+/* Signs and comparisons by the bits: where no register is as long as the vector, compilers take its
+ * comparisons apart.  Numbers of one sign are in the order of their bits, and NaN is above them all. */
 #define SIGN_OF(mask) ((mask) >> (8 * (int)sizeof(REAL) - 1))
 #define SIZE_OF(x) ((MASK)(x) & LARGEST)
 #define SELECT(mask, a, b) ((VEC)(((mask) & (MASK)(a)) | (~(mask) & (MASK)(b))))
 #define NEGATIVE(x) SIGN_OF((MASK)((x) + 0)) /* -0 + 0 is +0 */
 #define INSIDE(x, top) SIGN_OF(SIZE_OF(x) - (MASK)(top))
-#define CLIP(x, top, infinity)                                                                     \
-    SELECT(SIGN_OF(((MASK)(top)-SIZE_OF(x)) & ~((MASK)(infinity)-SIZE_OF(x))),                     \
+#if defined(__x86_64__) && !defined(__clang__)
+#define CLIP(x, top) CLIP_BELOW(SELECT((x) > (top), top, x), -(top))
+#define CLIP_BELOW(x, bottom) SELECT((x) < (bottom), bottom, x)
+#else
+#define CLIP(x, top)                                                                               \
+    SELECT(SIGN_OF(((MASK)(top)-SIZE_OF(x)) & ~((MASK)SPREAD((REAL)INFINITY) - SIZE_OF(x))),       \
            (VEC)((MASK)(top) | ((MASK)(x) & ~LARGEST)), x)
+#endif
 #else
 typedef REAL VEC;
 typedef int MASK;
@@ -34,23 +39,22 @@ typedef int MASK;
 #define SELECT(mask, a, b) ((mask) ? (a) : (b))
 #define NEGATIVE(x) ((x) < 0)
 #define INSIDE(x, top) ((x) < (top) && (x) > -(top))
-#define CLIP(x, top, infinity) ((x) > (top) ? (top) : (x) < -(top) ? -(top) : (x))
+#define CLIP(x, top) ((x) > (top) ? (top) : (x) < -(top) ? -(top) : (x))
 #endif
 
 /* The sum of a vector: halves onto each other, down to one. */
 #if LANES > 1
-typedef REAL NAME(ft_quarter) __attribute__((vector_size(16)));
+typedef REAL NAME(ft_half) __attribute__((vector_size(16)));
 typedef union {
     VEC whole;
-    NAME(ft_quarter) quarter[4];
+    NAME(ft_half) half[2];
 } NAME(ft_lanes);
 FT_INLINE REAL NAME(ft_sum)(const VEC *vector) {
     NAME(ft_lanes) lanes;
     lanes.whole = *vector;
-    const NAME(ft_quarter) four = (lanes.quarter[0] + lanes.quarter[2]) +
-                                  (lanes.quarter[1] + lanes.quarter[3]);
-    return LANES == 16 ? (four[0] + four[2 % (LANES / 4)]) + (four[1] + four[3 % (LANES / 4)])
-                       : four[0] + four[1];
+    const NAME(ft_half) both = lanes.half[0] + lanes.half[1];
+    return LANES == 8 ? (both[0] + both[2 % (LANES / 2)]) + (both[1] + both[3 % (LANES / 2)])
+                      : both[0] + both[1];
 }
 #else
 FT_INLINE REAL NAME(ft_sum)(const VEC *vector) { return *vector; }
@@ -71,7 +75,7 @@ typedef struct {
 /* Hebb and E move by one step, and then, with `product`, meet the next input. */
 FT_INLINE void NAME(ft_ahead_rows)(const NAME(ft_ahead) * a, int mode, int soft, int product) {
     const int64_t n = a->n;
-    const VEC top = SPREAD(a->clip), infinity = SPREAD((REAL)INFINITY);
+    const VEC top = SPREAD(a->clip);
     const VEC *pre = (const VEC *)(const void *)a->pre;
     const VEC *pre_next = (const VEC *)(const void *)a->pre_next;
     const REAL keep = (REAL)1 - a->eta;
@@ -102,7 +106,7 @@ FT_INLINE void NAME(ft_ahead_rows)(const NAME(ft_ahead) * a, int mode, int soft,
                     D = D * SELECT(NEGATIVE(D), 1 + part, 1 - part);
                 }
                 hebb = hebb + D;
-                hebb = CLIP(hebb, top, infinity);
+                hebb = CLIP(hebb, top);
                 hebb_out[k] = hebb;
             }
             if (product) sum = sum + (W[k] + al[k] * hebb) * pre_next[k];
@@ -278,13 +282,13 @@ typedef struct {
 /* Lays it over work, and returns its size. */
 static int64_t NAME(ft_lay)(NAME(ft_room) * r, const NAME(ft_plastic) * net, int64_t spacing,
                             REAL *work) {
-    const int64_t per = 64 / (int64_t)sizeof(REAL);
+    const int64_t per = 32 / (int64_t)sizeof(REAL);
     const int64_t wide = ((net->n_post > net->n_pre ? net->n_post : net->n_pre) + per - 1) / per * per;
     r->row = (net->n_pre + per - 1) / per * per;
     r->n = r->row / LANES;
     r->wide = wide;
     /* A few lines more, or the same place of all matrices would fall on one set of the cache. */
-    r->matrix = net->n_post * r->row + 5 * per;
+    r->matrix = net->n_post * r->row + 10 * per;
     const int64_t kinds = net->mode == FT_RETROACTIVE ? 2 : 1;
     const int64_t passes = net->T + 1;
     const int64_t length = spacing < passes ? spacing : passes;

@@ -166,7 +166,7 @@ def _lay(p: Any, spacing: int) -> tuple[Room, int]:
     K = p.W.shape[1]
     per = BYTES // p.dtype.itemsize
     row_size, wide = -(-K // per) * per, -(-max(P, K) // per) * per
-    matrix = P * row_size + 5 * per  # not all matrices on one set of the cache
+    matrix = P * row_size + 10 * per  # not all matrices on one set of the cache
     kinds, length = (2 if p.mode == "retroactive" else 1), min(spacing, T + 1)
     matrices = {"W": 1, "al": 1, "gates": 3 if p.cell == "lstm" else 0, "hebb": 1, "E": kinds - 1}
     vectors = {"pre": 1, "pre_next": 1, "post": 1, "gain": 1, "y": 4}

@@ -1,4 +1,4 @@
-"""Vectors of 64 bytes inside compiled loops, written as they are in C.
+"""Vectors of 32 bytes inside compiled loops, written as they are in C.
 
 Numba leaves it to LLVM to find vectors.  It does not where a loop writes more than a few arrays, since any of
 them might overlap, nor in a sum, since it would add in another order.  Here a row is walked by vectors that
@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-BYTES = 64
+BYTES = 32
 
 
 class Vector:
@@ -90,7 +90,7 @@ class Walk:
 
 
 def _total(builder: Any, value: Any, lanes: int) -> Any:
-    """Quarters onto each other, (0 + 2) + (1 + 3), and then the same within what is left."""
+    """Halves onto each other, down to one."""
     half = lanes // 2
     while half >= 1:
         index = ir.VectorType(ir.IntType(32), half)
