@@ -14,13 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-import fasttrace as ft
 from fasttrace.plasticity import MODES, PlasticRNN
 
 from .cases import Spec
@@ -29,10 +29,10 @@ from .interleave import interleave
 
 ROOT = Path(__file__).resolve().parents[1]
 INPUTS = 20
-EAGER, COMPILED, TWO = "torch eager", "torch.compile", "C, 2 threads"
+EAGER, COMPILED = "torch eager", "torch.compile"
 LABELS = {"c": "C", "numba": "Numba"}
 FLOAT32, FLOAT64 = 5e-5, 1e-9  # largest errors of gradients that count as right, relative to the largest
-_ONE_THREAD = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class Workload(NamedTuple):
@@ -290,8 +290,7 @@ def main() -> None:
                 "wrong": wrong,
                 "threads": two_threads(min(options.rounds, 9)),
                 "accuracy": accuracy(),
-                "torch": find_spec("torch") is not None and __import__("torch").__version__,
-                "version": ft.__version__,
+                "torch": version("torch") if find_spec("torch") is not None else None,
             }
         )
     )

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import accuracy
+from . import accuracy, plasticity_cases
 from .cases import EAGER, IMPLEMENTATIONS, NO_TRACE, Spec
 from .figures import Figure, Results, Row, figures
 from .interleave import LONG_EVERY, LONG_NS, VERY_LONG_NS, VERY_LONG_ROUNDS
@@ -36,6 +36,11 @@ that of ours in C:
 ABOUT_ERRORS = """\
 Against long double: {n} weights, {k} active, off-policy, a gamma, lambda and rho for each step, zeros
 among them; max|w - exact| / max|exact|, median of {seeds} seeds.
+"""
+
+
+ABOUT_PLASTIC = """\
+Milliseconds of a sequence forward and backward, float32, one thread of a process of its own; {peer}.
 """
 
 
@@ -166,6 +171,7 @@ def markdown(
     for name, rows in results.streams.items():
         yield from _stream_table(name, rows, results.about[name])
     yield from _error_table(results)
+    yield from _plastic_table(results.plasticity)
 
 
 def _about_lists(results: Results) -> Iterator[str]:
@@ -218,6 +224,25 @@ def _error_table(results: Results) -> Iterator[str]:
     yield ""
 
 
+def _plastic_table(found: dict[str, Any]) -> Iterator[str]:
+    """Milliseconds of a sequence forward and backward, and memory."""
+    if not found:
+        return
+    labels = list(dict.fromkeys(label for times in found["times"].values() for label in times))
+    yield "## Plastic networks"
+    yield ""
+    peer = f"PyTorch {found['torch']}" if found["torch"] else "PyTorch is not installed here"
+    yield ABOUT_PLASTIC.format(peer=peer)
+    yield f"| mode, neurons / elements / steps | {' | '.join(labels)} |"
+    yield f"|---|{'---:|' * len(labels)}"
+    for workload, times in found["times"].items():
+        yield f"| {workload} | {' | '.join(_number(times.get(label)) for label in labels)} |"
+    yield ""
+    for label, mebibytes in found["memory"].items():
+        yield f"Peak memory, {plasticity_cases.MEMORY}, {label}: {_number(mebibytes, 'MiB')}."
+    yield ""
+
+
 def raw(results: Results, promised: list[Figure]) -> dict[str, Any]:
     """The same as numbers, for other programs."""
     return {
@@ -228,6 +253,7 @@ def raw(results: Results, promised: list[Figure]) -> dict[str, Any]:
             for name, rows in results.streams.items()
         },
         "errors": [asdict(each) for each in results.errors],
+        "plasticity": results.plasticity,
     }
 
 

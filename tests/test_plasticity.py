@@ -1,4 +1,4 @@
-"""Plastic networks: golden results, agreement of the backends, gradients by differences, and what theory says."""
+"""Plastic networks: golden results, agreement of the backends, gradients by differences, and theory."""
 
 import copy
 import itertools
@@ -204,7 +204,7 @@ def test_float32_gradients(cell, mode, backend):
 @compiled
 @cells
 def test_threads_share_the_batch(cell, backend):
-    """Two threads: the same for each element, the same sums each time, and those of one thread but for rounding."""
+    """Two threads: the same for each element and each time, and the sums of one but for rounding."""
     net = network(cell, "retroactive", backend)
     e = example(net)
     one, two, again = (results(net, e, threads=n) for n in (1, 2, 2))

@@ -126,8 +126,8 @@ def train_completion(
     """Part of the hidden bits that are wrong, by iteration (iterations,)."""
     rng = np.random.default_rng(seed)
     net = PlasticRNN(task.bits + 1, task.hidden, mode=mode, seed=rng, backend=backend)
-    # Inputs that keep patterns apart, a flag that is seen, little modulation without it, and a recurrence that
-    # does not run away before it is of use.
+    # Inputs that keep patterns apart, a flag that is seen, little modulation without it, and a recurrence
+    # that does not run away before it is of use.
     net.params["Wx"][:] = np.linalg.qr(rng.normal(size=(task.hidden, task.bits + 1)))[0]
     net.params["Wx"][:, -1] *= 4.0
     net.params["W"] *= 0.1
@@ -218,7 +218,7 @@ def play(net: PlasticRNN, policy: Head, task: CueReward, rng: np.random.Generato
 
 
 def train_cue_reward(
-    mode: str, seed: int, task: CueReward, backend: str = "auto", watch: Watch = lambda i, reward: None
+    mode: str, seed: int, task: CueReward, backend: str = "auto", watch: Watch = lambda i, score: None
 ) -> Array:
     """Mean reward of the settled trials, by iteration (iterations,): 0 is chance, 1 all there is."""
     rng = np.random.default_rng(seed)
@@ -251,7 +251,7 @@ def actor_critic(
 ) -> dict[str, Any]:
     """Gradients of the loss of an advantage actor-critic: those of both heads by name, and of h (N, H).
 
-    mean over the batch, sum over the trials of -log pi(a) (G - v) + (G - v)^2 / 2 - entropy H(pi)
+    mean over the batch, sum over the trials of -log pi(a) (G - v) + (G - v)^2 / 4 - entropy H(pi)
     """
     logits = policy(h)
     logits = logits - logits.max(1, keepdims=True)
