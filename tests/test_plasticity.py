@@ -180,6 +180,13 @@ def test_numba_is_c_to_the_bit(cell, mode, dtype):
             assert different == []
 
 
+def widened(value):
+    """The same in float64."""
+    if isinstance(value, PlasticState):
+        return PlasticState(*(widened(getattr(value, name)) for name in ("h", "c", "hebb", "E")))
+    return None if value is None else value.astype(np.float64)
+
+
 @compiled
 @cells
 @modes
@@ -190,11 +197,7 @@ def test_float32_gradients(cell, mode, backend):
     for name, array in net.params.items():
         reference.params[name][...] = array
     e = example(net, steps=60)
-    wide = SimpleNamespace(**{
-        name: None if value is None else PlasticState(*(None if a is None else a.astype(float) for a in
-              (value.h, value.c, value.hebb, value.E))) if isinstance(value, PlasticState) else value.astype(float)
-        for name, value in vars(e).items()
-    })  # fmt: skip
+    wide = SimpleNamespace(**{name: widened(value) for name, value in vars(e).items()})
     s = net.forward(e.xs, e.state, e.modulation)
     if mode != "none":
         assert (np.abs(s.state.hebb) == np.float32(0.1)).mean() > 0.01
@@ -232,9 +235,8 @@ def loss(net, e):
 @pytest.mark.parametrize("bound", ["hard", "soft"])
 def test_gradients_are_those_of_differences(cell, mode, bound, backend):
     """Every parameter, the inputs, the state before and the modulation, in one random direction each."""
-    net = network(
-        cell, mode, backend, bound=bound, clip=2.0, **({} if cell == "layer" else {"fan_out": True})
-    )
+    fan_out = {} if cell == "layer" else {"fan_out": True}
+    net = network(cell, mode, backend, bound=bound, clip=2.0, **fan_out)
     for modulated in (False, True):
         if cell == "layer" and not modulated:
             continue

@@ -46,8 +46,7 @@ def learning_curves(results: list[Result], path: str | PathLike[str]) -> None:
         if result.chance > 0.0:  # an error: what is left of it is to be told apart near 0
             axes.set_yscale("log")
             axes.set_ylim(max(least, 1e-4) / 1.2, 0.7)
-        where = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-        axes.annotate("chance", (0.99, result.chance), fontsize=8, color="0.4", **where)
+        axes.text(x[-1], result.chance, "chance", ha="right", va="bottom", fontsize=8, color="0.4")
         axes.set_title(result.name, fontsize=11)
         axes.set_xlabel("iteration")
         axes.set_ylabel(result.measure)
