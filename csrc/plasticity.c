@@ -37,7 +37,7 @@ FT_INLINE float ft_tanh_f32(float x) {
 
 FT_INLINE double ft_tanh_f64(double x) { return tanh(x); }
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(FT_NO_VECTORS)
 #define FT_VECTORS 1
 #else
 #define FT_VECTORS 0

@@ -20,6 +20,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "simple": {"color": "#0072B2", "linestyle": "-"},
     "retroactive": {"color": "#D55E00", "linestyle": (0, (5, 1, 1, 1))},
 }
+FLOOR = 1e-4  # of an error: no wrong bit at all is drawn here
 
 
 def smoothed(curves: NDArray[Any], window: int) -> NDArray[Any]:
@@ -38,14 +39,16 @@ def learning_curves(results: list[Result], path: str | PathLike[str]) -> None:
         for mode, curves in result.curves.items():
             window = max(1, curves.shape[1] // 60)
             means = smoothed(curves, window)
+            if result.chance > 0.0:  # an error, on a scale of logarithms
+                means = np.maximum(means, FLOOR)
             x = (np.arange(means.shape[1]) + 1) * window
             axes.fill_between(x, means.min(0), means.max(0), color=STYLES[mode]["color"], alpha=0.2, lw=0)
             axes.plot(x, np.median(means, 0), label=mode, linewidth=1.6, **STYLES[mode])
-            least = min(least, float(means[means > 0].min(initial=1.0)))
+            least = min(least, float(means.min()))
         axes.axhline(result.chance, color="0.4", linewidth=0.8)
         if result.chance > 0.0:  # an error: what is left of it is to be told apart near 0
             axes.set_yscale("log")
-            axes.set_ylim(max(least, 1e-4) / 1.2, 0.7)
+            axes.set_ylim(least / 1.2, 0.7)
         axes.text(x[-1], result.chance, "chance", ha="right", va="bottom", fontsize=8, color="0.4")
         axes.set_title(result.name, fontsize=11)
         axes.set_xlabel("iteration")
