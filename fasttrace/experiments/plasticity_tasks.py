@@ -134,7 +134,7 @@ def train_completion(
     net.params["wm"] *= 0.1
     net.params["al"] *= 0.6
     head = Head(task.hidden, task.bits, rng)
-    adam = Adam(_joined({"net": net.params, "head": head.params}), task.alpha, clip_norm=0.3)
+    adam = Adam(_joined({"net": net.params, "head": head.params}), task.alpha, clip_norm=0.05)
     errors = np.empty(task.iterations)
     for i in range(task.iterations):
         xs, wanted, hidden = task.draw(rng)
@@ -169,7 +169,7 @@ class CueReward:
     hidden: int = 64
     alpha: float = 1e-3
     gamma: float = 0.9
-    entropy: float = 0.03
+    entropy: float = 0.01
     iterations: int = 1200
     settled: int = 7  # the trials from here on are those that the score counts
 
