@@ -63,13 +63,13 @@ def test_completion_is_as_it_says():
 
 
 def test_episodes_are_as_they_say():
-    """Two cues, of which one pays; what was answered and won is seen in the next trial."""
+    """Two cues, of which one pays; what was answered and won is seen after the question, nothing else."""
     task = CueReward(batch=5, hidden=8)
     rng = np.random.default_rng(0)
     net, policy = PlasticRNN(task.n_inputs, 8, mode="simple", backend="numpy"), Head(8, 2, rng)
     xs, answers, rewards = play(net, policy, task, rng)
     assert xs.shape == (60, 5, 14)
-    trials = xs.reshape(15, 4, 5, 14)
+    trials = xs.reshape(12, 5, 5, 14)
     for b in range(5):
         cues = {tuple(cue) for cue in trials[:, 0, b, :10]}
         assert len(cues) <= 2
@@ -80,10 +80,11 @@ def test_episodes_are_as_they_say():
         pays = {cue for cue, a, r in wins if (a == 1) == (r == 1.0)}
         fails = {cue for cue, a, r in wins if (a == 1) != (r == 1.0)}
         assert pays.isdisjoint(fails)
-    assert (trials[:, 3, :, 10] == 1.0).all()
-    np.testing.assert_array_equal(trials[1:, 0, :, 11], rewards[:-1])
-    np.testing.assert_array_equal(trials[1:, 0, :, 12:].argmax(-1), answers[:-1])
-    np.testing.assert_array_equal(net.forward(xs).h.shape, (60, 5, 8))
+    assert (trials[:, 2, :, 10] == 1.0).all()
+    np.testing.assert_array_equal(trials[:, 3, :, 11], rewards)
+    np.testing.assert_array_equal(trials[:, 3, :, 12:].argmax(-1), answers)
+    for step, inputs in ((0, slice(10, 14)), (1, slice(14)), (3, slice(11)), (4, slice(14))):
+        assert not trials[:, step, :, inputs].any()
 
 
 def test_returns():

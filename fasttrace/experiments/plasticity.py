@@ -57,7 +57,7 @@ def tasks(quick: bool) -> tuple[Task, Task]:
     completion = (
         Completion(bits=16, patterns=3, flagged=1, hidden=24, iterations=300) if quick else Completion()
     )
-    cue = CueReward(bits=6, trials=8, hidden=24, iterations=60, settled=4) if quick else CueReward()
+    cue = CueReward(bits=6, trials=6, hidden=24, iterations=60, settled=3) if quick else CueReward()
     return (
         Task("flagged one-shot completion", "wrong hidden bits", 0.5, train_completion, completion),
         Task("cue-reward association", "reward a trial", 0.0, train_cue_reward, cue),

@@ -156,27 +156,34 @@ def train_completion(
 class CueReward:
     """In each episode `cues` new random cues of `bits` bits; one of them is the one to answer to.
 
-    A trial shows one cue for a step, waits for two, and then asks: answering 1 to the right cue and 0 to the
-    others is rewarded with 1, else with -1.  Reward and answer are seen in the next trial.  Nothing says
-    which cue is the right one: that has to be found out, and kept until the episode is over.
+    A trial shows one cue for a step, waits for one, and asks; then come two steps of rest.  Answering 1 to the
+    right cue and 0 to the other is rewarded with 1, all else with -1; reward and answer are seen in the step
+    after the question.  Nothing says which cue is the right one: that has to be found out, and kept until the
+    episode is over.
     """
 
     cues: int = 2
     bits: int = 10
-    trials: int = 15
-    wait: int = 2
+    trials: int = 12
+    wait: int = 1
+    rest: int = 2
     batch: int = 32
     hidden: int = 64
     alpha: float = 1e-3
     gamma: float = 0.9
     entropy: float = 0.01
     iterations: int = 1200
-    settled: int = 7  # the trials from here on are those that the score counts
+    settled: int = 6  # the trials from here on are those that the score counts
 
     @property
     def length(self) -> int:
         """Steps of a trial."""
-        return 2 + self.wait
+        return 2 + self.wait + self.rest
+
+    @property
+    def asked(self) -> slice:
+        """The steps at which an answer is given."""
+        return slice(1 + self.wait, None, self.length)
 
     @property
     def n_inputs(self) -> int:
@@ -198,22 +205,22 @@ def play(net: PlasticRNN, policy: Head, task: CueReward, rng: np.random.Generato
     cues = np.where(rng.random((B, task.cues, n)) < 0.5, 1.0, -1.0).astype(np.float32)
     right = rng.integers(task.cues, size=B)
     xs = np.zeros((task.trials * L, B, task.n_inputs), np.float32)
+    xs[task.asked, :, n] = 1.0
     answers = np.zeros((task.trials, B), np.int64)
     rewards = np.zeros((task.trials, B), np.float32)
-    state, elements = None, np.arange(B)
+    state, elements, start = None, np.arange(B), 0
     for trial in range(task.trials):
         shown = rng.integers(task.cues, size=B)
-        x = xs[trial * L : (trial + 1) * L]
-        x[0, :, :n] = cues[elements, shown]
-        x[-1, :, n] = 1.0
-        if trial:
-            x[0, :, n + 1] = rewards[trial - 1]
-            x[0, elements, n + 2 + answers[trial - 1]] = 1.0
-        part = net.forward(x, state)
-        state = part.state
+        xs[trial * L, :, :n] = cues[elements, shown]
+        after = trial * L + 2 + task.wait  # the step after the question
+        part = net.forward(xs[start:after], state)
+        state, start = part.state, after
         logits = policy(part.h[-1])
         answers[trial] = rng.random(B) < 1.0 / (1.0 + np.exp(logits[:, 0] - logits[:, 1]))
         rewards[trial] = np.where(answers[trial] == (shown == right), 1.0, -1.0)
+        if after < len(xs):
+            xs[after, :, n + 1] = rewards[trial]
+            xs[after, elements, n + 2 + answers[trial]] = 1.0
     return xs, answers, rewards
 
 
@@ -223,6 +230,7 @@ def train_cue_reward(
     """Mean reward of the settled trials, by iteration (iterations,): 0 is chance, 1 all there is."""
     rng = np.random.default_rng(seed)
     net = PlasticRNN(task.n_inputs, task.hidden, mode=mode, seed=rng, backend=backend)
+    net.params["W"] *= 0.3  # what is kept is to be kept in Hebb, not in a lasting activity
     policy, value = Head(task.hidden, 2, rng), Head(task.hidden, 1, rng)
     adam = Adam(
         _joined({"net": net.params, "policy": policy.params, "value": value.params}),
@@ -233,13 +241,12 @@ def train_cue_reward(
     for i in range(task.iterations):
         xs, answers, rewards = play(net, policy, task, rng)
         sequence = net.forward(xs)
-        asked = slice(task.length - 1, None, task.length)
-        h = sequence.h[asked].reshape(-1, task.hidden)
+        h = sequence.h[task.asked].reshape(-1, task.hidden)
         grads = actor_critic(
             policy, value, h, answers.ravel(), returns(rewards, task.gamma**task.length).ravel(), task
         )
         dh = np.zeros_like(sequence.h)
-        dh[asked] = grads.pop("h").reshape(*answers.shape, task.hidden)
+        dh[task.asked] = grads.pop("h").reshape(*answers.shape, task.hidden)
         adam.step(_joined({"net": net.backward(sequence, dh), **grads}))
         score[i] = rewards[task.settled :].mean()
         watch(i, score[i])
