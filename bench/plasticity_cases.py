@@ -29,6 +29,7 @@ from .interleave import interleave
 
 ROOT = Path(__file__).resolve().parents[1]
 INPUTS = 20
+BUSY = 0.5  # how much of a second core others may use while two threads are timed
 EAGER, COMPILED = "torch eager", "torch.compile"
 LABELS = {"c": "C", "numba": "Numba"}
 FLOAT32, FLOAT64 = 5e-5, 1e-9  # largest errors of gradients that count as right, relative to the largest
@@ -205,8 +206,10 @@ def times(rounds: int, compiled: bool) -> tuple[dict[str, dict[str, float]], lis
 
 
 def two_threads(rounds: int) -> float | None:
-    """Seconds of one thread by those of two, by the clock on the wall: says little on a busy machine."""
+    """Seconds of one thread by those of two, by the clock on the wall; None where no second core is idle."""
     if "c" not in backends_there() or (os.cpu_count() or 1) < 2:
+        return None
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1) - BUSY:
         return None
     net, (xs, dh) = network(SIMPLE, "c"), example(SIMPLE)
     seconds: dict[int, list[float]] = {1: [], 2: []}

@@ -158,8 +158,8 @@ class CueReward:
 
     A trial shows one cue for a step, waits for one, and asks; then come two steps of rest.  Answering 1 to
     the right cue and 0 to the other is rewarded with 1, all else with -1; reward and answer are seen in the
-    step after the question.  Nothing says which cue is the right one: that has to be found out, and kept until the
-    episode is over.
+    step after the question.  Nothing says which cue is the right one: that has to be found out, and kept
+    until the episode is over.
     """
 
     cues: int = 2
