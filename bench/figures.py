@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from . import accuracy, algorithms, footprint, returns
+from . import accuracy, algorithms, footprint, plasticity_cases, returns
 from .cases import EAGER, EMPTY, FLOOR, KERNELS, NO_TRACE, Spec, there
 from .interleave import Timing
 from .workloads import smooth_8
@@ -47,6 +48,7 @@ class Results:
     errors: list[accuracy.Errors] = field(default_factory=list)
     import_seconds: float | None = None
     bytes: int | None = None
+    plasticity: dict[str, Any] = field(default_factory=dict)  # what plasticity_cases.measure gives
 
     def ns(self, stream: str, implementation: str, kernel: str, lambda_: float) -> float | None:
         bare = implementation in (FLOOR, EMPTY)
@@ -56,12 +58,13 @@ class Results:
     @property
     def wrong(self) -> list[str]:
         """What gave no result, or not the right one."""
-        return [
+        streams = [
             f"{row.spec} on {name}: {row.wrong}"
             for name, rows in [*self.streams.items(), *self.returns.items()]
             for row in rows
             if row.wrong
         ]
+        return streams + [f"plastic networks, {each}" for each in self.plasticity.get("wrong", ())]
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ def figures(results: Results) -> Iterator[Figure]:
     yield Figure(f"memory of TD, d = {smooth_8().n}", kibibytes, 28 * smooth_8().n / 1024 + 64, True, "KiB")
     worst = max((each.ratio for each in results.errors), default=None)
     yield Figure("error in w, C / eager float64 loop, worst case", worst, 2.0, True)
+
+    yield from plastic_figures(results)
 
     for lambda_, target in ((0.9, 8.0), (0.99, 60.0)):
         ratio = _ratio(ns("L8", EAGER, "accumulating", lambda_), ns("L8", "C", "accumulating", lambda_))
@@ -202,3 +207,29 @@ def returns_figures(results: Results) -> Iterator[Figure]:
     for name, targets in PEERS.items():
         for shape, target in zip((returns.WIDE, returns.LONG), targets, strict=True):
             yield Figure(f"GAE {shape}: {name} / C", ratio(shape, name, "C"), target, False)
+
+
+def plastic_figures(results: Results) -> Iterator[Figure]:
+    """Those of plastic networks; PyTorch is the peer where it is installed."""
+    found = results.plasticity
+
+    def ratio(workload: Any, slow: str, quick: str) -> float | None:
+        times = found.get("times", {}).get(str(workload), {})
+        return _ratio(times.get(slow), times.get(quick))
+
+    for workload in plasticity_cases.WORKLOADS:
+        yield Figure(f"plastic RNN, {workload}: Numba / C", ratio(workload, "Numba", "C"), 2.0, True)
+    errors = found.get("accuracy", {})
+    for name, target in (("float32", plasticity_cases.FLOAT32), ("float64", plasticity_cases.FLOAT64)):
+        error = errors.get(name)
+        scaled = None if error is None else error / target
+        yield Figure(f"plastic RNN, {name} gradients: error / {target:g}", scaled, 1.0, True)
+    peer = plasticity_cases.EAGER
+    for workload, target in zip(plasticity_cases.WORKLOADS, (10.0, 7.0, 10.0), strict=True):
+        yield Figure(f"plastic RNN, {workload}: {peer} / C", ratio(workload, peer, "C"), target, False)
+    first, compiled = plasticity_cases.WORKLOADS[0], plasticity_cases.COMPILED
+    yield Figure(f"plastic RNN, {first}: {compiled} / C", ratio(first, compiled, "C"), 4.0, False)
+    memory = found.get("memory", {})
+    name = f"plastic RNN, {plasticity_cases.MEMORY}: peak memory, {peer} / C"
+    yield Figure(name, _ratio(memory.get(peer), memory.get("C")), 50.0, False)
+    yield Figure(f"plastic RNN, {first}: 1 thread / 2, on idle cores", found.get("threads"), 1.6, False)

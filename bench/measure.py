@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import accuracy, algorithms, baselines, car, cases, figures, native, returns
+from . import accuracy, algorithms, baselines, car, cases, figures, native, plasticity_cases, returns
 from .cases import EMPTY, KERNELS, Case, Spec
 from .figures import CALLS, EMBEDDED, Results, Row
 from .interleave import ROUNDS, interleave
@@ -24,6 +24,7 @@ CHARTED = (smooth_8, gliding_8)
 ELSEWHERE = ("accumulating", "replacing", "true online")  # traces on the other streams
 NO_FIGURE = (gliding_8, hashed_16)  # streams that no figure is stated for
 FEW_ROUNDS = 5
+PLASTIC_ROUNDS = 15
 
 Builders = dict[Spec, Callable[[], Case]]
 
@@ -70,6 +71,9 @@ def measure(plan: Plan, console: Any) -> Results:
         )
         for shape in returns.SHAPES:
             results.returns[shape] = _rows(f"GAE {shape}", _returns(shape), plan.rounds, progress)
+        plastic = progress.add_task("plastic networks", total=1)
+        results.plasticity = plasticity_cases.measure(min(plan.rounds, PLASTIC_ROUNDS), plan is FULL)
+        progress.advance(plastic)
         rest = progress.add_task("error, memory, import", total=len(KERNELS) + 1)
         for _ in figures.measure_errors(results, plan.accuracy_steps):
             progress.advance(rest)

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import accuracy
+from . import accuracy, plasticity_cases
 from .cases import EAGER, IMPLEMENTATIONS, NO_TRACE, Spec
 from .figures import Figure, Results, Row, figures
 from .interleave import LONG_EVERY, LONG_NS, VERY_LONG_NS, VERY_LONG_ROUNDS
@@ -42,6 +42,11 @@ ABOUT_RETURNS = """\
 Nanoseconds an entry of GAE (advantages and returns) in float32, shapes as (T, B), terminations in 1 % of the
 entries. C is the kernel alone; Numba and the public call are `ft.returns.gae`; other packages, where they are
 installed (`pip install "fasttrace[bench-peers]"`), with arrays of their own ready, CPU time of all threads.
+"""
+
+
+ABOUT_PLASTIC = """\
+Milliseconds of a sequence forward and backward, float32, one thread of a process of its own; {peer}.
 """
 
 
@@ -173,6 +178,7 @@ def markdown(
         yield from _stream_table(name, rows, results.about[name])
     yield from _returns_table(results)
     yield from _error_table(results)
+    yield from _plastic_table(results.plasticity)
 
 
 def _about_lists(results: Results) -> Iterator[str]:
@@ -241,6 +247,25 @@ def _error_table(results: Results) -> Iterator[str]:
     yield ""
 
 
+def _plastic_table(found: dict[str, Any]) -> Iterator[str]:
+    """Milliseconds of a sequence forward and backward, and memory."""
+    if not found:
+        return
+    labels = list(dict.fromkeys(label for times in found["times"].values() for label in times))
+    yield "## Plastic networks"
+    yield ""
+    peer = f"PyTorch {found['torch']}" if found["torch"] else "PyTorch is not installed here"
+    yield ABOUT_PLASTIC.format(peer=peer)
+    yield f"| mode, neurons / elements / steps | {' | '.join(labels)} |"
+    yield f"|---|{'---:|' * len(labels)}"
+    for workload, times in found["times"].items():
+        yield f"| {workload} | {' | '.join(_number(times.get(label)) for label in labels)} |"
+    yield ""
+    for label, mebibytes in found["memory"].items():
+        yield f"Peak memory, {plasticity_cases.MEMORY}, {label}: {_number(mebibytes, 'MiB')}."
+    yield ""
+
+
 def raw(results: Results, promised: list[Figure]) -> dict[str, Any]:
     """The same as numbers, for other programs."""
     return {
@@ -255,6 +280,7 @@ def raw(results: Results, promised: list[Figure]) -> dict[str, Any]:
             for shape, rows in results.returns.items()
         },
         "errors": [asdict(each) for each in results.errors],
+        "plasticity": results.plasticity,
     }
 
 

@@ -497,6 +497,92 @@ FT_API int32_t ft_returns_run(const ft_returns *returns);
  * They differ by rounding alone. */
 FT_API int32_t ft_returns_run_at(const ft_returns *returns, int32_t level);
 FT_API int32_t ft_returns_level(void);
+/* ---- plastic networks ---------------------------------------------------------------------------
+ *
+ * Source: Miconi et al. 2019, "Backpropamine"; docs/plasticity.md has the equations and their order. */
+enum ft_plastic_cell { FT_PLASTIC_LAYER, FT_PLASTIC_RNN, FT_PLASTIC_LSTM };
+enum ft_plastic_mode { FT_NO_PLASTICITY, FT_PLASTIC, FT_SIMPLE, FT_RETROACTIVE };
+
+/* A network and T steps of B elements.  G is 4 for the LSTM (i, j, f, o), else 1; matrices (post, pre).
+ *
+ *   cell, mode   enum ft_plastic_cell, ft_plastic_mode; soft 1: the soft bound
+ *   n_pre        of RNN and LSTM that of n_post
+ *   al           entry (j, k) stands at j * al_post + k * al_pre
+ *   gates        LSTM: (3, n_post, n_post), hidden to j, f, o
+ *   wm, fw, fb   (n_post); fw and fb where fan_out is 1.  A layer has none of them
+ *   pre          a layer's inputs (T, B, n_pre)
+ *   modulation   NULL for the network's own; or (T, B), per_neuron 1: (T, B, n_post)
+ *   h0 c0 hebb0 E0   the state before, NULL for 0
+ *   u            (G, T, B, n_post) in: what inputs and biases add; out: the activations
+ *   h, c, M      out (T, B, n_post) twice and (T, B).  h is u but for the LSTM, which alone has c;
+ *                M is NULL where per_neuron is 1
+ *   hebb, E      out: the state afterwards (B, n_post, n_pre); E only in the retroactive mode */
+typedef struct ft_plastic_f32 {
+    int64_t cell, mode, soft, fan_out, per_neuron;
+    int64_t T, B, n_post, n_pre, al_post, al_pre;
+    float clip, eta, bm;
+    const float *W, *al, *gates, *wm, *fw, *fb;
+    const float *pre, *modulation, *h0, *c0, *hebb0, *E0;
+    float *u, *h, *c, *M, *hebb, *E;
+} ft_plastic_f32;
+typedef struct ft_plastic_f64 {
+    int64_t cell, mode, soft, fan_out, per_neuron;
+    int64_t T, B, n_post, n_pre, al_post, al_pre;
+    double clip, eta, bm;
+    const double *W, *al, *gates, *wm, *fw, *fb;
+    const double *pre, *modulation, *h0, *c0, *hebb0, *E0;
+    double *u, *h, *c, *M, *hebb, *E;
+} ft_plastic_f64;
+
+/* The way back.  What is not given is NULL.
+ *
+ *   dh, dM       gradients of h (T, B, n_post) and of M (T, B)
+ *   dc dhebb dE  of the state afterwards
+ *   u ... E0     out, of what net has under these names; M: of the modulation, (T, B) or
+ *                (T, B, n_post); pre: a layer's; h0: not a layer's; c0: the LSTM's
+ *   al           out (n_post, n_pre), summed over [first, last)
+ *   sums         out: wm, fw, fb (n_post each), bm, eta, summed alike */
+typedef struct ft_plastic_back_f32 {
+    const float *dh, *dM, *dc, *dhebb, *dE;
+    float *u, *M, *pre, *h0, *c0, *hebb0, *E0, *al;
+    double *sums;
+} ft_plastic_back_f32;
+typedef struct ft_plastic_back_f64 {
+    const double *dh, *dM, *dc, *dhebb, *dE;
+    double *u, *M, *pre, *h0, *c0, *hebb0, *E0, *al;
+    double *sums;
+} ft_plastic_back_f64;
+
+/* Numbers of the workspace; spacing 0: of forward. */
+FT_API int64_t ft_plastic_work_f32(const ft_plastic_f32 *net, int64_t spacing);
+FT_API int64_t ft_plastic_work_f64(const ft_plastic_f64 *net, int64_t spacing);
+
+/* Run the elements [first, last) of the batch forward or, after that, backward.
+ *
+ * spacing   steps between the checkpoints from which Hebb and E are replayed; sqrt(T) takes least
+ *           memory.  The result does not depend on it
+ * work      aligned to 64 bytes, changed
+ *
+ * O(T n_post n_pre) an element.  FT_OK, or FT_EVALUE for an impossible range.  Threads: safe for
+ * distinct elements, each with its own work, al and sums. */
+FT_API int32_t ft_plastic_forward_f32(const ft_plastic_f32 *net, int64_t first, int64_t last,
+                                       float *work);
+FT_API int32_t ft_plastic_forward_f64(const ft_plastic_f64 *net, int64_t first, int64_t last,
+                                       double *work);
+FT_API int32_t ft_plastic_backward_f32(const ft_plastic_f32 *net,
+                                        const ft_plastic_back_f32 *back, int64_t first,
+                                        int64_t last, int64_t spacing, float *work);
+FT_API int32_t ft_plastic_backward_f64(const ft_plastic_f64 *net,
+                                        const ft_plastic_back_f64 *back, int64_t first,
+                                        int64_t last, int64_t spacing, double *work);
+
+/* Hebb, E (n_post, n_pre) of one trace move by one step; gain (n_post) is the modulation. */
+FT_API void ft_hebbian_step_f32(int64_t n_post, int64_t n_pre, float *hebb, float *E,
+                                 const float *post, const float *pre, const float *gain, int32_t mode,
+                                 int32_t soft, float eta, float clip);
+FT_API void ft_hebbian_step_f64(int64_t n_post, int64_t n_pre, double *hebb, double *E,
+                                 const double *post, const double *pre, const double *gain, int32_t mode,
+                                 int32_t soft, double eta, double clip);
 
 /* ---- this library ----------------------------------------------------------------------------- */
 

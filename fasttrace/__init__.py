@@ -72,6 +72,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _Any:
-    if name == "embed":  # imports Numba, which takes longer than all the rest
-        return _import_module(".embed", __name__)
+    if name in ("embed", "torch"):  # import Numba and PyTorch, which take longer than all the rest
+        return _import_module(f".{name}", __name__)
+    if name == "plasticity":  # not for everybody
+        return _import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

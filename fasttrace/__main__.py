@@ -29,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .experiments import baird
 
         return baird.run(options.steps, options.seed, options.output)
+    if options.command == "plasticity":
+        from .experiments import plasticity
+
+        return plasticity.run(options.seeds, options.output, options.backend, options.quick)
     from .experiments import demo
 
     return demo.run(options.episodes, options.seed, options.output, options.backend)
@@ -63,6 +67,20 @@ def _parser() -> argparse.ArgumentParser:
     baird.add_argument("--steps", type=_positive, default=20_000, help="steps of the stream")
     baird.add_argument("--seed", type=_natural, default=0, help="of the stream")
     baird.add_argument("--output", metavar="DIR", default="fasttrace-baird", help="folder of the picture")
+    plastic = commands.add_parser(
+        "plasticity",
+        help="train plastic networks on two tasks; a table and a picture",
+        description="Train networks of each mode on one-shot completion and cue-reward association.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    plastic.add_argument("--seeds", type=_positive, default=3, help="runs of each mode")
+    plastic.add_argument(
+        "--output", metavar="DIR", default="fasttrace-plasticity", help="folder of the picture"
+    )
+    plastic.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the networks")
+    plastic.add_argument(
+        "--quick", action="store_true", help="small tasks for seconds: a look, not the figures stated"
+    )
     commands.add_parser("info", help="version, backends, compiler, CPU features in use")
     commands.add_parser("algorithms", help="every linear algorithm: recipe, cost, equation, source")
     commands.add_parser("bench", help="run the benchmark suite and write its report", add_help=False)

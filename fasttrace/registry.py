@@ -317,3 +317,39 @@ def cases(
             for kind in learner.kinds or (None,):
                 for backend in backends:
                     yield Case(learner, kind, backend)
+
+
+# ---- networks ----
+
+
+@dataclass(frozen=True)
+class Network:
+    """A plastic network: `forward` and `backward` of <stem>.py in every backend run it.
+
+    cell       what the kernels call it
+    c_names    the functions of csrc/fasttrace.h behind it, each for _f32 and _f64
+    post, pre  the two sides of its trace
+    tolerance  largest difference to the reference in float64, relative to the largest entry
+    """
+
+    cell: str
+    name: str
+    c_names: tuple[str, ...]
+    post: str
+    pre: str
+    source: str
+    stem: str = "plasticity"
+    tolerance: float = 1e-11
+
+    def __str__(self) -> str:
+        return self.cell
+
+
+_PASSES = ("ft_plastic_forward", "ft_plastic_backward", "ft_plastic_work")
+_MICONI = "Miconi et al. 2019, section 3"
+
+NETWORKS = (
+    Network("layer", "PlasticLayer", _PASSES, "y_t", "x_t", _MICONI),
+    Network("rnn", "PlasticRNN", _PASSES, "h_t", "h_{t-1}", _MICONI),
+    Network("lstm", "PlasticLSTM", _PASSES, "i_t", "h_{t-1}", _MICONI),
+)

@@ -38,8 +38,9 @@ LAYERS = [
         "tiles",
         "forward",
         "returns",
+        "plasticity",
     },
-    {"envs", "simulate", "embed"},
+    {"envs", "simulate", "embed", "torch"},
     {""},
     {"experiments", "__main__"},
 ]
@@ -182,6 +183,33 @@ def test_each_kernel_is_timed(monkeypatch):
     algorithms = importlib.import_module("bench.algorithms")
     timed = {f"{spec.kernel}-c" for spec in algorithms.specs()}
     assert {str(case) for case in registry.cases(("c",))} <= timed
+
+
+@pytest.mark.parametrize("row", registry.NETWORKS, ids=str)
+def test_a_network_has_all_that_it_needs(row):
+    """Reference, Numba, C, header, public name, test, benchmark and documentation: says which is missing."""
+    missing = []
+    for backend in NAMES:
+        source = (PACKAGE / "backends" / backend / f"{row.stem}.py").read_text("utf-8")
+        missing += [
+            f"{name} in backends/{backend}/{row.stem}.py"
+            for name in ("forward", "backward", "work_size")
+            if not re.search(rf"^def {name}\b", source, re.MULTILINE)
+        ]
+        if f'"{row.cell}"' not in source and row.cell != "rnn":  # the reference's other case
+            missing.append(f"the cell {row.cell} in backends/{backend}/{row.stem}.py")
+    header = (CSRC / "fasttrace.h").read_text("utf-8")
+    functions = [f"{name}_{suffix}" for name in row.c_names for suffix in ("f32", "f64")]
+    missing += [f"{name} in fasttrace.h" for name in functions if f" {name}(" not in header]
+    if not hasattr(ft.plasticity, row.name):
+        missing.append(f"ft.plasticity.{row.name}")
+    for path in (f"tests/test_{row.stem}.py", f"bench/bench_{row.stem}.py"):
+        if "registry.NETWORKS" not in (ROOT / path).read_text("utf-8"):
+            missing.append(f"{row.name} in {path}")
+    line = f"| `{row.name}` | {row.post} | {row.pre} | {row.source} |"
+    if line not in (ROOT / "docs" / f"{row.stem}.md").read_text("utf-8").splitlines():
+        missing.append(f"{line} in docs/{row.stem}.md")
+    assert missing == []
 
 
 def test_words_of_the_trace():

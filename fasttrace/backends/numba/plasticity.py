@@ -1,0 +1,781 @@
+"""Plastic networks in Numba: the loops of csrc/plasticity.h, in its order.  See backends.numpy.plasticity.
+
+One flat workspace holds all matrices of one element, in rows of whole vectors; a `Room` says where.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from . import jit, kernel
+from .vectors import BYTES, row
+
+NONE, PLASTIC, SIMPLE, RETROACTIVE = range(4)
+LAYER, RNN, LSTM = range(3)
+MODES = {"none": NONE, "plastic": PLASTIC, "simple": SIMPLE, "retroactive": RETROACTIVE}
+CELLS = {"layer": LAYER, "rnn": RNN, "lstm": LSTM}
+
+
+# ---- rows ----
+
+
+def _moved(w, mode, soft):
+    """Hebb and E move by one step; returns the new Hebb."""
+    hebb = w.load("hebb_in")
+    if mode == RETROACTIVE:
+        E = w.load("E_in")
+        D = w.scalar("gain") * E
+        w.store("E_out", w.scalar("keep") * E + w.scalar("drive") * w.load("pre"))
+    else:
+        D = w.scalar("drive") * w.load("pre")
+    top, one = w.scalar("clip"), w.number(1.0)
+    if soft:
+        part = hebb / top
+        D = D * D.negative().where(one + part, one - part)
+    hebb = hebb + D
+    hebb = (hebb > top).where(top, hebb)
+    hebb = (hebb < -top).where(-top, hebb)
+    w.store("hebb_out", hebb)
+    return hebb
+
+
+_AHEAD = (
+    ("W", "al", "hebb_in", "E_in", "hebb_out", "E_out", "pre", "pre_next"),
+    ("gain", "drive", "keep", "clip"),
+    1,
+)
+
+
+def _ahead(mode, soft, product):
+    @row(*_AHEAD)
+    def body(w):
+        hebb = w.load("hebb_in") if mode == NONE else _moved(w, mode, soft)
+        if product:
+            w.add(0, (w.load("W") + w.load("al") * hebb) * w.load("pre_next"))
+
+    return body
+
+
+meet = _ahead(NONE, False, True)
+move_simple, move_simple_soft = _ahead(SIMPLE, False, False), _ahead(SIMPLE, True, False)
+move_retroactive, move_retroactive_soft = _ahead(RETROACTIVE, False, False), _ahead(RETROACTIVE, True, False)
+go_simple, go_simple_soft = _ahead(SIMPLE, False, True), _ahead(SIMPLE, True, True)
+go_retroactive, go_retroactive_soft = _ahead(RETROACTIVE, False, True), _ahead(RETROACTIVE, True, True)
+
+_BACK = (
+    ("W", "al", "hebb", "hebb_old", "E_old", "pre", "pre_old", "dal", "dhebb", "dE", "dpre", "dpre_old"),
+    ("dy", "gain", "drive", "keep", "clip"),
+    3,
+)
+
+
+def _back(mode, soft):
+    @row(*_BACK)
+    def body(w):
+        now, al, outer = w.load("hebb"), w.load("al"), w.scalar("dy") * w.load("pre")
+        d = w.load("dhebb") + al * outer
+        w.store("dpre", w.load("dpre") + (w.load("W") + al * now) * w.scalar("dy"))
+        w.store("dal", w.load("dal") + outer * now)
+        if mode == NONE:
+            w.store("dhebb", d)
+            return
+        top, zero, one = w.scalar("clip"), w.number(0.0), w.number(1.0)
+        pre_old, drive, gain = w.load("pre_old"), w.scalar("drive"), w.scalar("gain")
+        E = w.load("E_old") if mode == RETROACTIVE else zero
+        d = ((now < top) & (now > -top)).where(d, zero)
+        dD = d
+        if soft:
+            D = gain * E if mode == RETROACTIVE else drive * pre_old
+            sign = D.negative().where(-one, one)
+            dD = d * (one - sign * w.load("hebb_old") / top)
+            d = d * (one - sign * D / top)
+        w.store("dhebb", d)
+        if mode == RETROACTIVE:
+            e = w.load("dE")
+            w.add(0, dD * E)
+            w.add(1, e * pre_old)
+            w.add(2, e * E)
+            w.store("dpre_old", w.load("dpre_old") + drive * e)
+            w.store("dE", w.scalar("keep") * e + gain * dD)
+        else:
+            w.add(0, dD * pre_old)
+            w.store("dpre_old", w.load("dpre_old") + drive * dD)
+
+    return body
+
+
+back_none = _back(NONE, False)
+back_simple, back_simple_soft = _back(SIMPLE, False), _back(SIMPLE, True)
+back_retroactive, back_retroactive_soft = _back(RETROACTIVE, False), _back(RETROACTIVE, True)
+
+
+@row(("A", "x"), (), 1)
+def row_times(w):
+    w.add(0, w.load("A") * w.load("x"))
+
+
+@row(("A", "x"), ("y",), 0)
+def column_times(w):
+    w.store("x", w.load("x") + w.load("A") * w.scalar("y"))
+
+
+# ---- where all that lies ----
+
+
+class Room(NamedTuple):
+    """Places in the workspace, in numbers; `row` and `matrix` are sizes."""
+
+    n: int
+    row: int
+    matrix: int
+    wide: int
+    W: int
+    al: int
+    gates: int
+    hebb: int
+    E: int
+    pre: int
+    pre_next: int
+    post: int
+    gain: int
+    y: int
+    dhebb: int
+    dE: int
+    dal: int
+    dal_sum: int
+    dpre: int
+    dpre_old: int
+    dy: int
+    dh: int
+    dc: int
+    dgain: int
+    dpost: int
+    dE_E: int
+    history: int
+    checkpoints: int
+
+
+def _lay(p: Any, spacing: int) -> tuple[Room, int]:
+    """The room of a pass, and its size; spacing 0: of forward."""
+    _, T, _, P = p.u.shape
+    K = p.W.shape[1]
+    per = BYTES // p.dtype.itemsize
+    row_size, wide = -(-K // per) * per, -(-max(P, K) // per) * per
+    matrix = P * row_size + 10 * per  # not all matrices on one set of the cache
+    kinds, length = (2 if p.mode == "retroactive" else 1), min(spacing, T + 1)
+    matrices = {"W": 1, "al": 1, "gates": 3 if p.cell == "lstm" else 0, "hebb": 1, "E": kinds - 1}
+    vectors = {"pre": 1, "pre_next": 1, "post": 1, "gain": 1, "y": 4}
+    if spacing:
+        matrices |= {"dhebb": 1, "dE": kinds - 1, "dal": 1, "dal_sum": 1}
+        vectors |= {"dpre": 1, "dpre_old": 1, "dy": 4, "dh": 1, "dc": 1, "dgain": 1, "dpost": 1, "dE_E": 1}
+        if p.mode != "none":
+            matrices |= {"history": kinds * (length + 1), "checkpoints": kinds * -(-(T + 1) // length)}
+    places, used = dict.fromkeys(Room._fields, 0), 0
+    for sizes, size in ((matrices, matrix), (vectors, wide)):
+        for name, count in sizes.items():
+            places[name] = used
+            used += count * size
+    places |= {"n": row_size // per, "row": row_size, "matrix": matrix, "wide": wide}
+    return Room(**places), used
+
+
+def work_size(p: Any, spacing: int) -> int:
+    return _lay(p, spacing)[1]
+
+
+class Net(NamedTuple):
+    """A pass as the kernels take it; an array that is not there is empty."""
+
+    cell: int
+    mode: int
+    soft: bool
+    fan_out: bool
+    clip: Any
+    eta: Any
+    bm: Any
+    W: Any
+    al: Any
+    gates: Any
+    wm: Any
+    fw: Any
+    fb: Any
+    pre: Any
+    modulation: Any
+    by_neuron: Any
+    h0: Any
+    c0: Any
+    hebb0: Any
+    E0: Any
+    u: Any
+    h: Any
+    c: Any
+    M: Any
+
+
+def _or_empty(array: Any, ndim: int, dtype: Any) -> Any:
+    if array is None:
+        return np.empty((0,) * ndim, dtype)
+    return np.require(array, dtype, ["C", "A", "W"])
+
+
+def _net(p: Any) -> Net:
+    dtype, per_neuron = p.dtype, p.modulation is not None and p.modulation.ndim == 3
+    sizes = {"gates": 3, "wm": 1, "fw": 1, "fb": 1, "pre": 3, "h0": 2, "c0": 2, "hebb0": 3, "E0": 3, "c": 3}
+    return Net(
+        cell=CELLS[p.cell], mode=MODES[p.mode], soft=p.soft, fan_out=p.fan_out,
+        clip=dtype.type(p.clip), eta=dtype.type(p.eta), bm=dtype.type(p.bm),
+        W=p.W, al=np.broadcast_to(p.al, p.W.shape).copy(), u=p.u, h=p.h, M=_or_empty(p.M, 2, dtype),
+        modulation=_or_empty(None if per_neuron else p.modulation, 2, dtype),
+        by_neuron=_or_empty(p.modulation if per_neuron else None, 3, dtype),
+        **{name: _or_empty(getattr(p, name), ndim, dtype) for name, ndim in sizes.items()},
+    )  # fmt: skip
+
+
+# ---- pieces ----
+
+
+def tanh(x):
+    raise NotImplementedError
+
+
+_MAGIC = np.float32(12582912.0)  # 1.5 * 2^23: adding it rounds to whole numbers
+
+
+@overload(tanh, inline="never")
+def _tanh(x):
+    if x == types.float32:
+
+        def implementation(x):
+            # q / (q + 2) with q = exp(2 |x|) - 1, as in csrc/plasticity.c.
+            if x != x:
+                return x
+            a = abs(x)
+            a = np.float32(20.0) if a > np.float32(10.0) else a + a
+            n = (a * np.float32(1.44269504) + _MAGIC) - _MAGIC
+            r = (a - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)
+            p = np.float32(1.0 / 5040.0)
+            p = p * r + np.float32(1.0 / 720.0)
+            p = p * r + np.float32(1.0 / 120.0)
+            p = p * r + np.float32(1.0 / 24.0)
+            p = p * r + np.float32(1.0 / 6.0)
+            p = p * r + np.float32(0.5)
+            p = (p * r) * r + r
+            power = np.float32(1 << int(n))
+            q = p * power + (power - np.float32(1.0))
+            return math.copysign(q / (q + np.float32(2.0)), x)
+
+    else:
+
+        def implementation(x):
+            return math.tanh(x)
+
+    return implementation
+
+
+@kernel
+def _spread_out(work, at, matrix, row_size):
+    """A matrix (P, K) into rows of whole vectors, the rest 0."""
+    P, K = matrix.shape
+    for j in range(P):
+        for k in range(K):
+            work[at + j * row_size + k] = matrix[j, k]
+        for k in range(K, row_size):
+            work[at + j * row_size + k] = 0
+
+
+@kernel
+def _draw_in(matrix, work, at, row_size):
+    P, K = matrix.shape
+    for j in range(P):
+        for k in range(K):
+            matrix[j, k] = work[at + j * row_size + k]
+
+
+@kernel
+def _copy(work, to, start, n):
+    for i in range(n):
+        work[to + i] = work[start + i]
+
+
+@kernel
+def _fill(work, at, n, value):
+    for i in range(n):
+        work[at + i] = value
+
+
+@kernel
+def _begin(net, r, work, b, hebb, E):
+    """Hebb and E of element b as they were given."""
+    if len(net.hebb0):
+        _spread_out(work, hebb, net.hebb0[b], r.row)
+    else:
+        _fill(work, hebb, r.matrix, 0)
+    if net.mode == RETROACTIVE:
+        if len(net.E0):
+            _spread_out(work, E, net.E0[b], r.row)
+        else:
+            _fill(work, E, r.matrix, 0)
+
+
+@kernel
+def _enter(net, r, work):
+    _spread_out(work, r.W, net.W, r.row)
+    _spread_out(work, r.al, net.al, r.row)
+    for g in range(len(net.gates)):
+        _spread_out(work, r.gates + g * r.matrix, net.gates[g], r.row)
+    _fill(work, r.pre, r.wide, 0)
+    _fill(work, r.pre_next, r.wide, 0)
+
+
+@kernel
+def _pre_at(net, work, to, b, t):
+    """The input that the matrices meet at step t: a layer's own, or the h before."""
+    K = net.W.shape[1]
+    for k in range(K):
+        if net.cell == LAYER:
+            work[to + k] = net.pre[t, b, k]
+        elif t > 0:
+            work[to + k] = net.h[t - 1, b, k]
+        else:
+            work[to + k] = net.h0[b, k] if len(net.h0) else 0
+
+
+@kernel
+def _post_and_gain(net, r, work, b, t):
+    """post and V of step t."""
+    P = net.W.shape[0]
+    M = net.M[t, b] if len(net.M) else net.clip
+    for j in range(P):
+        work[r.post + j] = net.u[0, t, b, j]
+        if net.mode == PLASTIC:
+            work[r.gain + j] = net.eta
+        elif len(net.by_neuron):
+            work[r.gain + j] = net.by_neuron[t, b, j]
+        elif net.fan_out:
+            work[r.gain + j] = net.fw[j] * M + net.fb[j]
+        else:
+            work[r.gain + j] = M
+
+
+@kernel
+def _move(net, r, work, start, to, E_start, E_to, pre):
+    """Hebb and E move by what stands in post and gain, perhaps to other memory."""
+    one = work.dtype.type(1)
+    keep = one - net.eta
+    for j in range(net.W.shape[0]):
+        o = j * r.row
+        gain, post = work[r.gain + j], work[r.post + j]
+        places = (o, o, start + o, E_start + o, to + o, E_to + o, pre, pre)
+        if net.mode == RETROACTIVE:
+            numbers = (gain, net.eta * post, keep, net.clip)
+            if net.soft:
+                move_retroactive_soft(work, r.n, places, numbers)
+            else:
+                move_retroactive(work, r.n, places, numbers)
+        else:
+            numbers = (gain, gain * post, keep, net.clip)
+            if net.soft:
+                move_simple_soft(work, r.n, places, numbers)
+            else:
+                move_simple(work, r.n, places, numbers)
+
+
+@kernel
+def _go(net, r, work, mode):
+    """The same in place, and then y = (W + al * Hebb) pre_next."""
+    one = work.dtype.type(1)
+    keep = one - net.eta
+    for j in range(net.W.shape[0]):
+        o = j * r.row
+        hebb, E = r.hebb + o, r.E + o
+        gain, post = work[r.gain + j], work[r.post + j]
+        places = (r.W + o, r.al + o, hebb, E, hebb, E, r.pre, r.pre_next)
+        if mode == NONE:
+            y = meet(work, r.n, places, (one, one, keep, net.clip))[0]
+        elif mode == RETROACTIVE:
+            numbers = (gain, net.eta * post, keep, net.clip)
+            if net.soft:
+                y = go_retroactive_soft(work, r.n, places, numbers)[0]
+            else:
+                y = go_retroactive(work, r.n, places, numbers)[0]
+        else:
+            numbers = (gain, gain * post, keep, net.clip)
+            if net.soft:
+                y = go_simple_soft(work, r.n, places, numbers)[0]
+            else:
+                y = go_simple(work, r.n, places, numbers)[0]
+        work[r.y + j] = y
+
+
+@kernel
+def _activate(net, r, work, b, t):
+    """Activations of step t from u + y; for the LSTM also c and h."""
+    P, half = net.W.shape[0], work.dtype.type(0.5)
+    for j in range(P):
+        net.u[0, t, b, j] = tanh(net.u[0, t, b, j] + work[r.y + j])
+        for g in range(1, len(net.u)):
+            x = net.u[g, t, b, j] + work[r.y + g * r.wide + j]
+            net.u[g, t, b, j] = half + half * tanh(half * x)
+        if net.cell == LSTM:
+            before = half - half
+            if t > 0:
+                before = net.c[t - 1, b, j]
+            elif len(net.c0):
+                before = net.c0[b, j]
+            c = net.u[2, t, b, j] * before + net.u[0, t, b, j] * net.u[1, t, b, j]
+            net.c[t, b, j] = c
+            net.h[t, b, j] = net.u[3, t, b, j] * tanh(c)
+
+
+@kernel
+def _modulate(net, b, t):
+    if not len(net.M):
+        return
+    if len(net.modulation):
+        net.M[t, b] = net.modulation[t, b]
+    elif net.cell == LAYER:
+        net.M[t, b] = 0
+    else:
+        total = net.bm
+        for j in range(len(net.wm)):
+            total += net.wm[j] * net.h[t, b, j]
+        net.M[t, b] = tanh(total)
+
+
+@kernel
+def _forward(net, r, work, hebb, E, first, last):
+    _enter(net, r, work)
+    P, K = net.W.shape
+    for b in range(first, last):
+        _begin(net, r, work, b, r.hebb, r.E)
+        for t in range(net.u.shape[1]):
+            _pre_at(net, work, r.pre_next, b, t)
+            # Hebb moves by what the step before left in pre, post and gain.
+            _go(net, r, work, net.mode if t > 0 else NONE)
+            if net.cell == LSTM:
+                for g in range(3):
+                    for j in range(P):
+                        places = (r.gates + g * r.matrix + j * r.row, r.pre_next)
+                        work[r.y + (g + 1) * r.wide + j] = row_times(work, r.n, places, ())[0]
+            _activate(net, r, work, b, t)
+            _modulate(net, b, t)
+            _post_and_gain(net, r, work, b, t)
+            _copy(work, r.pre, r.pre_next, K)
+        if net.mode != NONE:
+            _move(net, r, work, r.hebb, r.hebb, r.E, r.E, r.pre)
+        _draw_in(hebb[b], work, r.hebb, r.row)
+        if net.mode == RETROACTIVE:
+            _draw_in(E[b], work, r.E, r.row)
+
+
+def forward(p: Any, first: int, last: int, work: Any) -> None:
+    if p.mode != "retroactive" and p.E0 is not None:
+        p.E[first:last] = p.E0[first:last]
+    _forward(_net(p), _lay(p, 0)[0], work, p.hebb, p.E, first, last)
+
+
+# ---- backward ----
+
+
+class Up(NamedTuple):
+    """What is given, and what is asked for; an array that is not there is empty."""
+
+    dh: Any
+    dM: Any
+    dc: Any
+    dhebb: Any
+    dE: Any
+    u: Any
+    M: Any
+    by_neuron: Any
+    pre: Any
+    h0: Any
+    c0: Any
+    hebb0: Any
+    E0: Any
+    al: Any
+    wm: Any
+    fw: Any
+    fb: Any
+    bm_eta: Any
+
+
+@kernel
+def _replay(net, r, work, b, t, start, to):
+    """Hebb_t and E_t to the next, into other memory, from the activations that forward left."""
+    _pre_at(net, work, r.pre_next, b, t)
+    _post_and_gain(net, r, work, b, t)
+    kinds = r.matrix if net.mode == RETROACTIVE else 0
+    _move(net, r, work, start, to, start + kinds, to + kinds, r.pre_next)
+
+
+@kernel
+def _back_modulation(net, up, r, work, b, t):
+    """Through M_t and V_t: adds to dh, and says what M, wm, bm, fw, fb get."""
+    P = net.W.shape[0]
+    modulated = net.mode == SIMPLE or net.mode == RETROACTIVE
+    if len(net.by_neuron):
+        for j in range(P):
+            up.by_neuron[t, b, j] = work[r.dgain + j] if modulated else 0
+        return
+    dM = np.float64(up.dM[t, b]) if len(up.dM) else 0.0
+    M = net.M[t, b]
+    if modulated:
+        for j in range(P):
+            dV = work[r.dgain + j]
+            if net.fan_out:
+                up.fw[j] += np.float64(dV * M)
+                up.fb[j] += np.float64(dV)
+                dM += np.float64(dV * net.fw[j])
+            else:
+                dM += np.float64(dV)
+    up.M[t, b] = dM
+    if len(net.modulation) or net.cell == LAYER:
+        return
+    dm = work.dtype.type(dM * (1.0 - np.float64(M) * np.float64(M)))
+    up.bm_eta[0] += np.float64(dm)
+    for j in range(P):
+        up.wm[j] += np.float64(dm * net.h[t, b, j])
+        work[r.dh + j] = work[r.dh + j] + dm * net.wm[j]
+
+
+@kernel
+def _back_cell(net, up, r, work, b, t):
+    """Through the cell: dy of each gate from dh, dc and dpost."""
+    P, one = net.W.shape[0], work.dtype.type(1)
+    for j in range(P):
+        post, dh = net.u[0, t, b, j], work[r.dh + j]
+        if net.cell != LSTM:
+            work[r.dy + j] = (work[r.dpost + j] + dh) * (one - post * post)
+            up.u[0, t, b, j] = work[r.dy + j]
+            continue
+        before = one - one
+        if t > 0:
+            before = net.c[t - 1, b, j]
+        elif len(net.c0):
+            before = net.c0[b, j]
+        gate, forget, out = net.u[1, t, b, j], net.u[2, t, b, j], net.u[3, t, b, j]
+        tanh_c = tanh(net.c[t, b, j])
+        dc = work[r.dc + j] + dh * out * (one - tanh_c * tanh_c)
+        work[r.dy + j] = (work[r.dpost + j] + dc * gate) * (one - post * post)
+        work[r.dy + r.wide + j] = dc * post * gate * (one - gate)
+        work[r.dy + 2 * r.wide + j] = dc * before * forget * (one - forget)
+        work[r.dy + 3 * r.wide + j] = dh * tanh_c * out * (one - out)
+        work[r.dc + j] = dc * forget
+        for g in range(4):
+            up.u[g, t, b, j] = work[r.dy + g * r.wide + j]
+
+
+@kernel
+def _back_rows(net, r, work, mode, hebb, old, E_old):
+    """Through y_t and the move before it, row by row; see ft_back_rows."""
+    one = work.dtype.type(1)
+    keep = one - net.eta
+    for j in range(net.W.shape[0]):
+        o = j * r.row
+        dy, gain, post = work[r.dy + j], work[r.gain + j], work[r.post + j]
+        dE = r.dE + o if mode == RETROACTIVE else r.dhebb + o
+        places = (
+            r.W + o, r.al + o, hebb + o, old + o, E_old + o, r.pre, r.pre_next,
+            r.dal + o, r.dhebb + o, dE, r.dpre, r.dpre_old,
+        )  # fmt: skip
+        if mode == NONE:
+            back_none(work, r.n, places, (dy, one, one, keep, net.clip))
+        elif mode == RETROACTIVE:
+            numbers = (dy, gain, net.eta * post, keep, net.clip)
+            if net.soft:
+                sums = back_retroactive_soft(work, r.n, places, numbers)
+            else:
+                sums = back_retroactive(work, r.n, places, numbers)
+            work[r.dgain + j], work[r.dpost + j], work[r.dE_E + j] = sums
+        else:
+            numbers = (dy, gain, gain * post, keep, net.clip)
+            if net.soft:
+                sums = back_simple_soft(work, r.n, places, numbers)
+            else:
+                sums = back_simple(work, r.n, places, numbers)
+            work[r.dgain + j] = sums[0]
+
+
+@kernel
+def _back_move(net, up, r, work):
+    """What the move of step t - 1 gives to its post and to eta."""
+    deta = 0.0
+    for j in range(net.W.shape[0]):
+        post = work[r.post + j]
+        if net.mode == RETROACTIVE:
+            deta += np.float64(post) * np.float64(work[r.dpost + j]) - np.float64(work[r.dE_E + j])
+            work[r.dpost + j] = net.eta * work[r.dpost + j]
+        else:
+            d = work[r.dgain + j]  # of gain * post
+            if net.mode == PLASTIC:
+                deta += np.float64(post * d)
+            work[r.dpost + j] = work[r.gain + j] * d
+            work[r.dgain + j] = post * d
+    up.bm_eta[1] += deta
+
+
+@kernel
+def _back_step(net, up, r, work, b, t, at, both):
+    """Pass t: it takes Hebb_t, which lies at `at`, and E_{t-1}."""
+    P, K = net.W.shape
+    if t < net.u.shape[1]:
+        if len(up.dh):
+            for j in range(P):
+                work[r.dh + j] = work[r.dh + j] + up.dh[t, b, j]
+        _back_modulation(net, up, r, work, b, t)
+        _back_cell(net, up, r, work, b, t)
+        _pre_at(net, work, r.pre, b, t)
+    else:
+        _fill(work, r.dy, P, 0)
+        _fill(work, r.pre, K, 0)
+    # dpre of t: what the move of t gave, and from here what y_t gives.
+    _copy(work, r.dpre, r.dpre_old, r.wide)
+    _fill(work, r.dpre_old, r.wide, 0)
+    move = net.mode != NONE and t > 0
+    old = at
+    if move:
+        _pre_at(net, work, r.pre_next, b, t - 1)
+        _post_and_gain(net, r, work, b, t - 1)
+        old = at - both
+    E_old = old + (r.matrix if net.mode == RETROACTIVE else 0)
+    _back_rows(net, r, work, net.mode if move else NONE, at, old, E_old)
+    if move:
+        _back_move(net, up, r, work)
+    if t == net.u.shape[1]:
+        return
+    if net.cell == LSTM:
+        for g in range(3):
+            for j in range(P):
+                places = (r.gates + g * r.matrix + j * r.row, r.dpre)
+                column_times(work, r.n, places, (work[r.dy + (g + 1) * r.wide + j],))
+    if net.cell == LAYER:
+        for k in range(K):
+            up.pre[t, b, k] = work[r.dpre + k]
+        _fill(work, r.dh, P, 0)
+    else:
+        _copy(work, r.dh, r.dpre, P)
+
+
+@kernel
+def _backward_one(net, up, r, work, b, spacing):
+    P = net.W.shape[0]
+    T, both = net.u.shape[1], r.matrix * (2 if net.mode == RETROACTIVE else 1)
+    moves = net.mode != NONE
+    # Pass T is there for what the last state is told.
+    passes = T + 1 if moves and (len(up.dhebb) or len(up.dE)) else T
+    length = min(spacing, passes)
+    _fill(work, r.dhebb, r.matrix, 0)
+    if len(up.dhebb):
+        _spread_out(work, r.dhebb, up.dhebb[b], r.row)
+    if net.mode == RETROACTIVE:
+        _fill(work, r.dE, r.matrix, 0)
+        if len(up.dE):
+            _spread_out(work, r.dE, up.dE[b], r.row)
+    _fill(work, r.dal, r.matrix, 0)
+    for at in (r.dh, r.dpost, r.dgain):
+        _fill(work, at, P, 0)
+    _fill(work, r.dpre_old, r.wide, 0)
+    for j in range(P):
+        work[r.dc + j] = up.dc[b, j] if len(up.dc) else 0
+
+    # Passes [s length, (s + 1) length) start from checkpoint s: the step before them.
+    last = (passes - 1) // length
+    _begin(net, r, work, b, r.hebb, r.E)
+    if moves:
+        _copy(work, r.checkpoints, r.hebb, r.matrix)
+        if net.mode == RETROACTIVE:
+            _copy(work, r.checkpoints + r.matrix, r.E, r.matrix)
+        for s in range(1, last + 1):
+            to = r.checkpoints + s * both
+            start = to - both
+            t = (s - 1) * length - 1 if s > 1 else 0
+            if t == s * length - 1:
+                _copy(work, to, start, both)
+            while t < s * length - 1:
+                _replay(net, r, work, b, t, start, to)
+                start = to
+                t += 1
+    for s in range(last, -1, -1):
+        begin, end = s * length, min((s + 1) * length, passes)
+        base = begin - 1 if begin > 0 else 0
+        if moves:
+            _copy(work, r.history, r.checkpoints + s * both, both)
+            for t in range(base, end - 1):
+                place = r.history + (t - base) * both
+                _replay(net, r, work, b, t, place, place + both)
+        for t in range(end - 1, begin - 1, -1):
+            _back_step(net, up, r, work, b, t, r.history + (t - base) * both if moves else r.hebb, both)
+
+
+@kernel
+def _backward(net, up, r, work, first, last, spacing):
+    _enter(net, r, work)
+    _fill(work, r.dal_sum, r.matrix, 0)
+    for b in range(first, last):
+        _backward_one(net, up, r, work, b, spacing)
+        _draw_in(up.hebb0[b], work, r.dhebb, r.row)
+        if net.mode == RETROACTIVE:
+            _draw_in(up.E0[b], work, r.dE, r.row)
+        for j in range(net.W.shape[0]):
+            if net.cell != LAYER:
+                up.h0[b, j] = work[r.dh + j]
+            if net.cell == LSTM:
+                up.c0[b, j] = work[r.dc + j]
+        for i in range(r.matrix):
+            work[r.dal_sum + i] = work[r.dal_sum + i] + work[r.dal + i]
+    _draw_in(up.al, work, r.dal_sum, r.row)
+
+
+def backward(p: Any, up: Any, g: Any, first: int, last: int, spacing: int, work: Any) -> dict[str, Any]:
+    H, K = p.W.shape
+    if p.mode != "retroactive" and up.dE is not None:
+        g.E0[first:last] = up.dE[first:last]
+    per_neuron = p.modulation is not None and p.modulation.ndim == 3
+    wm, fw, fb, bm_eta = np.zeros(H), np.zeros(H), np.zeros(H), np.zeros(2)
+    given = {"dh": 3, "dM": 2, "dc": 2, "dhebb": 3, "dE": 3}
+    asked = {"pre": 3, "h0": 2, "c0": 2}
+    al = np.empty((H, K), p.dtype)
+    arrays = Up(
+        **{name: _or_empty(getattr(up, name), ndim, p.dtype) for name, ndim in given.items()},
+        **{name: _or_empty(getattr(g, name), ndim, p.dtype) for name, ndim in asked.items()},
+        u=g.u, hebb0=g.hebb0, E0=g.E0, al=al, wm=wm, fw=fw, fb=fb, bm_eta=bm_eta,
+        M=_or_empty(None if per_neuron else g.M, 2, p.dtype),
+        by_neuron=_or_empty(g.M if per_neuron else None, 3, p.dtype),
+    )  # fmt: skip
+    _backward(_net(p), arrays, _lay(p, spacing)[0], work, first, last, spacing)
+    return {"al": al, "wm": wm, "bm": bm_eta[0], "fw": fw, "fb": fb, "eta": bm_eta[1]}
+
+
+# ---- one trace ----
+
+
+@jit
+def _hebbian_step(hebb, E, post, pre, gain, mode, soft, eta, clip):
+    one = hebb.dtype.type(1)
+    for j in range(len(post)):
+        drive = gain[j] * post[j] if mode == SIMPLE else eta * post[j]
+        for k in range(len(pre)):
+            D, h = drive * pre[k], hebb[j, k]
+            if mode == RETROACTIVE:
+                moved = (one - eta) * E[j, k] + D
+                D = gain[j] * E[j, k]
+                E[j, k] = moved
+            if soft:
+                D = D * (one + h / clip if D < 0 else one - h / clip)
+            h = h + D
+            hebb[j, k] = clip if h > clip else -clip if h < -clip else h
+
+
+def hebbian_step(
+    hebb: Any, E: Any, post: Any, pre: Any, modulation: Any, mode: str, eta: Any, clip: Any, soft: bool
+) -> tuple[Any, Any]:
+    if mode != "none":
+        post, pre, gain = (_or_empty(each, 1, hebb.dtype) for each in (post, pre, modulation))
+        _hebbian_step(hebb, E, post, pre, gain, MODES[mode], soft, eta, clip)
+    return hebb, E

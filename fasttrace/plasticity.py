@@ -1,0 +1,821 @@
+"""Plastic networks: weights w + al * Hebb(t) that change while the network runs, under its own modulation.
+
+    HebbianTrace   Hebb and the eligibility trace E of one matrix of synapses
+    PlasticLayer   y = tanh((W + al * Hebb) x), the modulation given from outside
+    PlasticRNN     and PlasticLSTM: the modulation M_t is computed by the network itself
+
+Sequences run forward and backward; the gradients are exact, through Hebb, E and M.  docs/plasticity.md has
+the equations, their order and how little memory the way back takes.
+
+Source: Miconi et al. 2019, "Backpropamine".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import arguments
+from .backends import module, resolve
+from .trace import aligned_zeros
+
+Array = NDArray[Any]
+
+MODES = ("none", "plastic", "simple", "retroactive")
+BOUNDS = ("hard", "soft")
+ALPHAS = ("synapse", "neuron", "scalar")
+_MODULATED = ("simple", "retroactive")
+
+__all__ = ["HebbianTrace", "PlasticLSTM", "PlasticLayer", "PlasticRNN", "PlasticState", "Sequence"]
+
+
+# ---- checks --------------------------------------------------------------------------------------------
+
+
+def _dtype(dtype: Any) -> np.dtype[Any]:
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = np.dtype(object)
+    if kind not in (np.float32, np.float64) or not kind.isnative:
+        raise TypeError(f"dtype: got {dtype!r}, expected float32 or float64")
+    return kind
+
+
+def _place(array: Array) -> tuple[int, ...]:
+    """Where the first entry stands that is not finite."""
+    return tuple(int(i) for i in np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape))
+
+
+def _array(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], finite: bool = True) -> Array:
+    """`value` itself, or a contiguous copy, if it is of this dtype and shape and finite."""
+    array = np.asarray(value)
+    if array.dtype != dtype:
+        raise TypeError(f"{name}: got dtype {array.dtype}, expected {dtype}, that of the network")
+    if array.shape != shape:
+        raise ValueError(f"{name}: got shape {array.shape}, expected {shape}")
+    if finite and not np.isfinite(array).all():
+        place = _place(array)
+        raise ValueError(
+            f"{name}: entry {', '.join(map(str, place))} is {array[place]}, expected finite numbers"
+        )
+    return np.require(array, dtype, ["C", "A"])
+
+
+def _steps(name: str, value: Any, trailing: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """A sequence (T, B, ...) of at least one step and one element; an error names the step."""
+    array = np.asarray(value)
+    if array.dtype != dtype:
+        raise TypeError(f"{name}: got dtype {array.dtype}, expected {dtype}, that of the network")
+    if array.ndim != 2 + len(trailing) or array.shape[2:] != trailing:
+        expected = ", ".join(("T", "B", *map(str, trailing)))
+        raise ValueError(f"{name}: got shape {array.shape}, expected ({expected})")
+    if array.shape[0] == 0 or array.shape[1] == 0:
+        what = "sequence" if array.shape[0] == 0 else "batch"
+        raise ValueError(f"{name}: got an empty {what}, shape {array.shape}; expected at least 1")
+    _finite_steps(name, array)
+    return array
+
+
+def _finite_steps(name: str, array: Array) -> None:
+    if not np.isfinite(array).all():
+        place = _place(array)
+        where = ", ".join(map(str, place))
+        raise ValueError(f"{name}: step {place[0]}: entry {where} is {array[place]}, expected finite numbers")
+
+
+def _first_bad_step(array: Array) -> int | None:
+    """The first step of (T, ...) with a number that is not finite."""
+    good = np.isfinite(array)
+    return None if good.all() else int(np.argmin(good.reshape(len(array), -1).all(1)))
+
+
+# ---- state ---------------------------------------------------------------------------------------------
+
+
+class PlasticState:
+    """What a network carries from step to step, for each of B elements.
+
+    h, c     (B, H); None where the network has none (c: LSTM only; a layer has neither)
+    hebb, E  (B, post, pre); E stays 0 outside the retroactive mode
+    """
+
+    __slots__ = ("E", "c", "h", "hebb")
+
+    def __init__(self, h: Array | None, c: Array | None, hebb: Array, E: Array) -> None:
+        self.h, self.c, self.hebb, self.E = h, c, hebb, E
+
+    def _arrays(self) -> list[Array]:
+        return [each for each in (self.h, self.c, self.hebb, self.E) if each is not None]
+
+    def copy(self) -> PlasticState:
+        each = (None if a is None else a.copy() for a in (self.h, self.c, self.hebb, self.E))
+        return PlasticState(*each)  # type: ignore[arg-type]
+
+    def reset(self, mask: Any = None) -> None:
+        """Begin anew where mask (B,) is True, None: everywhere.  In place."""
+        B = len(self.hebb)
+        chosen = np.ones(B, bool) if mask is None else np.asarray(mask)
+        if chosen.dtype != bool:
+            raise TypeError(f"mask: got dtype {chosen.dtype}, expected bool")
+        if chosen.shape != (B,):
+            raise ValueError(f"mask: got shape {chosen.shape}, expected ({B},)")
+        for array in self._arrays():
+            array[chosen] = 0
+
+    def __repr__(self) -> str:
+        names = ", ".join(name for name in ("h", "c", "hebb", "E") if getattr(self, name) is not None)
+        return f"PlasticState(B={len(self.hebb)}; {names})"
+
+
+# ---- one pass, as the backends see it ------------------------------------------------------------------
+
+
+@dataclass
+class Pass:
+    """T steps of a batch: what a backend's kernels read and write.  H post, K pre neurons.
+
+    u           (G, T, B, H) what inputs and biases add; forward leaves the activations there.
+                G = 1: layer, RNN (u[0] is then h itself); 4: i, j, f, o of the LSTM
+    W           (H, K); al broadcasts against it; gates (3, H, H) are Wjh, Wfh, Woh; wm, fw, fb (H,)
+    pre         (T, B, K), a layer's inputs, else None
+    modulation  given from outside: (T, B), for a layer also (T, B, H); else None
+    h0 ...      the state before, each None for 0; hebb, E  that afterwards (B, H, K)
+    h, c        (T, B, H); c is None but for the LSTM
+    M           (T, B); None where the modulation is by the neuron
+    """
+
+    cell: str
+    mode: str
+    soft: bool
+    fan_out: bool
+    clip: float
+    dtype: np.dtype[Any]
+    u: Array
+    h: Array
+    hebb: Array
+    E: Array
+    W: Array
+    al: Array
+    wm: Array
+    bm: Array
+    eta: Array
+    fw: Array
+    fb: Array
+    gates: Array | None = None
+    pre: Array | None = None
+    modulation: Array | None = None
+    c: Array | None = None
+    M: Array | None = None
+    h0: Array | None = None
+    c0: Array | None = None
+    hebb0: Array | None = None
+    E0: Array | None = None
+
+
+@dataclass
+class Sequence:
+    """A sequence that has run; `backward` of the network that made it takes it.
+
+    h      (T, B, H), for a layer also called y
+    M      (T, B); a layer's is what it was given
+    state  after the last step
+
+    Its arrays are read-only, but for those of `state`, with which a further sequence or step may go on.
+    """
+
+    h: Array
+    M: Array | None
+    state: PlasticState
+    _pass: Pass = field(repr=False)
+    _owner: Any = field(repr=False)
+    _xs: Array = field(repr=False)
+    _Wx: list[Array] = field(repr=False)
+
+    @property
+    def y(self) -> Array:
+        return self.h
+
+
+class _Workspaces:
+    """Scratch memory of the kernels, allocated once and handed from call to call."""
+
+    def __init__(self) -> None:
+        self._free: list[Array] = []
+
+    def take(self, size: int, dtype: Any) -> Array:
+        try:
+            work = self._free.pop()
+        except IndexError:
+            work = None
+        return work if work is not None and work.size >= size else aligned_zeros(size, dtype)
+
+    def give(self, work: Array) -> None:
+        self._free.append(work)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __setstate__(self, state: Any) -> None:
+        self.__init__()  # type: ignore[misc]
+
+
+# ---- networks ------------------------------------------------------------------------------------------
+
+
+class _Plastic:
+    """What layer, RNN and LSTM share.  Not for use by itself."""
+
+    _cell: ClassVar[str]
+    _inputs: ClassVar[tuple[tuple[str, str], ...]] = ()  # (weights of the inputs, bias) of each gate
+    _recurrent: ClassVar[tuple[str, ...]]  # the plastic weights first, then the plain ones
+    _modulates = True  # computes its own modulation
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_hidden: int,
+        *,
+        mode: str,
+        clip: float,
+        bound: str,
+        fan_out: bool,
+        alpha: str,
+        eta: float,
+        seed: Any,
+        dtype: Any,
+        backend: str,
+    ) -> None:
+        self._n_inputs, self._n_hidden = n_inputs, n_hidden
+        self.mode = arguments.choice("mode", mode, MODES)
+        self.clip = arguments.positive("clip", clip)
+        self.bound = arguments.choice("bound", bound, BOUNDS)
+        if not isinstance(fan_out, (bool, np.bool_)):
+            raise TypeError(f"fan_out: got {fan_out!r}, expected True or False")
+        self.fan_out = bool(fan_out)
+        self.alpha = arguments.choice("alpha", alpha, ALPHAS)
+        self.dtype = _dtype(dtype)
+        self._work = _Workspaces()
+        self._backend = resolve(backend)
+        eta = arguments.unit("eta", eta)
+        self.params: dict[str, Array] = self._initial_params(np.random.default_rng(seed), eta)
+        self._shapes = {name: array.shape for name, array in self.params.items()}
+
+    # ---- parameters ----
+
+    def _n_pre(self) -> int:
+        return self._n_hidden
+
+    def _initial_params(self, rng: np.random.Generator, eta: float) -> dict[str, Array]:
+        """Weights uniform in +-1 / sqrt(H), al small, M about 0; biases 0, the forget gate's 1."""
+        H, K = self._n_hidden, self._n_pre()
+        bound = 1.0 / math.sqrt(H)
+        alphas: dict[str, tuple[int, ...]] = {"synapse": (H, K), "neuron": (H, 1), "scalar": ()}
+        params: dict[str, Any] = {}
+        for gate, W in enumerate(self._recurrent):
+            for Wx, b in self._inputs[gate : gate + 1]:
+                params[Wx] = rng.uniform(-bound, bound, (H, self._n_inputs))
+                params[b] = np.full(H, 1.0 if b == "bf" else 0.0)
+            params[W] = rng.uniform(-bound, bound, (H, K))
+        params["al"] = rng.uniform(0.0, 0.1, alphas[self.alpha])
+        if self._modulates:
+            params["wm"] = rng.uniform(-bound, bound, H)
+            params["bm"] = 0.0
+        params["eta"] = eta
+        if self.fan_out:
+            params["fw"], params["fb"] = np.ones(H), np.zeros(H)
+        return {name: np.array(value, self.dtype) for name, value in params.items()}
+
+    def _checked_params(self) -> dict[str, Array]:
+        """The parameters as they are now.  Errors: ValueError, TypeError, and FloatingPointError for NaN."""
+        if self.params.keys() != self._shapes.keys():
+            raise ValueError(f"params: got {sorted(self.params)}, expected {sorted(self._shapes)}")
+        checked = {}
+        for name, shape in self._shapes.items():
+            array = _array(name, self.params[name], shape, self.dtype, finite=False)
+            if not np.isfinite(array).all():
+                place = ", ".join(map(str, _place(array)))
+                raise FloatingPointError(
+                    f"params[{name!r}]: not finite before step 0 (entry {place or 'itself'})"
+                )
+            checked[name] = array
+        return checked
+
+    # ---- options ----
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend in use."""
+        return self._backend
+
+    def to(self, backend: str) -> Any:
+        """Change to another backend; returns the network."""
+        self._backend = resolve(backend)
+        return self
+
+    def __repr__(self) -> str:
+        options = f"mode={self.mode!r}, clip={self.clip!r}, bound={self.bound!r}"
+        if self._modulates:
+            options += f", fan_out={self.fan_out!r}"
+        options += f", alpha={self.alpha!r}, dtype={self.dtype.name}, backend={self._backend!r}"
+        return f"{type(self).__name__}({self._n_inputs}, {self._n_hidden}, {options})"
+
+    def initial_state(self, batch: int) -> PlasticState:
+        """The state of `batch` elements before their first step: zeros."""
+        return self._zero_state(arguments.count("batch", batch))
+
+    def _zero_state(self, B: int) -> PlasticState:
+        H, K = self._n_hidden, self._n_pre()
+        h = None if self._cell == "layer" else np.zeros((B, H), self.dtype)
+        c = np.zeros((B, H), self.dtype) if self._cell == "lstm" else None
+        return PlasticState(h, c, np.zeros((B, H, K), self.dtype), np.zeros((B, H, K), self.dtype))
+
+    def _state_shapes(self, B: int) -> dict[str, tuple[int, ...]]:
+        H, K = self._n_hidden, self._n_pre()
+        shapes: dict[str, tuple[int, ...]] = {} if self._cell == "layer" else {"h": (B, H)}
+        if self._cell == "lstm":
+            shapes["c"] = (B, H)
+        return {**shapes, "hebb": (B, H, K), "E": (B, H, K)}
+
+    def _checked_state(self, label: str, state: Any, B: int) -> dict[str, Array | None]:
+        """Arrays by name; a part that is None, or a state that is, stands for zeros."""
+        arrays: dict[str, Array | None] = {}
+        for name, shape in self._state_shapes(B).items():
+            value = None if state is None else getattr(state, name, None)
+            arrays[name] = None if value is None else _array(f"{label}.{name}", value, shape, self.dtype)
+        return arrays
+
+    # ---- one pass ----
+
+    def _checked_modulation(self, modulation: Any, T: int, B: int) -> Array | None:
+        if modulation is None:
+            if not self._modulates and self.mode in _MODULATED:
+                raise ValueError(f"modulation: got None, expected (T, B) or (T, B, H) in mode {self.mode!r}")
+            return None
+        array = np.asarray(modulation)
+        shapes = [(T, B)] if self._modulates else [(T, B), (T, B, self._n_hidden)]
+        if array.dtype != self.dtype:
+            raise TypeError(
+                f"modulation: got dtype {array.dtype}, expected {self.dtype}, that of the network"
+            )
+        if array.shape not in shapes:
+            expected = " or ".join(map(str, shapes))
+            raise ValueError(f"modulation: got shape {array.shape}, expected {expected}")
+        _finite_steps("modulation", array)
+        return np.array(array, order="C")
+
+    def _new_pass(self, params: dict[str, Array], xs: Array, state: Any, modulation: Array | None) -> Pass:
+        """Everything a kernel needs, with copies of what the caller may change before the way back."""
+        T, B = xs.shape[:2]
+        H, K, G = self._n_hidden, self._n_pre(), len(self._recurrent)
+        u = np.empty((G, T, B, H), self.dtype)
+        if self._inputs:
+            flat = xs.reshape(T * B, self._n_inputs)
+            for g, (Wx, b) in enumerate(self._inputs):
+                out = u[g].reshape(T * B, H)
+                with np.errstate(over="ignore", invalid="ignore"):  # reported by its step, after the run
+                    np.matmul(flat, params[Wx].T, out=out)
+                    out += params[b]
+        else:
+            u[:] = 0
+        none = np.zeros(0, self.dtype)
+        lstm, layer = self._cell == "lstm", self._cell == "layer"
+        per_neuron = modulation is not None and modulation.ndim == 3
+        return Pass(
+            cell=self._cell,
+            mode=self.mode,
+            soft=self.bound == "soft",
+            fan_out=self.fan_out,
+            clip=self.clip,
+            dtype=self.dtype,
+            u=u,
+            h=np.empty((T, B, H), self.dtype) if lstm else u[0],
+            c=np.empty((T, B, H), self.dtype) if lstm else None,
+            M=None if per_neuron else np.zeros((T, B), self.dtype),
+            hebb=np.zeros((B, H, K), self.dtype),
+            E=np.zeros((B, H, K), self.dtype),
+            W=params[self._recurrent[0]].copy(),
+            al=params["al"].copy(),
+            gates=np.stack([params[name] for name in self._recurrent[1:]]) if lstm else None,
+            wm=params["wm"].copy() if self._modulates else none,
+            bm=params["bm"].copy() if self._modulates else np.zeros((), self.dtype),
+            eta=params["eta"].copy(),
+            fw=params["fw"].copy() if self.fan_out else none,
+            fb=params["fb"].copy() if self.fan_out else none,
+            pre=xs if layer else None,
+            modulation=modulation,
+            h0=state.get("h"),
+            c0=state.get("c"),
+            hebb0=state["hebb"],
+            E0=state["E"],
+        )
+
+    def _in_parts(
+        self, function: Callable[[int, int, Array], Any], p: Pass, size: int, threads: int
+    ) -> list[Any]:
+        """function(first, last, workspace) over the batch in `threads` parts, in order."""
+        B = p.u.shape[2]
+        n = min(threads, B)
+        bounds = [B * i // n for i in range(n + 1)]
+
+        def part(first: int, last: int) -> Any:
+            work = self._work.take(size, self.dtype)
+            try:
+                return function(first, last, work)
+            finally:
+                self._work.give(work)
+
+        if n == 1:
+            return [part(0, B)]
+        from concurrent.futures import ThreadPoolExecutor  # takes longer to import than all the rest
+
+        with ThreadPoolExecutor(n) as pool:
+            return list(pool.map(part, bounds[:-1], bounds[1:]))
+
+    def _run(self, p: Pass, threads: int) -> None:
+        kernels = module(self._backend, "plasticity")
+        size = kernels.work_size(p, 0)
+        self._in_parts(lambda first, last, work: kernels.forward(p, first, last, work), p, size, threads)
+        for name, array in (("h", p.h), ("M", p.M)):
+            if array is not None and (t := _first_bad_step(array)) is not None:
+                raise FloatingPointError(
+                    f"{name}: not finite at step {t}; smaller parameters would keep it so"
+                )
+
+    def forward(self, xs: Any, state: Any = None, modulation: Any = None, *, threads: int = 1) -> Sequence:
+        """Run a sequence.
+
+        xs          (T, B, I)
+        state       to begin with, unchanged by this; None for zeros
+        modulation  (T, B), in place of the network's own M.  A layer needs it in the modulated modes, and
+                    also takes (T, B, H), one value a post neuron
+        threads     that share the batch
+
+        Errors: ValueError for shapes, an empty sequence, or NaN, with its step; TypeError for another dtype
+        than the network's; FloatingPointError for a parameter that is not finite, or numbers that overflow.
+        """
+        array = _steps("xs", xs, (self._n_inputs,), self.dtype)
+        T, B = array.shape[:2]
+        start = self._checked_state("state", state, B)
+        given = self._checked_modulation(modulation, T, B)
+        params = self._checked_params()
+        threads = arguments.count("threads", threads)
+        xs = np.array(array, order="C")
+        start = {name: None if each is None else each.copy() for name, each in start.items()}
+        p = self._new_pass(params, xs, start, given)
+        self._run(p, threads)
+        h = None if self._cell == "layer" else p.h[-1].copy()
+        after = PlasticState(h, None if p.c is None else p.c[-1].copy(), p.hebb, p.E)
+        h, M = p.h.view(), (p.modulation if p.M is None else p.M).view()  # type: ignore[union-attr]
+        h.flags.writeable = M.flags.writeable = False  # the way back reads them
+        return Sequence(h, M, after, p, self, xs, [params[Wx].copy() for Wx, _ in self._inputs])
+
+    def _step(self, x: Any, state: PlasticState, modulation: Any) -> Pass:
+        array = np.asarray(x)
+        if array.ndim != 2:
+            raise ValueError(f"x: got shape {array.shape}, expected (B, {self._n_inputs})")
+        B = len(array)
+        array = _array("x", x, (B, self._n_inputs), self.dtype)
+        if not isinstance(state, PlasticState):
+            raise TypeError(f"state: got {type(state).__name__}, expected what initial_state or .state gives")
+        start: dict[str, Array | None] = {}
+        for name, shape in self._state_shapes(B).items():
+            value = getattr(state, name)
+            if not (isinstance(value, np.ndarray) and value.flags.writeable):
+                raise TypeError(f"state.{name}: got {type(value).__name__}, expected a writable array")
+            start[name] = _array(f"state.{name}", value, shape, self.dtype, finite=name in ("h", "c"))
+        given = None if modulation is None else np.asarray(modulation)[None]
+        p = self._new_pass(self._checked_params(), array[None], start, self._checked_modulation(given, 1, B))
+        self._run(p, 1)
+        if state.h is not None:
+            state.h[:] = p.h[0]
+        if state.c is not None and p.c is not None:
+            state.c[:] = p.c[0]
+        if self.mode != "none":
+            state.hebb[:] = p.hebb
+        if self.mode == "retroactive":
+            state.E[:] = p.E
+        return p
+
+    def backward(
+        self,
+        sequence: Sequence,
+        dh: Any,
+        dM: Any = None,
+        dstate: Any = None,
+        *,
+        threads: int = 1,
+        spacing: int | None = None,
+    ) -> dict[str, Array]:
+        """Gradients of a loss, from what it gives for h, for M and for the state that the sequence ended in.
+
+        dh       (T, B, H), or None
+        dM       (T, B), or None
+        dstate   with h, c, hebb, E as the state's, each or all None
+        spacing  steps between the checkpoints that Hebb and E are replayed from; None: ceil(sqrt(T)).
+                 It changes memory, not the result
+
+        Returns a dict: the names of `params`, and xs (T, B, I), h0, c0 (LSTM), hebb0, E0, and modulation
+        where one was given.  The parameters are those of the forward pass, also if they have changed since.
+
+        Errors: ValueError for shapes, NaN, or a sequence that this network did not make; TypeError for
+        another dtype; FloatingPointError for a gradient that is not finite, with its step.
+        """
+        if not isinstance(sequence, Sequence):
+            raise TypeError(f"sequence: got {type(sequence).__name__}, expected what forward returns")
+        if sequence._owner is not self:
+            raise ValueError("sequence: made by another network, expected one of this network's forward")
+        p, xs = sequence._pass, sequence._xs
+        _, T, B, H = p.u.shape
+        dh = None if dh is None else _array("dh", dh, (T, B, H), self.dtype)
+        dM = None if dM is None else _array("dM", dM, (T, B), self.dtype)
+        if dM is not None and p.M is None:
+            raise ValueError("dM: the modulation is by the neuron; its gradient has no (T, B)")
+        after = self._checked_state("dstate", dstate, B)
+        threads = arguments.count("threads", threads)
+        if spacing is None:
+            spacing = math.isqrt(T - 1) + 1
+        spacing = arguments.count("spacing", spacing)
+        if after.get("h") is not None:
+            dh = np.zeros((T, B, H), self.dtype) if dh is None else dh.copy()
+            dh[-1] += after["h"]
+        up = SimpleNamespace(dh=dh, dM=dM, dc=after.get("c"), dhebb=after["hebb"], dE=after["E"])
+        g = self._new_gradients(p)
+        kernels = module(self._backend, "plasticity")
+        size = kernels.work_size(p, spacing)
+        parts = self._in_parts(
+            lambda first, last, work: kernels.backward(p, up, g, first, last, spacing, work), p, size, threads
+        )
+        bad = next((t for t in reversed(range(T)) if not np.isfinite(g.u[:, t]).all()), None)
+        if bad is not None:
+            raise FloatingPointError(f"gradient: not finite at step {bad}")
+        sums = {name: sum(part[name] for part in parts) for name in parts[0]}
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._gradients(sequence, xs, g, sums)
+
+    def _new_gradients(self, p: Pass) -> SimpleNamespace:
+        """Room for what each element of the batch has of its own."""
+        _, T, B, H = p.u.shape
+        state = {name: np.zeros(shape, self.dtype) for name, shape in self._state_shapes(B).items()}
+        return SimpleNamespace(
+            u=np.empty_like(p.u),
+            M=np.empty((T, B) if p.M is not None else (T, B, H), self.dtype),
+            pre=None if p.pre is None else np.empty_like(p.pre),
+            h0=state.get("h"),
+            c0=state.get("c"),
+            hebb0=state["hebb"],
+            E0=state["E"],
+        )
+
+    def _gradients(self, sequence: Sequence, xs: Array, g: Any, sums: dict[str, Any]) -> dict[str, Array]:
+        p = sequence._pass
+        _, T, B, H = p.u.shape
+        ones = np.ones(T * B, self.dtype)
+        grads: dict[str, Any] = {}
+        dxs = g.pre
+        for gate, (Wx, b) in enumerate(self._inputs):
+            du = g.u[gate].reshape(T * B, H)
+            grads[Wx] = du.T @ xs.reshape(T * B, -1)
+            grads[b] = ones @ du
+            part = du @ sequence._Wx[gate]
+            dxs = part if dxs is None else dxs + part
+        for gate, W in enumerate(self._recurrent):
+            grads[W] = self._recurrent_gradient(p, g.u[gate])
+        al = sums.pop("al")
+        axes = {"synapse": (), "neuron": (1,), "scalar": (0, 1)}[self.alpha]
+        grads["al"] = np.sum(al, axis=axes, keepdims=self.alpha == "neuron", dtype=np.float64) if axes else al
+        grads |= sums
+        dtype = self.dtype
+        result = {name: np.asarray(grads[name], dtype).reshape(self._shapes[name]) for name in self.params}
+        for name, array in result.items():
+            if not np.isfinite(array).all():
+                raise FloatingPointError(f"gradient of {name}: not finite, though each step's is")
+        result["xs"] = dxs.reshape(xs.shape)
+        for name in ("h0", "c0", "hebb0", "E0"):
+            if getattr(g, name) is not None:
+                result[name] = getattr(g, name)
+        if p.modulation is not None:
+            result["modulation"] = g.M
+        return result
+
+    def _recurrent_gradient(self, p: Pass, du: Array) -> Array:
+        """Sum over steps and batch of outer(du_t, pre_t)."""
+        T, B, H = du.shape
+        if p.pre is not None:
+            return du.reshape(T * B, H).T @ p.pre.reshape(T * B, -1)
+        grad = du[1:].reshape(-1, H).T @ p.h[:-1].reshape(-1, H)
+        return grad if p.h0 is None else grad + du[0].T @ p.h0
+
+
+class PlasticRNN(_Plastic):
+    """h_t = tanh(Wx x_t + bx + (W + al * Hebb_t) h_{t-1}), M_t = tanh(wm . h_t + bm).
+
+    mode     "none"; "plastic": Hebb += eta outer(h_t, h_{t-1}), no modulation; "simple": Hebb += M_t outer;
+             "retroactive": Hebb += M_t E_t with the E that was, then E goes to the outer product by eta
+    clip     Hebb stays in [-clip, clip]
+    bound    "hard", or "soft": the step shrinks as Hebb nears the bound it moves to
+    fan_out  one modulation a post neuron, fw M_t + fb
+    alpha    al a "synapse" (H, H), a "neuron" (H, 1), or one "scalar" ()
+    eta      where it starts; it is trained like the rest
+    seed     int or Generator, of the first parameters
+    dtype    float32 or float64; every array that comes in must be of it
+
+    params   dict of the live, writable arrays: Wx (H, I), bx, W, al, wm, bm, eta; with fan_out fw, fb
+    """
+
+    _cell = "rnn"
+    _inputs: ClassVar[tuple[tuple[str, str], ...]] = (("Wx", "bx"),)
+    _recurrent: ClassVar[tuple[str, ...]] = ("W",)
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_hidden: int,
+        *,
+        mode: str = "simple",
+        clip: float = 1.0,
+        bound: str = "hard",
+        fan_out: bool = False,
+        alpha: str = "synapse",
+        eta: float = 0.1,
+        seed: Any = 0,
+        dtype: Any = np.float32,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            arguments.count("n_inputs", n_inputs),
+            arguments.count("n_hidden", n_hidden),
+            mode=mode,
+            clip=clip,
+            bound=bound,
+            fan_out=fan_out,
+            alpha=alpha,
+            eta=eta,
+            seed=seed,
+            dtype=dtype,
+            backend=backend,
+        )
+
+    @property
+    def n_inputs(self) -> int:
+        return self._n_inputs
+
+    @property
+    def n_hidden(self) -> int:
+        return self._n_hidden
+
+    def step(self, x: Any, state: PlasticState, modulation: Any = None) -> tuple[Array, Array]:
+        """One step of x (B, I): (h (B, H), M (B,)).  The state changes in place, but for an error.
+
+        modulation  (B,), in place of the network's own M
+        """
+        p = self._step(x, state, modulation)
+        assert p.M is not None
+        return p.h[0], p.M[0]
+
+
+class PlasticLSTM(PlasticRNN):
+    """An LSTM whose weights from hidden to candidate are plastic; options as PlasticRNN's.
+
+        i = tanh(Wix x + (Wih + al * Hebb_t) h_{t-1} + bi)        the candidate, and the trace's post
+        j, f, o = sigmoid(W.x x + W.h h_{t-1} + b.)                input, forget and output gate
+        c_t = f c_{t-1} + i j;  h_t = o tanh(c_t);  M_t = tanh(wm . h_t + bm)
+
+    params   Wix, Wih, bi, Wjx, Wjh, bj, Wfx, Wfh, bf, Wox, Woh, bo, al, wm, bm, eta; with fan_out fw, fb
+    """
+
+    _cell = "lstm"
+    _inputs = (("Wix", "bi"), ("Wjx", "bj"), ("Wfx", "bf"), ("Wox", "bo"))
+    _recurrent = ("Wih", "Wjh", "Wfh", "Woh")
+
+
+class PlasticLayer(_Plastic):
+    """y = tanh((W + al * Hebb) x), with outer(y, x) in the trace and the modulation given from outside.
+
+    params   W (n_out, n_in), al, eta
+    """
+
+    _cell = "layer"
+    _recurrent = ("W",)
+    _modulates = False
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        mode: str = "simple",
+        clip: float = 1.0,
+        eta: float = 0.1,
+        bound: str = "hard",
+        alpha: str = "synapse",
+        seed: Any = 0,
+        dtype: Any = np.float32,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            arguments.count("n_in", n_in),
+            arguments.count("n_out", n_out),
+            mode=mode,
+            clip=clip,
+            bound=bound,
+            fan_out=False,
+            alpha=alpha,
+            eta=eta,
+            seed=seed,
+            dtype=dtype,
+            backend=backend,
+        )
+
+    def _n_pre(self) -> int:
+        return self._n_inputs
+
+    @property
+    def n_in(self) -> int:
+        return self._n_inputs
+
+    @property
+    def n_out(self) -> int:
+        return self._n_hidden
+
+    def step(self, x: Any, state: PlasticState, modulation: Any = None) -> Array:
+        """One step of x (B, n_in): y (B, n_out); modulation (B,) or (B, n_out).  In place."""
+        return self._step(x, state, modulation).h[0]
+
+
+# ---- one trace -----------------------------------------------------------------------------------------
+
+
+class HebbianTrace:
+    """Hebb and E of one matrix of synapses, moved step by step.
+
+        plastic      Hebb <- clip(Hebb + eta outer(post, pre))
+        simple       Hebb <- clip(Hebb + modulation outer(post, pre))
+        retroactive  Hebb <- clip(Hebb + modulation E), then E <- (1 - eta) E + eta outer(post, pre)
+
+    shape  (post, pre)
+    hebb, E  the live arrays
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        *,
+        clip: float = 1.0,
+        mode: str = "retroactive",
+        eta: float = 0.1,
+        bound: str = "hard",
+        dtype: Any = np.float32,
+        backend: str = "auto",
+    ) -> None:
+        if not isinstance(shape, (tuple, list)) or len(shape) != 2:
+            raise ValueError(f"shape: got {shape!r}, expected (post, pre)")
+        post, pre = (arguments.count(name, n) for name, n in zip(("post", "pre"), shape, strict=True))
+        self.mode = arguments.choice("mode", mode, MODES)
+        self.clip = arguments.positive("clip", clip)
+        self.bound = arguments.choice("bound", bound, BOUNDS)
+        self.eta = arguments.unit("eta", eta)
+        self.dtype = _dtype(dtype)
+        self.backend = resolve(backend)
+        self.hebb = aligned_zeros(post * pre, self.dtype).reshape(post, pre)
+        self.E = aligned_zeros(post * pre, self.dtype).reshape(post, pre)
+
+    def reset(self) -> None:
+        """Hebb and E become 0."""
+        self.hebb[:] = 0
+        self.E[:] = 0
+
+    def step(self, post: Any, pre: Any, modulation: Any = 1.0) -> None:
+        """Move Hebb, then E, in place.
+
+        post, pre   (post,), (pre,) activities
+        modulation  a number, or (post,), one a neuron; without effect in the modes none and plastic
+        """
+        n_post, n_pre = self.hebb.shape
+        post = _array("post", post, (n_post,), self.dtype)
+        pre = _array("pre", pre, (n_pre,), self.dtype)
+        if np.ndim(modulation) == 0:
+            gain = np.full(n_post, arguments.finite("modulation", modulation), self.dtype)
+        else:
+            gain = _array("modulation", modulation, (n_post,), self.dtype)
+        step = module(self.backend, "plasticity").hebbian_step
+        hebb, E = step(
+            self.hebb, self.E, post, pre, gain, self.mode, self.dtype.type(self.eta),
+            self.dtype.type(self.clip), self.bound == "soft",
+        )  # fmt: skip
+        if hebb is not self.hebb:
+            self.hebb[:] = hebb
+        if E is not self.E:
+            self.E[:] = E
+
+    def __repr__(self) -> str:
+        return (
+            f"HebbianTrace({self.hebb.shape}, clip={self.clip!r}, mode={self.mode!r}, eta={self.eta!r}, "
+            f"bound={self.bound!r}, dtype={self.dtype.name}, backend={self.backend!r})"
+        )

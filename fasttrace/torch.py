@@ -1,0 +1,204 @@
+"""Plastic networks as PyTorch modules: the kernels behind a torch.autograd.Function, over zero-copy arrays.
+
+    net = ft.torch.PlasticRNN(n_inputs, n_hidden, mode="retroactive")
+    h, M, state = net(xs)                     # xs (T, B, I), a CPU tensor of the module's dtype
+    loss(h, M).backward()
+
+Needs PyTorch: pip install "fasttrace[torch]".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+try:
+    import torch
+except ImportError as error:
+    raise ImportError(f'fasttrace.torch: {error}; pip install "fasttrace[torch]"') from error
+
+from . import plasticity
+
+__all__ = ["PlasticLSTM", "PlasticOutput", "PlasticRNN", "PlasticState"]
+
+
+class PlasticState(NamedTuple):
+    """What a sequence ended in: h, c (B, H), hebb, E (B, H, H); c is None but for the LSTM.
+
+    Gradients flow through it into the sequence that made it; `detach()` ends that.
+    """
+
+    h: torch.Tensor
+    c: torch.Tensor | None
+    hebb: torch.Tensor
+    E: torch.Tensor
+
+    def detach(self) -> PlasticState:
+        return self._each(lambda each: each.detach())
+
+    def reset(self, mask: torch.Tensor) -> PlasticState:
+        """The state with zeros where mask (B,) is True; a new one, so that gradients stay right."""
+        if mask.dtype != torch.bool:
+            raise TypeError(f"mask: got dtype {mask.dtype}, expected torch.bool")
+
+        return self._each(lambda each: each.masked_fill(mask.view(-1, *[1] * (each.ndim - 1)), 0.0))
+
+    def _each(self, function: Callable[[torch.Tensor], torch.Tensor]) -> PlasticState:
+        c = None if self.c is None else function(self.c)
+        return PlasticState(function(self.h), c, function(self.hebb), function(self.E))
+
+
+class PlasticOutput(NamedTuple):
+    """h (T, B, H), M (T, B) and the state after the last step."""
+
+    h: torch.Tensor
+    M: torch.Tensor
+    state: PlasticState
+
+
+_STATE = ("h", "c", "hebb", "E")
+
+
+def _array(name: str, value: Any, dtype: torch.dtype) -> Any:
+    """A tensor's own memory as an array; refuses what would be copied or promoted in silence."""
+    if value is None:
+        return None
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name}: got {type(value).__name__}, expected a torch.Tensor")
+    if value.device.type != "cpu":
+        raise ValueError(f"{name}: is on device {value.device}, expected cpu; the kernels run there")
+    if value.dtype != dtype:
+        raise TypeError(f"{name}: got dtype {value.dtype}, expected {dtype}, that of the module")
+    return value.detach().numpy()
+
+
+class _Run(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, module: Any, xs: Any, modulation: Any, *rest: Any) -> Any:
+        state, params = rest[: len(_STATE)], rest[len(_STATE) :]
+        arrays = {
+            name: _array(f"state.{name}", each, module.dtype)
+            for name, each in zip(_STATE, state, strict=True)
+        }
+        start = None if state[0] is None else SimpleNamespace(**arrays)
+        module._network.params = {
+            name: _array(name, each, module.dtype) for name, each in zip(module._names, params, strict=True)
+        }
+        sequence = module._network.forward(
+            _array("xs", xs, module.dtype),
+            start,
+            _array("modulation", modulation, module.dtype),
+            threads=module.threads,
+        )
+        ctx.module, ctx.sequence, ctx.given = module, sequence, (modulation is not None, state[0] is not None)
+        ctx.set_materialize_grads(False)
+        after = sequence.state
+        out = [sequence._pass.h, sequence._pass.M, after.h, after.hebb, after.E]
+        if after.c is not None:
+            out.append(after.c)
+        return tuple(torch.from_numpy(each) for each in out)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dh: Any, dM: Any, dh_last: Any, dhebb: Any, dE: Any, *dc: Any) -> Any:
+        def array(each: Any) -> Any:
+            return None if each is None else each.contiguous().numpy()
+
+        up = SimpleNamespace(h=array(dh_last), hebb=array(dhebb), E=array(dE), c=array(dc[0]) if dc else None)
+        module = ctx.module
+        grads = module._network.backward(ctx.sequence, array(dh), array(dM), up, threads=module.threads)
+        tensors = {name: torch.from_numpy(np.asarray(each)) for name, each in grads.items()}
+        modulated, started = ctx.given
+        state = [tensors.get(f"{name}0") if started else None for name in _STATE]
+        params = [tensors[name] for name in module._names]
+        return (None, tensors["xs"], tensors["modulation"] if modulated else None, *state, *params)
+
+
+class _PlasticModule(torch.nn.Module):
+    """What both modules share.  Not for use by itself."""
+
+    _kind: Any
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_hidden: int,
+        *,
+        mode: str = "simple",
+        clip: float = 1.0,
+        bound: str = "hard",
+        fan_out: bool = False,
+        alpha: str = "synapse",
+        eta: float = 0.1,
+        seed: Any = 0,
+        dtype: Any = torch.float32,
+        backend: str = "auto",
+        threads: int = 1,
+    ) -> None:
+        super().__init__()
+        kinds = {torch.float32: np.float32, torch.float64: np.float64}
+        self._network = self._kind(
+            n_inputs,
+            n_hidden,
+            mode=mode,
+            clip=clip,
+            bound=bound,
+            fan_out=fan_out,
+            alpha=alpha,
+            eta=eta,
+            seed=seed,
+            dtype=kinds.get(dtype, dtype),
+            backend=backend,
+        )
+        self.dtype = dtype if dtype in kinds else torch.from_numpy(np.empty(0, dtype)).dtype
+        self.threads = threads
+        self._names = tuple(self._network.params)
+        for name, array in self._network.params.items():
+            self.register_parameter(name, torch.nn.Parameter(torch.from_numpy(array)))
+
+    def forward(self, xs: Any, state: Any = None, modulation: Any = None) -> PlasticOutput:
+        """Run xs (T, B, I) from `state`, None for zeros; modulation (T, B) in place of the network's own.
+
+        Errors: TypeError for a dtype other than the module's, ValueError for another device or shape, for
+        NaN, and for an empty sequence.
+        """
+        start = (None,) * len(_STATE) if state is None else tuple(getattr(state, name) for name in _STATE)
+        params = (getattr(self, name) for name in self._names)
+        h, M, last, hebb, E, *c = _Run.apply(self, xs, modulation, *start, *params)
+        return PlasticOutput(h, M, PlasticState(last, c[0] if c else None, hebb, E))
+
+    def initial_state(self, batch: int) -> PlasticState:
+        """The state of `batch` elements before their first step: zeros."""
+        zeros = self._network.initial_state(batch)
+        arrays = (getattr(zeros, name) for name in _STATE)
+        return PlasticState(*(None if each is None else torch.from_numpy(each) for each in arrays))
+
+    @torch.no_grad()
+    def step(self, x: Any, state: PlasticState, modulation: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step of x (B, I) without gradients: (h (B, H), M (B,)).  The state changes in place."""
+        arrays = {name: _array(f"state.{name}", getattr(state, name), self.dtype) for name in _STATE}
+        self._network.params = {name: _array(name, getattr(self, name), self.dtype) for name in self._names}
+        h, M = self._network.step(
+            _array("x", x, self.dtype),
+            plasticity.PlasticState(**arrays),
+            _array("modulation", modulation, self.dtype),
+        )
+        return torch.from_numpy(h), torch.from_numpy(M)
+
+    def extra_repr(self) -> str:
+        return repr(self._network).partition("(")[2].removesuffix(")")
+
+
+class PlasticRNN(_PlasticModule):
+    """fasttrace.plasticity.PlasticRNN with its parameters as torch.nn.Parameter's; options as there."""
+
+    _kind = plasticity.PlasticRNN
+
+
+class PlasticLSTM(_PlasticModule):
+    """fasttrace.plasticity.PlasticLSTM with its parameters as torch.nn.Parameter's; options as there."""
+
+    _kind = plasticity.PlasticLSTM

@@ -1,0 +1,464 @@
+"""Plastic networks: golden results, agreement of the backends, gradients by differences, and theory."""
+
+import copy
+import itertools
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import fasttrace as ft
+from fasttrace import registry
+from fasttrace.plasticity import MODES, HebbianTrace, PlasticLayer, PlasticLSTM, PlasticRNN, PlasticState
+
+BACKENDS = [name for name, reason in ft.backends().items() if reason is None]
+NETWORKS = {row.cell: getattr(ft.plasticity, row.name) for row in registry.NETWORKS}
+T, B, I, H = 9, 3, 5, 19  # noqa: E741 - steps, elements, inputs, neurons: no whole number of vectors
+
+backend_ = pytest.mark.parametrize("backend", BACKENDS)
+compiled = pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "numpy"])
+cells = pytest.mark.parametrize("cell", NETWORKS)
+modes = pytest.mark.parametrize("mode", MODES)
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(Path(__file__).with_name("golden") / "plasticity.npz") as file:
+        return dict(file)
+
+
+def relative(got, want):
+    return np.abs(np.subtract(got, want)).max() / max(np.abs(want).max(), 1e-3)
+
+
+def network(cell, mode, backend="numpy", *, seed=2, gain=0.6, **options):
+    """A network with all its parameters away from where they start, of recurrent gain at most `gain`."""
+    options = {"dtype": np.float64, "clip": 0.3} | options
+    net = NETWORKS[cell](I, H, mode=mode, backend=backend, seed=seed, **options)
+    rng = np.random.default_rng(seed)
+    for name in ("al", "bm", "fw", "fb"):
+        if name in net.params:
+            net.params[name][...] = 0.3 * rng.normal(size=net.params[name].shape)
+    for name in ("W", "Wih", "Wjh", "Wfh", "Woh"):
+        if name in net.params:
+            net.params[name] *= gain / np.linalg.norm(net.params[name], 2)
+    return net
+
+
+def example(net, *, seed=3, steps=T, modulated=None):
+    """Inputs, a state to begin with, gradients of everything that comes out; the modulation of a layer."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape, scale=1.0):
+        return (scale * rng.normal(size=shape)).astype(net.dtype)
+
+    layer, lstm = isinstance(net, PlasticLayer), isinstance(net, PlasticLSTM)
+    K = I if layer else H
+
+    def state(scale):
+        return PlasticState(
+            None if layer else draw(B, H, scale=5 * scale),
+            draw(B, H) if lstm else None,
+            draw(B, H, K, scale=scale),
+            draw(B, H, K, scale=scale),
+        )
+
+    modulated = layer if modulated is None else modulated
+    return SimpleNamespace(
+        xs=draw(steps, B, I),
+        state=state(0.1),
+        dh=draw(steps, B, H),
+        dM=draw(steps, B),
+        dstate=state(1.0),
+        modulation=draw(steps, B) if modulated else None,
+    )
+
+
+def results(net, e, **options):
+    """Everything that a network gives for an example, forward and backward, by name."""
+    s = net.forward(e.xs, e.state, e.modulation, threads=options.get("threads", 1))
+    out = {"h": s.h, "M": s.M, "hebb": s.state.hebb, "E": s.state.E}
+    return out | {f"d{name}": g for name, g in net.backward(s, e.dh, e.dM, e.dstate, **options).items()}
+
+
+def assert_close(got, want, tolerance):
+    assert got.keys() == want.keys()
+    errors = {name: relative(got[name], want[name]) for name in got}
+    assert max(errors.values()) <= tolerance, errors
+
+
+# ---- golden results ----
+
+SHORT = {"simple": "simple", "retroactive": "retro"}
+
+
+@backend_
+@pytest.mark.parametrize("mode", SHORT)
+@pytest.mark.parametrize("case", ["P01", "P03"])
+class TestGolden:
+    @pytest.mark.parametrize(("cell", "key", "letter"), [("rnn", "rnn", "P"), ("lstm", "lstm_official", "L")])
+    def test_networks(self, case, mode, cell, key, letter, backend, golden):
+        """h, M, Hebb, E and every gradient that is there."""
+        prefix = f"{case}/in/{letter}/"
+        params = {name.removeprefix(prefix): golden[name] for name in golden if name.startswith(prefix)}
+        net = NETWORKS[cell](
+            3, 4, mode=mode, fan_out="fw" in params, clip=1.0, dtype=np.float64, backend=backend
+        )
+        assert net.params.keys() == params.keys()
+        for name, array in params.items():
+            net.params[name][...] = array
+        s = net.forward(golden[f"{case}/in/xs"][:, None])
+        out = f"{case}/out/{key}_{SHORT[mode]}/"
+        got = {"h": s.h[:, 0], "M": s.M[:, 0], "hebb": s.state.hebb[0], "E": s.state.E[0]}
+        assert_close(got, {name: golden[out + name] for name in got}, 1e-10)
+        grads = net.backward(s, golden[f"{case}/in/C"][:, None])
+        out = f"{case}/out/{cell}_grad_{SHORT[mode]}/d"
+        want = {name.removeprefix(out): golden[name] for name in golden if name.startswith(out)}
+        if want:  # the RNN's with fan-out are not among them
+            assert_close({name: grads[name] for name in want}, want, 1e-10)
+
+    @pytest.mark.parametrize("fan", ["", "fanout_"])
+    def test_layer_and_trace(self, case, mode, fan, backend, golden):
+        """A layer on the sequence, and the same by a HebbianTrace step by step."""
+        W, al, xs = (golden[f"{case}/in/{name}"] for name in ("W", "al", "xs"))
+        M = golden[f"{case}/in/{'Mfan' if fan else 'M'}"]
+        out = f"{case}/out/layer_{fan}{SHORT[mode]}/"
+        layer = PlasticLayer(3, 4, mode=mode, eta=0.3, dtype=np.float64, backend=backend)
+        layer.params["W"][:], layer.params["al"][:] = W, al
+        s = layer.forward(xs[:, None], modulation=M[:, None])
+        got = {"y": s.y[:, 0], "hebb": s.state.hebb[0], "E": s.state.E[0]}
+        want = {name: golden[out + name] for name in got}
+        assert_close(got, want, 1e-10)
+        trace = HebbianTrace((4, 3), mode=mode, eta=0.3, dtype=np.float64, backend=backend)
+        for x, m in zip(xs, M, strict=True):
+            trace.step(np.tanh((W + al * trace.hebb) @ x), x, m)
+        assert_close({"hebb": trace.hebb, "E": trace.E}, {"hebb": want["hebb"], "E": want["E"]}, 1e-10)
+
+
+# ---- agreement ----
+
+
+@compiled
+@cells
+@modes
+@pytest.mark.parametrize("bound", ["hard", "soft"])
+def test_agrees_with_the_reference(cell, mode, bound, backend):
+    """In float64 with everything that an option may be, whatever the spacing of the checkpoints."""
+    row = next(row for row in registry.NETWORKS if row.cell == cell)
+    for alpha, fan_out in itertools.product(("synapse", "neuron", "scalar"), (False, True)):
+        if cell == "layer" and fan_out:
+            continue
+        options = {} if cell == "layer" else {"fan_out": fan_out}
+        net = network(cell, mode, bound=bound, alpha=alpha, **options)
+        for modulated in (True,) if cell == "layer" else (False, True):
+            e = example(net, modulated=modulated)
+            want = results(net.to("numpy"), e)
+            first = results(net.to(backend), e)
+            assert_close(first, want, row.tolerance)
+            for spacing in range(1, T + 3):
+                again = results(net, e, spacing=spacing)
+                assert all(np.array_equal(again[name], first[name]) for name in first), spacing
+
+
+@pytest.mark.skipif("c" not in BACKENDS or "numba" not in BACKENDS, reason="one of the two is missing")
+@cells
+@modes
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numba_is_c_to_the_bit(cell, mode, dtype):
+    """The same operations in the same order."""
+    for bound in ("hard", "soft"):
+        net = network(cell, mode, "c", bound=bound, dtype=dtype)
+        e = example(net)
+        one, other = results(net, e), results(net.to("numba"), e)
+        different = [name for name in one if not np.array_equal(one[name], other[name])]
+        if dtype == np.float64:  # tanh is the C library's in both, which need not be one and the same
+            assert_close(one, other, 1e-13)
+        else:
+            assert different == []
+
+
+def widened(value):
+    """The same in float64."""
+    if isinstance(value, PlasticState):
+        return PlasticState(*(widened(getattr(value, name)) for name in ("h", "c", "hebb", "E")))
+    return None if value is None else value.astype(np.float64)
+
+
+@compiled
+@cells
+@modes
+def test_float32_gradients(cell, mode, backend):
+    """Within 5e-5 of the float64 reference, with a clip that is active and a recurrent gain of 0.6."""
+    net = network(cell, mode, backend, clip=0.1, dtype=np.float32)
+    reference = network(cell, mode, clip=0.1)
+    for name, array in net.params.items():
+        reference.params[name][...] = array
+    e = example(net, steps=60)
+    wide = SimpleNamespace(**{name: widened(value) for name, value in vars(e).items()})
+    s = net.forward(e.xs, e.state, e.modulation)
+    if mode != "none":
+        assert (np.abs(s.state.hebb) == np.float32(0.1)).mean() > 0.01
+    assert_close(results(net, e), results(reference, wide), 5e-5)
+
+
+@compiled
+@cells
+def test_threads_share_the_batch(cell, backend):
+    """Two threads: the same for each element and each time, and the sums of one but for rounding."""
+    net = network(cell, "retroactive", backend)
+    e = example(net)
+    one, two, again = (results(net, e, threads=n) for n in (1, 2, 2))
+    assert all(np.array_equal(two[name], again[name]) for name in two)
+    assert_close(two, one, 1e-13)
+    for name in ("h", "hebb", "E", "dhebb0", "dxs"):
+        assert_array_equal(two[name], one[name])
+    assert_close(results(net, e, threads=8), one, 1e-13)  # more threads than elements
+
+
+# ---- gradients by differences ----
+
+
+def loss(net, e):
+    """A number whose gradients dh, dM and dstate are."""
+    s = net.forward(e.xs, e.state, e.modulation)
+    pairs = [(s.h, e.dh), (s.M, e.dM)]
+    pairs += [(getattr(s.state, name), getattr(e.dstate, name)) for name in ("h", "c", "hebb", "E")]
+    return sum(np.vdot(a, b) for a, b in pairs if b is not None)
+
+
+@backend_
+@cells
+@modes
+@pytest.mark.parametrize("bound", ["hard", "soft"])
+def test_gradients_are_those_of_differences(cell, mode, bound, backend):
+    """Every parameter, the inputs, the state before and the modulation, in one random direction each."""
+    fan_out = {} if cell == "layer" else {"fan_out": True}
+    net = network(cell, mode, backend, bound=bound, clip=2.0, **fan_out)
+    for modulated in (False, True):
+        if cell == "layer" and not modulated:
+            continue
+        e = example(net, modulated=modulated)
+        s = net.forward(e.xs, e.state, e.modulation)
+        grads = net.backward(s, e.dh, e.dM, e.dstate)
+        places = dict(net.params) | {"xs": e.xs, "hebb0": e.state.hebb, "E0": e.state.E}
+        places |= {} if e.state.h is None else {"h0": e.state.h}
+        places |= {} if e.state.c is None else {"c0": e.state.c}
+        places |= {} if e.modulation is None else {"modulation": e.modulation}
+        assert grads.keys() == places.keys()
+        rng = np.random.default_rng(0)
+        for name, array in places.items():
+            direction, before = rng.normal(size=array.shape), array.copy()
+            values = []
+            for step in (1e-7, -1e-7):  # short: a longer one meets kinks of the clip
+                array[...] = before + step * direction
+                values.append(loss(net, e))
+            array[...] = before
+            slope = (values[0] - values[1]) / 2e-7
+            assert np.vdot(grads[name], direction) == pytest.approx(slope, rel=1e-5, abs=1e-5), name
+
+
+@backend_
+@pytest.mark.parametrize("bound", ["hard", "soft"])
+def test_what_is_clipped_has_no_gradient(bound, backend):
+    """The gradient stops where Hebb is at its bound, and goes on where it is inside."""
+    layer = PlasticLayer(1, 2, mode="simple", clip=0.5, bound=bound, dtype=np.float64, backend=backend)
+    layer.params["W"][:], layer.params["al"][:] = [[1.0], [0.1]], 1.0
+    xs = np.ones((2, 1, 1))
+    s = layer.forward(xs, modulation=np.ones((2, 1)))
+    assert s.state.hebb[0, 0, 0] == 0.5
+    assert 0.0 < s.state.hebb[0, 1, 0] < 0.5
+    dstate = SimpleNamespace(hebb=np.ones((1, 2, 1)))
+    first, second = layer.backward(s, None, None, dstate)["hebb0"][0, :, 0]
+    assert first == 0.0
+    assert second > 0.0
+
+
+# ---- theory ----
+
+
+@backend_
+def test_retroactive_gates_the_old_trace(backend):
+    """Hebb moves by the E that was; only then E moves."""
+    trace = HebbianTrace((2, 3), mode="retroactive", eta=0.25, dtype=np.float64, backend=backend)
+    post, pre = np.array([1.0, -0.5]), np.array([0.2, 0.4, -0.6])
+    trace.step(post, pre, 0.5)
+    assert_array_equal(trace.hebb, 0.0)
+    assert_array_equal(trace.E, 0.25 * np.outer(post, pre))
+    old = trace.E.copy()
+    trace.step(np.array([0.3, 0.3]), pre, 0.5)
+    assert_array_equal(trace.hebb, 0.5 * old)
+    np.testing.assert_allclose(trace.E, 0.75 * old + 0.25 * np.outer([0.3, 0.3], pre), rtol=1e-15)
+
+
+@backend_
+def test_a_reward_later_finds_what_was_active(backend):
+    """Retroactive: a modulation that comes k steps late still writes the pair, by (1 - eta)^(k - 1) eta."""
+    eta = 0.3
+    for k in (1, 2, 5):
+        trace = HebbianTrace((1, 1), mode="retroactive", eta=eta, dtype=np.float64, backend=backend)
+        trace.step(np.array([0.5]), np.array([1.0]), 0.0)
+        for _ in range(k - 1):
+            trace.step(np.zeros(1), np.zeros(1), 0.0)
+        trace.step(np.zeros(1), np.zeros(1), 1.0)
+        assert trace.hebb[0, 0] == pytest.approx((1 - eta) ** (k - 1) * eta * 0.5, rel=1e-14)
+
+
+@backend_
+@cells
+def test_simple_with_modulation_eta_is_plastic(cell, backend):
+    """Without a modulation of its own, Hebb += eta outer."""
+    simple, plastic = (network(cell, mode, backend) for mode in ("simple", "plastic"))
+    e = example(simple)
+    M = np.full((T, B), float(plastic.params["eta"]))
+    one = simple.forward(e.xs, e.state, M)
+    other = plastic.forward(e.xs, e.state, M)
+    np.testing.assert_allclose(one.h, other.h, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(one.state.hebb, other.state.hebb, rtol=0, atol=1e-14)
+
+
+@backend_
+@modes
+def test_without_alpha_nothing_is_plastic(mode, backend):
+    """al = 0: the network of mode none, and the gradient of Hebb is 0."""
+    net, none = (network("rnn", each, backend) for each in (mode, "none"))
+    for each in (net, none):
+        each.params["al"][:] = 0.0
+    e = example(net)
+    s = net.forward(e.xs, e.state)
+    np.testing.assert_allclose(s.h, none.forward(e.xs, e.state).h, rtol=0, atol=1e-14)
+    assert_array_equal(net.backward(s, e.dh)["hebb0"], 0.0)
+
+
+@backend_
+def test_soft_bound_is_reached_slowly(backend):
+    """With increments of at most 1 the soft bound is never passed, and half way the step is half."""
+    trace = HebbianTrace((1, 1), mode="simple", clip=2.0, bound="soft", dtype=np.float64, backend=backend)
+    trace.hebb[:] = 1.0
+    trace.step(np.ones(1), np.ones(1), 0.5)
+    assert trace.hebb[0, 0] == 1.25
+    trace.hebb[:] = -1.0
+    trace.step(np.ones(1), np.ones(1), 0.5)
+    assert trace.hebb[0, 0] == -0.25  # away from its bound: 0.5 (1 - (-1) / 2)
+    trace.step(np.ones(1), np.ones(1), 1e9)
+    assert trace.hebb[0, 0] == 2.0
+
+
+@backend_
+@cells
+@modes
+def test_one_step_at_a_time(cell, mode, backend):
+    """Steps, sequences split anywhere, and one sequence: the same, and forward leaves its state alone."""
+    net = network(cell, mode, backend)
+    e = example(net)
+    before = e.state.copy()
+    whole = net.forward(e.xs, e.state, e.modulation)
+    M = [None] * T if e.modulation is None else e.modulation
+    for one, other in zip(e.state._arrays(), before._arrays(), strict=True):
+        assert_array_equal(one, other)
+    state = e.state.copy()
+    arrays = state._arrays()
+    for t in range(T):
+        out = net.step(e.xs[t], state, M[t])
+        h = out if cell == "layer" else out[0]
+        np.testing.assert_allclose(h, whole.h[t], rtol=0, atol=1e-13)
+    assert all(one is other for one, other in zip(arrays, state._arrays(), strict=True))
+    head = net.forward(e.xs[:4], e.state, None if e.modulation is None else e.modulation[:4])
+    tail = net.forward(e.xs[4:], head.state, None if e.modulation is None else e.modulation[4:])
+    for end in (state, tail.state):
+        for one, other in zip(end._arrays(), whole.state._arrays(), strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
+
+
+@backend_
+@cells
+def test_gradients_through_a_split(cell, backend):
+    """The gradients of the state carry over what was cut."""
+    net = network(cell, "retroactive", backend)
+    e = example(net)
+    M = e.modulation
+    whole = net.backward(net.forward(e.xs, e.state, M), e.dh)
+    head = net.forward(e.xs[:4], e.state, None if M is None else M[:4])
+    tail = net.forward(e.xs[4:], head.state, None if M is None else M[4:])
+    late = net.backward(tail, e.dh[4:])
+    carried = SimpleNamespace(h=late.get("h0"), c=late.get("c0"), hebb=late["hebb0"], E=late["E0"])
+    early = net.backward(head, e.dh[:4], None, carried)
+    for name in net.params:
+        assert relative(early[name] + late[name], whole[name]) < 1e-12
+    assert relative(early["hebb0"], whole["hebb0"]) < 1e-12
+
+
+@backend_
+def test_reset_ends_some_episodes(backend):
+    """The elements of the mask begin anew, the others go on."""
+    net = network("lstm", "retroactive", backend)
+    e = example(net)
+    state, fresh = e.state.copy(), net.initial_state(B)
+    state.reset(np.array([True, False, True]))
+    h, _ = net.step(e.xs[0], state)
+    kept, _ = net.step(e.xs[0], e.state)
+    new, _ = net.step(e.xs[0], fresh)
+    np.testing.assert_allclose(h[[0, 2]], new[[0, 2]], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(h[1], kept[1], rtol=0, atol=1e-14)
+    state.reset()
+    assert not any(array.any() for array in state._arrays())
+
+
+@backend_
+def test_elements_do_not_know_each_other(backend):
+    """A batch is its elements, one by one."""
+    net = network("rnn", "simple", backend, fan_out=True)
+    e = example(net)
+    whole = net.forward(e.xs, e.state)
+    for b in range(B):
+        part = PlasticState(e.state.h[b : b + 1], None, e.state.hebb[b : b + 1], e.state.E[b : b + 1])
+        alone = net.forward(np.ascontiguousarray(e.xs[:, b : b + 1]), part)
+        np.testing.assert_allclose(alone.h[:, 0], whole.h[:, b], rtol=0, atol=1e-14)
+
+
+@backend_
+def test_the_way_back_takes_the_parameters_of_the_way_there(backend):
+    """A step of an optimiser in between changes nothing."""
+    net = network("lstm", "retroactive", backend)
+    e = example(net)
+    s = net.forward(e.xs, e.state)
+    want = net.backward(s, e.dh)
+    for array in net.params.values():
+        array *= 1.5
+    e.xs[:] = 0.0
+    e.state.reset()
+    got = net.backward(s, e.dh)
+    assert all(np.array_equal(got[name], want[name]) for name in want)
+
+
+@backend_
+def test_networks_copy_and_pickle(backend):
+    net = network("rnn", "retroactive", backend)
+    e = example(net)
+    want = results(net, e)
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        other_results = results(other, e)
+        assert all(np.array_equal(other_results[name], want[name]) for name in want)
+        other.params["W"][:] = 0.0
+        assert net.params["W"].any()
+
+
+def test_sequences_are_not_to_be_written_to():
+    """The way back reads h and M."""
+    net = network("rnn", "simple")
+    s = net.forward(example(net).xs)
+    for array in (s.h, s.M):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0.0
+    s.state.hebb[:] = 0.0
+
+
+def test_repr_says_what_it_is():
+    assert repr(PlasticLSTM(3, 4, mode="simple", backend="numpy")) == (
+        "PlasticLSTM(3, 4, mode='simple', clip=1.0, bound='hard', fan_out=False, alpha='synapse', "
+        "dtype=float32, backend='numpy')"
+    )
+    assert repr(PlasticRNN(3, 4).initial_state(2)) == "PlasticState(B=2; h, hebb, E)"
+    assert "retroactive" in repr(HebbianTrace((2, 2)))
