@@ -299,7 +299,9 @@ def random_stream(
     valued = form in ("pair", "ragged_pair", "dense")
 
     def row():
-        return _row(rng, n, k, valued, repeats)
+        indices, values = _row(rng, n, k, valued, repeats)
+        # The same features in another order would be a tie of two actions but for rounding.
+        return (np.sort(indices) if state_action else indices), values
 
     rows = [[row() for _ in range(n_actions)] if state_action else row() for _ in range(T + 1)]
     flat = [r for actions in rows for r in actions] if state_action else rows
