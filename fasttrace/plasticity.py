@@ -455,7 +455,8 @@ class _Plastic:
         state       to begin with, unchanged by this; None for zeros
         modulation  (T, B), in place of the network's own M.  A layer needs it in the modulated modes, and
                     also takes (T, B, H), one value a post neuron
-        threads     that share the batch
+        threads     that share the batch.  The matrix products before and after are BLAS's, whose own threads
+                    may keep the cores busy for a while: OPENBLAS_NUM_THREADS=1 leaves them to these
 
         Errors: ValueError for shapes, an empty sequence, or NaN, with its step; TypeError for another dtype
         than the network's; FloatingPointError for a parameter that is not finite, or numbers that overflow.
