@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .backends import module, resolve
+from .team import ALONE, Team, gram, times
 from .trace import aligned_zeros
 
 Array = NDArray[Any]
@@ -370,7 +371,9 @@ class _Plastic:
         _finite_steps("modulation", array)
         return np.array(array, order="C")
 
-    def _new_pass(self, params: dict[str, Array], xs: Array, state: Any, modulation: Array | None) -> Pass:
+    def _new_pass(
+        self, params: dict[str, Array], xs: Array, state: Any, modulation: Array | None, team: Team
+    ) -> Pass:
         """Everything a kernel needs, with copies of what the caller may change before the way back."""
         T, B = xs.shape[:2]
         H, K, G = self._n_hidden, self._n_pre(), len(self._recurrent)
@@ -378,10 +381,9 @@ class _Plastic:
         if self._inputs:
             flat = xs.reshape(T * B, self._n_inputs)
             for g, (Wx, b) in enumerate(self._inputs):
-                out = u[g].reshape(T * B, H)
                 with np.errstate(over="ignore", invalid="ignore"):  # reported by its step, after the run
-                    np.matmul(flat, params[Wx].T, out=out)
-                    out += params[b]
+                    times(team, flat, params[Wx].T, u[g].reshape(T * B, H))
+                    u[g] += params[b]
         else:
             u[:] = 0
         none = np.zeros(0, self.dtype)
@@ -417,12 +419,9 @@ class _Plastic:
         )
 
     def _in_parts(
-        self, function: Callable[[int, int, Array], Any], p: Pass, size: int, threads: int
+        self, team: Team, function: Callable[[int, int, Array], Any], B: int, size: int
     ) -> list[Any]:
-        """function(first, last, workspace) over the batch in `threads` parts, in order."""
-        B = p.u.shape[2]
-        n = min(threads, B)
-        bounds = [B * i // n for i in range(n + 1)]
+        """function(first, last, workspace) over the batch, in order."""
 
         def part(first: int, last: int) -> Any:
             work = self._work.take(size, self.dtype)
@@ -431,17 +430,12 @@ class _Plastic:
             finally:
                 self._work.give(work)
 
-        if n == 1:
-            return [part(0, B)]
-        from concurrent.futures import ThreadPoolExecutor  # takes longer to import than all the rest
+        return team(part, B)
 
-        with ThreadPoolExecutor(n) as pool:
-            return list(pool.map(part, bounds[:-1], bounds[1:]))
-
-    def _run(self, p: Pass, threads: int) -> None:
+    def _run(self, p: Pass, team: Team) -> None:
         kernels = module(self._backend, "plasticity")
         size = kernels.work_size(p, 0)
-        self._in_parts(lambda first, last, work: kernels.forward(p, first, last, work), p, size, threads)
+        self._in_parts(team, lambda *part: kernels.forward(p, *part), p.u.shape[2], size)
         for name, array in (("h", p.h), ("M", p.M)):
             if array is not None and (t := _first_bad_step(array)) is not None:
                 raise FloatingPointError(
@@ -455,8 +449,7 @@ class _Plastic:
         state       to begin with, unchanged by this; None for zeros
         modulation  (T, B), in place of the network's own M.  A layer needs it in the modulated modes, and
                     also takes (T, B, H), one value a post neuron
-        threads     that share the batch.  The matrix products before and after are BLAS's, whose own threads
-                    may keep the cores busy for a while: OPENBLAS_NUM_THREADS=1 leaves them to these
+        threads     that share the batch
 
         Errors: ValueError for shapes, an empty sequence, or NaN, with its step; TypeError for another dtype
         than the network's; FloatingPointError for a parameter that is not finite, or numbers that overflow.
@@ -469,8 +462,9 @@ class _Plastic:
         threads = arguments.count("threads", threads)
         xs = np.array(array, order="C")
         start = {name: None if each is None else each.copy() for name, each in start.items()}
-        p = self._new_pass(params, xs, start, given)
-        self._run(p, threads)
+        with Team(threads) as team:
+            p = self._new_pass(params, xs, start, given, team)
+            self._run(p, team)
         h = None if self._cell == "layer" else p.h[-1].copy()
         after = PlasticState(h, None if p.c is None else p.c[-1].copy(), p.hebb, p.E)
         h, M = p.h.view(), (p.modulation if p.M is None else p.M).view()  # type: ignore[union-attr]
@@ -492,8 +486,9 @@ class _Plastic:
                 raise TypeError(f"state.{name}: got {type(value).__name__}, expected a writable array")
             start[name] = _array(f"state.{name}", value, shape, self.dtype, finite=name in ("h", "c"))
         given = None if modulation is None else np.asarray(modulation)[None]
-        p = self._new_pass(self._checked_params(), array[None], start, self._checked_modulation(given, 1, B))
-        self._run(p, 1)
+        given = self._checked_modulation(given, 1, B)
+        p = self._new_pass(self._checked_params(), array[None], start, given, ALONE)
+        self._run(p, ALONE)
         if state.h is not None:
             state.h[:] = p.h[0]
         if state.c is not None and p.c is not None:
@@ -550,15 +545,14 @@ class _Plastic:
         g = self._new_gradients(p)
         kernels = module(self._backend, "plasticity")
         size = kernels.work_size(p, spacing)
-        parts = self._in_parts(
-            lambda first, last, work: kernels.backward(p, up, g, first, last, spacing, work), p, size, threads
-        )
-        bad = next((t for t in reversed(range(T)) if not np.isfinite(g.u[:, t]).all()), None)
-        if bad is not None:
-            raise FloatingPointError(f"gradient: not finite at step {bad}")
-        sums = {name: sum(part[name] for part in parts) for name in parts[0]}
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._gradients(sequence, xs, g, sums)
+        with Team(threads) as team:
+            parts = self._in_parts(team, lambda *part: kernels.backward(p, up, g, *part, spacing), B, size)
+            if not np.isfinite(g.u).all():
+                bad = next(t for t in reversed(range(T)) if not np.isfinite(g.u[:, t]).all())
+                raise FloatingPointError(f"gradient: not finite at step {bad}")
+            sums = {name: sum(part[name] for part in parts) for name in parts[0]}
+            with np.errstate(over="ignore", invalid="ignore"):
+                return self._gradients(sequence, xs, g, sums, team)
 
     def _new_gradients(self, p: Pass) -> SimpleNamespace:
         """Room for what each element of the batch has of its own."""
@@ -574,20 +568,24 @@ class _Plastic:
             E0=state["E"],
         )
 
-    def _gradients(self, sequence: Sequence, xs: Array, g: Any, sums: dict[str, Any]) -> dict[str, Array]:
+    def _gradients(
+        self, sequence: Sequence, xs: Array, g: Any, sums: dict[str, Any], team: Team
+    ) -> dict[str, Array]:
         p = sequence._pass
         _, T, B, H = p.u.shape
-        ones = np.ones(T * B, self.dtype)
+        ones = np.ones((T * B, 1), self.dtype)
         grads: dict[str, Any] = {}
         dxs = g.pre
         for gate, (Wx, b) in enumerate(self._inputs):
             du = g.u[gate].reshape(T * B, H)
-            grads[Wx] = du.T @ xs.reshape(T * B, -1)
-            grads[b] = ones @ du
-            part = du @ sequence._Wx[gate]
+            flat = xs.reshape(T * B, -1)
+            grads[Wx] = gram(team, du, flat)
+            grads[b] = gram(team, ones, du)
+            part = np.empty_like(flat)
+            times(team, du, sequence._Wx[gate], part)
             dxs = part if dxs is None else dxs + part
         for gate, W in enumerate(self._recurrent):
-            grads[W] = self._recurrent_gradient(p, g.u[gate])
+            grads[W] = self._recurrent_gradient(p, g.u[gate], team)
         al = sums.pop("al")
         axes = {"synapse": (), "neuron": (1,), "scalar": (0, 1)}[self.alpha]
         grads["al"] = np.sum(al, axis=axes, keepdims=self.alpha == "neuron", dtype=np.float64) if axes else al
@@ -605,12 +603,12 @@ class _Plastic:
             result["modulation"] = g.M
         return result
 
-    def _recurrent_gradient(self, p: Pass, du: Array) -> Array:
+    def _recurrent_gradient(self, p: Pass, du: Array, team: Team) -> Array:
         """Sum over steps and batch of outer(du_t, pre_t)."""
         T, B, H = du.shape
         if p.pre is not None:
-            return du.reshape(T * B, H).T @ p.pre.reshape(T * B, -1)
-        grad = du[1:].reshape(-1, H).T @ p.h[:-1].reshape(-1, H)
+            return gram(team, du.reshape(T * B, H), p.pre.reshape(T * B, -1))
+        grad = gram(team, du[1:].reshape(-1, H), p.h[:-1].reshape(-1, H))
         return grad if p.h0 is None else grad + du[0].T @ p.h0
 
 

@@ -24,7 +24,7 @@ CSRC = ROOT / "csrc"
 
 # From the ground up.  "" is the package itself, fasttrace/__init__.py: the public names.
 LAYERS = [
-    {"errors", "arguments", "features", "registry", "policy", "checkpoint"},
+    {"errors", "arguments", "features", "registry", "policy", "checkpoint", "team"},
     {"backends"},
     {"trace", "adaptive_trace", "gradient_trace", "actor_critic_trace"},
     {

@@ -65,7 +65,7 @@ def forward(p: Any, first: int, last: int, work: Any) -> None:
     assert status == lib.FT_OK
 
 
-def backward(p: Any, up: Any, g: Any, first: int, last: int, spacing: int, work: Any) -> dict[str, Any]:
+def backward(p: Any, up: Any, g: Any, first: int, last: int, work: Any, spacing: int) -> dict[str, Any]:
     call, H = _Call(p.dtype), p.W.shape[0]
     al, sums = np.empty(p.W.shape, p.dtype), np.empty(3 * H + 2)
     back = ffi.new(f"ft_plastic_back_{call.suffix} *")

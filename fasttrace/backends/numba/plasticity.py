@@ -732,7 +732,7 @@ def _backward(net, up, r, work, first, last, spacing):
     _draw_in(up.al, work, r.dal_sum, r.row)
 
 
-def backward(p: Any, up: Any, g: Any, first: int, last: int, spacing: int, work: Any) -> dict[str, Any]:
+def backward(p: Any, up: Any, g: Any, first: int, last: int, work: Any, spacing: int) -> dict[str, Any]:
     H, K = p.W.shape
     if p.mode != "retroactive" and up.dE is not None:
         g.E0[first:last] = up.dE[first:last]

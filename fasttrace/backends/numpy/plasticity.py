@@ -148,7 +148,7 @@ def _history(p):
     return hebbs, Es, Ds
 
 
-def backward(p: Any, up: Any, g: Any, first: int, last: int, spacing: int, work: Any) -> dict[str, Any]:
+def backward(p: Any, up: Any, g: Any, first: int, last: int, work: Any, spacing: int) -> dict[str, Any]:
     """Gradients of the sum of what `up` weighs; `spacing` is for the backends that keep no history.
 
     up   dh (T, B, H), dM (T, B), and those of the state it ends in: dc, dhebb, dE; each may be None
