@@ -267,7 +267,7 @@ def _child(*arguments: str, env: dict[str, str] = _ONE_THREAD) -> Any:
 def measure(rounds: int, full: bool) -> dict[str, Any]:
     """Everything about plastic networks that the report shows."""
     found: dict[str, Any] = _child("--rounds", str(rounds), *(["--compiled"] if full else []))
-    found["threads"] = _child("--threads", str(min(rounds, 15)), env={})  # as a user calls it
+    found["threads"] = _child("--threads", str(min(2 * rounds, 60)), env={})  # as a user calls it
     found["memory"] = {}
     if sys.platform == "linux" and full:
         if "c" in backends_there():
