@@ -267,7 +267,7 @@ def raise_bad_index(indices: Any, n: int, name: str = "x", shape: tuple[int, ...
     place = ", ".join(str(int(i)) for i in np.unravel_index(where, indices.reshape(shape).shape))
     raise FeatureIndexError(
         f"{name}: index {indices.reshape(-1)[where]} at [{place}] is out of range, "
-        f"expected 0 to {n - 1}, or -1 for padding"
+        f"expected 0 to {n - 1} ({n} features), or -1 for padding"
     )
 
 

@@ -202,7 +202,6 @@ class LSTD(_StateLearner):
 
     _stem = "lstd"
     _kernel = "lstd"
-    _simulates = False
 
     def __init__(
         self,

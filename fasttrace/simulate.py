@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .backends import module
-from .control import _ActionLearner
+from .control import _Agent
 from .envs import Environment
 from .learner import Learner
 from .policy import Method
@@ -77,7 +77,7 @@ def simulate(
     drawn = getattr(agent, "generator", None)
     generator = drawn if seed is None and drawn is not None else np.random.default_rng(seed)
     report, close = _progress(progress, episodes, steps)
-    numbers = agent.alpha, agent.gamma, getattr(agent, "lambda_", 0.0)
+    numbers = getattr(agent, "alpha", 0.0), agent.gamma, getattr(agent, "lambda_", 0.0)
     method = Method(
         agent._kernel,
         agent._kind if agent._kinds else None,
@@ -90,7 +90,11 @@ def simulate(
         if agent._stem == "linear":
             make = module(agent.backend, "simulate").Loop
         else:  # kernels that no native loop has: called step by step
-            make = partial(module("numpy", "simulate").Loop, run=agent._run, values=agent._module.values)
+            make = partial(
+                module("numpy", "simulate").Loop,
+                run=agent._run,
+                values=getattr(agent._module, "values", None),
+            )
         loop = make(env, coder, agent._trace, agent._kind, numbers, method, generator, longest)
         done, ended, seconds = 0, 0, 0.0
         returns: list[NDArray[np.float64]] = []
@@ -118,8 +122,6 @@ def _check(env: Any, agent: Any, coder: Any) -> None:
         raise TypeError(f"env: got {type(env).__name__}, expected an Environment of fasttrace.envs")
     if not isinstance(agent, Learner):
         raise TypeError(f"agent: got {type(agent).__name__}, expected a learner of fasttrace")
-    if not agent._simulates:
-        raise TypeError(f"agent: {type(agent).__name__} has no loop of its own; let it learn from a stream")
     if coder is not None and not isinstance(coder, TileCoder):
         raise TypeError(f"coder: got {type(coder).__name__}, expected a TileCoder or None")
     n_actions = getattr(agent, "n_actions", 0)
@@ -163,7 +165,7 @@ def _progress(
 
 def evaluate(
     env: gymnasium.Env[Any, Any],
-    agent: _ActionLearner,
+    agent: _Agent,
     coder: Callable[[Any], Any],
     *,
     episodes: int,
@@ -177,6 +179,8 @@ def evaluate(
 
     Errors: ValueError, TypeError.
     """
+    if not isinstance(agent, _Agent):
+        raise TypeError(f"agent: got {type(agent).__name__}, expected one that acts")
     episodes = arguments.count("episodes", episodes, 0)
     actions = getattr(env.action_space, "n", None)
     if actions != agent.n_actions:

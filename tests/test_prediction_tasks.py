@@ -273,6 +273,22 @@ def test_the_picture_needs_a_folder(tmp_path, capsys):
     assert "File exists" in capsys.readouterr().err
 
 
-def test_least_squares_are_not_simulated():
-    with pytest.raises(TypeError, match="agent: LSTD has no loop of its own"):
-        ft.simulate(ft.envs.RandomWalk(5), ft.LSTD(5), steps=10)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_least_squares_in_a_simulation(backend):
+    """The loop feeds LSTD the walk that it feeds TD: the same sums as from that stream."""
+    env, walk = ft.envs.RandomWalk(5), []
+
+    def step(state, action, u):
+        walk.append((state, env.step(state, action, u)))
+        return walk[-1][1]
+
+    spy = ft.envs.custom(env.reset, step, n_actions=0, n_state=1, n_uniforms=env.n_uniforms)
+    simulated, streamed = ft.LSTD(5, backend="numpy"), ft.LSTD(5, backend="numpy")
+    assert ft.simulate(spy, simulated, steps=50, seed=0).steps == 50
+    for (state,), ((after,), reward, gamma) in walk:
+        streamed.update([int(state)], reward, [int(after)] if gamma else None, gamma=gamma * streamed.gamma)
+    assert_array_equal(simulated.A, streamed.A)
+    assert_array_equal(simulated.b, streamed.b)
+    other = ft.LSTD(5, backend=backend)
+    ft.simulate(env, other, steps=50, seed=0)
+    assert_allclose(other.weights, simulated.weights, rtol=1e-9)

@@ -2,6 +2,8 @@
 
 import math
 
+from ...errors import NOT_FINITE
+
 
 class Env:
     """reset(u) -> state, step(state, action, u) -> (state, reward, gamma), all Python floats.
@@ -22,10 +24,8 @@ class Env:
             raise TypeError("step must return (state, reward, gamma)")
         state = self._checked("step", returned[0])
         reward, gamma = map(float, returned[1:])
-        if not math.isfinite(reward):
-            raise ValueError(f"step returned reward {reward}: expected a finite number")
-        if not 0.0 <= gamma <= 1.0:
-            raise ValueError(f"step returned gamma {gamma}: expected 0 to 1")
+        if not (math.isfinite(reward) and 0.0 <= gamma <= 1.0):
+            raise ValueError(NOT_FINITE)
         return state, reward, gamma
 
     def _checked(self, name, state):
@@ -33,5 +33,5 @@ class Env:
             raise TypeError(f"{name} must return a state that is a tuple of n_state={self._n_state} numbers")
         state = tuple(map(float, state))
         if not all(map(math.isfinite, state)):
-            raise ValueError(f"{name} returned state {state}: expected finite numbers")
+            raise ValueError(NOT_FINITE)
         return state
