@@ -14,6 +14,15 @@
 #define FT_UNROLL
 #endif
 
+/* Stays in its register: gcc would rather convert it once more. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define FT_ONCE(v) __asm__("" : "+v"(v))
+#else
+#define FT_ONCE(v) ((void)(v))
+#endif
+
+typedef void ft_lanes_fn(const ft_returns *, int64_t b, int64_t n);
+
 /* Trajectories side by side in one go: their Y stay in the first-level cache. */
 #define FT_LANES 512
 

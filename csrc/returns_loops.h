@@ -101,68 +101,103 @@ FT_INLINE void FT_TL(ft_lanes)(int family, int plain, const ft_returns *p, int64
 }
 
 #if FT_WIDTH > 1
-/* GAE of k vectors of trajectories, where nothing is truncated or skipped; with one gamma and one lambda,
- * neither 0, or, each: with others for each transition.  Y and the values of the next states stay in registers. */
+/* Row t of a GAE where nothing is truncated or skipped, from trajectory b on. */
+typedef struct {
+    const FT_REAL *reward, *value;
+    const uint8_t *flag;
+    FT_REAL *out, *second;
+    int64_t t, gammas, lambdas;
+    FT_V gamma, decay;
+} FT_TL(ft_gae_row);
+
+FT_INLINE FT_TL(ft_gae_row) FT_TL(ft_gae_row_of)(const ft_returns *p, int64_t t, int64_t b) {
+    FT_TL(ft_gae_row) row;
+    row.reward = (const FT_REAL *)p->rewards + t * p->rewards_stride + b;
+    row.value = (const FT_REAL *)p->values + t * p->values_stride + b;
+    row.flag = p->flags ? (const uint8_t *)p->flags + t * p->flags_stride + b : NULL;
+    row.out = (FT_REAL *)p->out + t * p->out_stride + b;
+    row.second = (FT_REAL *)p->second + t * p->second_stride + b;
+    row.t = t;
+    row.gammas = t * p->gammas_stride + b;
+    row.lambdas = t * p->lambdas_stride + b;
+    row.gamma = FT_L(ft_all)(p->gamma);
+    row.decay = FT_L(ft_all)(p->gamma * p->lambda_);
+    return row;
+}
+
+/* FT_WIDTH transitions, i entries on; returns their Y.  each: with a gamma and a lambda of their own; else one
+ * of each, neither 0. */
+FT_INLINE FT_V FT_TL(ft_gae_step)(const ft_returns *p, int each, const FT_TL(ft_gae_row) * row, int64_t i,
+                                  FT_V v, FT_V v_next, FT_V Y) {
+    FT_M on = FT_L(ft_not)(FT_L(ft_none)()), on_v = on;
+    FT_V gamma = row->gamma, decay = row->decay;
+    if (row->flag) on_v = on = FT_L(ft_unflagged)(row->flag + i, FT_TERMINATED);
+    if (each) {
+        gamma = FT_TL(ft_rates)(p->gamma_kind, p->gamma, p->gammas, row->t, 0, row->gammas + i);
+        decay = FT_TL(ft_rates)(p->lambda_kind, p->lambda_, p->lambdas, row->t, 0, row->lambdas + i);
+        decay = FT_L(ft_mul)(gamma, decay);
+        on_v = FT_L(ft_both)(on, FT_L(ft_not_0)(gamma));
+        on = FT_L(ft_both)(on, FT_L(ft_not_0)(decay));
+    }
+    const FT_V surplus = FT_L(ft_less)(FT_TL(ft_entries)(row->reward + i), v);
+    const FT_V delta = FT_L(ft_plus_if)(on_v, surplus, gamma, v_next);
+    const FT_V y = FT_L(ft_plus_if)(on, delta, decay, Y);
+    FT_L(FT_T(ft_store))(row->out + i, y);
+    FT_L(FT_T(ft_store))(row->second + i, FT_L(ft_more)(y, v));
+    return y;
+}
+
+/* k vectors of trajectories: their Y and the values of the next states stay in registers. */
 FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, int each) {
-    const FT_V gamma = FT_L(ft_all)(p->gamma), decay = FT_L(ft_all)(p->gamma * p->lambda_);
-    const FT_REAL *reward = (const FT_REAL *)p->rewards + (p->T - 1) * p->rewards_stride + b;
-    const FT_REAL *value = (const FT_REAL *)p->values + (p->T - 1) * p->values_stride + b;
-    const uint8_t *flag = p->flags ? (const uint8_t *)p->flags + (p->T - 1) * p->flags_stride + b : NULL;
-    FT_REAL *out = (FT_REAL *)p->out + (p->T - 1) * p->out_stride + b;
-    FT_REAL *second = (FT_REAL *)p->second + (p->T - 1) * p->second_stride + b;
-    const int64_t reward_by = p->rewards_stride, value_by = p->values_stride;
-    const int64_t flag_by = p->flags_stride, out_by = p->out_stride, second_by = p->second_stride;
-    int64_t gammas = (p->T - 1) * p->gammas_stride + b, lambdas = (p->T - 1) * p->lambdas_stride + b;
     FT_V Y[FT_BLOCK], v_next[FT_BLOCK];
     for (int j = 0; j < k; j++) {
         Y[j] = FT_L(ft_all)(0.0);
         v_next[j] = FT_TL(ft_entries)((const FT_REAL *)p->last + b + j * FT_WIDTH);
     }
-    for (int64_t t = p->T; t > 0; t--) {
+    for (int64_t t = p->T - 1; t >= 0; t--) {
+        const FT_TL(ft_gae_row) row = FT_TL(ft_gae_row_of)(p, t, b);
         FT_UNROLL
         for (int j = 0; j < k; j++) {
-            const int i = j * FT_WIDTH;
-            FT_M on = FT_L(ft_not)(FT_L(ft_none)());
-            if (flag) on = FT_L(ft_not)(FT_L(ft_flagged)(flag + i, FT_TERMINATED));
-            const FT_V v = FT_TL(ft_entries)(value + i);
-            const FT_V surplus = FT_L(ft_sub)(FT_TL(ft_entries)(reward + i), v);
-            FT_V delta;
-            if (each) {
-                const FT_V g = FT_TL(ft_rates)(p->gamma_kind, p->gamma, p->gammas, t - 1, 0, gammas + i);
-                const FT_V l = FT_TL(ft_rates)(p->lambda_kind, p->lambda_, p->lambdas, t - 1, 0, lambdas + i);
-                const FT_V c = FT_L(ft_mul)(g, l);
-                delta = FT_L(ft_plus_if)(FT_L(ft_both)(on, FT_L(ft_not_0)(g)), surplus, g, v_next[j]);
-                Y[j] = FT_L(ft_plus_if)(FT_L(ft_both)(on, FT_L(ft_not_0)(c)), delta, c, Y[j]);
-            } else {
-                delta = FT_L(ft_plus_if)(on, surplus, gamma, v_next[j]);
-                Y[j] = FT_L(ft_plus_if)(on, delta, decay, Y[j]);
-            }
+            FT_V v = FT_TL(ft_entries)(row.value + j * FT_WIDTH);
+            FT_ONCE(v);
+            Y[j] = FT_TL(ft_gae_step)(p, each, &row, j * FT_WIDTH, v, v_next[j], Y[j]);
             v_next[j] = v;
-            FT_L(FT_T(ft_store))(out + i, Y[j]);
-            FT_L(FT_T(ft_store))(second + i, FT_L(ft_add)(v, Y[j]));
         }
-        reward -= reward_by;
-        value -= value_by;
-        out -= out_by;
-        second -= second_by;
-        gammas -= p->gammas_stride;
-        lambdas -= p->lambdas_stride;
-        if (flag) flag -= flag_by;
     }
 }
 
-static void FT_TL(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) {
-    int64_t i = 0;
-    for (; i + FT_BLOCK * FT_WIDTH <= n; i += FT_BLOCK * FT_WIDTH)
-        FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, 0);
-    for (; i < n; i += FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 1, 0);
+/* n trajectories by whole rows: where rows lie a power of two apart, those of a block would be in each
+ * other's way in the first-level cache. */
+FT_INLINE void FT_TL(ft_gae_wide)(const ft_returns *p, int64_t b, int64_t n, int each) {
+    double Y[FT_LANES] = {0};
+    const FT_REAL *v_next = (const FT_REAL *)p->last + b;
+    for (int64_t t = p->T - 1; t >= 0; t--) {
+        const FT_TL(ft_gae_row) row = FT_TL(ft_gae_row_of)(p, t, b);
+        for (int64_t i = 0; i < n; i += FT_WIDTH) {
+            const FT_V v = FT_TL(ft_entries)(row.value + i), next = FT_TL(ft_entries)(v_next + i);
+            const FT_V y = FT_TL(ft_gae_step)(p, each, &row, i, v, next, FT_L(ft_load_f64)(Y + i));
+            FT_L(ft_store_f64)(Y + i, y);
+        }
+        v_next = row.value;
+    }
 }
 
-static void FT_TL(ft_gae_each_lanes)(const ft_returns *p, int64_t b, int64_t n) {
+FT_INLINE void FT_TL(ft_gae_any)(const ft_returns *p, int64_t b, int64_t n, int each) {
+    const int64_t block = FT_BLOCK * FT_WIDTH;
+    if (n > block && p->values_stride * (int64_t)sizeof(FT_REAL) >= 4096) {
+        FT_TL(ft_gae_wide)(p, b, n, each);
+        return;
+    }
     int64_t i = 0;
-    for (; i + FT_BLOCK * FT_WIDTH <= n; i += FT_BLOCK * FT_WIDTH)
-        FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, 1);
-    for (; i < n; i += FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 1, 1);
+    for (; i + block <= n; i += block) FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, each);
+    for (; i + 2 * FT_WIDTH <= n; i += 2 * FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 2, each);
+    if (i < n) FT_TL(ft_gae_block)(p, b + i, 1, each);
+}
+
+static void FT_TL(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) { FT_TL(ft_gae_any)(p, b, n, 0); }
+
+static void FT_TL(ft_gae_each_lanes)(const ft_returns *p, int64_t b, int64_t n) {
+    FT_TL(ft_gae_any)(p, b, n, 1);
 }
 
 /* Transitions from end - 1 down to the start of trajectory b; end < T is a multiple of FT_WIDTH.
@@ -222,7 +257,7 @@ FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end,
         FT_M m = FT_L(ft_not)(FT_L(ft_none)());
         if (at.flag) m = FT_L(ft_not)(FT_L(ft_flagged)(at.flag + t, FT_TERMINATED));
         const FT_V v = FT_TL(ft_entries)(at.v + t);
-        const FT_V surplus = FT_L(ft_sub)(FT_TL(ft_entries)(at.reward + t), v);
+        const FT_V surplus = FT_L(ft_less)(FT_TL(ft_entries)(at.reward + t), v);
         const FT_V a1 = FT_L(ft_plus_if)(m, surplus, gamma, FT_SHIFTED(v, v_next, 1));
         const FT_V a2 = FT_L(ft_plus_if)(m, a1, d, FT_SHIFTED(a1, a_next, 1));
         const FT_M m2 = FT_L(ft_both)(m, FT_SHIFTED_M(m, m_next, 1));
@@ -238,7 +273,7 @@ FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end,
 #endif
         const FT_V here = FT_L(ft_plus_if)(m_all, a, d_all, Y_next);
         FT_L(FT_T(ft_store))(out + t, here);
-        FT_L(FT_T(ft_store))(second + t, FT_L(ft_add)(here, v));
+        FT_L(FT_T(ft_store))(second + t, FT_L(ft_more)(here, v));
         v_next = v;
         a_next = a1;
         a2_next = a2;

@@ -20,6 +20,10 @@ FT_INLINE FT_M FT_L(ft_flagged)(const uint8_t *flags, int bits) {
     return (FT_M)_mm_test_epi8_mask(_mm_loadl_epi64((const __m128i *)(const void *)flags),
                                     _mm_set1_epi8((char)bits));
 }
+FT_INLINE FT_M FT_L(ft_unflagged)(const uint8_t *flags, int bits) {
+    return (FT_M)_mm_testn_epi8_mask(_mm_loadl_epi64((const __m128i *)(const void *)flags),
+                                     _mm_set1_epi8((char)bits));
+}
 FT_INLINE FT_M FT_L(ft_none)(void) { return 0; }
 FT_INLINE FT_V FT_L(ft_all)(double x) { return _mm512_set1_pd(x); }
 FT_INLINE FT_V FT_L(ft_add)(FT_V x, FT_V y) { return _mm512_add_pd(x, y); }
@@ -28,6 +32,9 @@ FT_INLINE FT_V FT_L(ft_mul)(FT_V x, FT_V y) { return _mm512_mul_pd(x, y); }
 FT_INLINE FT_V FT_L(ft_choose)(FT_M m, FT_V yes, FT_V no) { return _mm512_mask_blend_pd(m, no, yes); }
 FT_INLINE FT_V FT_L(ft_unless)(FT_M m, FT_V x) { return _mm512_maskz_mov_pd((FT_M)~m, x); }
 FT_INLINE FT_V FT_L(ft_plus)(FT_V x, FT_V a, FT_V b) { return _mm512_fmadd_pd(a, b, x); }
+/* x + y and x - y by the units for products: those for sums convert as well. */
+FT_INLINE FT_V FT_L(ft_more)(FT_V x, FT_V y) { return _mm512_fmadd_pd(_mm512_set1_pd(1.0), x, y); }
+FT_INLINE FT_V FT_L(ft_less)(FT_V x, FT_V y) { return _mm512_fmsub_pd(_mm512_set1_pd(1.0), x, y); }
 FT_INLINE FT_V FT_L(ft_plus_if)(FT_M m, FT_V x, FT_V a, FT_V b) {
     return _mm512_mask3_fmadd_pd(a, b, x, m);
 }
@@ -62,6 +69,13 @@ FT_INLINE FT_M FT_L(ft_flagged)(const uint8_t *flags, int bits) {
         _mm256_and_si256(_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four)), _mm256_set1_epi64x(bits));
     return _mm256_castsi256_pd(_mm256_cmpgt_epi64(set, _mm256_setzero_si256()));
 }
+FT_INLINE FT_M FT_L(ft_unflagged)(const uint8_t *flags, int bits) {
+    int32_t four;
+    memcpy(&four, flags, sizeof four);
+    const __m256i set =
+        _mm256_and_si256(_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four)), _mm256_set1_epi64x(bits));
+    return _mm256_castsi256_pd(_mm256_cmpeq_epi64(set, _mm256_setzero_si256()));
+}
 FT_INLINE FT_M FT_L(ft_none)(void) { return _mm256_setzero_pd(); }
 FT_INLINE FT_V FT_L(ft_all)(double x) { return _mm256_set1_pd(x); }
 FT_INLINE FT_V FT_L(ft_add)(FT_V x, FT_V y) { return _mm256_add_pd(x, y); }
@@ -70,6 +84,8 @@ FT_INLINE FT_V FT_L(ft_mul)(FT_V x, FT_V y) { return _mm256_mul_pd(x, y); }
 FT_INLINE FT_V FT_L(ft_choose)(FT_M m, FT_V yes, FT_V no) { return _mm256_blendv_pd(no, yes, m); }
 FT_INLINE FT_V FT_L(ft_unless)(FT_M m, FT_V x) { return _mm256_andnot_pd(m, x); }
 FT_INLINE FT_V FT_L(ft_plus)(FT_V x, FT_V a, FT_V b) { return _mm256_fmadd_pd(a, b, x); }
+FT_INLINE FT_V FT_L(ft_more)(FT_V x, FT_V y) { return _mm256_fmadd_pd(_mm256_set1_pd(1.0), x, y); }
+FT_INLINE FT_V FT_L(ft_less)(FT_V x, FT_V y) { return _mm256_fmsub_pd(_mm256_set1_pd(1.0), x, y); }
 FT_INLINE FT_V FT_L(ft_plus_if)(FT_M m, FT_V x, FT_V a, FT_V b) {
     return _mm256_blendv_pd(x, _mm256_fmadd_pd(a, b, x), m);
 }

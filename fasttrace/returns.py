@@ -448,7 +448,8 @@ def _simple(
         first, second = np.empty((2, *shape), dtype)
     else:
         first, second = np.empty(shape, dtype), np.empty(shape, dtype)
-    kernels.run_simple(family, *shape, gamma, lambda_, rewards, values, terminated, first, second)
+    if not kernels.run_simple(family, *shape, gamma, lambda_, rewards, values, terminated, first, second):
+        return None
     return first if second is None else (first, second) if out is None else out
 
 
