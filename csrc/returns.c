@@ -60,13 +60,13 @@ typedef struct {
 #define FT_LOOPS(type, level, width)                                                                   \
     {                                                                                                  \
         width, ft_lanes_of##type##level, ft_plain_of##type##level, ft_scan_of##type##level,            \
-            ft_gae_lanes##type##level, ft_gae_each_lanes##type##level, ft_turned##type, ft_gae_series##type##level,     \
-            ft_series_of##type##_l0, ft_windows_of##type##_l0                                          \
+            ft_gae_lanes##type##level, ft_gae_each_lanes##type##level, ft_turned##type,                \
+            ft_gae_series##type##level, ft_series_of##type##_l0, ft_windows_of##type##_l0              \
     }
 #define FT_PLAIN_LOOPS(type)                                                                           \
     {                                                                                                  \
-        1, ft_lanes_of##type##_l0, ft_plain_of##type##_l0, NULL, NULL, NULL, NULL, NULL, ft_series_of##type##_l0,        \
-            ft_windows_of##type##_l0                                                                   \
+        1, ft_lanes_of##type##_l0, ft_plain_of##type##_l0, NULL, NULL, NULL, NULL, NULL,               \
+            ft_series_of##type##_l0, ft_windows_of##type##_l0                                          \
     }
 
 /* By level and type. */

@@ -24,7 +24,11 @@
 typedef void ft_lanes_fn(const ft_returns *, int64_t b, int64_t n);
 
 /* Trajectories side by side in one go: their Y stay in the first-level cache. */
-#define FT_LANES 512
+#define FT_LANES 1024
+
+/* Trajectories that are turned at once, and how long they may be; see returns_turn.h. */
+#define FT_TURNED 16
+#define FT_TURNED_T 64
 
 /* What such a family carries is a return of values: S_T's to begin with. */
 FT_INLINE int ft_has_ends(int family) {

@@ -235,53 +235,87 @@ FT_INLINE void FT_TL(ft_scan)(int family, int plain, const ft_returns *p, int64_
     }
 }
 
-/* The same for GAE with one gamma and one lambda: powers of gamma lambda, and a choice in place of c. */
-FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {
-    double first[FT_WIDTH] = {Y};
-    const double decay = p->gamma * p->lambda_, decay2 = decay * decay, decay4 = decay2 * decay2;
-    const FT_V gamma = FT_L(ft_all)(p->gamma), d = FT_L(ft_all)(decay), d2 = FT_L(ft_all)(decay2);
-    FT_V a_next = FT_L(ft_load_f64)(first), Y_next = a_next, a2_next = a_next;
-    FT_M m_next = FT_L(ft_none)(), m2_next = m_next; /* what is handed on */
-#if FT_WIDTH > 4
-    const FT_V d4 = FT_L(ft_all)(decay4), d_all = FT_L(ft_all)(decay4 * decay4);
-    FT_V a4_next = a_next;
-    FT_M m4_next = m_next;
-#else
-    const FT_V d_all = FT_L(ft_all)(decay4);
-#endif
-    const FT_TL(ft_at) at = FT_TL(ft_at_of)(FT_GAE, p, 0, b, 0);
-    FT_V v_next = FT_L(ft_all)((double)at.v_next[end - 1]);
-    FT_REAL *FT_RESTRICT out = (FT_REAL *)p->out + b * p->out_stride;
-    FT_REAL *FT_RESTRICT second = (FT_REAL *)p->second + b * p->second_stride;
-    for (int64_t t = end - FT_WIDTH; t >= 0; t -= FT_WIDTH) {
-        FT_M m = FT_L(ft_not)(FT_L(ft_none)());
-        if (at.flag) m = FT_L(ft_not)(FT_L(ft_flagged)(at.flag + t, FT_TERMINATED));
-        const FT_V v = FT_TL(ft_entries)(at.v + t);
-        const FT_V surplus = FT_L(ft_less)(FT_TL(ft_entries)(at.reward + t), v);
-        const FT_V a1 = FT_L(ft_plus_if)(m, surplus, gamma, FT_SHIFTED(v, v_next, 1));
-        const FT_V a2 = FT_L(ft_plus_if)(m, a1, d, FT_SHIFTED(a1, a_next, 1));
-        const FT_M m2 = FT_L(ft_both)(m, FT_SHIFTED_M(m, m_next, 1));
-        FT_V a = FT_L(ft_plus_if)(m2, a2, d2, FT_SHIFTED(a2, a2_next, 2));
-        FT_M m_all = FT_L(ft_both)(m2, FT_SHIFTED_M(m2, m2_next, 2));
-#if FT_WIDTH > 4
-        const FT_V a4 = a;
-        const FT_M m4 = m_all;
-        a = FT_L(ft_plus_if)(m4, a4, d4, FT_SHIFTED(a4, a4_next, 4));
-        m_all = FT_L(ft_both)(m4, FT_SHIFTED_M(m4, m4_next, 4));
-        a4_next = a4;
-        m4_next = m4;
-#endif
-        const FT_V here = FT_L(ft_plus_if)(m_all, a, d_all, Y_next);
-        FT_L(FT_T(ft_store))(out + t, here);
-        FT_L(FT_T(ft_store))(second + t, FT_L(ft_more)(here, v));
-        v_next = v;
-        a_next = a1;
-        a2_next = a2;
-        m_next = m;
-        m2_next = m2;
-        Y_next = here;
+/* The same for GAE with one gamma and one lambda: powers of gamma lambda, and choices in place of c. */
+typedef struct {
+    const FT_REAL *reward, *value;
+    const uint8_t *flag;
+    FT_REAL *out, *second;
+    FT_V gamma, decay, decay2, decay4, decay8;
+    FT_V v, a, a2, a4, Y;  /* of the vector behind: values, windows of 1, 2 and 4, all */
+    uint64_t on, on2, on4; /* a bit for each transition: what follows its window of 1, 2, 4 is handed on */
+} FT_TL(ft_gae_scanner);
+
+/* k vectors from t on, one window after the other for all of them: each waits for its own. */
+FT_INLINE void FT_TL(ft_gae_scan_block)(FT_TL(ft_gae_scanner) * s, int64_t t, const int k) {
+    const int n = k * FT_WIDTH;
+    const uint64_t all = ~(uint64_t)0 >> (64 - n);
+    const uint64_t on = s->flag ? FT_L(ft_unflagged_bits)(s->flag + t, n, FT_TERMINATED) : all;
+    const uint64_t on2 = on & (on >> 1 | s->on << (n - 1)), on4 = on2 & (on2 >> 2 | s->on2 << (n - 2));
+    const uint64_t on8 = on4 & (on4 >> 4 | s->on4 << (n - 4));
+    FT_V v[FT_BLOCK + 1], a[FT_BLOCK + 1];
+    v[k] = s->v;
+    a[k] = s->a;
+    FT_UNROLL
+    for (int j = 0; j < k; j++) {
+        v[j] = FT_TL(ft_entries)(s->value + t + j * FT_WIDTH);
+        a[j] = FT_L(ft_less)(FT_TL(ft_entries)(s->reward + t + j * FT_WIDTH), v[j]);
     }
-    return FT_L(ft_entry_0)(Y_next);
+    FT_UNROLL
+    for (int j = 0; j < k; j++)
+        a[j] = FT_L(ft_plus_if)(FT_L(ft_bits_at)(on, j), a[j], s->gamma, FT_SHIFTED(v[j], v[j + 1], 1));
+    s->v = v[0];
+    s->a = a[0];
+    FT_UNROLL
+    for (int j = 0; j < k; j++)
+        a[j] = FT_L(ft_plus_if)(FT_L(ft_bits_at)(on, j), a[j], s->decay, FT_SHIFTED(a[j], a[j + 1], 1));
+    a[k] = s->a2;
+    s->a2 = a[0];
+    FT_UNROLL
+    for (int j = 0; j < k; j++)
+        a[j] = FT_L(ft_plus_if)(FT_L(ft_bits_at)(on2, j), a[j], s->decay2, FT_SHIFTED(a[j], a[j + 1], 2));
+#if FT_WIDTH > 4
+    a[k] = s->a4;
+    s->a4 = a[0];
+    FT_UNROLL
+    for (int j = 0; j < k; j++)
+        a[j] = FT_L(ft_plus_if)(FT_L(ft_bits_at)(on4, j), a[j], s->decay4, FT_SHIFTED(a[j], a[j + 1], 4));
+#endif
+    FT_UNROLL
+    for (int j = k - 1; j >= 0; j--) {
+        const int i = j * FT_WIDTH;
+        const FT_M m = FT_L(ft_bits_at)(FT_WIDTH > 4 ? on8 : on4, j);
+        s->Y = FT_L(ft_plus_if)(m, a[j], FT_WIDTH > 4 ? s->decay8 : s->decay4, s->Y);
+        FT_L(FT_T(ft_store))(s->out + t + i, s->Y);
+        FT_L(FT_T(ft_store))(s->second + t + i, FT_L(ft_more)(s->Y, v[j]));
+    }
+    s->on = on;
+    s->on2 = on2;
+    s->on4 = on4;
+}
+
+FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {
+    const double decay = p->gamma * p->lambda_, decay2 = decay * decay, decay4 = decay2 * decay2;
+    double first[FT_WIDTH] = {Y};
+    const FT_TL(ft_at) at = FT_TL(ft_at_of)(FT_GAE, p, 0, b, 0);
+    FT_TL(ft_gae_scanner) s;
+    s.reward = at.reward;
+    s.value = at.v;
+    s.flag = at.flag;
+    s.out = (FT_REAL *)p->out + b * p->out_stride;
+    s.second = (FT_REAL *)p->second + b * p->second_stride;
+    s.gamma = FT_L(ft_all)(p->gamma);
+    s.decay = FT_L(ft_all)(decay);
+    s.decay2 = FT_L(ft_all)(decay2);
+    s.decay4 = FT_L(ft_all)(decay4);
+    s.decay8 = FT_L(ft_all)(decay4 * decay4);
+    s.v = FT_L(ft_all)((double)at.v_next[end - 1]);
+    s.a = s.a2 = s.a4 = s.Y = FT_L(ft_load_f64)(first);
+    s.on = s.on2 = s.on4 = 0;
+    const int64_t block = FT_BLOCK * FT_WIDTH, blocks = end / block * block;
+    int64_t t = end;
+    while (t > blocks) FT_TL(ft_gae_scan_block)(&s, t -= FT_WIDTH, 1);
+    while (t > 0) FT_TL(ft_gae_scan_block)(&s, t -= block, FT_BLOCK);
+    return FT_L(ft_entry_0)(s.Y);
 }
 
 /* Its end, transitions `begin` to T, at most FT_WIDTH of them: in a copy that is filled up with terminations. */

@@ -1,14 +1,10 @@
-/* Short trajectories, one after the other: sixteen of them turned in a copy, for the loops over trajectories side
- * by side.  Included by returns.c once, for AVX2 and above. */
+/* Short trajectories, one after the other: FT_TURNED of them turned in a copy, for the loops over trajectories
+ * side by side.  Included by returns.c once, for AVX2 and above. */
 #ifndef FT_RETURNS_TURN_H
 #define FT_RETURNS_TURN_H
 
 #include "returns.h"
 #include <immintrin.h>
-
-/* Side by side, and how long they may be. */
-#define FT_TURNED 16
-#define FT_TURNED_T 64
 
 /* to[j][i] = from[i][j] */
 FT_INLINE void ft_turn_block_f32(const float *from, int64_t by, float *to, int64_t to_by) {

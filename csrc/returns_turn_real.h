@@ -3,7 +3,7 @@
 /* n transitions of FT_TURNED trajectories, and back. */
 static void FT_T(ft_turn)(const FT_REAL *from, int64_t by, int64_t n, FT_REAL *to) {
     for (int64_t t = 0; n >= FT_SIDE && t < n; t += FT_SIDE) {
-        const int64_t at = t + FT_SIDE <= n ? t : n - FT_SIDE; /* the last block may lie over the one before it */
+        const int64_t at = t + FT_SIDE <= n ? t : n - FT_SIDE; /* the last may lie over the one before it */
         for (int64_t i = 0; i < FT_TURNED; i += FT_SIDE)
             FT_T(ft_turn_block)(from + i * by + at, by, to + at * FT_TURNED + i, FT_TURNED);
     }
