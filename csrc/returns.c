@@ -50,7 +50,7 @@ typedef struct {
     int64_t width;
     ft_lanes_fn *const *lanes, *const *plain;
     void (*const *scan)(const ft_returns *, int64_t, int64_t, double);
-    ft_lanes_fn *gae_lanes, *gae_each_lanes;
+    ft_lanes_fn *gae_lanes, *gae_each_lanes, *gae_full_lanes;
     void (*turned)(const ft_returns *, int64_t, ft_lanes_fn *);
     void (*gae_series)(const ft_returns *);
     double (*const *series)(const ft_returns *, int64_t, int64_t);
@@ -60,12 +60,13 @@ typedef struct {
 #define FT_LOOPS(type, level, width)                                                                   \
     {                                                                                                  \
         width, ft_lanes_of##type##level, ft_plain_of##type##level, ft_scan_of##type##level,            \
-            ft_gae_lanes##type##level, ft_gae_each_lanes##type##level, ft_turned##type,                \
+            ft_gae_lanes##type##level, ft_gae_each_lanes##type##level,                                 \
+            ft_gae_full_lanes##type##level, ft_turned##type,                                           \
             ft_gae_series##type##level, ft_series_of##type##_l0, ft_windows_of##type##_l0              \
     }
 #define FT_PLAIN_LOOPS(type)                                                                           \
     {                                                                                                  \
-        1, ft_lanes_of##type##_l0, ft_plain_of##type##_l0, NULL, NULL, NULL, NULL, NULL,               \
+        1, ft_lanes_of##type##_l0, ft_plain_of##type##_l0, NULL, NULL, NULL, NULL, NULL, NULL,         \
             ft_series_of##type##_l0, ft_windows_of##type##_l0                                          \
     }
 
@@ -95,8 +96,10 @@ static int ft_is_plain(const ft_returns *p) {
 
 /* The loop over trajectories side by side. */
 static ft_lanes_fn *ft_lanes_for(const ft_returns *p, const ft_loops *l, int plain) {
-    if (p->family == FT_GAE && l->gae_lanes && (p->terminations_only || !p->flags))
+    if (p->family == FT_GAE && l->gae_lanes) {
+        if (!p->terminations_only && p->flags) return l->gae_full_lanes;
         return plain ? l->gae_lanes : l->gae_each_lanes;
+    }
     return (plain ? l->plain : l->lanes)[p->family];
 }
 

@@ -21,6 +21,10 @@
 #define FT_ONCE(v) ((void)(v))
 #endif
 
+/* Kinds of GAE: one gamma and one lambda, neither 0, and nothing truncated or skipped; rates that differ, or
+ * are 0; anything. */
+enum ft_gae_kind { FT_GAE_ONE, FT_GAE_EACH, FT_GAE_FULL };
+
 typedef void ft_lanes_fn(const ft_returns *, int64_t b, int64_t n);
 
 /* Trajectories side by side in one go: their Y stay in the first-level cache. */

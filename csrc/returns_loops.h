@@ -101,9 +101,9 @@ FT_INLINE void FT_TL(ft_lanes)(int family, int plain, const ft_returns *p, int64
 }
 
 #if FT_WIDTH > 1
-/* Row t of a GAE where nothing is truncated or skipped, from trajectory b on. */
+/* Row t of a GAE, from trajectory b on. */
 typedef struct {
-    const FT_REAL *reward, *value;
+    const FT_REAL *reward, *value, *v_cut;
     const uint8_t *flag;
     FT_REAL *out, *second;
     int64_t t, gammas, lambdas;
@@ -114,6 +114,8 @@ FT_INLINE FT_TL(ft_gae_row) FT_TL(ft_gae_row_of)(const ft_returns *p, int64_t t,
     FT_TL(ft_gae_row) row;
     row.reward = (const FT_REAL *)p->rewards + t * p->rewards_stride + b;
     row.value = (const FT_REAL *)p->values + t * p->values_stride + b;
+    row.v_cut = row.value;
+    if (p->next_values) row.v_cut = (const FT_REAL *)p->next_values + t * p->next_values_stride + b;
     row.flag = p->flags ? (const uint8_t *)p->flags + t * p->flags_stride + b : NULL;
     row.out = (FT_REAL *)p->out + t * p->out_stride + b;
     row.second = (FT_REAL *)p->second + t * p->second_stride + b;
@@ -125,30 +127,40 @@ FT_INLINE FT_TL(ft_gae_row) FT_TL(ft_gae_row_of)(const ft_returns *p, int64_t t,
     return row;
 }
 
-/* FT_WIDTH transitions, i entries on; returns their Y.  each: with a gamma and a lambda of their own; else one
- * of each, neither 0. */
-FT_INLINE FT_V FT_TL(ft_gae_step)(const ft_returns *p, int each, const FT_TL(ft_gae_row) * row, int64_t i,
+/* FT_WIDTH transitions, i entries on; returns their Y. */
+FT_INLINE FT_V FT_TL(ft_gae_step)(const ft_returns *p, int kind, const FT_TL(ft_gae_row) * row, int64_t i,
                                   FT_V v, FT_V v_next, FT_V Y) {
     FT_M on = FT_L(ft_not)(FT_L(ft_none)()), on_v = on;
     FT_V gamma = row->gamma, decay = row->decay;
     if (row->flag) on_v = on = FT_L(ft_unflagged)(row->flag + i, FT_TERMINATED);
-    if (each) {
+    if (kind != FT_GAE_ONE) {
         gamma = FT_TL(ft_rates)(p->gamma_kind, p->gamma, p->gammas, row->t, 0, row->gammas + i);
         decay = FT_TL(ft_rates)(p->lambda_kind, p->lambda_, p->lambdas, row->t, 0, row->lambdas + i);
         decay = FT_L(ft_mul)(gamma, decay);
         on_v = FT_L(ft_both)(on, FT_L(ft_not_0)(gamma));
         on = FT_L(ft_both)(on, FT_L(ft_not_0)(decay));
     }
+    if (kind == FT_GAE_FULL) {
+        const FT_M cut = FT_L(ft_flagged)(row->flag + i, FT_TRUNCATED);
+        v_next = FT_L(ft_choose)(cut, FT_TL(ft_entries)(row->v_cut + i), v_next);
+        on = FT_L(ft_both)(on, FT_L(ft_not)(cut));
+    }
     const FT_V surplus = FT_L(ft_less)(FT_TL(ft_entries)(row->reward + i), v);
     const FT_V delta = FT_L(ft_plus_if)(on_v, surplus, gamma, v_next);
-    const FT_V y = FT_L(ft_plus_if)(on, delta, decay, Y);
-    FT_L(FT_T(ft_store))(row->out + i, y);
-    FT_L(FT_T(ft_store))(row->second + i, FT_L(ft_more)(y, v));
+    FT_V y = FT_L(ft_plus_if)(on, delta, decay, Y), first = y, second = FT_L(ft_more)(y, v);
+    if (kind == FT_GAE_FULL) {
+        const FT_M skipped = FT_L(ft_flagged)(row->flag + i, FT_SKIPPED);
+        first = FT_L(ft_unless)(skipped, y);
+        second = FT_L(ft_unless)(skipped, second);
+        y = FT_L(ft_choose)(skipped, Y, y);
+    }
+    FT_L(FT_T(ft_store))(row->out + i, first);
+    FT_L(FT_T(ft_store))(row->second + i, second);
     return y;
 }
 
 /* k vectors of trajectories: their Y and the values of the next states stay in registers. */
-FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, int each) {
+FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, int kind) {
     FT_V Y[FT_BLOCK], v_next[FT_BLOCK];
     for (int j = 0; j < k; j++) {
         Y[j] = FT_L(ft_all)(0.0);
@@ -160,7 +172,7 @@ FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, 
         for (int j = 0; j < k; j++) {
             FT_V v = FT_TL(ft_entries)(row.value + j * FT_WIDTH);
             FT_ONCE(v);
-            Y[j] = FT_TL(ft_gae_step)(p, each, &row, j * FT_WIDTH, v, v_next[j], Y[j]);
+            Y[j] = FT_TL(ft_gae_step)(p, kind, &row, j * FT_WIDTH, v, v_next[j], Y[j]);
             v_next[j] = v;
         }
     }
@@ -168,36 +180,42 @@ FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, 
 
 /* n trajectories by whole rows: where rows lie a power of two apart, those of a block would be in each
  * other's way in the first-level cache. */
-FT_INLINE void FT_TL(ft_gae_wide)(const ft_returns *p, int64_t b, int64_t n, int each) {
+FT_INLINE void FT_TL(ft_gae_wide)(const ft_returns *p, int64_t b, int64_t n, int kind) {
     double Y[FT_LANES] = {0};
     const FT_REAL *v_next = (const FT_REAL *)p->last + b;
     for (int64_t t = p->T - 1; t >= 0; t--) {
         const FT_TL(ft_gae_row) row = FT_TL(ft_gae_row_of)(p, t, b);
         for (int64_t i = 0; i < n; i += FT_WIDTH) {
             const FT_V v = FT_TL(ft_entries)(row.value + i), next = FT_TL(ft_entries)(v_next + i);
-            const FT_V y = FT_TL(ft_gae_step)(p, each, &row, i, v, next, FT_L(ft_load_f64)(Y + i));
+            const FT_V y = FT_TL(ft_gae_step)(p, kind, &row, i, v, next, FT_L(ft_load_f64)(Y + i));
             FT_L(ft_store_f64)(Y + i, y);
         }
         v_next = row.value;
     }
 }
 
-FT_INLINE void FT_TL(ft_gae_any)(const ft_returns *p, int64_t b, int64_t n, int each) {
+FT_INLINE void FT_TL(ft_gae_any)(const ft_returns *p, int64_t b, int64_t n, int kind) {
     const int64_t block = FT_BLOCK * FT_WIDTH;
     if (n > block && p->values_stride * (int64_t)sizeof(FT_REAL) >= 4096) {
-        FT_TL(ft_gae_wide)(p, b, n, each);
+        FT_TL(ft_gae_wide)(p, b, n, kind);
         return;
     }
     int64_t i = 0;
-    for (; i + block <= n; i += block) FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, each);
-    for (; i + 2 * FT_WIDTH <= n; i += 2 * FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 2, each);
-    if (i < n) FT_TL(ft_gae_block)(p, b + i, 1, each);
+    for (; i + block <= n; i += block) FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, kind);
+    for (; i + 2 * FT_WIDTH <= n; i += 2 * FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 2, kind);
+    if (i < n) FT_TL(ft_gae_block)(p, b + i, 1, kind);
 }
 
-static void FT_TL(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) { FT_TL(ft_gae_any)(p, b, n, 0); }
+static void FT_TL(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) {
+    FT_TL(ft_gae_any)(p, b, n, FT_GAE_ONE);
+}
 
 static void FT_TL(ft_gae_each_lanes)(const ft_returns *p, int64_t b, int64_t n) {
-    FT_TL(ft_gae_any)(p, b, n, 1);
+    FT_TL(ft_gae_any)(p, b, n, FT_GAE_EACH);
+}
+
+static void FT_TL(ft_gae_full_lanes)(const ft_returns *p, int64_t b, int64_t n) {
+    FT_TL(ft_gae_any)(p, b, n, FT_GAE_FULL);
 }
 
 /* Transitions from end - 1 down to the start of trajectory b; end < T is a multiple of FT_WIDTH.

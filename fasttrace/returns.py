@@ -594,10 +594,12 @@ def _all_flags(
         return ends, True, None
     flags = np.zeros_like(cuts if cuts is not None else there) if ends is None else ends.copy()
     if cuts is not None:
-        flags |= cuts << np.uint8(1)
+        flags |= cuts + cuts  # NumPy shifts bytes one at a time
     if there is not None:
         skipped = there == 0
-        flags[skipped] = _SKIPPED
+        flags -= _SKIPPED  # modulo 256: where there is 0, _SKIPPED comes out; else what was
+        flags *= there
+        flags += _SKIPPED
     if no_next_values and cuts is not None:
         lost = flags == _TRUNCATED
         if lost.any():
