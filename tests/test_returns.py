@@ -585,6 +585,19 @@ def test_half_lives():
         ft.lambda_from_half_life(-1)
 
 
+def test_signatures_name_every_keyword():
+    """Those of each function are those that it takes, and its docstring says what each is."""
+    common = {"gammas", "lambdas", "terminated", "truncated", "mask", "next_values", "bootstrap", "horizon"}
+    common |= {"time_axis", "out", "backend"}
+    for name in KERNELS:
+        function = getattr(api, name)
+        keywords = inspect.signature(function).parameters
+        assert common <= set(keywords), name
+        assert not any(each.kind is each.VAR_KEYWORD or each.name == "bars" for each in keywords.values())
+        described = {line.split()[0] for line in function.__doc__.splitlines() if line.strip()}
+        assert common <= described, name
+
+
 def test_each_public_function_is_in_the_registry():
     """And its arrays are its arguments."""
     others = {"n_step_returns", "from_episode_starts"}
