@@ -490,7 +490,7 @@ typedef struct ft_returns {
 } ft_returns;
 
 /* O(T B), whatever lambda and horizon.  FT_OK, or FT_EVALUE for an unknown family or a negative size.
- * Threads: safe for distinct outputs and scratch. */
+ * Threads: safe for distinct outputs and scratch; it takes up to 110 KB of stack. */
 FT_API int32_t ft_returns_run(const ft_returns *returns);
 
 /* The same with the loops for a lesser CPU: 0 plain C, 1 AVX2, 2 AVX-512, up to ft_returns_level().

@@ -28,6 +28,7 @@
 #if FT_HAS_LEVELS
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
+#include "returns_turn.h"
 #define FT_LEVEL 1
 #define FT_L(name) FT_JOINED(name, _l1)
 #include "returns_both.h"
@@ -47,11 +48,10 @@
 
 typedef struct {
     int64_t width;
-    void (*const *lanes)(const ft_returns *, int64_t, int64_t);
-    void (*const *plain)(const ft_returns *, int64_t, int64_t);
+    ft_lanes_fn *const *lanes, *const *plain;
     void (*const *scan)(const ft_returns *, int64_t, int64_t, double);
-    void (*gae_lanes)(const ft_returns *, int64_t, int64_t);
-    void (*gae_each_lanes)(const ft_returns *, int64_t, int64_t);
+    ft_lanes_fn *gae_lanes, *gae_each_lanes, *gae_full_lanes;
+    void (*turned)(const ft_returns *, int64_t, ft_lanes_fn *);
     void (*gae_series)(const ft_returns *);
     double (*const *series)(const ft_returns *, int64_t, int64_t);
     void (*const *windows)(const ft_returns *, int64_t);
@@ -60,13 +60,14 @@ typedef struct {
 #define FT_LOOPS(type, level, width)                                                                   \
     {                                                                                                  \
         width, ft_lanes_of##type##level, ft_plain_of##type##level, ft_scan_of##type##level,            \
-            ft_gae_lanes##type##level, ft_gae_each_lanes##type##level, ft_gae_series##type##level,     \
-            ft_series_of##type##_l0, ft_windows_of##type##_l0                                          \
+            ft_gae_lanes##type##level, ft_gae_each_lanes##type##level,                                 \
+            ft_gae_full_lanes##type##level, ft_turned##type,                                           \
+            ft_gae_series##type##level, ft_series_of##type##_l0, ft_windows_of##type##_l0              \
     }
 #define FT_PLAIN_LOOPS(type)                                                                           \
     {                                                                                                  \
-        1, ft_lanes_of##type##_l0, ft_plain_of##type##_l0, NULL, NULL, NULL, NULL, ft_series_of##type##_l0,        \
-            ft_windows_of##type##_l0                                                                   \
+        1, ft_lanes_of##type##_l0, ft_plain_of##type##_l0, NULL, NULL, NULL, NULL, NULL, NULL,         \
+            ft_series_of##type##_l0, ft_windows_of##type##_l0                                          \
     }
 
 /* By level and type. */
@@ -93,6 +94,46 @@ static int ft_is_plain(const ft_returns *p) {
            (p->terminations_only || !p->flags);
 }
 
+/* The loop over trajectories side by side. */
+static ft_lanes_fn *ft_lanes_for(const ft_returns *p, const ft_loops *l, int plain) {
+    if (p->family == FT_GAE && l->gae_lanes) {
+        if (!p->terminations_only && p->flags) return l->gae_full_lanes;
+        return plain ? l->gae_lanes : l->gae_each_lanes;
+    }
+    return (plain ? l->plain : l->lanes)[p->family];
+}
+
+/* gammas or lambdas can be turned. */
+static int ft_is_alike(int64_t kind, int64_t f64) {
+    return kind == FT_ONE || kind == FT_BY_STEP || kind == (f64 ? FT_EACH_F64 : FT_EACH_F32);
+}
+
+static void ft_time_major(const ft_returns *p, const ft_loops *l, const ft_loops *one, int plain) {
+    const int64_t vectors = p->B / l->width * l->width;
+    for (int64_t b = 0; b < p->B;) {
+        const int64_t end = b < vectors ? vectors : p->B, n = end - b < FT_LANES ? end - b : FT_LANES;
+        ft_lanes_for(p, b < vectors ? l : one, plain)(p, b, n);
+        b += n;
+    }
+}
+
+static void ft_batch_major(const ft_returns *p, const ft_loops *l, int plain) {
+    if (l->turned && p->B >= FT_TURNED && p->T <= FT_TURNED_T && ft_is_alike(p->gamma_kind, p->f64) &&
+        ft_is_alike(p->lambda_kind, p->f64)) {
+        ft_lanes_fn *lanes = ft_lanes_for(p, l, plain);
+        for (int64_t b = 0; b < p->B; b += FT_TURNED) /* the last may come twice */
+            l->turned(p, b + FT_TURNED <= p->B ? b : p->B - FT_TURNED, lanes);
+    } else if (plain && p->family == FT_GAE && l->gae_series) {
+        l->gae_series(p);
+    } else {
+        const int64_t vectors = l->scan ? (p->T - 1) / l->width * l->width : 0;
+        for (int64_t b = 0; b < p->B; b++) {
+            const double Y = l->series[p->family](p, b, vectors);
+            if (vectors) l->scan[p->family](p, b, vectors, Y);
+        }
+    }
+}
+
 int32_t ft_returns_run_at(const ft_returns *p, int32_t level) {
     if (p->T < 0 || p->B < 0 || p->horizon < 0 || p->family < FT_LAMBDA || p->family > FT_UPGO ||
         level < 0 || level > ft_returns_level())
@@ -102,25 +143,10 @@ int32_t ft_returns_run_at(const ft_returns *p, int32_t level) {
     if (p->T == 0) return FT_OK;
     if (p->horizon && p->horizon < p->T) {
         for (int64_t b = 0; b < p->B; b++) l->windows[p->family](p, b);
-    } else if (p->batch_major && plain && p->family == FT_GAE && l->gae_series) {
-        l->gae_series(p);
     } else if (p->batch_major) {
-        const int64_t vectors = l->scan ? (p->T - 1) / l->width * l->width : 0;
-        for (int64_t b = 0; b < p->B; b++) {
-            const double Y = l->series[p->family](p, b, vectors);
-            if (vectors) l->scan[p->family](p, b, vectors, Y);
-        }
+        ft_batch_major(p, l, plain);
     } else {
-        const int64_t vectors = p->B / l->width * l->width;
-        for (int64_t b = 0; b < p->B;) {
-            const ft_loops *loops = b < vectors ? l : one;
-            const int64_t end = b < vectors ? vectors : p->B, n = end - b < FT_LANES ? end - b : FT_LANES;
-            if (p->family == FT_GAE && loops->gae_lanes && (p->terminations_only || !p->flags))
-                (plain ? loops->gae_lanes : loops->gae_each_lanes)(p, b, n);
-            else
-                (plain ? loops->plain : loops->lanes)[p->family](p, b, n);
-            b += n;
-        }
+        ft_time_major(p, l, one, plain);
     }
     return FT_OK;
 }

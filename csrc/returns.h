@@ -14,8 +14,25 @@
 #define FT_UNROLL
 #endif
 
+/* Stays in its register: gcc would rather convert it once more. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define FT_ONCE(v) __asm__("" : "+v"(v))
+#else
+#define FT_ONCE(v) ((void)(v))
+#endif
+
+/* Kinds of GAE: one gamma and one lambda, neither 0, and nothing truncated or skipped; rates that differ, or
+ * are 0; anything. */
+enum ft_gae_kind { FT_GAE_ONE, FT_GAE_EACH, FT_GAE_FULL };
+
+typedef void ft_lanes_fn(const ft_returns *, int64_t b, int64_t n);
+
 /* Trajectories side by side in one go: their Y stay in the first-level cache. */
-#define FT_LANES 512
+#define FT_LANES 1024
+
+/* Trajectories that are turned at once, and how long they may be; see returns_turn.h. */
+#define FT_TURNED 16
+#define FT_TURNED_T 64
 
 /* What such a family carries is a return of values: S_T's to begin with. */
 FT_INLINE int ft_has_ends(int family) {

@@ -19,4 +19,3 @@
 #undef FT_WIDTH
 #undef FT_BLOCK
 #undef FT_SHIFTED
-#undef FT_SHIFTED_M

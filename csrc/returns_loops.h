@@ -101,68 +101,121 @@ FT_INLINE void FT_TL(ft_lanes)(int family, int plain, const ft_returns *p, int64
 }
 
 #if FT_WIDTH > 1
-/* GAE of k vectors of trajectories, where nothing is truncated or skipped; with one gamma and one lambda,
- * neither 0, or, each: with others for each transition.  Y and the values of the next states stay in registers. */
-FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, int each) {
-    const FT_V gamma = FT_L(ft_all)(p->gamma), decay = FT_L(ft_all)(p->gamma * p->lambda_);
-    const FT_REAL *reward = (const FT_REAL *)p->rewards + (p->T - 1) * p->rewards_stride + b;
-    const FT_REAL *value = (const FT_REAL *)p->values + (p->T - 1) * p->values_stride + b;
-    const uint8_t *flag = p->flags ? (const uint8_t *)p->flags + (p->T - 1) * p->flags_stride + b : NULL;
-    FT_REAL *out = (FT_REAL *)p->out + (p->T - 1) * p->out_stride + b;
-    FT_REAL *second = (FT_REAL *)p->second + (p->T - 1) * p->second_stride + b;
-    const int64_t reward_by = p->rewards_stride, value_by = p->values_stride;
-    const int64_t flag_by = p->flags_stride, out_by = p->out_stride, second_by = p->second_stride;
-    int64_t gammas = (p->T - 1) * p->gammas_stride + b, lambdas = (p->T - 1) * p->lambdas_stride + b;
+/* Row t of a GAE, from trajectory b on. */
+typedef struct {
+    const FT_REAL *reward, *value, *v_cut;
+    const uint8_t *flag;
+    FT_REAL *out, *second;
+    int64_t t, gammas, lambdas;
+    FT_V gamma, decay;
+} FT_TL(ft_gae_row);
+
+FT_INLINE FT_TL(ft_gae_row) FT_TL(ft_gae_row_of)(const ft_returns *p, int64_t t, int64_t b) {
+    FT_TL(ft_gae_row) row;
+    row.reward = (const FT_REAL *)p->rewards + t * p->rewards_stride + b;
+    row.value = (const FT_REAL *)p->values + t * p->values_stride + b;
+    row.v_cut = row.value;
+    if (p->next_values) row.v_cut = (const FT_REAL *)p->next_values + t * p->next_values_stride + b;
+    row.flag = p->flags ? (const uint8_t *)p->flags + t * p->flags_stride + b : NULL;
+    row.out = (FT_REAL *)p->out + t * p->out_stride + b;
+    row.second = (FT_REAL *)p->second + t * p->second_stride + b;
+    row.t = t;
+    row.gammas = t * p->gammas_stride + b;
+    row.lambdas = t * p->lambdas_stride + b;
+    row.gamma = FT_L(ft_all)(p->gamma);
+    row.decay = FT_L(ft_all)(p->gamma * p->lambda_);
+    return row;
+}
+
+/* FT_WIDTH transitions, i entries on; returns their Y. */
+FT_INLINE FT_V FT_TL(ft_gae_step)(const ft_returns *p, int kind, const FT_TL(ft_gae_row) * row, int64_t i,
+                                  FT_V v, FT_V v_next, FT_V Y) {
+    FT_M on = FT_L(ft_not)(FT_L(ft_none)()), on_v = on;
+    FT_V gamma = row->gamma, decay = row->decay;
+    if (row->flag) on_v = on = FT_L(ft_unflagged)(row->flag + i, FT_TERMINATED);
+    if (kind != FT_GAE_ONE) {
+        gamma = FT_TL(ft_rates)(p->gamma_kind, p->gamma, p->gammas, row->t, 0, row->gammas + i);
+        decay = FT_TL(ft_rates)(p->lambda_kind, p->lambda_, p->lambdas, row->t, 0, row->lambdas + i);
+        decay = FT_L(ft_mul)(gamma, decay);
+        on_v = FT_L(ft_both)(on, FT_L(ft_not_0)(gamma));
+        on = FT_L(ft_both)(on, FT_L(ft_not_0)(decay));
+    }
+    if (kind == FT_GAE_FULL) {
+        const FT_M cut = FT_L(ft_flagged)(row->flag + i, FT_TRUNCATED);
+        v_next = FT_L(ft_choose)(cut, FT_TL(ft_entries)(row->v_cut + i), v_next);
+        on = FT_L(ft_both)(on, FT_L(ft_not)(cut));
+    }
+    const FT_V surplus = FT_L(ft_less)(FT_TL(ft_entries)(row->reward + i), v);
+    const FT_V delta = FT_L(ft_plus_if)(on_v, surplus, gamma, v_next);
+    FT_V y = FT_L(ft_plus_if)(on, delta, decay, Y), first = y, second = FT_L(ft_more)(y, v);
+    if (kind == FT_GAE_FULL) {
+        const FT_M skipped = FT_L(ft_flagged)(row->flag + i, FT_SKIPPED);
+        first = FT_L(ft_unless)(skipped, y);
+        second = FT_L(ft_unless)(skipped, second);
+        y = FT_L(ft_choose)(skipped, Y, y);
+    }
+    FT_L(FT_T(ft_store))(row->out + i, first);
+    FT_L(FT_T(ft_store))(row->second + i, second);
+    return y;
+}
+
+/* k vectors of trajectories: their Y and the values of the next states stay in registers. */
+FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, int kind) {
     FT_V Y[FT_BLOCK], v_next[FT_BLOCK];
     for (int j = 0; j < k; j++) {
         Y[j] = FT_L(ft_all)(0.0);
         v_next[j] = FT_TL(ft_entries)((const FT_REAL *)p->last + b + j * FT_WIDTH);
     }
-    for (int64_t t = p->T; t > 0; t--) {
+    for (int64_t t = p->T - 1; t >= 0; t--) {
+        const FT_TL(ft_gae_row) row = FT_TL(ft_gae_row_of)(p, t, b);
         FT_UNROLL
         for (int j = 0; j < k; j++) {
-            const int i = j * FT_WIDTH;
-            FT_M on = FT_L(ft_not)(FT_L(ft_none)());
-            if (flag) on = FT_L(ft_not)(FT_L(ft_flagged)(flag + i, FT_TERMINATED));
-            const FT_V v = FT_TL(ft_entries)(value + i);
-            const FT_V surplus = FT_L(ft_sub)(FT_TL(ft_entries)(reward + i), v);
-            FT_V delta;
-            if (each) {
-                const FT_V g = FT_TL(ft_rates)(p->gamma_kind, p->gamma, p->gammas, t - 1, 0, gammas + i);
-                const FT_V l = FT_TL(ft_rates)(p->lambda_kind, p->lambda_, p->lambdas, t - 1, 0, lambdas + i);
-                const FT_V c = FT_L(ft_mul)(g, l);
-                delta = FT_L(ft_plus_if)(FT_L(ft_both)(on, FT_L(ft_not_0)(g)), surplus, g, v_next[j]);
-                Y[j] = FT_L(ft_plus_if)(FT_L(ft_both)(on, FT_L(ft_not_0)(c)), delta, c, Y[j]);
-            } else {
-                delta = FT_L(ft_plus_if)(on, surplus, gamma, v_next[j]);
-                Y[j] = FT_L(ft_plus_if)(on, delta, decay, Y[j]);
-            }
+            FT_V v = FT_TL(ft_entries)(row.value + j * FT_WIDTH);
+            FT_ONCE(v);
+            Y[j] = FT_TL(ft_gae_step)(p, kind, &row, j * FT_WIDTH, v, v_next[j], Y[j]);
             v_next[j] = v;
-            FT_L(FT_T(ft_store))(out + i, Y[j]);
-            FT_L(FT_T(ft_store))(second + i, FT_L(ft_add)(v, Y[j]));
         }
-        reward -= reward_by;
-        value -= value_by;
-        out -= out_by;
-        second -= second_by;
-        gammas -= p->gammas_stride;
-        lambdas -= p->lambdas_stride;
-        if (flag) flag -= flag_by;
     }
 }
 
-static void FT_TL(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) {
+/* n trajectories by whole rows: where rows lie a power of two apart, those of a block would be in each
+ * other's way in the first-level cache. */
+FT_INLINE void FT_TL(ft_gae_wide)(const ft_returns *p, int64_t b, int64_t n, int kind) {
+    double Y[FT_LANES] = {0};
+    const FT_REAL *v_next = (const FT_REAL *)p->last + b;
+    for (int64_t t = p->T - 1; t >= 0; t--) {
+        const FT_TL(ft_gae_row) row = FT_TL(ft_gae_row_of)(p, t, b);
+        for (int64_t i = 0; i < n; i += FT_WIDTH) {
+            const FT_V v = FT_TL(ft_entries)(row.value + i), next = FT_TL(ft_entries)(v_next + i);
+            const FT_V y = FT_TL(ft_gae_step)(p, kind, &row, i, v, next, FT_L(ft_load_f64)(Y + i));
+            FT_L(ft_store_f64)(Y + i, y);
+        }
+        v_next = row.value;
+    }
+}
+
+FT_INLINE void FT_TL(ft_gae_any)(const ft_returns *p, int64_t b, int64_t n, int kind) {
+    const int64_t block = FT_BLOCK * FT_WIDTH;
+    if (n > block && p->values_stride * (int64_t)sizeof(FT_REAL) >= 4096) {
+        FT_TL(ft_gae_wide)(p, b, n, kind);
+        return;
+    }
     int64_t i = 0;
-    for (; i + FT_BLOCK * FT_WIDTH <= n; i += FT_BLOCK * FT_WIDTH)
-        FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, 0);
-    for (; i < n; i += FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 1, 0);
+    for (; i + block <= n; i += block) FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, kind);
+    for (; i + 2 * FT_WIDTH <= n; i += 2 * FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 2, kind);
+    if (i < n) FT_TL(ft_gae_block)(p, b + i, 1, kind);
+}
+
+static void FT_TL(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) {
+    FT_TL(ft_gae_any)(p, b, n, FT_GAE_ONE);
 }
 
 static void FT_TL(ft_gae_each_lanes)(const ft_returns *p, int64_t b, int64_t n) {
-    int64_t i = 0;
-    for (; i + FT_BLOCK * FT_WIDTH <= n; i += FT_BLOCK * FT_WIDTH)
-        FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, 1);
-    for (; i < n; i += FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 1, 1);
+    FT_TL(ft_gae_any)(p, b, n, FT_GAE_EACH);
+}
+
+static void FT_TL(ft_gae_full_lanes)(const ft_returns *p, int64_t b, int64_t n) {
+    FT_TL(ft_gae_any)(p, b, n, FT_GAE_FULL);
 }
 
 /* Transitions from end - 1 down to the start of trajectory b; end < T is a multiple of FT_WIDTH.
@@ -200,53 +253,87 @@ FT_INLINE void FT_TL(ft_scan)(int family, int plain, const ft_returns *p, int64_
     }
 }
 
-/* The same for GAE with one gamma and one lambda: powers of gamma lambda, and a choice in place of c. */
-FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {
-    double first[FT_WIDTH] = {Y};
-    const double decay = p->gamma * p->lambda_, decay2 = decay * decay, decay4 = decay2 * decay2;
-    const FT_V gamma = FT_L(ft_all)(p->gamma), d = FT_L(ft_all)(decay), d2 = FT_L(ft_all)(decay2);
-    FT_V a_next = FT_L(ft_load_f64)(first), Y_next = a_next, a2_next = a_next;
-    FT_M m_next = FT_L(ft_none)(), m2_next = m_next; /* what is handed on */
-#if FT_WIDTH > 4
-    const FT_V d4 = FT_L(ft_all)(decay4), d_all = FT_L(ft_all)(decay4 * decay4);
-    FT_V a4_next = a_next;
-    FT_M m4_next = m_next;
-#else
-    const FT_V d_all = FT_L(ft_all)(decay4);
-#endif
-    const FT_TL(ft_at) at = FT_TL(ft_at_of)(FT_GAE, p, 0, b, 0);
-    FT_V v_next = FT_L(ft_all)((double)at.v_next[end - 1]);
-    FT_REAL *FT_RESTRICT out = (FT_REAL *)p->out + b * p->out_stride;
-    FT_REAL *FT_RESTRICT second = (FT_REAL *)p->second + b * p->second_stride;
-    for (int64_t t = end - FT_WIDTH; t >= 0; t -= FT_WIDTH) {
-        FT_M m = FT_L(ft_not)(FT_L(ft_none)());
-        if (at.flag) m = FT_L(ft_not)(FT_L(ft_flagged)(at.flag + t, FT_TERMINATED));
-        const FT_V v = FT_TL(ft_entries)(at.v + t);
-        const FT_V surplus = FT_L(ft_sub)(FT_TL(ft_entries)(at.reward + t), v);
-        const FT_V a1 = FT_L(ft_plus_if)(m, surplus, gamma, FT_SHIFTED(v, v_next, 1));
-        const FT_V a2 = FT_L(ft_plus_if)(m, a1, d, FT_SHIFTED(a1, a_next, 1));
-        const FT_M m2 = FT_L(ft_both)(m, FT_SHIFTED_M(m, m_next, 1));
-        FT_V a = FT_L(ft_plus_if)(m2, a2, d2, FT_SHIFTED(a2, a2_next, 2));
-        FT_M m_all = FT_L(ft_both)(m2, FT_SHIFTED_M(m2, m2_next, 2));
-#if FT_WIDTH > 4
-        const FT_V a4 = a;
-        const FT_M m4 = m_all;
-        a = FT_L(ft_plus_if)(m4, a4, d4, FT_SHIFTED(a4, a4_next, 4));
-        m_all = FT_L(ft_both)(m4, FT_SHIFTED_M(m4, m4_next, 4));
-        a4_next = a4;
-        m4_next = m4;
-#endif
-        const FT_V here = FT_L(ft_plus_if)(m_all, a, d_all, Y_next);
-        FT_L(FT_T(ft_store))(out + t, here);
-        FT_L(FT_T(ft_store))(second + t, FT_L(ft_add)(here, v));
-        v_next = v;
-        a_next = a1;
-        a2_next = a2;
-        m_next = m;
-        m2_next = m2;
-        Y_next = here;
+/* The same for GAE with one gamma and one lambda: powers of gamma lambda, and choices in place of c. */
+typedef struct {
+    const FT_REAL *reward, *value;
+    const uint8_t *flag;
+    FT_REAL *out, *second;
+    FT_V gamma, decay, decay2, decay4, decay8;
+    FT_V v, a, a2, a4, Y;  /* of the vector behind: values, windows of 1, 2 and 4, all */
+    uint64_t on, on2, on4; /* a bit for each transition: what follows its window of 1, 2, 4 is handed on */
+} FT_TL(ft_gae_scanner);
+
+/* k vectors from t on, one window after the other for all of them: each waits for its own. */
+FT_INLINE void FT_TL(ft_gae_scan_block)(FT_TL(ft_gae_scanner) * s, int64_t t, const int k) {
+    const int n = k * FT_WIDTH;
+    const uint64_t all = ~(uint64_t)0 >> (64 - n);
+    const uint64_t on = s->flag ? FT_L(ft_unflagged_bits)(s->flag + t, n, FT_TERMINATED) : all;
+    const uint64_t on2 = on & (on >> 1 | s->on << (n - 1)), on4 = on2 & (on2 >> 2 | s->on2 << (n - 2));
+    const uint64_t on8 = on4 & (on4 >> 4 | s->on4 << (n - 4));
+    FT_V v[FT_BLOCK + 1], a[FT_BLOCK + 1];
+    v[k] = s->v;
+    a[k] = s->a;
+    FT_UNROLL
+    for (int j = 0; j < k; j++) {
+        v[j] = FT_TL(ft_entries)(s->value + t + j * FT_WIDTH);
+        a[j] = FT_L(ft_less)(FT_TL(ft_entries)(s->reward + t + j * FT_WIDTH), v[j]);
     }
-    return FT_L(ft_entry_0)(Y_next);
+    FT_UNROLL
+    for (int j = 0; j < k; j++)
+        a[j] = FT_L(ft_plus_if)(FT_L(ft_bits_at)(on, j), a[j], s->gamma, FT_SHIFTED(v[j], v[j + 1], 1));
+    s->v = v[0];
+    s->a = a[0];
+    FT_UNROLL
+    for (int j = 0; j < k; j++)
+        a[j] = FT_L(ft_plus_if)(FT_L(ft_bits_at)(on, j), a[j], s->decay, FT_SHIFTED(a[j], a[j + 1], 1));
+    a[k] = s->a2;
+    s->a2 = a[0];
+    FT_UNROLL
+    for (int j = 0; j < k; j++)
+        a[j] = FT_L(ft_plus_if)(FT_L(ft_bits_at)(on2, j), a[j], s->decay2, FT_SHIFTED(a[j], a[j + 1], 2));
+#if FT_WIDTH > 4
+    a[k] = s->a4;
+    s->a4 = a[0];
+    FT_UNROLL
+    for (int j = 0; j < k; j++)
+        a[j] = FT_L(ft_plus_if)(FT_L(ft_bits_at)(on4, j), a[j], s->decay4, FT_SHIFTED(a[j], a[j + 1], 4));
+#endif
+    FT_UNROLL
+    for (int j = k - 1; j >= 0; j--) {
+        const int i = j * FT_WIDTH;
+        const FT_M m = FT_L(ft_bits_at)(FT_WIDTH > 4 ? on8 : on4, j);
+        s->Y = FT_L(ft_plus_if)(m, a[j], FT_WIDTH > 4 ? s->decay8 : s->decay4, s->Y);
+        FT_L(FT_T(ft_store))(s->out + t + i, s->Y);
+        FT_L(FT_T(ft_store))(s->second + t + i, FT_L(ft_more)(s->Y, v[j]));
+    }
+    s->on = on;
+    s->on2 = on2;
+    s->on4 = on4;
+}
+
+FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {
+    const double decay = p->gamma * p->lambda_, decay2 = decay * decay, decay4 = decay2 * decay2;
+    double first[FT_WIDTH] = {Y};
+    const FT_TL(ft_at) at = FT_TL(ft_at_of)(FT_GAE, p, 0, b, 0);
+    FT_TL(ft_gae_scanner) s;
+    s.reward = at.reward;
+    s.value = at.v;
+    s.flag = at.flag;
+    s.out = (FT_REAL *)p->out + b * p->out_stride;
+    s.second = (FT_REAL *)p->second + b * p->second_stride;
+    s.gamma = FT_L(ft_all)(p->gamma);
+    s.decay = FT_L(ft_all)(decay);
+    s.decay2 = FT_L(ft_all)(decay2);
+    s.decay4 = FT_L(ft_all)(decay4);
+    s.decay8 = FT_L(ft_all)(decay4 * decay4);
+    s.v = FT_L(ft_all)((double)at.v_next[end - 1]);
+    s.a = s.a2 = s.a4 = s.Y = FT_L(ft_load_f64)(first);
+    s.on = s.on2 = s.on4 = 0;
+    const int64_t block = FT_BLOCK * FT_WIDTH, blocks = end / block * block;
+    int64_t t = end;
+    while (t > blocks) FT_TL(ft_gae_scan_block)(&s, t -= FT_WIDTH, 1);
+    while (t > 0) FT_TL(ft_gae_scan_block)(&s, t -= block, FT_BLOCK);
+    return FT_L(ft_entry_0)(s.Y);
 }
 
 /* Its end, transitions `begin` to T, at most FT_WIDTH of them: in a copy that is filled up with terminations. */

@@ -20,6 +20,10 @@ FT_INLINE FT_M FT_L(ft_flagged)(const uint8_t *flags, int bits) {
     return (FT_M)_mm_test_epi8_mask(_mm_loadl_epi64((const __m128i *)(const void *)flags),
                                     _mm_set1_epi8((char)bits));
 }
+FT_INLINE FT_M FT_L(ft_unflagged)(const uint8_t *flags, int bits) {
+    return (FT_M)_mm_testn_epi8_mask(_mm_loadl_epi64((const __m128i *)(const void *)flags),
+                                     _mm_set1_epi8((char)bits));
+}
 FT_INLINE FT_M FT_L(ft_none)(void) { return 0; }
 FT_INLINE FT_V FT_L(ft_all)(double x) { return _mm512_set1_pd(x); }
 FT_INLINE FT_V FT_L(ft_add)(FT_V x, FT_V y) { return _mm512_add_pd(x, y); }
@@ -28,6 +32,9 @@ FT_INLINE FT_V FT_L(ft_mul)(FT_V x, FT_V y) { return _mm512_mul_pd(x, y); }
 FT_INLINE FT_V FT_L(ft_choose)(FT_M m, FT_V yes, FT_V no) { return _mm512_mask_blend_pd(m, no, yes); }
 FT_INLINE FT_V FT_L(ft_unless)(FT_M m, FT_V x) { return _mm512_maskz_mov_pd((FT_M)~m, x); }
 FT_INLINE FT_V FT_L(ft_plus)(FT_V x, FT_V a, FT_V b) { return _mm512_fmadd_pd(a, b, x); }
+/* x + y and x - y by the units for products: those for sums convert as well. */
+FT_INLINE FT_V FT_L(ft_more)(FT_V x, FT_V y) { return _mm512_fmadd_pd(_mm512_set1_pd(1.0), x, y); }
+FT_INLINE FT_V FT_L(ft_less)(FT_V x, FT_V y) { return _mm512_fmsub_pd(_mm512_set1_pd(1.0), x, y); }
 FT_INLINE FT_V FT_L(ft_plus_if)(FT_M m, FT_V x, FT_V a, FT_V b) {
     return _mm512_mask3_fmadd_pd(a, b, x, m);
 }
@@ -43,7 +50,12 @@ FT_INLINE FT_M FT_L(ft_not)(FT_M m) { return (FT_M)~m; }
 #define FT_SHIFTED(x, next, by)                                                                        \
     _mm512_castsi512_pd(                                                                               \
         _mm512_alignr_epi64(_mm512_castpd_si512(next), _mm512_castpd_si512(x), (by)))
-#define FT_SHIFTED_M(m, next, by) ((FT_M)(((unsigned)(m) | (unsigned)(next) << 8) >> (by)))
+/* Bits of n flags, 8 or 64: set where none of these is; and those of vector j. */
+FT_INLINE uint64_t FT_L(ft_unflagged_bits)(const uint8_t *flags, int n, int bits) {
+    if (n == FT_WIDTH) return FT_L(ft_unflagged)(flags, bits);
+    return _mm512_testn_epi8_mask(_mm512_loadu_si512(flags), _mm512_set1_epi8((char)bits));
+}
+FT_INLINE FT_M FT_L(ft_bits_at)(uint64_t bits, int j) { return (FT_M)(bits >> (j * FT_WIDTH)); }
 FT_INLINE double FT_L(ft_entry_0)(FT_V x) { return _mm512_cvtsd_f64(x); }
 
 #elif FT_LEVEL == 1
@@ -62,6 +74,13 @@ FT_INLINE FT_M FT_L(ft_flagged)(const uint8_t *flags, int bits) {
         _mm256_and_si256(_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four)), _mm256_set1_epi64x(bits));
     return _mm256_castsi256_pd(_mm256_cmpgt_epi64(set, _mm256_setzero_si256()));
 }
+FT_INLINE FT_M FT_L(ft_unflagged)(const uint8_t *flags, int bits) {
+    int32_t four;
+    memcpy(&four, flags, sizeof four);
+    const __m256i set =
+        _mm256_and_si256(_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four)), _mm256_set1_epi64x(bits));
+    return _mm256_castsi256_pd(_mm256_cmpeq_epi64(set, _mm256_setzero_si256()));
+}
 FT_INLINE FT_M FT_L(ft_none)(void) { return _mm256_setzero_pd(); }
 FT_INLINE FT_V FT_L(ft_all)(double x) { return _mm256_set1_pd(x); }
 FT_INLINE FT_V FT_L(ft_add)(FT_V x, FT_V y) { return _mm256_add_pd(x, y); }
@@ -70,6 +89,8 @@ FT_INLINE FT_V FT_L(ft_mul)(FT_V x, FT_V y) { return _mm256_mul_pd(x, y); }
 FT_INLINE FT_V FT_L(ft_choose)(FT_M m, FT_V yes, FT_V no) { return _mm256_blendv_pd(no, yes, m); }
 FT_INLINE FT_V FT_L(ft_unless)(FT_M m, FT_V x) { return _mm256_andnot_pd(m, x); }
 FT_INLINE FT_V FT_L(ft_plus)(FT_V x, FT_V a, FT_V b) { return _mm256_fmadd_pd(a, b, x); }
+FT_INLINE FT_V FT_L(ft_more)(FT_V x, FT_V y) { return _mm256_fmadd_pd(_mm256_set1_pd(1.0), x, y); }
+FT_INLINE FT_V FT_L(ft_less)(FT_V x, FT_V y) { return _mm256_fmsub_pd(_mm256_set1_pd(1.0), x, y); }
 FT_INLINE FT_V FT_L(ft_plus_if)(FT_M m, FT_V x, FT_V a, FT_V b) {
     return _mm256_blendv_pd(x, _mm256_fmadd_pd(a, b, x), m);
 }
@@ -84,7 +105,18 @@ FT_INLINE FT_M FT_L(ft_not)(FT_M m) {
 #define FT_SHIFTED(x, next, by)                                                                        \
     ((by) == 1 ? _mm256_shuffle_pd(x, _mm256_permute2f128_pd(x, next, 0x21), 5)                        \
                : _mm256_permute2f128_pd(x, next, 0x21))
-#define FT_SHIFTED_M(m, next, by) FT_SHIFTED(m, next, by)
+/* Bits of n flags, 4 or 16: set where none of these is; and those of vector j. */
+FT_INLINE uint64_t FT_L(ft_unflagged_bits)(const uint8_t *flags, int n, int bits) {
+    if (n == FT_WIDTH) return (uint64_t)_mm256_movemask_pd(FT_L(ft_unflagged)(flags, bits));
+    const __m128i set =
+        _mm_and_si128(_mm_loadu_si128((const __m128i *)(const void *)flags), _mm_set1_epi8((char)bits));
+    return (uint64_t)_mm_movemask_epi8(_mm_cmpeq_epi8(set, _mm_setzero_si128()));
+}
+FT_INLINE FT_M FT_L(ft_bits_at)(uint64_t bits, int j) {
+    const __m256i each = _mm256_set_epi64x(8, 4, 2, 1);
+    const __m256i four = _mm256_set1_epi64x((int64_t)(bits >> (j * FT_WIDTH)));
+    return _mm256_castsi256_pd(_mm256_cmpeq_epi64(_mm256_and_si256(four, each), each));
+}
 FT_INLINE double FT_L(ft_entry_0)(FT_V x) { return _mm256_cvtsd_f64(x); }
 
 #else

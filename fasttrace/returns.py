@@ -16,6 +16,7 @@ mask         False: no transition, as the dummy that Gymnasium's vector environm
 next_values  the value of the state that transition t arrived in; only read where truncated.
 bootstrap    (B,), or a number for (T,): the value of S_T, where values has T rows.
 horizon      G_{t:t+horizon} of every t, cut at T.  None: all that is there.
+time_axis    1 where arrays are (B, T).
 out          where the results go: an array, for gae and vtrace a pair; may overlap the inputs.
 backend      "auto", "c", "numba" or "numpy".
 
@@ -29,6 +30,7 @@ truncation without next_values; TypeError for what does not hold real numbers; B
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -71,7 +73,6 @@ def lambda_returns(
     """G_t = R_{t+1} + gamma_{t+1} ((1 - lambda_{t+1}) v_{t+1} + lambda_{t+1} G_{t+1}), with G_T = v_T.
 
     values  v(S_t); q(S_t, A_t) for the returns of Sarsa; sum_a pi(a|S_t) q(S_t, a) of Expected Sarsa.
-    The rest: see this module.
 
     Source: Sutton & Barto 2018, equations 12.18 to 12.20.
     """
@@ -448,7 +449,8 @@ def _simple(
         first, second = np.empty((2, *shape), dtype)
     else:
         first, second = np.empty(shape, dtype), np.empty(shape, dtype)
-    kernels.run_simple(family, *shape, gamma, lambda_, rewards, values, terminated, first, second)
+    if not kernels.run_simple(family, *shape, gamma, lambda_, rewards, values, terminated, first, second):
+        return None
     return first if second is None else (first, second) if out is None else out
 
 
@@ -593,10 +595,12 @@ def _all_flags(
         return ends, True, None
     flags = np.zeros_like(cuts if cuts is not None else there) if ends is None else ends.copy()
     if cuts is not None:
-        flags |= cuts << np.uint8(1)
+        flags |= cuts + cuts  # NumPy shifts bytes one at a time
     if there is not None:
         skipped = there == 0
-        flags[skipped] = _SKIPPED
+        flags -= _SKIPPED  # modulo 256: where there is 0, _SKIPPED comes out; else what was
+        flags *= there
+        flags += _SKIPPED
     if no_next_values and cuts is not None:
         lost = flags == _TRUNCATED
         if lost.any():
@@ -725,3 +729,24 @@ def _results(p: Problem, lay: _Laying, narrow: np.dtype[Any], outs: list[Array] 
             result = result.astype(narrow)
         results.append(result)
     return results[0] if len(results) == 1 else (results[0], results[1])
+
+
+def _show_common() -> None:
+    """Name the keywords behind `common` in the signature and the docstring of every function."""
+    common = list(inspect.signature(_returns).parameters.values())
+    about = __doc__ and __doc__[__doc__.index("gammas       ") : __doc__.index("\n\nWhat flags")]
+    for name in __all__:
+        function = globals()[name]
+        signature = inspect.signature(function)
+        own = signature.parameters
+        if "common" not in own:
+            continue
+        more = [p for p in common if p.kind is p.KEYWORD_ONLY and p.name not in (*own, "bars")]
+        shown = [p for p in own.values() if p.name != "common"]
+        function.__signature__ = signature.replace(parameters=[*shown, *more])
+        if function.__doc__ and about:
+            says = inspect.cleandoc(function.__doc__)
+            function.__doc__ = f"{says}\n\nIn common with the others:\n\n{about}"
+
+
+_show_common()

@@ -196,6 +196,7 @@ def test_agrees_with_the_golden_results(case, ends, backend):
 # ---- the quick ways of GAE: one gamma, one lambda, terminations alone ----
 
 SIZES = [(t, 2) for t in range(1, 34)] + [(5, B) for B in (7, 8, 15, 16, 17, 63, 64, 65, 129, 600)]
+SIZES += [(9, 16), (13, 17), (65, 16), (3, 1100)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -282,15 +283,15 @@ def test_every_level_of_the_cpu_agrees(family, level, backend, monkeypatch):
     if level > kernels.lib.ft_returns_level():
         pytest.skip("this CPU has no such vectors")
     monkeypatch.setattr(kernels, "_run", lambda struct: kernels.lib.ft_returns_run_at(struct, level))
-    for T, B in ((29, 1), (21, 70)):
+    for T, B, dtype in ((29, 1, np.float64), (21, 70, np.float64), (5, 17, np.float64), (21, 70, np.float32)):
         for rates in (True, False):
-            given = draw(family, T, B, masked=0.1 * rates, rates=rates)
+            given = draw(family, T, B, masked=0.1 * rates, rates=rates, dtype=dtype)
             given["truncated"] &= rates
             wanted = returns_oracle.returns(family, given)
             for time_axis in (0, 1):
                 more = {} if rates else {"gammas": 0.9, "lambdas": 0.8, "truncated": None, "mask": None}
                 found = call(family, given, backend, time_axis=time_axis, **more)
-                check(found, wanted, registry_tolerance(family))
+                check(found, wanted, registry_tolerance(family) if dtype == np.float64 else 2e-7)
 
 
 # ---- layouts, types, out ----
@@ -582,6 +583,19 @@ def test_half_lives():
         ft.half_life(1.1)
     with pytest.raises(ValueError, match="tau"):
         ft.lambda_from_half_life(-1)
+
+
+def test_signatures_name_every_keyword():
+    """Those of each function are those that it takes, and its docstring says what each is."""
+    common = {"gammas", "lambdas", "terminated", "truncated", "mask", "next_values", "bootstrap", "horizon"}
+    common |= {"time_axis", "out", "backend"}
+    for name in KERNELS:
+        function = getattr(api, name)
+        keywords = inspect.signature(function).parameters
+        assert common <= set(keywords), name
+        assert not any(each.kind is each.VAR_KEYWORD or each.name == "bars" for each in keywords.values())
+        described = {line.split()[0] for line in function.__doc__.splitlines() if line.strip()}
+        assert common <= described, name
 
 
 def test_each_public_function_is_in_the_registry():

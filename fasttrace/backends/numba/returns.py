@@ -13,7 +13,7 @@ from . import kernel, verb
 
 TERMINATED, TRUNCATED, SKIPPED = 1, 2, 4
 ENDED = TERMINATED | TRUNCATED
-SPAN = 512  # of time; what belongs to it stays in the first-level cache
+SPAN = 512  # of time, or trajectories; what belongs to them stays in the first-level cache
 
 LAMBDA, OFF_POLICY, ACTION, RETRACE, Q_SIGMA, GAE, VTRACE, SUM, UPGO = range(9)
 _FAMILIES = {
@@ -218,23 +218,32 @@ def rows(family, T, x, row, Y, bars):
 
 @kernel
 def gae_rows(T, rewards, values, last, flags, no_flags, gamma, decay, Y, out, second):
-    """GAE with one gamma and one lambda, neither 0, where nothing is truncated or skipped."""
-    B = Y.size
-    for back in range(T):
-        o = (T - 1 - back) * B
-        p = o + B
-        reward, v = rewards[o:p], values[o:p]
-        v_next = last if back == 0 else values[p : p + B]
-        flag = flags[o:p] if flags.size else no_flags
-        first, other = out[o:p], second[o:p]
-        for b in range(B):
-            on = flag[b] == 0
-            surplus = np.float64(reward[b]) - np.float64(v[b])
-            delta = surplus + (gamma * np.float64(v_next[b]) if on else 0.0)
-            Y[b] = delta + (decay * Y[b] if on else 0.0)
-        for b in range(B):
-            first[b] = Y[b]
-            other[b] = Y[b] + np.float64(v[b])
+    """GAE with one gamma and one lambda, neither 0, where nothing is truncated or skipped.
+
+    Y, no_flags  (at most B,) how many trajectories are done at once.
+    """
+    B = last.size
+    for low in range(0, B, Y.size):
+        n = min(Y.size, B - low)
+        y, none = Y[:n], no_flags[:n]
+        v_next = last[low : low + n]
+        for b in range(n):
+            y[b] = 0.0
+        for back in range(T):
+            o = (T - 1 - back) * B + low
+            p = o + n
+            reward, v = rewards[o:p], values[o:p]
+            flag = flags[o:p] if flags.size else none
+            first, other = out[o:p], second[o:p]
+            for b in range(n):
+                on = flag[b] == 0
+                surplus = np.float64(reward[b]) - np.float64(v[b])
+                delta = surplus + (gamma * np.float64(v_next[b]) if on else 0.0)
+                y[b] = delta + (decay * y[b] if on else 0.0)
+            for b in range(n):
+                first[b] = y[b]
+                other[b] = y[b] + np.float64(v[b])
+            v_next = v
 
 
 # ---- batch-major: a row is of one trajectory, from t to end ----
@@ -347,7 +356,25 @@ def _is_plain_gae(p):
     return p.family == "gae" and one and (p.flags is None or p.terminations_only)
 
 
-run_simple = None
+def _gae_rows(T, B, rewards, values, last, flags, gamma, lambda_, out, second):
+    n = min(B, SPAN)
+    gae_rows(
+        T, rewards, values, last, flags, np.zeros(n, np.uint8), gamma, gamma * lambda_, np.empty(n),
+        out.reshape(-1), second.reshape(-1),
+    )  # fmt: skip
+
+
+def run_simple(family, T, B, gamma, lambda_, rewards, values, terminated, out, second):
+    """GAE of dense, writeable arrays (T, B), values (T + 1, B), of one type; terminated may be None.
+
+    False where `run` has to do it.
+    """
+    if family != "gae" or gamma == 0.0 or lambda_ == 0.0:
+        return False
+    v = values.reshape(-1)
+    flags = np.empty(0, np.uint8) if terminated is None else terminated.view(np.uint8).reshape(-1)
+    _gae_rows(T, B, rewards.reshape(-1), v, v[T * B :], flags, gamma, lambda_, out, second)
+    return True
 
 
 def run(p):
@@ -355,12 +382,8 @@ def run(p):
     T, B, dtype, family = p.T, p.B, p.out.dtype, _FAMILIES[p.family]
     ahead = p.horizon and p.horizon < T
     if _is_plain_gae(p) and not p.batch_major and not ahead:
-        flags = _flat(p.flags, np.uint8, False)
-        gae_rows(
-            T, *(_flat(each, dtype, False) for each in (p.rewards, p.values, p.last)), flags,
-            np.zeros(B, np.uint8), p.gamma, p.gamma * p.lambda_, np.zeros(B), p.out.reshape(-1),
-            p.second.reshape(-1),
-        )  # fmt: skip
+        arrays = (_flat(each, dtype, False) for each in (p.rewards, p.values, p.last))
+        _gae_rows(T, B, *arrays, _flat(p.flags, np.uint8, False), p.gamma, p.lambda_, p.out, p.second)
         return
     turned = bool(ahead) and not p.batch_major  # windows are of trajectories that lie in one piece
     outs = [each for each in (p.out, p.second) if each is not None]
