@@ -181,7 +181,12 @@ FT_INLINE FT_L(ft_step) FT_L(ft_step_of)(int family, int full, const FT_L(ft_tra
     const FT_V zero = FT_L(ft_all)(0.0), one = FT_L(ft_all)(1.0);
     const FT_M ended = full ? FT_L(ft_either)(x->terminated, x->truncated) : x->terminated;
     FT_V lambda = x->lambda, weight = x->gamma, v_next = x->v_next, w;
-    if (family == FT_UPGO) lambda = FT_L(ft_choose)(FT_L(ft_at_least)(x->q_next, v_next), lambda, zero);
+    if (family == FT_UPGO) {
+        const FT_V q = x->q_next; /* of NaN nothing is known, unless lambda is 0 anyhow */
+        const FT_M known = FT_L(ft_either)(FT_L(ft_at_least)(q, q), FT_L(ft_at_least)(zero, lambda));
+        lambda = FT_L(ft_choose)(FT_L(ft_at_least)(q, v_next), lambda, zero);
+        v_next = FT_L(ft_choose)(known, v_next, q);
+    }
     const FT_V decay = FT_L(ft_unless)(ended, FT_L(ft_mul)(x->gamma, lambda));
 
     if (ft_has_ends(family)) weight = FT_L(ft_mul)(x->gamma, FT_L(ft_sub)(one, lambda));

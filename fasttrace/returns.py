@@ -277,7 +277,9 @@ def from_episode_starts(starts: ArrayLike, *, time_axis: int = 0) -> NDArray[np.
     flags = _flags("starts", starts)
     if flags.ndim not in (1, 2):
         raise ValueError(f"starts: got shape {flags.shape}, expected (T + 1,) or (T + 1, B)")
-    axis = _time_axis(time_axis) if flags.ndim == 2 else 0
+    axis = _time_axis(time_axis)
+    if flags.ndim == 1:
+        axis = 0
     if flags.shape[axis] < 1:
         raise ValueError(f"starts: got shape {flags.shape}, expected at least one entry, that of S_0")
     return (flags[:, 1:] if axis else flags[1:]).view(_BOOL).copy()
@@ -379,7 +381,9 @@ def _returns(
     shape = given.shape
     if len(shape) not in (1, 2):
         raise ValueError(f"rewards: got shape {shape}, expected (T,), (T, B), or with time_axis=1 (B, T)")
-    axis = _time_axis(time_axis) if len(shape) == 2 else 0
+    axis = _time_axis(time_axis)
+    if len(shape) == 1:
+        axis = 0
     T, B = shape[axis], (shape[1 - axis] if len(shape) == 2 else 1)
     arrays = {name: _array(name, value) for name, value in own.items()}
     narrow = _type_of(given, arrays)
@@ -544,7 +548,9 @@ class _Laying:
 
     def rows(self, array: Array) -> Array:
         """A view of an array in memory order with time first: (rows, B)."""
-        return array.reshape(self.B, -1).T if self.batch_major else array
+        if not self.batch_major:
+            return array
+        return array.reshape(self.B, array.size // max(self.B, 1)).T
 
 
 def _between(name: str, array: Array, high: float, skipped: NDArray[np.bool_] | None) -> None:
@@ -635,6 +641,8 @@ def _values(
         p.values = p.nexts if following == "values" else lay("q", arrays["q"], T, T + 1)
         if p.family == "upgo":
             p.q = lay("q", arrays["q"], T, T + 1)
+            if skipped is not None and skipped.any():
+                p.q = _across_gaps(p, lay, skipped)
         if p.family in _WITH_ENDS and (p.horizon or skipped is not None):
             _mind_the_gaps(p, lay, skipped)
         if not p.last.flags.c_contiguous:
@@ -651,6 +659,19 @@ def _last(lay: _Laying, bootstrap: Any) -> Array:
     if array.ndim and array.shape != (lay.B,):
         raise ValueError(f"bootstrap: got shape {array.shape}, expected ({lay.B},)")
     return np.require(np.broadcast_to(array, (lay.B,)), lay.dtype, ["C", "A"])
+
+
+def _across_gaps(p: Problem, lay: _Laying, skipped: NDArray[np.bool_]) -> Array:
+    """q (T, B) in memory order for upgo: in a skipped slot what decides as the next transition does."""
+    q, v, gap = lay.rows(p.q)[: lay.T].copy(), lay.rows(p.nexts)[: lay.T], lay.rows(skipped)
+    there = np.where(gap, lay.T, np.arange(lay.T)[:, None])  # the next one that is not skipped
+    there = np.minimum.accumulate(there[::-1], axis=0)[::-1]
+    at = np.minimum(there, lay.T - 1)
+    q_there, v_there = np.take_along_axis(q, at, axis=0), np.take_along_axis(v, at, axis=0)
+    decided = np.where(q_there >= v_there, np.inf, -np.inf).astype(lay.dtype)
+    decided[np.isnan(q_there) | np.isnan(v_there)] = np.nan
+    q[gap] = np.where(there == lay.T, v, decided)[gap]
+    return np.ascontiguousarray(q.T) if lay.batch_major else q
 
 
 def _mind_the_gaps(p: Problem, lay: _Laying, skipped: NDArray[np.bool_] | None) -> None:

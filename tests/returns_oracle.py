@@ -19,7 +19,12 @@ def trajectory(family, rewards, gammas, lambdas, *, terminated, truncated, mask,
         here = {name: array[t] for name, array in extra.items() if np.ndim(array)}
         here |= {name: number for name, number in extra.items() if not np.ndim(number)}
         v_next = last if t == T - 1 else extra["following"][t + 1] if "following" in extra else L(0)
-        q_next = L(0) if t == T - 1 or "q" not in extra else extra["q"][t + 1]
+        q_next = L(0)
+        if family == "upgo":  # decided by the next transition that is there
+            n = next((n for n in range(t + 1, T) if mask[n]), T)
+            q_next = v_next
+            if n < T:
+                q_next = extra["q"][n] + v_next - extra["following"][n] if n > t + 1 else extra["q"][n]
         follows = True
         if terminated[t]:
             v_next, follows = L(0), False
@@ -48,6 +53,8 @@ def lambda_returns(R, gamma, lambda_, v_next, G, follows, here, q_next, last, te
 
 
 def upgo(R, gamma, lambda_, v_next, G, follows, here, q_next, last, terminated):
+    if np.isnan(q_next) and lambda_ > 0:
+        v_next = q_next
     lambda_ = lambda_ if q_next >= v_next else L(0)
     G = _state_return(R, gamma, lambda_, v_next, G, follows, terminated)
     return G, L(0), G

@@ -252,6 +252,39 @@ def test_nan_behind_a_termination_stays_there(where, backend):
                 assert np.isnan(got[1:]).all()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("time_axis", [0, 1])
+def test_upgo_decides_by_what_is_there(time_axis, backend):
+    """Across a gap by the next transition; a NaN of q reaches what hangs on it, and nothing else."""
+    B, values, mask = 9, np.full(6, 0.5), np.array([True, False, True, True, True])
+
+    def found(q, mask=mask, **more):
+        rewards, v, there = (np.tile(each, (B, 1)) for each in (np.ones(5), values, mask))
+        arrays = (oriented(each.T, time_axis) for each in (rewards, v, np.tile(q, (B, 1))))
+        flags = oriented(there.T, time_axis)
+        G = api.upgo(*arrays, gammas=0.9, mask=flags, time_axis=time_axis, backend=backend, **more)
+        return (G.T if time_axis else G)[:, 0]
+
+    up, down = np.array([np.nan, np.nan, 1.0, 1, 1]), np.array([np.nan, np.nan, 0.0, 1, 1])
+    G_2 = 1 + 0.9 * (1 + 0.9 * (1 + 0.9 * 0.5))
+    np.testing.assert_allclose(found(up), [1 + 0.9 * G_2, 0, G_2, 1 + 0.9 * (1 + 0.9 * 0.5), 1 + 0.9 * 0.5])
+    np.testing.assert_allclose(found(down)[:3], [1 + 0.9 * 0.5, 0, G_2])
+    unknown = np.array([1.0, 1, 1, np.nan, 1])
+    assert np.isnan(found(unknown, np.ones(5, bool))).tolist() == [True, True, True, False, False]
+    assert np.isfinite(found(unknown, np.ones(5, bool), lambdas=0.0)).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_batch_with_time_last(backend):
+    rewards, values = np.zeros((0, 4)), np.zeros((0, 5))
+    assert api.lambda_returns(rewards, values, gammas=0.9, time_axis=1, backend=backend).shape == (0, 4)
+    more = {"gammas": 0.9, "time_axis": 1, "backend": backend}
+    assert api.upgo(rewards, rewards, rewards, bootstrap=np.zeros(0), mask=rewards == 0, **more).shape == (0, 4)
+    assert [each.shape for each in api.gae(rewards, values, **more)] == [(0, 4)] * 2
+    with pytest.raises(ValueError, match="time_axis"):
+        api.gae(np.zeros(4), np.zeros(5), gammas=0.9, time_axis=2, backend=backend)
+
+
 @pytest.mark.parametrize("backend", COMPILED)
 @pytest.mark.parametrize("varying", [False, True], ids=["constant", "varying"])
 @pytest.mark.parametrize("decay", [0.9, 0.999, 0.99999])

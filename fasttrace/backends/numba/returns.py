@@ -104,7 +104,9 @@ def coefficients(family, row, reward, v, v_cut, rho, pi, sigma, bars):
     if family == UPGO:
         q_next = row.q_next
         for i in range(n):
+            unknown = np.isnan(q_next[i]) and lambda_[i] > 0.0
             lambda_[i] = lambda_[i] if q_next[i] >= v_next[i] else 0.0
+            v_next[i] = q_next[i] if unknown else v_next[i]
     for i in range(n):
         c[i] = 0.0 if flag[i] & ENDED else gamma[i] * lambda_[i]
     mixes = family in (LAMBDA, OFF_POLICY, UPGO)

@@ -37,7 +37,8 @@ def _time_first(p, array):
     """A view (rows, B)."""
     if array is None:
         return None
-    return array.reshape(p.B, -1).T if p.batch_major else array.reshape(-1, p.B)
+    rows = array.size // max(p.B, 1)
+    return array.reshape(p.B, rows).T if p.batch_major else array.reshape(rows, p.B)
 
 
 class Given:
@@ -60,7 +61,9 @@ class Given:
             self.v_next = np.concatenate([arrays["nexts"][1:T].astype(np.float64), last[None]])
         if arrays["q"] is not None:
             q = np.concatenate([arrays["q"][1:T].astype(np.float64), last[None]])
+            unknown = np.isnan(q) & (self.lambda_ > 0.0)
             self.lambda_ = np.where(q >= self.v_next, self.lambda_, 0.0)
+            self.v_next = np.where(unknown, q, self.v_next)
         self.v_cut = arrays["next_values"]
         self.end = np.zeros((T + 1, B))  # G_{t:t}
         if arrays["ends"] is not None:
