@@ -53,8 +53,7 @@ class JacobianTrace:
     def Z(self) -> Array:
         """(m, n), as the last step used it, not yet decayed; read-only."""
         view = self.memory.reshape(self._rows, -1)
-        if not getattr(self, "_writing", False):
-            view.flags.writeable = False
+        view.flags.writeable = False
         return view
 
     def reset(self) -> None:
@@ -113,12 +112,7 @@ class JacobianTrace:
         w = params
         if w is not None and not (w.flags.c_contiguous and w.flags.aligned):
             w = np.array(params)
-        self._writing = True
-        try:
-            fine = module(self._backend, "neural").jacobian_step(self, J, w, decay, step)
-        finally:
-            self._writing = False
-        if not fine:
+        if not module(self._backend, "neural").jacobian_step(self, J, w, decay, step):
             what = {"jacobian": J, "params": w}
             for name, array in what.items():
                 if array is not None and not np.isfinite(array).all():

@@ -99,7 +99,8 @@ def jacobian_step(trace: Any, jacobian: Any, params: Any, decay: Any, step: Any)
     False where something is not finite; then nothing has changed.
     """
     with np.errstate(all="ignore"):
-        Z = trace.Z if jacobian is None else decay[:, None] * trace.Z + jacobian
+        now = trace.memory.reshape(trace.Z.shape)
+        Z = now if jacobian is None else decay[:, None] * now + jacobian
         if not np.isfinite(Z).all():
             return False
         if params is not None:
@@ -107,7 +108,7 @@ def jacobian_step(trace: Any, jacobian: Any, params: Any, decay: Any, step: Any)
             if not (np.isfinite(moved).all() and np.isfinite(params).all()):
                 return False
             params[:] = moved
-    trace.Z[:] = Z
+    now[:] = Z
     trace.largest[: len(Z)] = np.abs(Z).max(1, initial=0.0)
     return True
 
