@@ -4,6 +4,7 @@
     MLP                     outputs, gradients and Jacobians of a multilayer perceptron
     NetworkTD, NetworkSarsa m predictions; action values with one trace
     ObGD, AdaptiveObGD      steps that are bounded
+    StreamTD, StreamQ, StreamSarsa, StreamAC       streaming deep reinforcement learning
 
 docs/networks.md has the shapes and the equations.
 """
@@ -11,6 +12,18 @@ docs/networks.md has the shapes and the equations.
 from .neural_jacobian import JacobianTrace
 from .neural_learner import NetworkSarsa, NetworkTD
 from .neural_network import MLP
+from .neural_stream import StreamAC, StreamQ, StreamSarsa, StreamTD
 from .neural_trace import AdaptiveObGD, ObGD
 
-__all__ = ["MLP", "AdaptiveObGD", "JacobianTrace", "NetworkSarsa", "NetworkTD", "ObGD"]
+__all__ = [
+    "MLP",
+    "AdaptiveObGD",
+    "JacobianTrace",
+    "NetworkSarsa",
+    "NetworkTD",
+    "ObGD",
+    "StreamAC",
+    "StreamQ",
+    "StreamSarsa",
+    "StreamTD",
+]

@@ -222,7 +222,7 @@ class NetworkLearner(Learner):
         state = {"outputs": [int(each) for each in history.outputs], "updated": self._updated}
         arrays = {
             "history_states": np.array(history.states).reshape(len(history.states), self.n_features),
-            "history_decays": np.array(history.decays).reshape(len(history.states), -1),
+            "history_decays": np.array(history.decays).reshape(len(history.states), self._trace.critic.n_traces),
         }
         if self._trace.before is not None:
             arrays["before"] = self._trace.before.copy()
