@@ -128,7 +128,8 @@ class Head:
         self.net, self.n_traces, self.rule = net, n_traces, optimiser
         self.memory = aligned_zeros(n_traces * net.n_params, net.dtype)
         self.Z = self.memory.reshape(n_traces, net.n_params)
-        self.v = aligned_zeros(net.n_params if optimiser.name == "adaptive_obgd" else 0, net.dtype)
+        self.moments = aligned_zeros(2 * net.n_params if optimiser.name == "adaptive_obgd" else 0, net.dtype)
+        self.v = self.moments[: len(self.moments) // 2]  # the rest is the kernels' own
         self.numbers = np.zeros(3 + 4 * n_traces)
         self.power = 1.0
 

@@ -94,7 +94,7 @@ def jacobian_step(trace: Any, jacobian: Any, params: Any, decay: Any, step: Any)
 def _head(head: Any, before: Any, keep: list[Any]) -> Any:
     c = ffi.new(f"ft_head_{_SUFFIX[head.net.dtype.name]} *")
     _fill(c.net, head.net, head.n_traces, keep)
-    keep += [c, _reals(head.memory), _reals(head.v), _reals(before), _doubles(head.numbers)]
+    keep += [c, _reals(head.memory), _reals(head.moments), _reals(before), _doubles(head.numbers)]
     c.n_traces, c.optimiser = head.n_traces, OPTIMISERS[head.optimiser]
     c.Z, c.v, c.before, c.numbers = keep[-4:]
     return c
