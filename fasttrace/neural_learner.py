@@ -14,7 +14,7 @@ from . import arguments
 from .backends import module, resolve
 from .learner import Float64, Learner
 from .neural_network import MLP, state_array, states_array
-from .neural_trace import Head, NetworkStream, NetworkTrace, Optimiser, optimiser_of
+from .neural_trace import Head, NetworkStream, NetworkTrace, Optimiser, Plain, optimiser_of
 
 Array = NDArray[Any]
 
@@ -340,10 +340,6 @@ def plain_or(optimiser: Optimiser | None, alpha: float | None) -> Optimiser:
     if not isinstance(optimiser, Optimiser):
         raise TypeError(f"optimiser: got {type(optimiser).__name__}, expected ObGD or AdaptiveObGD")
     return optimiser_of(optimiser.options())
-
-
-class Plain(Optimiser):
-    """w += alpha delta z."""
 
 
 def checked_network(network: Any) -> MLP:
