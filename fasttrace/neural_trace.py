@@ -230,7 +230,6 @@ class Kept:
             self.places[name] = slice(at, at + n_inputs)
             at += n_inputs
 
-
     def __getstate__(self) -> dict[str, Any]:
         return {"memory": self.memory.copy(), "n_inputs": len(self.mean)}  # type: ignore[attr-defined]
 

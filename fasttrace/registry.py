@@ -391,7 +391,7 @@ PERCEPTRONS = (
         _ELSAYED,
     ),
     Perceptron(
-        "StreamAC", "actor_critic", "R + gamma v(S')", "of the value; of ln pi(A) + entropy sign(delta) H(pi)",
-        _ELSAYED,
+        "StreamAC", "actor_critic", "R + gamma v(S')",
+        "of the value; of ln pi(A) + entropy sign(delta) H(pi)", _ELSAYED,
     ),
 )  # fmt: skip

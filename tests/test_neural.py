@@ -345,7 +345,11 @@ def both(backend):
     place = iter([0, 17])
     yield (
         NetworkSarsa(network(backend=backend), alpha=0.01),
-        lambda S, R: (S, actions[: len(S)] if len(S) == 41 else actions[(at := next(place)) : at + len(S)], R[:, 0]),
+        lambda S, R: (
+            S,
+            actions[: len(S)] if len(S) == 41 else actions[(at := next(place)) : at + len(S)],
+            R[:, 0],
+        ),
     )
 
 
@@ -432,9 +436,21 @@ def test_divergence_is_a_fault(backend):
     assert np.isfinite(learner.Z).all()
 
 
+def spoilt(array, row):
+    return np.where(np.arange(len(array))[:, None] == row, np.nan, array)
+
+
 BAD_INPUT = {
-    "nan state": (lambda S, R: (np.where(np.arange(41)[:, None] == 3, np.nan, S), R), ValueError, "states: entry 3"),
-    "nan reward": (lambda S, R: (S, np.where(np.arange(40)[:, None] == 5, np.nan, R)), ValueError, "rewards: entry 5"),
+    "nan state": (
+        lambda S, R: (np.where(np.arange(41)[:, None] == 3, np.nan, S), R),
+        ValueError,
+        "states: entry 3",
+    ),
+    "nan reward": (
+        lambda S, R: (S, np.where(np.arange(40)[:, None] == 5, np.nan, R)),
+        ValueError,
+        "rewards: entry 5",
+    ),
     "width": (lambda S, R: (S[:, :4], R), ValueError, r"expected \(T \+ 1, 5\)"),
     "length": (lambda S, R: (S, R[1:]), ValueError, "rewards: got shape"),
     "dtype": (lambda S, R: (S.astype(str), R), TypeError, "states: expected real numbers"),
@@ -450,7 +466,7 @@ def test_bad_input(name, backend):
     before = learner.weights
     with pytest.raises(error, match=match):
         learner.learn(*change(*stream()[:2]))
-    with pytest.raises(ValueError, match="gammas: got 1.5"):
+    with pytest.raises(ValueError, match=r"gammas: got 1\.5"):
         learner.learn(*stream()[:2], gammas=1.5)
     assert_array_equal(learner.params, before)
     assert learner.learn(np.zeros((1, 5)), np.zeros((0, 3))).shape == (0, 3)

@@ -55,7 +55,8 @@ def _fill(c: Any, net: Any, n_traces: int, keep: list[Any]) -> None:
 def _network(net: Any) -> Any:
     if net.handle is None:
         suffix = _SUFFIX[net.dtype.name]
-        c, keep = ffi.new(f"ft_mlp_{suffix} *"), []
+        c = ffi.new(f"ft_mlp_{suffix} *")
+        keep: list[Any] = []
         _fill(c, net, 1, keep)
         forward, gradients = (getattr(lib, f"ft_mlp_{name}_{suffix}") for name in ("forward", "gradients"))
         net.handle = SimpleNamespace(net=c, keep=keep, forward=forward, gradients=gradients)

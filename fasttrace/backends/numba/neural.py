@@ -1,4 +1,4 @@
-"""Networks and their traces in Numba: the loops of csrc/neural.h, in its order.  See backends.numpy.neural."""
+"""Networks and their traces in Numba: the loops of csrc/neural.h, in its order.  See backends.numpy's."""
 
 from __future__ import annotations
 
@@ -177,9 +177,7 @@ def _transposed(n_out, n_in, params, W, room, d, y):
         r0 = W + j * n_in
         r1, r2, r3 = r0 + n_in, r0 + 2 * n_in, r0 + 3 * n_in
         d0, d1, d2, d3 = room[d + j], room[d + j + 1], room[d + j + 2], room[d + j + 3]
-        _four_added(
-            (room, params, params, params, params), whole, (y, r0, r1, r2, r3), (d0, d1, d2, d3)
-        )
+        _four_added((room, params, params, params, params), whole, (y, r0, r1, r2, r3), (d0, d1, d2, d3))
         for k in range(rest, n_in):
             now = ((room[y + k] + params[r0 + k] * d0) + params[r1 + k] * d1) + params[r2 + k] * d2
             room[y + k] = now + params[r3 + k] * d3
