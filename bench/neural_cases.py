@@ -1,7 +1,7 @@
 """Networks, timed: a streaming step in C, Numba and PyTorch, and the pass over a trace of Jacobians.
 
-PyTorch's step is written as the published program of Elsayed, Vasan & Mahmood 2024 works: modules, autograd, an
-optimiser that goes over the parameters.  Everything runs in one thread.
+PyTorch's step is written as the published program of Elsayed, Vasan & Mahmood 2024 works: modules, autograd,
+an optimiser that goes over the parameters.  Everything runs in one thread.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ class TorchStep:
         layers: list[Any] = []
         params = torch.from_numpy(learner("numpy").weights)
         at = 0
-        for place, (n_in, n_out) in enumerate(zip(SIZES, SIZES[1:], strict=False)):
+        for place, (n_in, n_out) in enumerate(pairwise(SIZES)):
             linear = torch.nn.Linear(n_in, n_out)
             with torch.no_grad():
                 for parameter in (linear.weight, linear.bias):
@@ -214,7 +215,7 @@ def builders() -> list[Callable[[], Case]]:
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """{"ns": nanoseconds a step by workload and implementation, "accuracy": largest errors, "wrong": what is}."""
+    """ns: nanoseconds a step by workload and implementation; accuracy: largest errors; wrong: what is."""
     cases, wrong = [], []
     for build in builders():
         case = build()

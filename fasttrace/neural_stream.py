@@ -178,7 +178,8 @@ class StreamTD(_Streaming):
     ) -> None:
         super().__init__(
             n_inputs, 1, hidden=hidden, gamma=gamma, lambda_=lambda_, optimiser=optimiser,
-            activation=activation, layer_norm=layer_norm, sparsity=sparsity, normalise=normalise, scale_rewards=scale_rewards,
+            activation=activation, layer_norm=layer_norm, sparsity=sparsity,
+            normalise=normalise, scale_rewards=scale_rewards,
             keep=keep, seed=seed, dtype=dtype, backend=backend,
         )  # fmt: skip
 
