@@ -267,8 +267,9 @@ def _plastic_table(found: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
-ABOUT_NETWORKS = """Microseconds a step, float32: StreamTD of 8-64-64-1; step of a JacobianTrace (4, 1e6) beside
-a triad over arrays as large as its Z."""
+ABOUT_NETWORKS = """Microseconds a step, float32: StreamTD of 8-64-64-1; step of a JacobianTrace (4, 1e6)
+beside a triad over arrays as large as its Z.
+"""
 
 
 def _network_table(found: dict[str, Any]) -> Iterator[str]:
@@ -278,7 +279,6 @@ def _network_table(found: dict[str, Any]) -> Iterator[str]:
     yield "## Networks"
     yield ""
     yield ABOUT_NETWORKS
-    yield ""
     labels = list(dict.fromkeys(label for times in found["ns"].values() for label in times))
     yield f"| | {' | '.join(labels)} |"
     yield f"|---|{'---:|' * len(labels)}"
