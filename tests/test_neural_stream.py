@@ -232,7 +232,7 @@ def test_epsilon_schedule():
         learner.epsilon = (0.5, 0.1)
 
 
-@backend_
+@compiled
 def test_it_predicts_a_ring(backend):
     """StreamTD on a walk over 8 states in a ring: the values' error falls to a third."""
     rng = np.random.default_rng(2)
