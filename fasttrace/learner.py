@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -303,6 +304,11 @@ class Learner:
         """The attributes of an _online_state; takes its arrays out of `arrays`."""
         return {}
 
+    @classmethod
+    def _of_options(cls: type[Self], options: dict[str, Any], backend: str) -> Self:
+        """A new learner with the options of a state."""
+        return cls(**options, backend=backend)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint (.npz) that fasttrace.load reads; in the same backend it goes on bit for bit."""
         from . import checkpoint  # and with it json, hashlib and zipfile: a third of the import time
@@ -375,6 +381,8 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:
     from . import checkpoint
 
     state = checkpoint.read(path)
+    if state.get("class") not in _CLASSES:
+        import_module(f"{__package__}.neural")  # the learners that are not for everybody
     try:
         cls, options, saved = _CLASSES[state["class"]], state["options"], state["backend"]
         if saved not in NAMES:
@@ -383,7 +391,7 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:
         raise CheckpointError(f"{path}: not of a learner that this version knows ({error})") from error
     name = resolve(saved if backend is None else backend)
     try:
-        learner = cls(**options, backend=name)
+        learner = cls._of_options(options, name)
         learner.load_state_dict(state)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: does not hold what its header says ({error})") from error

@@ -497,7 +497,7 @@ class _Laying:
         if not self.two:
             self.batch_major = True
         elif axis:
-            self.batch_major = flags.c_contiguous or not flags.f_contiguous
+            self.batch_major = B > 0 and (flags.c_contiguous or not flags.f_contiguous)
         else:
             self.batch_major = flags.f_contiguous and (B == 1 or not flags.c_contiguous)
         self.turned = self.two and self.batch_major == (axis == 0)  # memory order is not the user's
@@ -548,9 +548,7 @@ class _Laying:
 
     def rows(self, array: Array) -> Array:
         """A view of an array in memory order with time first: (rows, B)."""
-        if not self.batch_major:
-            return array
-        return array.reshape(self.B, array.size // max(self.B, 1)).T
+        return array.reshape(self.B, -1).T if self.batch_major else array
 
 
 def _between(name: str, array: Array, high: float, skipped: NDArray[np.bool_] | None) -> None:

@@ -279,7 +279,10 @@ def test_no_batch_with_time_last(backend):
     rewards, values = np.zeros((0, 4)), np.zeros((0, 5))
     assert api.lambda_returns(rewards, values, gammas=0.9, time_axis=1, backend=backend).shape == (0, 4)
     more = {"gammas": 0.9, "time_axis": 1, "backend": backend}
-    assert api.upgo(rewards, rewards, rewards, bootstrap=np.zeros(0), mask=rewards == 0, **more).shape == (0, 4)
+    assert api.upgo(rewards, rewards, rewards, bootstrap=np.zeros(0), mask=rewards == 0, **more).shape == (
+        0,
+        4,
+    )
     assert [each.shape for each in api.gae(rewards, values, **more)] == [(0, 4)] * 2
     with pytest.raises(ValueError, match="time_axis"):
         api.gae(np.zeros(4), np.zeros(5), gammas=0.9, time_axis=2, backend=backend)

@@ -37,8 +37,7 @@ def _time_first(p, array):
     """A view (rows, B)."""
     if array is None:
         return None
-    rows = array.size // max(p.B, 1)
-    return array.reshape(p.B, rows).T if p.batch_major else array.reshape(rows, p.B)
+    return array.reshape(p.B, -1).T if p.batch_major else array.reshape(-1, p.B)
 
 
 class Given:
