@@ -49,6 +49,7 @@ _ONE = np.ones(1)
 _0 = np.uint64(0)
 _1 = np.uint64(1)
 _2 = np.uint64(2)
+_3, _4 = np.uint64(3), np.uint64(4)
 
 # ---- one transition: scalars between the verbs ----
 
@@ -358,11 +359,11 @@ STATES, SARSA, ACTIONS = range(3)  # what kernels are compiled for
 
 
 @verb
-def read_actions(t, h, s, i, columns, width, valued):
+def read_actions(t, h, s, i, columns, width, plain, valued):
     """q[a] of S_i for every action."""
     if columns > _1:
-        x = place_of(s.rows, i, _0, False)
-        read_values(t, h, s.rows.indices, s.rows.values, x, width, width, True, valued, s.q, _0)
+        x = place_of(s.rows, i, _0, plain)
+        read_values(t, h, s.rows.indices, s.rows.values, x, width, width, not plain, valued, s.q, _0)
         return
     A = np.uint64(s.n_actions)
     for a in range(A):
@@ -379,7 +380,7 @@ def target_value(s, i):
 
 
 @verb
-def factor(t, h, s, i, columns, width, valued):
+def factor(t, h, s, i, columns, width, plain, valued):
     """The factor of S_i's decay."""
     rho = s.rhos[i * np.uint64(s.rhos.size > 1)]
     sigma = s.sigmas[i * np.uint64(s.sigmas.size > 1)]
@@ -387,18 +388,21 @@ def factor(t, h, s, i, columns, width, valued):
     if s.pi.size:
         pi = s.pi[i * np.uint64(s.n_actions) + np.uint64(s.actions[i])]
     elif policy.needs_pi(s.target):
-        read_actions(t, h, s, i, columns, width, valued)
+        read_actions(t, h, s, i, columns, width, plain, valued)
         pi = policy.probability(s.q, s.n_actions, s.policy, s.parameter, s.actions[i])
     return policy.factor_of(s.target, rho, sigma, pi)
 
 
 @verb
 def learn(t, s, deltas, kind, plain, task, valued):
-    """The loop; all after deltas are constants.  plain: binary rows of one length without padding."""
+    """The loop; all after deltas are constants.
+
+    plain  binary rows of one length without padding; where task is ACTIONS, of width 4 as well
+    """
     indices, values = s.rows.indices, s.rows.values
     steps = np.uint64(s.steps)
     control = task != STATES
-    width = np.uint64(t.counters[WIDTH]) if control else _1
+    width = (_4 if plain else np.uint64(t.counters[WIDTH])) if control else _1
     columns = np.uint64(t.counters[COLUMNS]) if control else _1
     ahead = np.uint64(prefetch_distance(t, s)) if plain and not control else _0
     padded = not plain
@@ -429,8 +433,8 @@ def learn(t, s, deltas, kind, plain, task, valued):
                 c, M = emphasis(c, s.interests[i * per_interest])
                 weight = rho * M
         elif task == ACTIONS:
-            D = factor(t, h, s, i, columns, width, valued) * c.decay
-            read_actions(t, h, s, i + _1, columns, width, valued)
+            D = factor(t, h, s, i, columns, width, plain, valued) * c.decay
+            read_actions(t, h, s, i + _1, columns, width, plain, valued)
             v_next = target_value(s, i + _1)
             taken = s.q[s.actions[i + _1]]
             if s.target == WATKINS and not taken >= v_next:
@@ -466,8 +470,7 @@ def run_kernel(kind, plain, task, valued):
 
 
 # ---- a stream of dense features: every row changes on every step, so the trace is kept as it is ----
-
-_3, _4 = np.uint64(3), np.uint64(4)  # sums run in four lanes, as in C
+# Sums run in four lanes, as in C.
 
 
 @verb
@@ -837,7 +840,9 @@ def _run(owner: Any, kind: int, stream: features.Stream, target: int = TAKEN) ->
         dense_run_kernel(kind)(t, s, deltas)
     else:
         valued = s.rows.values.size > 0
-        plain = not (padded or valued or s.rows.indptr.size or control)
+        plain = not (padded or valued or s.rows.indptr.size) and (
+            task == STATES or (task == ACTIONS and owner.width == 4)
+        )
         run_kernel(kind, plain, task, valued)(t, s, deltas)
     return deltas
 
