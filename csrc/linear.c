@@ -422,8 +422,9 @@ FT_INLINE double ft_own_step(ft_trace *t, ft_place x, ft_place x_next, int64_t t
     const double taken = q[x_next.column];
     if (target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
     ft_leave(t, &h, &c, x, factor * c.decay, 1.0, kind, width, 1, 0);
-    const double delta = ft_arrive(&h, &c, x, ft_pair_of(0.0, 0.0), v_next, taken, reward, gamma_next, lambda_next,
-                                   1.0, alpha, kind, width, 1);
+    const double delta =
+        ft_arrive(&h, &c, x, ft_pair_of(0.0, 0.0), v_next, taken, reward, gamma_next, lambda_next,
+                  1.0, alpha, kind, width, 1);
     ft_carry_store(t, &h, &c, alpha);
     return delta;
 }

@@ -184,8 +184,8 @@ def test_divergence_raises_nothing_and_shows(algorithm, backend):
 
 @pytest.mark.parametrize("backend", COMPILED)
 def test_rows_without_a_trace_rest(backend):
-    """Traces are cut so often that the ring comes round three times; features that are met again only then have
-    lost nothing, and what has no trace left is at rest."""
+    """Traces are cut so often that the ring comes round three times.  Features that are met again only then
+    have lost nothing, and what has no trace left is at rest."""
     rng = np.random.default_rng(5)
     T, n = 6000, 1500
     x = np.where(rng.random((T + 1, 1)) < 0.02, 1000, 0) + rng.integers(0, 400, (T + 1, 2))
