@@ -111,7 +111,7 @@ FT_INLINE double ft_actor_transition(ft_actor_critic *t, ft_actor_hot *h, ft_row
     from.row = x;
     to.row = x_next;
     from.column = to.column = 0;
-    ft_leave(t->critic, &h->critic, &h->carry, from, h->carry.decay, 1.0, FT_ACCUMULATING, 1, padded);
+    ft_leave(t->critic, &h->critic, &h->carry, from, h->carry.decay, 1.0, FT_ACCUMULATING, 1, padded, 1);
     const ft_pair sums = ft_read_at(&h->critic, to, 1, padded);
     const double v_next = ft_value(&h->critic, sums);
     const double delta = ft_arrive(&h->critic, &h->carry, from, sums, v_next, v_next, reward, gamma,

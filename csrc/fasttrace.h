@@ -60,7 +60,8 @@ enum ft_policy { FT_EPSILON_GREEDY, FT_SOFTMAX };
 /* Weights and trace of n features with `columns` weights each: 1, or one for each action.
  *
  *   rows    n of [b(width) | z(width)]     epochs  n, the epoch that each row was brought up to
- *   ring    ring_size of (G, P), that of an epoch at epoch & (ring_size - 1)
+ *   ring    ring_size of (G, P), that of an epoch at epoch & (ring_size - 1).  No epoch has slot 0: that is
+ *           (0, 0), for rows at rest, of which no trace is left
  *
  *       w_i     = b_i + z_i (G[e_i] + P[e_i] drive)
  *       trace_i = z_i P[e_i] scale

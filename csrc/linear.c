@@ -51,57 +51,38 @@ enum { FT_STATES, FT_SARSA, FT_ACTIONS };
 
 /* q[a] of S_t for every action. */
 FT_INLINE void ft_read_actions(const ft_hot *h, const ft_stream *s, int64_t t, int64_t columns,
-                               int64_t width) {
+                               int64_t width, int plain, double *q) {
     if (columns > 1)
-        ft_read_values(h, ft_row_at(s, t, 0), width, 0, width, 1, s->q);
+        ft_read_values(h, ft_row_at(s, t, plain), width, 0, width, !plain, q);
     else
         for (int64_t a = 0; a < s->n_actions; a++)
-            ft_read_values(h, ft_row_at(s, t * s->n_actions + a, 0), 1, 0, 1, 1, s->q + a);
-}
-
-/* The same from the sums of ft_read, which hold after a write that leaves w alone: one pass over the
- * features serves the value of S_{t+1} now and that of (S_{t+1}, A_{t+1}) in the next step.  Rounding may
- * then break ties, so it is for policies that are given. */
-FT_INLINE int ft_reads_sums(const ft_stream *s, int kind) {
-    return ft_reads_once(kind) && s->pi && s->target != FT_WATKINS && s->target != FT_NAIVE;
-}
-
-FT_INLINE ft_pair ft_read_action_sums(const ft_hot *h, const ft_stream *s, int64_t t,
-                                      int64_t columns, int64_t width) {
-    double *first = s->q, *second = s->q + (columns > 1 ? width : s->n_actions);
-    if (columns > 1)
-        ft_read_columns(h, ft_row_at(s, t, 0), width, 1, first, second);
-    else
-        for (int64_t a = 0; a < s->n_actions; a++) {
-            const ft_pair sums = ft_read(h, ft_row_at(s, t * s->n_actions + a, 0), 1, 0, 1);
-            first[a] = ft_first(sums);
-            second[a] = ft_second(sums);
-        }
-    const int64_t taken = s->actions[t];
-    const ft_pair sums = ft_pair_of(first[taken], second[taken]);
-    for (int64_t a = 0; a < (columns > 1 ? width : s->n_actions); a++) first[a] += second[a] * h->drive;
-    return sums;
+            ft_read_values(h, ft_row_at(s, t * s->n_actions + a, 0), 1, 0, 1, 1, q + a);
 }
 
 /* The factor of S_t's decay. */
 FT_INLINE double ft_factor(const ft_hot *h, const ft_stream *s, int64_t t, int64_t columns,
-                           int64_t width) {
+                           int64_t width, int plain, double *q) {
     const double rho = s->rhos ? s->rhos[t * s->rho_stride] : 1.0;
     const double sigma = s->sigmas ? s->sigmas[t * s->sigma_stride] : 0.0;
     double pi = 1.0;
     if (s->pi)
         pi = s->pi[t * s->n_actions + s->actions[t]];
     else if (ft_needs_pi(s->target)) {
-        ft_read_actions(h, s, t, columns, width);
-        pi = ft_probability(s->q, s->n_actions, s->policy, s->parameter, s->actions[t]);
+        ft_read_actions(h, s, t, columns, width, plain, q);
+        pi = ft_probability(q, s->n_actions, s->policy, s->parameter, s->actions[t]);
     }
     return ft_factor_of(s->target, rho, sigma, pi);
 }
 
-/* The value of S_t, from q of its actions. */
-FT_INLINE double ft_target_value(const ft_stream *s, int64_t t) {
-    return ft_value_of(s->target, s->q, s->n_actions, s->pi ? s->pi + t * s->n_actions : NULL,
-                       s->policy, s->parameter);
+FT_INLINE double ft_target_of(const ft_stream *s, int64_t t, const double *q, int64_t n_actions) {
+    return ft_value_of(s->target, q, n_actions, s->pi ? s->pi + t * n_actions : NULL, s->policy,
+                       s->parameter);
+}
+
+/* The value of S_t, from q of its actions: of three without a loop. */
+FT_INLINE double ft_target_value(const ft_stream *s, int64_t t, const double *q, int64_t width) {
+    return width == 4 && s->n_actions == 3 ? ft_target_of(s, t, q, 3)
+                                           : ft_target_of(s, t, q, s->n_actions);
 }
 
 FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT deltas, int kind,
@@ -111,9 +92,10 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT delta
     const int control = task != FT_STATES;
     const int64_t columns = control ? t->columns : 1;
     const int64_t ahead = plain && !control ? ft_prefetch_distance(t, s) : 0;
-    const int padded = !plain;
+    const int padded = !plain, carried = task != FT_ACTIONS;
+    double four[4], *q = width == 4 ? four : s->q; /* what is not memory can stay in registers */
     ft_place x = ft_place_of(s, 0, columns, plain, control);
-    if (ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, padded);
+    if (ft_reads_once(kind) && carried) c.sums = ft_read_at(&h, x, width, padded);
     for (int64_t i = 0; i < s->steps; i++) {
         const ft_place x_next = ft_place_of(s, i + 1, columns, plain, control);
         if (ahead && i + 1 + ahead <= s->steps)
@@ -128,30 +110,24 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT delta
         double lambda_next = s->lambdas[i * s->lambda_stride];
         double decay = c.decay, weight = 1.0, v_next = 0.0, taken = 0.0;
         ft_pair sums = ft_pair_of(0.0, 0.0);
-        const int after = task == FT_ACTIONS && ft_reads_sums(s, kind);
-        const int before = task == FT_ACTIONS ? !after : ft_values_before(kind, width);
+        const int before = task == FT_ACTIONS || ft_values_before(kind, width);
         if (task == FT_STATES) {
             decay = rho * c.decay;
             weight = ft_is_emphatic(kind)
                          ? rho * ft_emphasis(&c, s->interests ? s->interests[i * s->interest_stride] : 1.0)
                          : rho;
         } else if (task == FT_ACTIONS) {
-            decay = ft_factor(&h, s, i, columns, width) * c.decay;
-            if (before) {
-                ft_read_actions(&h, s, i + 1, columns, width);
-                v_next = ft_target_value(s, i + 1);
-                taken = s->q[s->actions[i + 1]];
-                if (s->target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
-            }
+            decay = ft_factor(&h, s, i, columns, width, plain, q) * c.decay;
+            ft_read_actions(&h, s, i + 1, columns, width, plain, q);
+            v_next = ft_target_value(s, i + 1, q, width);
+            taken = q[s->actions[i + 1]];
+            if (s->target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
         } else if (before)
             v_next = taken = ft_value_before(&h, x_next, width, padded);
-        ft_leave(t, &h, &c, x, decay, weight, kind, width, padded);
-        if (after) {
-            sums = ft_read_action_sums(&h, s, i + 1, columns, width);
-            v_next = ft_target_value(s, i + 1);
-        } else if (!before || ft_reads_once(kind)) {
+        ft_leave(t, &h, &c, x, decay, weight, kind, width, padded, carried);
+        if (!before) {
             sums = ft_read_at(&h, x_next, width, padded);
-            if (!before) v_next = taken = ft_value(&h, sums);
+            v_next = taken = ft_value(&h, sums);
         }
         deltas[i] = ft_arrive(&h, &c, x, sums, v_next, taken, s->rewards[i], gamma_next, lambda_next,
                               weight, s->alphas[i * s->alpha_stride], kind, width, padded);
@@ -254,26 +230,31 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
     t->flat = 1;
 }
 
-/* Each kind compiled for itself: plain streams of states, and everything else. */
+/* Each kind compiled for itself: plain streams, of states or with rows of width 4, and everything else. */
 #define FT_DEFINE_RUNS(name, kind)                                                                \
-    FT_CLONES static void ft_run_##name(ft_trace *t, const ft_stream *s, double *deltas) {        \
-        ft_run(t, s, deltas, kind, 1, FT_STATES, 1);                                              \
+    FT_CLONES static void ft_run_##name(ft_trace *t, const ft_stream *s, double *deltas,          \
+                                        int plain) {                                              \
+        if (plain)                                                                                \
+            ft_run(t, s, deltas, kind, 1, FT_STATES, 1);                                          \
+        else                                                                                      \
+            ft_run(t, s, deltas, kind, 0, FT_STATES, 1);                                          \
     }                                                                                             \
-    FT_CLONES static void ft_run_any_##name(ft_trace *t, const ft_stream *s, double *deltas) {    \
-        ft_run(t, s, deltas, kind, 0, FT_STATES, 1);                                              \
-    }                                                                                             \
-    FT_CLONES static void ft_run_control_##name(ft_trace *t, const ft_stream *s,                  \
-                                                double *deltas) {                                 \
+    FT_CLONES static void ft_run_control_##name(ft_trace *t, const ft_stream *s, double *deltas,  \
+                                                int plain) {                                      \
         if (ft_is_emphatic(kind)) return;                                                         \
-        if (t->width == 4)                                                                        \
+        if (plain && t->width == 4)                                                               \
+            ft_run(t, s, deltas, kind, 1, FT_SARSA, 4);                                           \
+        else if (t->width == 4)                                                                   \
             ft_run(t, s, deltas, kind, 0, FT_SARSA, 4);                                           \
         else                                                                                      \
             ft_run(t, s, deltas, kind, 0, FT_SARSA, t->width);                                    \
     }                                                                                             \
-    FT_CLONES static void ft_run_actions_##name(ft_trace *t, const ft_stream *s,                  \
-                                                double *deltas) {                                 \
+    FT_CLONES static void ft_run_actions_##name(ft_trace *t, const ft_stream *s, double *deltas,  \
+                                                int plain) {                                      \
         if (ft_is_emphatic(kind)) return;                                                         \
-        if (t->width == 4)                                                                        \
+        if (plain && t->width == 4)                                                               \
+            ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4);                                         \
+        else if (t->width == 4)                                                                   \
             ft_run(t, s, deltas, kind, 0, FT_ACTIONS, 4);                                         \
         else                                                                                      \
             ft_run(t, s, deltas, kind, 0, FT_ACTIONS, t->width);                                  \
@@ -312,8 +293,7 @@ int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas)
     if (kind == value)                                                                            \
         (!taken    ? ft_run_actions_##name                                                        \
          : control ? ft_run_control_##name                                                        \
-         : plain   ? ft_run_##name                                                                \
-                   : ft_run_any_##name)(t, s, deltas);
+                   : ft_run_##name)(t, s, deltas, plain);
     FT_KINDS(FT_CALL_RUN)
     return FT_OK;
 }
@@ -339,7 +319,7 @@ FT_INLINE double ft_one_step(ft_trace *t, ft_place x, ft_place x_next, double re
     ft_pair sums = ft_pair_of(0.0, 0.0);
     double v_next = before ? ft_value_before(&h, x_next, width, 1) : 0.0;
     const double weight = ft_is_emphatic(kind) ? rho * ft_emphasis(&c, interest) : rho;
-    ft_leave(t, &h, &c, x, rho * c.decay, weight, kind, width, 1);
+    ft_leave(t, &h, &c, x, rho * c.decay, weight, kind, width, 1, 1);
     if (!before) {
         sums = ft_read_at(&h, x_next, width, 1);
         v_next = ft_value(&h, sums);
@@ -435,18 +415,16 @@ FT_INLINE double ft_own_step(ft_trace *t, ft_place x, ft_place x_next, int64_t t
     const int64_t n_actions = t->columns;
     ft_hot h = ft_load(t);
     ft_carry c = ft_carry_of(t);
-    if (ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 1);
     const double factor =
         ft_own_factor(&h, x, target, policy, parameter, sigma, n_actions, width, 1, q);
     ft_read_values(&h, x_next.row, width, 0, width, 1, q);
     const double v_next = ft_value_of(target, q, n_actions, NULL, policy, parameter);
     const double taken = q[x_next.column];
     if (target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
-    ft_leave(t, &h, &c, x, factor * c.decay, 1.0, kind, width, 1);
-    ft_pair sums = ft_pair_of(0.0, 0.0);
-    if (ft_reads_once(kind)) sums = ft_read_at(&h, x_next, width, 1);
-    const double delta = ft_arrive(&h, &c, x, sums, v_next, taken, reward, gamma_next, lambda_next,
-                                   1.0, alpha, kind, width, 1);
+    ft_leave(t, &h, &c, x, factor * c.decay, 1.0, kind, width, 1, 0);
+    const double delta =
+        ft_arrive(&h, &c, x, ft_pair_of(0.0, 0.0), v_next, taken, reward, gamma_next, lambda_next,
+                  1.0, alpha, kind, width, 1);
     ft_carry_store(t, &h, &c, alpha);
     return delta;
 }

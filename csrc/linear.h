@@ -44,8 +44,9 @@ FT_INLINE void ft_carry_store(ft_trace *t, const ft_hot *h, const ft_carry *c, d
     t->alpha = alpha;
 }
 
-/* Accumulating and replacing writes leave w alone.  They come before the read of x_next, and that
- * read, moved by the drive, is the next step's read of x: two passes over features, not three. */
+/* Accumulating and replacing writes leave w alone: two passes over features, not three.  Where one value
+ * of x_next will do, it is read after the write, and that read, moved by the drive, is the next step's read
+ * of x.  Where all actions are looked at, they are read before the write, which then reads x as it goes. */
 FT_INLINE int ft_reads_once(int kind) { return kind < FT_DUTCH || kind == FT_EMPHATIC; }
 
 FT_INLINE int ft_is_emphatic(int kind) { return kind >= FT_EMPHATIC; }
@@ -123,61 +124,6 @@ FT_INLINE void ft_read_values(const ft_hot *h, ft_row x, int64_t width, int64_t 
     }
 }
 
-/* ft_read of every column at once, to the bit: first[a] and second[a]. */
-FT_INLINE void ft_read_columns(const ft_hot *h, ft_row x, int64_t width, int padded,
-                               double *FT_RESTRICT first, double *FT_RESTRICT second) {
-#if defined(__GNUC__)
-    if (width == 4) {
-        ft_four sum_b = {0.0, 0.0, 0.0, 0.0}, sum_z = sum_b;
-        const ft_four zero = sum_b;
-        for (int64_t j = 0;;) {
-            const int64_t one = ft_next(x, &j, padded), two = ft_next(x, &j, padded);
-            if (one < 0) break;
-            const ft_four *r = (const ft_four *)(const void *)(h->rows + 8 * (int64_t)x.idx[one]);
-            const ft_pair g = ft_since(h, x.idx[one]);
-            const double size = x.val ? x.val[one] : 1.0;
-            ft_four b = size * (r[0] + r[1] * ft_first(g)), z = size * (zero + r[1] * ft_second(g));
-            if (two >= 0) {
-                const ft_four *s = (const ft_four *)(const void *)(h->rows + 8 * (int64_t)x.idx[two]);
-                const ft_pair k = ft_since(h, x.idx[two]);
-                const double other = x.val ? x.val[two] : 1.0;
-                b += other * (s[0] + s[1] * ft_first(k));
-                z += other * (zero + s[1] * ft_second(k));
-            }
-            sum_b += b;
-            sum_z += z;
-        }
-        for (int64_t a = 0; a < 4; a++) {
-            first[a] = sum_b[a];
-            second[a] = sum_z[a];
-        }
-        return;
-    }
-#endif
-    for (int64_t a = 0; a < width; a++) first[a] = second[a] = 0.0;
-    for (int64_t j = 0;;) {
-        const int64_t one = ft_next(x, &j, padded), two = ft_next(x, &j, padded);
-        if (one < 0) return;
-        const double *r = h->rows + 2 * width * x.idx[one];
-        const ft_pair g = ft_since(h, x.idx[one]);
-        const double G = ft_first(g), P = ft_second(g), size = x.val ? x.val[one] : 1.0;
-        if (two < 0) {
-            for (int64_t a = 0; a < width; a++) {
-                first[a] += size * (r[a] + r[width + a] * G);
-                second[a] += size * (0.0 + r[width + a] * P);
-            }
-            return;
-        }
-        const double *s = h->rows + 2 * width * x.idx[two];
-        const ft_pair k = ft_since(h, x.idx[two]);
-        const double H = ft_first(k), Q = ft_second(k), other = x.val ? x.val[two] : 1.0;
-        for (int64_t a = 0; a < width; a++) {
-            first[a] += size * (r[a] + r[width + a] * G) + other * (s[a] + s[width + a] * H);
-            second[a] += size * (0.0 + r[width + a] * P) + other * (0.0 + s[width + a] * Q);
-        }
-    }
-}
-
 /* The value that the next action was chosen by: that of ft_read_values, of one column.  It stands
  * for v_next where a trace is dutch, and no sums of x_next are needed. */
 FT_INLINE int ft_values_before(int kind, int64_t width) {
@@ -236,22 +182,24 @@ FT_COLD double ft_capped(const ft_hot *h, ft_carry *c, ft_place x, ft_pair sums_
     return alpha < c->cap ? alpha : c->cap;
 }
 
-/* A transition has two halves; between them the caller reads x_next, in whatever way it needs.
+/* A transition has two halves.  x_next is read between them, or before both where all actions are looked at.
  *
  * decay    of the trace, with the ratio that belongs to it
  * weight   of what is added to it: rho for state values, with the emphasis if there is one; else 1
+ * carried  whether c->sums holds the read of x already; only where ft_reads_once
  *
- * First half: decay, and v.  kind, width and padded are constants where speed matters. */
+ * First half: decay, and v.  kind, width, padded and carried are constants where speed matters. */
 FT_INLINE void ft_leave(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, double decay,
-                        double weight, int kind, int64_t width, int padded) {
+                        double weight, int kind, int64_t width, int padded, int carried) {
     if (ft_reads_once(kind)) {
-        c->v = ft_value(h, c->sums);
+        if (carried) c->v = ft_value(h, c->sums);
         ft_decay(t, h, decay);
-        if (kind == FT_ACCUMULATING || kind == FT_EMPHATIC)
-            ft_write(h, x.row, width, x.column, padded, weight, 0.0, 1.0 / h->scale);
-        else
-            ft_replace(h, x.row, width, x.column, padded, kind == FT_REPLACING_CLEAR, weight,
-                       1.0 / h->scale);
+        const ft_pair sums =
+            kind == FT_ACCUMULATING || kind == FT_EMPHATIC
+                ? ft_write(h, x.row, width, x.column, padded, weight, 0.0, 1.0 / h->scale)
+                : ft_replace(h, x.row, width, x.column, padded, kind == FT_REPLACING_CLEAR, weight,
+                             1.0 / h->scale);
+        if (!carried) c->v = ft_value(h, sums);
     } else {
         ft_decay(t, h, decay);
         c->sums = ft_read_at(h, x, width, padded);

@@ -73,11 +73,12 @@ FT_INLINE double ft_probability(const double *q, int64_t n_actions, int64_t poli
 /* sum_a pi(a) q(a), of the policy given or else of the learner's own. */
 FT_INLINE double ft_expectation(const double *FT_RESTRICT q, int64_t n_actions,
                                 const double *FT_RESTRICT pi, int64_t policy, double parameter) {
-    double sum = 0.0;
     if (pi) {
-        for (int64_t a = 0; a < n_actions; a++) sum += pi[a] * q[a];
+        double sum = pi[0] * q[0];
+        for (int64_t a = 1; a < n_actions; a++) sum += pi[a] * q[a];
         return sum;
     }
+    double sum = 0.0;
     const double best = ft_max(q, n_actions);
     if (policy == FT_SOFTMAX) {
         const double total = ft_partition(q, n_actions, best, parameter);

@@ -105,11 +105,11 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
             decay *= ft_own_factor(&h, x, s->target, s->policy, s->parameter, s->sigma,
                                    env->n_actions, width, 0, s->q);
         const double weight = ft_is_emphatic(kind) ? ft_emphasis(&c, 1.0) : 1.0;
-        ft_leave(s->trace, &h, &c, x, decay, weight, kind, width, 0);
+        ft_leave(s->trace, &h, &c, x, decay, weight, kind, width, 0, sarsa);
         ft_pair sums = ft_pair_of(0.0, 0.0);
-        if ((!before || ft_reads_once(kind)) && !over) {
+        if (!before && !over) {
             sums = ft_read_at(&h, x_next, width, 0);
-            if (!before) v_next = taken = ft_value(&h, sums);
+            v_next = taken = ft_value(&h, sums);
         }
         const double gamma_next = s->gamma * out[1];
         ft_arrive(&h, &c, x, sums, v_next, taken, out[0], gamma_next, lambda_next, weight, s->alpha,

@@ -20,8 +20,8 @@ void ft_trace_init(ft_trace *t, int64_t n, int64_t columns, double *rows, double
     t->ring_size = ft_trace_ring_size(n);
     t->alive_max = 64;
     while (t->alive_max * t->alive_max < n) t->alive_max *= 2;
-    t->epoch = t->oldest = t->swept = t->bad_index = 0;
-    t->flat = 1;
+    t->epoch = t->oldest = 1; /* every row is at rest */
+    t->swept = t->bad_index = t->flat = 0;
     t->scale = t->snap = 1.0;
     t->drive = t->decay = t->alpha = t->followon = t->lambda_ = 0.0;
     t->v_old = t->cap = (double)NAN;
@@ -30,8 +30,8 @@ void ft_trace_init(ft_trace *t, int64_t n, int64_t columns, double *rows, double
     t->epochs = epochs;
     for (int64_t i = 0; i < 2 * t->width * n; i++) rows[i] = 0.0;
     for (int64_t i = 0; i < n; i++) epochs[i] = 0;
-    ring[0] = 0.0;
-    ring[1] = 1.0;
+    ring[0] = ring[1] = ring[2] = 0.0;
+    ring[3] = 1.0;
 }
 
 void ft_trace_reset(ft_trace *t) {

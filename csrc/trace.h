@@ -10,7 +10,8 @@
  *   w = b + z (G + P drive)   ring  (G,P)  (G,P)  (G,P)  (0,1)
  *   trace = z P scale
  *
- * A row that is not touched does not change: what happened to it since stands in (G, P) of its epoch. */
+ * A row that is not touched does not change: what happened to it since stands in (G, P) of its epoch.
+ * Slot 0 of the ring is of no epoch: its (G, P) is always (0, 0), for rows at rest, which have no trace. */
 #ifndef FT_TRACE_H
 #define FT_TRACE_H
 
@@ -134,6 +135,14 @@ FT_INLINE double *ft_normalise(const ft_hot *h, int64_t i, int64_t width) {
     return row;
 }
 
+/* Bring row i up to date if it is not at rest; it is from now on if its trace has ended. */
+FT_INLINE void ft_sweep(const ft_hot *h, int64_t i, int64_t width) {
+    if (((uint32_t)h->epochs[i] & h->mask) == 0) return;
+    const double left = ft_second(ft_since(h, i));
+    ft_normalise(h, i, width);
+    if (left == 0.0) h->epochs[i] = 0;
+}
+
 /* End the epoch: what scale and drive hold goes to the epochs that are alive, and the sweep brings
  * the next rows up to date, so that each is visited before the ring comes round to its epoch.
  * Should epochs stay alive (decays that hover about 1), all rows are brought up to date at once. */
@@ -141,32 +150,32 @@ FT_COLD void ft_close(ft_trace *t, double scale, double drive) {
     const uint32_t mask = (uint32_t)(t->ring_size - 1);
     for (int64_t e = t->oldest; e <= t->epoch; e++) {
         double *g = t->ring + 2 * (size_t)((uint32_t)e & mask);
+        if (g == t->ring) continue;
+        const double P = scale == 0.0 ? 0.0 : g[1] * scale;
         g[0] += g[1] * drive;
-        g[1] = scale == 0.0 ? 0.0 : g[1] * scale;
-        if (fabs(g[1]) < FT_CUT) g[1] = 0.0;
+        g[1] = fabs(P) < FT_CUT ? 0.0 : P;
     }
     while (t->oldest <= t->epoch && t->ring[2 * (size_t)((uint32_t)t->oldest & mask) + 1] == 0.0)
         t->oldest++;
     t->epoch++;
+    if (((uint32_t)t->epoch & mask) == 0) t->epoch++;
     t->scale = 1.0;
     t->drive = 0.0;
     t->flat = 0;
     t->ring[2 * (size_t)((uint32_t)t->epoch & mask)] = 0.0;
     t->ring[2 * (size_t)((uint32_t)t->epoch & mask) + 1] = 1.0;
-    int64_t rows = t->n / (t->ring_size - 1) + 1;
+    int64_t rows = t->n / (t->ring_size - 3) + 1;
     if (t->epoch - t->oldest > t->alive_max) {
         rows = t->n;
         t->oldest = t->epoch;
     }
     const ft_hot h = ft_load(t);
+    int64_t i = t->swept;
     for (; rows > 0; rows--) {
-        if (t->width == 1) {
-            ft_pair_store(h.rows + 2 * t->swept, ft_now(&h, t->swept));
-            h.epochs[t->swept] = (int32_t)h.epoch;
-        } else
-            ft_normalise(&h, t->swept, t->width);
-        t->swept = t->swept + 1 == t->n ? 0 : t->swept + 1;
+        ft_sweep(&h, i, t->width);
+        i = i + 1 == t->n ? 0 : i + 1;
     }
+    t->swept = i;
 }
 
 FT_INLINE void ft_decay(ft_trace *t, ft_hot *h, double decay) {
@@ -234,68 +243,83 @@ typedef double ft_four __attribute__((vector_size(32), aligned(16), may_alias));
 #define FT_FOUR_AT(column) {(column) == 0, (column) == 1, (column) == 2, (column) == 3}
 #endif
 
-/* trace_i += c, w_i += beta.  inv is 1 / scale, a division that need not wait for c. */
-FT_INLINE void ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded,
+/* trace_i += c, w_i += beta.  inv is 1 / scale, a division that need not wait for c.
+ * Returns the sums of ft_read before that, added feature by feature. */
+FT_INLINE ft_pair ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded,
                         double c, double beta, double inv) {
     const double dz = c * inv, db = beta - h->drive * dz;
 #if defined(__GNUC__)
     if (width == 4) {
         const ft_four at = FT_FOUR_AT(column), db_at = at * db, dz_at = at * dz;
+        ft_four sum_b = {0.0, 0.0, 0.0, 0.0}, sum_z = sum_b;
         for (int64_t j = 0; j < x.k; j++) {
             const int64_t i = x.idx[j];
             if (padded && i < 0) continue;
             const ft_pair g = ft_since(h, i);
-            ft_four *b = (ft_four *)(void *)(h->rows + 8 * i), *z = b + 1;
+            ft_four *row = (ft_four *)(void *)(h->rows + 8 * i);
             const double size = x.val ? x.val[j] : 1.0;
-            const ft_four b_new = *b + *z * ft_first(g) + size * db_at;
-            *z = *z * ft_second(g) + size * dz_at;
-            *b = b_new;
+            const ft_four b = row[0] + row[1] * ft_first(g), z = row[1] * ft_second(g);
+            sum_b += size * b;
+            sum_z += size * z;
+            row[0] = b + size * db_at;
+            row[1] = z + size * dz_at;
             h->epochs[i] = (int32_t)h->epoch;
         }
-        return;
+        return ft_pair_of(sum_b[column], sum_z[column]);
     }
 #endif
+    ft_pair sum = ft_pair_of(0.0, 0.0);
     for (int64_t j = 0; j < x.k; j++) {
         const int64_t i = x.idx[j];
         if (padded && i < 0) continue;
         const double size = x.val ? x.val[j] : 1.0;
-        if (width == 1)
-            ft_pair_store(h->rows + 2 * i,
-                          ft_pair_add(ft_now(h, i), ft_pair_of(size * db, size * dz)));
-        else {
+        if (width == 1) {
+            const ft_pair row = ft_now(h, i);
+            sum = ft_pair_add(sum, ft_pair_scaled(size, row));
+            ft_pair_store(h->rows + 2 * i, ft_pair_add(row, ft_pair_of(size * db, size * dz)));
+        } else {
             double *row = h->rows + 2 * width * i;
             const ft_pair g = ft_since(h, i);
             for (int64_t a = 0; a < width; a++) {
-                const double z = row[width + a];
-                row[a] = row[a] + z * ft_first(g) + (a == column ? size * db : 0.0);
-                row[width + a] = z * ft_second(g) + (a == column ? size * dz : 0.0);
+                row[a] += row[width + a] * ft_first(g);
+                row[width + a] *= ft_second(g);
             }
+            sum = ft_pair_add(sum, ft_pair_scaled(size, ft_pair_of(row[column], row[width + column])));
+            row[column] += size * db;
+            row[width + column] += size * dz;
         }
         h->epochs[i] = (int32_t)h->epoch;
     }
+    return sum;
 }
 
-/* trace_i = c, w_i as it was; with `clear`, the traces of the row's other columns become 0. */
-FT_INLINE void ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded,
+/* trace_i = c, w_i as it was; with `clear`, the traces of the row's other columns become 0.
+ * Returns what ft_write does. */
+FT_INLINE ft_pair ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded,
                           int clear, double c, double inv) {
     const double z_new = c * inv;
 #if defined(__GNUC__)
     if (width == 4) {
         const ft_four at = FT_FOUR_AT(column), set = at * z_new;
         const ft_four kept = clear ? 0.0 * at : 1.0 - at;
+        ft_four sum_b = {0.0, 0.0, 0.0, 0.0}, sum_z = sum_b;
         for (int64_t j = 0; j < x.k; j++) {
             const int64_t i = x.idx[j];
             if (padded && i < 0) continue;
             const ft_pair g = ft_since(h, i);
-            ft_four *b = (ft_four *)(void *)(h->rows + 8 * i), *z = b + 1;
-            const ft_four z_now = *z * ft_second(g), z_set = z_now * kept + set;
-            *b = *b + *z * ft_first(g) + h->drive * (z_now - z_set);
-            *z = z_set;
+            ft_four *row = (ft_four *)(void *)(h->rows + 8 * i);
+            const ft_four b = row[0] + row[1] * ft_first(g), z = row[1] * ft_second(g);
+            const ft_four z_set = z * kept + set;
+            sum_b += b;
+            sum_z += z;
+            row[0] = b + h->drive * (z - z_set);
+            row[1] = z_set;
             h->epochs[i] = (int32_t)h->epoch;
         }
-        return;
+        return ft_pair_of(sum_b[column], sum_z[column]);
     }
 #endif
+    ft_pair sum = ft_pair_of(0.0, 0.0);
     for (int64_t j = 0; j < x.k; j++) {
         const int64_t i = x.idx[j];
         if (padded && i < 0) continue;
@@ -304,11 +328,13 @@ FT_INLINE void ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t colu
         for (int64_t a = 0; a < width; a++) {
             const double b = row[a] + row[width + a] * ft_first(g), z = row[width + a] * ft_second(g);
             const double z_set = a == column ? z_new : clear ? 0.0 : z;
+            if (a == column) sum = ft_pair_add(sum, ft_pair_of(b, z));
             row[a] = b + h->drive * (z - z_set);
             row[width + a] = z_set;
         }
         h->epochs[i] = (int32_t)h->epoch;
     }
+    return sum;
 }
 
 FT_INLINE void ft_drive(ft_hot *h, double a) { h->drive += a * h->scale; }

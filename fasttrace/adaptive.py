@@ -160,14 +160,17 @@ class SwiftOptions(StepSizes):
         "eta": "eta", "decay": "shrink", "meta": "meta", "eta_min": "eta_min"
     }  # fmt: skip
 
-    eta = _Option(_share, "Largest rate of learning: the sum of alpha_i x_i^2 over the active features.")
+    eta = _Option(
+        arguments.unit,
+        "Largest rate of learning: the sum of alpha_i x_i^2 over the active features; 0 learns nothing.",
+    )
     decay = _Option(_share, "What the step sizes of the active features are multiplied by above that rate.")
     meta = _Option(arguments.not_negative, "Step size of the logarithms of the step sizes; 0 keeps them.")
     eta_min = _Option(_share, "Smallest step size.")
 
     def _tune(self) -> None:
         own = self.__dict__
-        if own.get("_eta_min", 0.0) > own.get("_eta", 1.0):
+        if own.get("_eta_min", 0.0) > own.get("_eta", 1.0) > 0.0:
             raise ValueError(f"eta_min: got {own['_eta_min']}, expected at most eta, {own['_eta']}")
         super()._tune()
 
@@ -177,7 +180,8 @@ class SwiftTD(SwiftOptions, _AdaptiveLearner):
 
     n_features  weights
     alpha       the step size that each begins with
-    eta         largest rate of learning, the sum of alpha_i x_i^2; above it the update is scaled down
+    eta         largest rate of learning, the sum of alpha_i x_i^2; above it the update is scaled down;
+                0 learns nothing, and step sizes go to eta_min
     decay       what the active features' step sizes are multiplied by where the rate is above eta
     meta        step size of the logarithms of the step sizes
     eta_min     smallest step size

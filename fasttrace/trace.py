@@ -117,7 +117,7 @@ class LazyTrace:
 
     words    the C struct ft_trace: `counters` (int64), then `scalars` (float64), then C's pointers
     rows     (2 * width * n,) of [b(width) | z(width)]
-    ring     (2 * ring_size,) of (G, P)
+    ring     (2 * ring_size,) of (G, P); the first pair is (0, 0), that of rows at rest
     epochs   (n,)
     """
 
@@ -134,9 +134,9 @@ class LazyTrace:
         alive_max = 64
         while alive_max * alive_max < n:
             alive_max *= 2
-        self.counters[:] = [n, columns, self.width, self.ring_size, 0, 0, alive_max, 0, 1, 0]
+        self.counters[:] = [n, columns, self.width, self.ring_size, 1, 1, alive_max, 0, 0, 0]
         self.scalars[:] = [1.0, 0.0, 0.0, math.nan, 0.0, 1.0, 0.0, 0.0, math.nan]
-        self.ring[1] = 1.0
+        self.ring[3] = 1.0  # of epoch 1; slot 0 is for rows at rest
 
     def _allocate(self) -> None:
         self.words = aligned_zeros(len(_COUNTERS) + len(_SCALARS) + _POINTERS, np.int64)

@@ -597,7 +597,7 @@ def test_a_learner_that_diverged_can_begin_again(backend):
 # ---- bad input ----
 
 BAD = [
-    (ft.SwiftTD, {"eta": 0.0}), (ft.SwiftTD, {"eta": 1.5}), (ft.SwiftTD, {"eta": math.nan}),
+    (ft.SwiftTD, {"eta": -0.1}), (ft.SwiftTD, {"eta": 1.5}), (ft.SwiftTD, {"eta": math.nan}),
     (ft.SwiftTD, {"decay": 0.0}), (ft.SwiftTD, {"decay": 1.01}), (ft.SwiftTD, {"meta": -1e-9}),
     (ft.SwiftTD, {"meta": math.inf}), (ft.SwiftTD, {"eta_min": 0.0}), (ft.SwiftTD, {"eta_min": 0.2}),
     (ft.TIDBD, {"meta": -1.0}), (ft.TIDBD, {"alpha": 0.0}),
@@ -630,6 +630,27 @@ def test_eta_may_not_fall_below_the_floor(backend):
     assert learner.eta == 0.1
     learner.eta = 0.01
     assert learner.eta == 0.01
+
+
+@backends
+@pytest.mark.parametrize("kind", [ft.SwiftTD, ft.SwiftSarsa], ids=lambda each: each.__name__)
+def test_with_eta_0_nothing_is_learned(kind, backend):
+    """An update takes the share 0 of the error; the step sizes of what is met go to the floor.  Above 0 the
+    learner learns again."""
+    control = kind is ft.SwiftSarsa
+    s = random_stream(50)
+    actions = (np.arange(s.T + 1) % 2,) if control else ()
+    learner = kind(s.n, *(2,) * control, alpha=0.05, eta=0.0, meta=0.1, backend=backend)
+    learner.weights = before = np.ones_like(learner.weights)
+    deltas = learner.learn(s.x(), *actions, s.rewards)
+    assert np.isfinite(deltas).all()
+    assert_array_equal(learner.weights, before)
+    met = np.abs(learner.alphas - 1e-10) < 1e-22
+    assert met.any()
+    assert_array_equal(learner.alphas[~met], learner.alphas.max())
+    learner.eta = 0.1
+    learner.learn(s.x(), *actions, s.rewards)
+    assert np.abs(learner.weights - before).max() > 1e-10
 
 
 @backends

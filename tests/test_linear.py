@@ -180,3 +180,26 @@ def test_divergence_raises_nothing_and_shows(algorithm, backend):
     deltas = learn(learner, s)
     assert not np.isfinite(deltas[-1])
     assert learner.diverged
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+def test_rows_without_a_trace_rest(backend):
+    """Traces are cut so often that the ring comes round three times.  Features that are met again only then
+    have lost nothing, and what has no trace left is at rest."""
+    rng = np.random.default_rng(5)
+    T, n = 6000, 1500
+    x = np.where(rng.random((T + 1, 1)) < 0.02, 1000, 0) + rng.integers(0, 400, (T + 1, 2))
+    rewards, lambdas = rng.normal(size=T), rng.choice([0.0, 0.02, 0.9], T)
+    learner, book = (ft.TD(n, alpha=0.1, backend=each) for each in (backend, "numpy"))
+    for each in (learner, book):
+        each.learn(x, rewards, lambdas=lambdas)
+    assert relative(learner.weights, book.weights) < 1e-13
+    assert relative(learner.trace, book.trace) < 1e-13
+    ring = learner._trace.ring_size
+    assert learner._trace.counter("epoch") > 3 * ring
+    slots = learner._trace.epochs % ring
+    long_ago = np.setdiff1d(np.arange(n), x[-2 * ring :])
+    assert len(long_ago) > 500
+    assert not slots[long_ago].any()
+    assert slots.any()
+    assert not learner._trace.ring[:2].any()

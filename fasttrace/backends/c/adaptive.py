@@ -66,9 +66,10 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
     array, int32 = np.ndarray, np.dtype(np.int32)
     seen: Any = None  # x_next is most often the next step's x: its pointer is taken once
     seen_pointer: Any = None
+    seen_k = 0
 
     def step(x: Any, x_next: Any, reward: float, gamma: float, lambda_: float) -> float | None:
-        nonlocal seen, seen_pointer
+        nonlocal seen, seen_pointer, seen_k
         try:
             # Not only for numbers that are none: C takes True for 1.
             if not reward.__class__ is gamma.__class__ is lambda_.__class__ is float:
@@ -77,22 +78,22 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
                     each if isinstance(each, float) else real("", each) for each in others
                 )
             if x is seen:
-                p = seen_pointer
+                p, k = seen_pointer, seen_k
             elif type(x) is array and x.dtype is int32 and x.ndim == 1:
-                p = from_buffer(int32s, x)
+                p, k = from_buffer(int32s, x), x.size
             else:
                 return None
             if type(x_next) is array and x_next.dtype is int32 and x_next.ndim == 1:
-                q = from_buffer(int32s, x_next)
+                q, k_next = from_buffer(int32s, x_next), x_next.size
             else:
                 return None
             if run(
-                pointer, number, len(p), p, null, 0, len(q), q, null, 0, reward, gamma, lambda_, out
+                pointer, number, k, p, null, 0, k_next, q, null, 0, reward, gamma, lambda_, out
             ) != ok:  # fmt: skip
                 return None
         except (TypeError, ValueError, BufferError):
             return None
-        seen, seen_pointer = x_next, q
+        seen, seen_pointer, seen_k = x_next, q, k_next
         return out[0]
 
     return step

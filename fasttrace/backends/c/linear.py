@@ -138,11 +138,12 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
     array, int32 = np.ndarray, np.dtype(np.int32)
     seen: Any = None  # x_next is most often the next step's x: its pointer is taken once
     seen_pointer: Any = None
+    seen_k = 0
 
     def step(
         x: Any, x_next: Any, reward: float, gamma: float, lambda_: float, rho: float, alpha: float
     ) -> float | None:
-        nonlocal seen, seen_pointer
+        nonlocal seen, seen_pointer, seen_k
         try:
             # Not only for numbers that are none: C takes True for 1.
             if not isinstance(reward, float):
@@ -153,22 +154,22 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
                     each if isinstance(each, float) else real("", each) for each in others
                 )
             if x is seen:
-                p = seen_pointer
+                p, k = seen_pointer, seen_k
             elif type(x) is array and x.dtype is int32 and x.ndim == 1:
-                p = from_buffer(int32s, x)
+                p, k = from_buffer(int32s, x), x.size
             else:
                 return None
             if type(x_next) is array and x_next.dtype is int32 and x_next.ndim == 1:
-                q = from_buffer(int32s, x_next)
+                q, k_next = from_buffer(int32s, x_next), x_next.size
             else:
                 return None
             if run(
-                pointer, first, len(p), p, null, len(q), q, null, reward, gamma, lambda_, rho, alpha, out
+                pointer, first, k, p, null, k_next, q, null, reward, gamma, lambda_, rho, alpha, out
             ) != ok:  # fmt: skip
                 return None
         except (TypeError, ValueError, BufferError):
             return None
-        seen, seen_pointer = x_next, q
+        seen, seen_pointer, seen_k = x_next, q, k_next
         return out[0]
 
     return step

@@ -143,7 +143,8 @@ def transition(t, h, indices, values, x, action, x_next, n, temperature, work, w
     write_columns(t.actor, actor, indices, values, x, width, valued, work)
 
     critic, carry = linear.leave(
-        t.critic, h.critic, h.carry, indices, values, x, h.carry.decay, 1.0, ACCUMULATING, _1, True, valued
+        t.critic, h.critic, h.carry, indices, values, x, h.carry.decay, 1.0,
+        ACCUMULATING, _1, True, valued, True,
     )  # fmt: skip
     sums = trace.read(t.critic, indices, values, x_next, _1, True, valued)
     v_next = trace.value(critic, sums)

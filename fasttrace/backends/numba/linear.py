@@ -49,6 +49,7 @@ _ONE = np.ones(1)
 _0 = np.uint64(0)
 _1 = np.uint64(1)
 _2 = np.uint64(2)
+_3, _4 = np.uint64(3), np.uint64(4)
 
 # ---- one transition: scalars between the verbs ----
 
@@ -131,16 +132,18 @@ def capped(t, h, c, indices, values, x, sums_next, gamma_next, alpha, width, val
 
 
 @verb
-def leave(t, h, c, indices, values, x, D, weight, kind, width, padded, valued):
-    """First half: decay, and v.  The caller then reads x_next in whatever way it needs; see ft_leave."""
+def leave(t, h, c, indices, values, x, D, weight, kind, width, padded, valued, carried):
+    """First half: decay, and v; carried says whether c.sums is the read of x already.  See ft_leave."""
     if reads_once(kind):
         v = trace.value(h, c.sums)
         h = trace.decay(t, h, D)
+        inv = 1.0 / h.scale
         if kind in (ACCUMULATING, EMPHATIC):
-            trace.write(t, h, indices, values, x, width, padded, valued, weight, 0.0, 1.0 / h.scale)
+            sums = trace.write(t, h, indices, values, x, width, padded, valued, weight, 0.0, inv)
         else:
-            clear = kind == REPLACING_CLEAR
-            trace.replace(t, h, indices, x, width, padded, clear, weight, 1.0 / h.scale)
+            sums = trace.replace(t, h, indices, x, width, padded, kind == REPLACING_CLEAR, weight, inv)
+        if not carried:
+            v = trace.value(h, sums)
         return h, Carry(c.decay, c.v_old, c.followon, c.lambda_, c.cap, c.sums, v)
     h = trace.decay(t, h, D)
     sums = trace.read(t, indices, values, x, width, padded, valued)
@@ -356,74 +359,16 @@ STATES, SARSA, ACTIONS = range(3)  # what kernels are compiled for
 
 
 @verb
-def read_actions(t, h, s, i, columns, width, valued):
+def read_actions(t, h, s, i, columns, width, plain, valued):
     """q[a] of S_i for every action."""
     if columns > _1:
-        x = place_of(s.rows, i, _0, False)
-        read_values(t, h, s.rows.indices, s.rows.values, x, width, width, True, valued, s.q, _0)
+        x = place_of(s.rows, i, _0, plain)
+        read_values(t, h, s.rows.indices, s.rows.values, x, width, width, not plain, valued, s.q, _0)
         return
     A = np.uint64(s.n_actions)
     for a in range(A):
         x = place_of(s.rows, i * A + a, _0, False)
         read_values(t, h, s.rows.indices, s.rows.values, x, _1, _1, True, valued, s.q, a)
-
-
-@verb
-def reads_sums(s, kind):
-    """Whether the actions of S_{t+1} are read after the write; see ft_reads_sums."""
-    return reads_once(kind) and s.pi.size > 0 and s.target != WATKINS and s.target != policy.NAIVE
-
-
-@verb
-def read_columns(t, indices, values, x, width, valued, first, second):
-    """trace.read of every column at once, to the bit; see ft_read_columns."""
-    for a in range(width):
-        first[a] = 0.0
-        second[a] = 0.0
-    j = trace.next_active(indices, x, _0, True)
-    while j < x.k:
-        r, G, P, size = weight_at(t, indices, values, x, j, width, valued)
-        j = trace.next_active(indices, x, j + _1, True)
-        if j == x.k:
-            for a in range(width):
-                z = t.rows[r + width + a]
-                first[a] += size * (t.rows[r + a] + z * G)
-                second[a] += size * (0.0 + z * P)
-            return
-        s, H, Q, other = weight_at(t, indices, values, x, j, width, valued)
-        j = trace.next_active(indices, x, j + _1, True)
-        for a in range(width):
-            z, y = t.rows[r + width + a], t.rows[s + width + a]
-            first[a] += size * (t.rows[r + a] + z * G) + other * (t.rows[s + a] + y * H)
-            second[a] += size * (0.0 + z * P) + other * (0.0 + y * Q)
-
-
-@verb
-def weight_at(t, indices, values, x, j, width, valued):
-    """Where the row of one feature begins, (G, P) of its epoch, and its value."""
-    i = np.uint64(np.uint32(indices[x.at + j]))
-    G, P = trace.since(t, i)
-    return (width + width) * i, G, P, values[x.values_at + j] if valued else 1.0
-
-
-@verb
-def read_action_sums(t, h, s, i, columns, width, valued):
-    """q of S_i's actions into s.q, and the sums of the action taken; see ft_read_action_sums."""
-    A = np.uint64(s.n_actions)
-    count = width if columns > _1 else A
-    first, second = s.q[:count], s.q[count : count + count]
-    if columns > _1:
-        x = place_of(s.rows, i, _0, False)
-        read_columns(t, s.rows.indices, s.rows.values, x, width, valued, first, second)
-    else:
-        for a in range(A):
-            x = place_of(s.rows, i * A + a, _0, False)
-            first[a], second[a] = trace.read(t, s.rows.indices, s.rows.values, x, _1, True, valued)
-    taken = np.uint64(s.actions[i])
-    sums = first[taken], second[taken]
-    for a in range(count):
-        first[a] += second[a] * h.drive
-    return sums
 
 
 @verb
@@ -435,7 +380,7 @@ def target_value(s, i):
 
 
 @verb
-def factor(t, h, s, i, columns, width, valued):
+def factor(t, h, s, i, columns, width, plain, valued):
     """The factor of S_i's decay."""
     rho = s.rhos[i * np.uint64(s.rhos.size > 1)]
     sigma = s.sigmas[i * np.uint64(s.sigmas.size > 1)]
@@ -443,18 +388,21 @@ def factor(t, h, s, i, columns, width, valued):
     if s.pi.size:
         pi = s.pi[i * np.uint64(s.n_actions) + np.uint64(s.actions[i])]
     elif policy.needs_pi(s.target):
-        read_actions(t, h, s, i, columns, width, valued)
+        read_actions(t, h, s, i, columns, width, plain, valued)
         pi = policy.probability(s.q, s.n_actions, s.policy, s.parameter, s.actions[i])
     return policy.factor_of(s.target, rho, sigma, pi)
 
 
 @verb
 def learn(t, s, deltas, kind, plain, task, valued):
-    """The loop; all after deltas are constants.  plain: binary rows of one length without padding."""
+    """The loop; all after deltas are constants.
+
+    plain  binary rows of one length without padding; where task is ACTIONS, of width 4 as well
+    """
     indices, values = s.rows.indices, s.rows.values
     steps = np.uint64(s.steps)
     control = task != STATES
-    width = np.uint64(t.counters[WIDTH]) if control else _1
+    width = (_4 if plain else np.uint64(t.counters[WIDTH])) if control else _1
     columns = np.uint64(t.counters[COLUMNS]) if control else _1
     ahead = np.uint64(prefetch_distance(t, s)) if plain and not control else _0
     padded = not plain
@@ -463,7 +411,8 @@ def learn(t, s, deltas, kind, plain, task, valued):
     per_interest = np.uint64(s.interests.size > 1)
     h, c = trace.load(t), carry_of(t)
     x = place_at(s, _0, columns, plain, control)
-    if reads_once(kind):
+    carried = task != ACTIONS
+    if reads_once(kind) and carried:
         c = with_sums(c, trace.read(t, indices, values, x, width, padded, valued))
     for i in range(steps):
         x_next = place_at(s, i + _1, columns, plain, control)
@@ -477,33 +426,27 @@ def learn(t, s, deltas, kind, plain, task, valued):
         rho = s.rhos[i * per_rho]
         gamma_next, lambda_next = s.gammas[i * per_gamma], s.lambdas[i * per_lambda]
         D, weight, v_next, taken, sums = c.decay, 1.0, 0.0, 0.0, (0.0, 0.0)
-        after = task == ACTIONS and reads_sums(s, kind)
-        before = not after if task == ACTIONS else values_before(kind, width)
+        before = task == ACTIONS or values_before(kind, width)
         if task == STATES:
             D, weight = rho * c.decay, rho
             if is_emphatic(kind):
                 c, M = emphasis(c, s.interests[i * per_interest])
                 weight = rho * M
         elif task == ACTIONS:
-            D = factor(t, h, s, i, columns, width, valued) * c.decay
-            if before:
-                read_actions(t, h, s, i + _1, columns, width, valued)
-                v_next = target_value(s, i + _1)
-                taken = s.q[s.actions[i + _1]]
-                if s.target == WATKINS and not taken >= v_next:
-                    lambda_next = 0.0
+            D = factor(t, h, s, i, columns, width, plain, valued) * c.decay
+            read_actions(t, h, s, i + _1, columns, width, plain, valued)
+            v_next = target_value(s, i + _1)
+            taken = s.q[s.actions[i + _1]]
+            if s.target == WATKINS and not taken >= v_next:
+                lambda_next = 0.0
         elif before:
             v_next = value_before(t, h, indices, values, x_next, width, padded, valued)
             taken = v_next
-        h, c = leave(t, h, c, indices, values, x, D, weight, kind, width, padded, valued)
-        if task == ACTIONS and after:
-            sums = read_action_sums(t, h, s, i + _1, columns, width, valued)
-            v_next = target_value(s, i + _1)
-        elif not before or reads_once(kind):
+        h, c = leave(t, h, c, indices, values, x, D, weight, kind, width, padded, valued, carried)
+        if not before:
             sums = trace.read(t, indices, values, x_next, width, padded, valued)
-            if not before:
-                v_next = trace.value(h, sums)
-                taken = v_next
+            v_next = trace.value(h, sums)
+            taken = v_next
         h, c, deltas[i] = arrive(
             t, h, c, indices, values, x, sums, v_next, taken,
             s.rewards[i], gamma_next, lambda_next, weight, s.alphas[i * per_alpha],
@@ -527,8 +470,7 @@ def run_kernel(kind, plain, task, valued):
 
 
 # ---- a stream of dense features: every row changes on every step, so the trace is kept as it is ----
-
-_3, _4 = np.uint64(3), np.uint64(4)  # sums run in four lanes, as in C
+# Sums run in four lanes, as in C.
 
 
 @verb
@@ -670,7 +612,7 @@ def one_step(
     if is_emphatic(kind):
         c, M = emphasis(c, interest)
         weight = rho * M
-    h, c = leave(t, h, c, indices, values, x, rho * c.decay, weight, kind, width, True, valued)
+    h, c = leave(t, h, c, indices, values, x, rho * c.decay, weight, kind, width, True, valued, True)
     if not before:
         sums = trace.read(t, indices_next, values_next, x_next, width, True, valued_next)
         v_next = trace.value(h, sums)
@@ -758,8 +700,6 @@ def control_step(
     every = Place(_0, _0, x_next.k, _0)
     valued, valued_next = values.size > 0, values_next.size > 0
     h, c = trace.load(t), carry_of(t)
-    if reads_once(kind):
-        c = with_sums(c, trace.read(t, indices, values, x, width, True, valued))
     own_part = own_factor(
         t, h, indices, values, x, target, own, parameter, sigma, n_actions, width, True, valued, q
     )  # fmt: skip
@@ -768,12 +708,10 @@ def control_step(
     taken = q[action_next]
     if target == WATKINS and not taken >= v_next:
         lambda_next = 0.0
-    h, c = leave(t, h, c, indices, values, x, own_part * c.decay, 1.0, kind, width, True, valued)
-    sums = (0.0, 0.0)
-    if reads_once(kind):
-        sums = trace.read(t, indices_next, values_next, x_next, width, True, valued_next)
+    D = own_part * c.decay
+    h, c = leave(t, h, c, indices, values, x, D, 1.0, kind, width, True, valued, False)
     h, c, delta = arrive(
-        t, h, c, indices, values, x, sums, v_next, taken,
+        t, h, c, indices, values, x, (0.0, 0.0), v_next, taken,
         reward, gamma_next, lambda_next, 1.0, alpha, kind, width, True, valued,
     )  # fmt: skip
     carry_store(t, h, c, alpha)
@@ -902,7 +840,9 @@ def _run(owner: Any, kind: int, stream: features.Stream, target: int = TAKEN) ->
         dense_run_kernel(kind)(t, s, deltas)
     else:
         valued = s.rows.values.size > 0
-        plain = not (padded or valued or s.rows.indptr.size or control)
+        plain = not (padded or valued or s.rows.indptr.size) and (
+            task == STATES or (task == ACTIONS and owner.width == 4)
+        )
         run_kernel(kind, plain, task, valued)(t, s, deltas)
     return deltas
 

@@ -105,11 +105,12 @@ def probability(q, n_actions, policy, parameter, action):
 @verb
 def expectation(q, n_actions, pi, at, given, policy, parameter):
     """sum_a pi(a) q(a), of pi[at:] where it is given, or else of the learner's own."""
-    total = 0.0
     if given:
-        for a in range(n_actions):
-            total += pi[at + a] * q[a]
+        total = pi[at] * q[0]
+        for a in range(1, n_actions):
+            total += pi[at + np.uint64(a)] * q[a]
         return total
+    total = 0.0
     best = best_of(q, n_actions)
     if policy == SOFTMAX:
         whole = partition(q, n_actions, best, parameter)

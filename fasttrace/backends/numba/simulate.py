@@ -161,12 +161,11 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
             )  # fmt: skip
         if is_emphatic(kind):
             c, weight = emphasis(c, 1.0)
-        h, c = leave(t, h, c, idx, none, x, D, weight, kind, width, False, False)
-        if (not before or reads_once(kind)) and not over:
+        h, c = leave(t, h, c, idx, none, x, D, weight, kind, width, False, False, sarsa)
+        if not before and not over:
             sums = trace.read(t, idx, none, x_next, width, False, False)
-            if not before:
-                v_next = trace.value(h, sums)
-                taken = v_next
+            v_next = trace.value(h, sums)
+            taken = v_next
         gamma_next = numbers[1] * gamma
         h, c, _ = arrive(
             t, h, c, idx, none, x, sums, v_next, taken,

@@ -118,6 +118,18 @@ def put(t, epoch, i, b, z):
     t.epochs[i] = np.int32(epoch)
 
 
+@verb
+def sweep(t, epoch, i, width):
+    """Bring row i up to date if it is not at rest; see ft_sweep."""
+    e = _2 * (np.uint64(np.uint32(t.epochs[i])) & (np.uint64(t.ring.size >> 1) - _1))
+    if e == _0:
+        return
+    left = t.ring[e + _1]
+    normalise(t, epoch, i, width)
+    if left == 0.0:
+        t.epochs[i] = 0
+
+
 @kernel
 def close(t, scale, drive):
     """End the epoch; see ft_close."""
@@ -125,31 +137,29 @@ def close(t, scale, drive):
     mask = np.uint64(counters[RING_SIZE] - 1)
     for e in range(counters[OLDEST], counters[EPOCH] + 1):
         g = _2 * (np.uint64(e) & mask)
-        ring[g] += ring[g + _1] * drive
+        if g == _0:
+            continue
         P = 0.0 if scale == 0.0 else ring[g + _1] * scale
+        ring[g] += ring[g + _1] * drive
         ring[g + _1] = 0.0 if abs(P) < CUT else P
     while counters[OLDEST] <= counters[EPOCH] and ring[_2 * (np.uint64(counters[OLDEST]) & mask) + _1] == 0.0:
         counters[OLDEST] += 1
     counters[EPOCH] += 1
+    if np.uint64(counters[EPOCH]) & mask == _0:
+        counters[EPOCH] += 1
     t.scalars[SCALE] = 1.0
     t.scalars[DRIVE] = 0.0
     counters[FLAT] = 0
     epoch = np.uint64(counters[EPOCH])
     ring[_2 * (epoch & mask)] = 0.0
     ring[_2 * (epoch & mask) + _1] = 1.0
-    rows = counters[N] // (counters[RING_SIZE] - 1) + 1
+    rows = counters[N] // (counters[RING_SIZE] - 3) + 1
     if counters[EPOCH] - counters[OLDEST] > counters[ALIVE_MAX]:
         rows = counters[N]
         counters[OLDEST] = counters[EPOCH]
-    width = np.uint64(counters[WIDTH])
     swept = counters[SWEPT]
     for _ in range(rows):
-        i = np.uint64(swept)
-        if width == _1:
-            b, z = now(t, i)
-            put(t, epoch, i, b, z)
-        else:
-            normalise(t, epoch, i, width)
+        sweep(t, epoch, np.uint64(swept), np.uint64(counters[WIDTH]))
         swept = 0 if swept + 1 == counters[N] else swept + 1
     counters[SWEPT] = swept
     return epoch
@@ -234,9 +244,13 @@ def value(h, sums):
 
 @verb
 def write(t, h, indices, values, x, width, padded, valued, c, beta, inv):
-    """trace_i += c, w_i += beta.  inv is 1 / scale, a division that need not wait for c."""
+    """trace_i += c, w_i += beta.  inv is 1 / scale, a division that need not wait for c.
+
+    Returns the sums of read before that, added feature by feature.
+    """
     dz = c * inv
     db = beta - h.drive * dz
+    first = second = 0.0
     for j in range(x.k):
         signed = indices[x.at + j]
         if padded and signed < 0:
@@ -248,23 +262,34 @@ def write(t, h, indices, values, x, width, padded, valued, c, beta, inv):
             put(t, h.epoch, i, b + size * db, z + size * dz)
         else:
             row = normalise(t, h.epoch, i, width) + x.column
-            t.rows[row] += size * db
-            t.rows[row + width] += size * dz
+            b, z = t.rows[row], t.rows[row + width]
+            t.rows[row] = b + size * db
+            t.rows[row + width] = z + size * dz
+        first += size * b
+        second += size * z
+    return first, second
 
 
 @verb
 def replace(t, h, indices, x, width, padded, clear, c, inv):
-    """trace_i = c, w_i as it was; with `clear`, the traces of the row's other columns become 0."""
+    """trace_i = c, w_i as it was; with `clear`, the traces of the row's other columns become 0.
+
+    Returns what write does.
+    """
     z = c * inv
+    first = second = 0.0
     for j in range(x.k):
         signed = indices[x.at + j]
         if padded and signed < 0:
             continue
         row = normalise(t, h.epoch, np.uint64(np.uint32(signed)), width)
+        first += t.rows[row + x.column]
+        second += t.rows[row + width + x.column]
         for a in range(_0 if clear else x.column, width if clear else x.column + _1):
             z_a = z if a == x.column else 0.0
             t.rows[row + a] += h.drive * (t.rows[row + width + a] - z_a)
             t.rows[row + width + a] = z_a
+    return first, second
 
 
 @verb

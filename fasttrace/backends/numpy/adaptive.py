@@ -69,7 +69,8 @@ def swift_td_step(m, x, reward, gamma_next, v_next):
     change = m.meta * delta * m.p * np.exp(-m.beta)
     change[np.isnan(change)] = 0.0  # infinity times 0
     met = active | (m.p != 0)  # the others keep the step size that they begin with, be it above eta
-    m.beta[met] = np.clip(m.beta + change, math.log(m.eta_min), math.log(m.eta))[met]
+    highest = math.log(m.eta) if m.eta > 0.0 else -math.inf
+    m.beta[met] = np.maximum(np.minimum(m.beta + change, highest), math.log(m.eta_min))[met]
     m.h_old[:], m.h[:] = m.h, h + (delta + dv) * m.z_bar - dv * z_delta
     return delta
 
