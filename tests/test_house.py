@@ -40,7 +40,7 @@ LAYERS = [
         "returns",
         "plasticity",
     },
-    {"envs", "simulate", "embed", "torch"},
+    {"envs", "simulate", "embed", "torch", "torch_trace"},
     {""},
     {"experiments", "__main__"},
 ]
