@@ -111,7 +111,12 @@ def _add_networks(commands: Any) -> None:
     stream.add_argument("--seeds", type=_positive, default=5, help="runs")
     stream.add_argument("--steps", type=_positive, default=100_000, help="of each run")
     stream.add_argument(
-        "--hidden", type=_positive, nargs="+", default=(64, 64), metavar="N", help="sizes of the hidden layers"
+        "--hidden",
+        type=_positive,
+        nargs="+",
+        default=(64, 64),
+        metavar="N",
+        help="sizes of the hidden layers",
     )
     stream.add_argument("--output", metavar="DIR", default="fasttrace-stream", help="folder of the picture")
     stream.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the learner")
@@ -122,7 +127,9 @@ def _add_networks(commands: Any) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     stale.add_argument("--seeds", type=_positive, default=5, help="runs of each learner")
-    stale.add_argument("--output", metavar="DIR", default="fasttrace-staleness", help="folder of the pictures")
+    stale.add_argument(
+        "--output", metavar="DIR", default="fasttrace-staleness", help="folder of the pictures"
+    )
     stale.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the learners")
     stale.add_argument("--quick", action="store_true", help="short runs: a look, not the figures stated")
 

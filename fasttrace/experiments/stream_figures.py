@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by colour-blind eyes.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
+
 def running_mean(returns: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     """Mean over the last `window` entries, fewer at the start; (E,) like `returns`."""
     sums = np.cumsum(np.concatenate([[0.0], returns]))

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from .neural import forward, gradients
+
 
 def qrc_step(
-    network: Any,
-    w: Any,
-    theta: Any,
+    q_net: Any,
+    h_net: Any,
     z_w: Any,
     z_theta: Any,
     z_h: float,
@@ -30,7 +31,7 @@ def qrc_step(
     alpha: float,
     alpha_h: float,
     beta: float,
-) -> tuple[float, float]:
+) -> tuple[float, float, bool]:
     """Learn from one transition, in place; a single output and action 0 is TDRC, the value of a policy.
 
         delta = R + gamma max q(S', .; w) - q(S, A; w)           h = h(S, A; theta)
@@ -38,23 +39,50 @@ def qrc_step(
         w     <- w + alpha (delta z_w - h grad q(S, A) - z_h grad delta)
         theta <- theta + alpha_h (delta z_theta - h grad h - beta theta)
 
-    w, theta       (n,) parameters of q and h, networks of one shape; z_w, z_theta (n,) their traces
-    z_h            trace of h, a number
+    q_net, h_net   networks of one shape, params w and theta (n,); z_w, z_theta (n,) traces; z_h a number
     decay          gamma_t lambda_t, 0 where an episode begins
-    Returns delta and the new z_h.
+    Returns delta, the new z_h, and whether the action was greedy.
     """
-    q, q_next = network.values(w, s), network.values(w, s_next)
-    best = int(np.argmax(q_next))
-    chosen, greedy = np.eye(len(q), dtype=w.dtype)[[action, best]]
-    grad_q = network.gradient(w, s, chosen)
-    delta, grad_delta = reward - q[action], -grad_q
+    real = q_net.params.dtype.type
+    one = np.eye(q_net.sizes[-1], dtype=real)
+    q, (grad_q,) = gradients(q_net, s, one[[action]])
+    delta, grad_delta = reward - float(q[action]), -grad_q
     if gamma != 0.0:
-        delta = delta + gamma * q_next[best]
-        grad_delta = grad_delta + gamma * network.gradient(w, s_next, greedy)
-    h, grad_h = network.values(theta, s)[action], network.gradient(theta, s, chosen)
-    z_w[:] = (decay * z_w if decay else 0.0) + grad_q
-    z_theta[:] = (decay * z_theta if decay else 0.0) + grad_h
+        best = int(np.argmax(forward(q_net, s_next[None])[0]))
+        q_next, (grad_next,) = gradients(q_net, s_next, one[[best]])
+        delta += gamma * float(q_next[best])
+        grad_delta = grad_delta + real(gamma) * grad_next
+    h_all, (grad_h,) = gradients(h_net, s, one[[action]])
+    h = float(h_all[action])
+    z_w[:] = (real(decay) * z_w if decay else 0) + grad_q
+    z_theta[:] = (real(decay) * z_theta if decay else 0) + grad_h
     z_h = (decay * z_h if decay else 0.0) + h
-    w += alpha * (delta * z_w - h * grad_q - z_h * grad_delta)
-    theta += alpha_h * (delta * z_theta - h * grad_h - beta * theta)
-    return delta, z_h
+    q_net.params += real(alpha) * (real(delta) * z_w - real(h) * grad_q - real(z_h) * grad_delta)
+    h_net.params += real(alpha_h) * (real(delta) * z_theta - real(h) * grad_h - real(beta) * h_net.params)
+    return delta, z_h, bool(q[action] >= q.max())
+
+
+def qrc_run(
+    learner: Any, states: Any, actions: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any
+) -> int:
+    """Learn from a stream; the number of steps learned from: fewer than T where the next is not finite."""
+    arrays = (learner.q.params, learner.h.params, learner.z_w, learner.z_theta)
+    if not all(np.isfinite(each).all() for each in arrays):
+        return 0
+    with np.errstate(all="ignore"):
+        for t in range(len(rewards)):
+            before = [each.copy() for each in arrays]
+            delta, z_h, greedy = qrc_step(
+                learner.q, learner.h, learner.z_w, learner.z_theta, learner.z_h,
+                states[t], 0 if actions is None else int(actions[t]), float(rewards[t]), float(gammas[t]),
+                states[t + 1], learner.decay,
+                alpha=learner.alpha, alpha_h=learner.alpha_h, beta=learner.beta,
+            )  # fmt: skip
+            if not (np.isfinite(delta) and np.isfinite(z_h) and all(np.isfinite(a).all() for a in arrays)):
+                for array, old in zip(arrays, before, strict=True):
+                    array[:] = old
+                return t
+            deltas[t], learner.z_h, learner.greedy = delta, z_h, greedy
+            cut = learner.cut and not greedy
+            learner.decay = 0.0 if cut else float(gammas[t] * lambdas[t])
+    return len(rewards)
