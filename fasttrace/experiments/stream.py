@@ -1,4 +1,4 @@
-"""`python -m fasttrace stream`: a network learns in a Gymnasium environment as it goes; a table and a picture.
+"""`python -m fasttrace stream`: a network learns in a Gymnasium environment, step by step.
 
 Each step is learned from once, when it comes, and forgotten: no replay, no batches, no target network.
 """

@@ -1,8 +1,8 @@
 """Expected traces of the last layer: the reference.
 
 The trace of the last layer's weights is the discounted sum of the features phi that led here.  Its
-expectation, given the state that was reached, is a function of that state, Theta phi, learned by least squares;
-credit goes to all that would have led here, not only to what did this time.
+expectation, given the state that was reached, is a function of that state, Theta phi, learned by least
+squares; credit goes to all that would have led here, not only to what did this time.
 
 Source: van Hasselt et al. 2021, "Expected eligibility traces", ET(lambda, eta).
 """

@@ -6,6 +6,7 @@ approximation"; Sutton & Barto 2018, (12.9) and (12.10).
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,7 +94,7 @@ def _waiting(td: Any) -> list[Waiting]:
             td.states[j].copy(),
             td.values[i].copy(),
         )
-        for i, j in zip(places, places[1:], strict=False)
+        for i, j in pairwise(places)
     ]
 
 

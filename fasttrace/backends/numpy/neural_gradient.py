@@ -3,7 +3,7 @@
 With delta(lambda) the lambda-return's error, they go down the generalised projected Bellman error,
 max over h of E[2 delta(lambda) h(S) - h(S)^2], as TDC does; h is a second network, held small by beta.
 
-Source: Elelimy et al. 2025, "Deep reinforcement learning with gradient eligibility traces", the backward view.
+Source: Elelimy et al. 2025, "Deep reinforcement learning with gradient eligibility traces", backward view.
 """
 
 from __future__ import annotations

@@ -1,0 +1,118 @@
+"""Gradient traces in Numba; the twin of csrc/neural_gradient.h.  See backends.numpy.neural_gradient."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import kernel, verb
+from .neural import Net, mlp_forward, mlp_gradients, net_of
+from .neural_forward import finite
+
+Array = NDArray[Any]
+
+ALPHA, ALPHA_H, BETA, DECAY, Z_H = range(5)  # of numbers
+CUT, GREEDY = range(2)  # of flags
+
+
+class Qrc(NamedTuple):
+    """ft_qrc as arrays."""
+
+    q: Net
+    h: Net
+    numbers: NDArray[np.float64]
+    flags: NDArray[np.int64]
+    z_w: Array
+    z_theta: Array
+    y: Array  # (1, A)
+    chosen: Array  # (1, A), of zeros
+    grads: Array  # (3, 1, n): of q(S, A), of the greatest q(S', .), of h
+    next: Array  # (4, n): w, theta, z_w, z_theta after the step
+
+
+@verb
+def greatest(q):
+    best = 0
+    for a in range(1, q.size):
+        if q[a] > q[best]:
+            best = a
+    return best
+
+
+@verb
+def one_gradient(net, s, output, chosen, y, grad):
+    chosen[0, output] = 1
+    mlp_gradients(net, s, chosen, y, grad)
+    chosen[0, output] = 0
+
+
+@verb
+def move_values(w, z, grad, grad_next, D, step, c, c_next, w_new, z_new):
+    """See ft_qrc_values."""
+    for i in range(np.uint64(w.size)):
+        trace = (D * z[i] if D != 0 else D) + grad[i]
+        z_new[i] = trace
+        w_new[i] = w[i] + (step * trace + (c * grad[i] + c_next * grad_next[i]))
+
+
+@verb
+def move_correction(theta, z, grad, D, step, c, shrink, theta_new, z_new):
+    """See ft_qrc_correction."""
+    for i in range(np.uint64(theta.size)):
+        trace = (D * z[i] if D != 0 else D) + grad[i]
+        z_new[i] = trace
+        theta_new[i] = theta[i] + ((step * trace + c * grad[i]) - shrink * theta[i])
+
+
+@verb
+def step(learner, states, t, action, reward, gamma, deltas):
+    """See ft_qrc_step."""
+    real, y, made = learner.next.dtype.type, learner.y[0], learner.next
+    grad, grad_next, grad_h = learner.grads[0, 0], learner.grads[1, 0], learner.grads[2, 0]
+    n, delta = learner.numbers, reward
+    if gamma != 0.0:
+        mlp_forward(learner.q, states[t + 1 : t + 2], learner.y)
+        best = greatest(y)
+        one_gradient(learner.q, states[t + 1], best, learner.chosen, y, learner.grads[1])
+        delta += gamma * np.float64(y[best])
+    else:
+        grad_next[:] = 0
+    one_gradient(learner.q, states[t], action, learner.chosen, y, learner.grads[0])
+    delta -= np.float64(y[action])
+    greedy = y[action] >= y[greatest(y)]
+    one_gradient(learner.h, states[t], action, learner.chosen, y, learner.grads[2])
+    h = np.float64(y[action])
+    z_h = (n[DECAY] * n[Z_H] if n[DECAY] != 0.0 else 0.0) + h
+    move_values(
+        learner.q.params, learner.z_w, grad, grad_next, real(n[DECAY]), real(n[ALPHA] * delta),
+        real(n[ALPHA] * (z_h - h)), real(-n[ALPHA] * (z_h * gamma)), made[0], made[2],
+    )  # fmt: skip
+    move_correction(
+        learner.h.params, learner.z_theta, grad_h, real(n[DECAY]), real(n[ALPHA_H] * delta), real(-n[ALPHA_H] * h),
+        real(n[ALPHA_H] * n[BETA]), made[1], made[3],
+    )  # fmt: skip
+    if not (np.isfinite(delta) and np.isfinite(z_h) and finite(made.ravel())):
+        return False
+    learner.q.params[:] = made[0]
+    learner.h.params[:] = made[1]
+    learner.z_w[:] = made[2]
+    learner.z_theta[:] = made[3]
+    n[Z_H] = z_h
+    learner.flags[GREEDY] = greedy
+    deltas[t] = delta
+    return True
+
+
+@kernel
+def run(learner, states, actions, rewards, gammas, lambdas, deltas):
+    if not (finite(learner.q.params) and finite(learner.h.params)):
+        return 0
+    for t in range(rewards.size):
+        action = actions[t] if actions.size else 0
+        if not step(learner, states, t, action, rewards[t], gammas[t], deltas):
+            return t
+        cut = learner.flags[CUT] and not learner.flags[GREEDY]
+        learner.numbers[DECAY] = 0.0 if cut else gammas[t] * lambdas[t]
+    return rewards.size
