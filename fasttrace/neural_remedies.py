@@ -5,6 +5,7 @@ csrc/fasttrace.h draws it.  See trace.py for what the methods promise.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,12 @@ class _State:
     """
 
     _named: tuple[str, ...]
-    nets: list[MLP]
+    before = None
+    heads: tuple[Any, ...] = ()
 
     def __init__(self, backend: str, *nets: MLP) -> None:
         self.backend, self.nets = backend, list(nets)
+        self.critic = SimpleNamespace(net=nets[0], n_traces=nets[0].n_outputs)
         self.handle: Any = None  # of the backend, made when first used
         self.to(backend)
 
