@@ -584,6 +584,144 @@ FT_API void ft_hebbian_step_f64(int64_t n_post, int64_t n_pre, double *hebb, dou
                                  const double *post, const double *pre, const double *gain, int32_t mode,
                                  int32_t soft, double eta, double clip);
 
+/* ---- networks and their traces ------------------------------------------------------------------
+ *
+ * docs/networks.md has the shapes and the equations. */
+enum ft_activation { FT_TANH, FT_LEAKY_RELU };
+
+/* How a step is taken: w += alpha delta z, or the bounded steps of Elsayed, Vasan & Mahmood 2024. */
+enum ft_optimiser { FT_SGD, FT_OBGD, FT_ADAPTIVE_OBGD };
+
+/* A multilayer perceptron: each layer linear, but for the last then layer_norm (0 or 1; without
+ * parameters) and activation.
+ *
+ *   sizes   (n_layers + 1) inputs, hidden layers, outputs
+ *   params  (n_params) W1 (out x in), b1, W2, b2, ...
+ *   room    ft_mlp_room numbers, the kernels' own */
+typedef struct ft_mlp_f32 {
+    int64_t n_layers, n_params, activation, layer_norm;
+    const int64_t *sizes;
+    float *params, *room;
+} ft_mlp_f32;
+typedef struct ft_mlp_f64 {
+    int64_t n_layers, n_params, activation, layer_norm;
+    const int64_t *sizes;
+    double *params, *room;
+} ft_mlp_f64;
+
+/* Numbers of the room; n_traces 1 for the two functions below. */
+FT_API int64_t ft_mlp_room(int64_t n_layers, const int64_t *sizes, int64_t n_traces);
+
+/* Outputs y (n, outputs) of x (n, inputs). */
+FT_API int32_t ft_mlp_forward_f32(const ft_mlp_f32 *net, int64_t n, const float *x, float *y);
+FT_API int32_t ft_mlp_forward_f64(const ft_mlp_f64 *net, int64_t n, const double *x, double *y);
+
+/* Outputs y of one x, and J (n, n_params): the gradient of dy . y for each of the n rows of dy
+ * (n, outputs).  The rows of a unit matrix give the Jacobian. */
+FT_API int32_t ft_mlp_gradients_f32(const ft_mlp_f32 *net, const float *x, int64_t n,
+                                    const float *dy, float *y, float *J);
+FT_API int32_t ft_mlp_gradients_f64(const ft_mlp_f64 *net, const double *x, int64_t n,
+                                    const double *dy, double *y, double *J);
+
+/* The trace of a Jacobian: Z (m, n); decay, step (m); largest (2 m): bounds
+ * on |Z|, 0 of an empty one, then scratch. */
+typedef struct ft_jacobian_f32 {
+    int64_t m, n;
+    float *Z;
+    const float *decay, *step;
+    double *largest;
+} ft_jacobian_f32;
+typedef struct ft_jacobian_f64 {
+    int64_t m, n;
+    double *Z;
+    const double *decay, *step;
+    double *largest;
+} ft_jacobian_f64;
+
+/* Z <- diag(decay) Z + J (m, n), then w (n) <- w + Z' step, in one pass; without what is NULL.
+ *
+ * FT_EVALUE where J or w is not finite, or what they would become; then nothing has changed. */
+FT_API int32_t ft_jacobian_step_f32(const ft_jacobian_f32 *trace, const float *J, float *w);
+FT_API int32_t ft_jacobian_step_f64(const ft_jacobian_f64 *trace, const double *J, double *w);
+
+/* A network that learns by traces.
+ *
+ *   n_traces  the network's outputs, or 1; with FT_OBGD and FT_ADAPTIVE_OBGD 1
+ *   Z         (n_traces, n_params)        v  (n_params), FT_ADAPTIVE_OBGD alone
+ *   before    (n_params) or NULL; out: the parameters before the last update
+ *   numbers   FT_HEAD_DECAYS + 4 n_traces: see below; at first FT_HEAD_POWER is 1, all others 0 */
+enum ft_head_numbers {
+    FT_HEAD_BOUND, /* of |params| */
+    FT_HEAD_POWER, /* beta2^steps */
+    FT_HEAD_STEP,  /* the last step size */
+    FT_HEAD_DECAYS /* (n_traces) gamma lambda of the state arrived in; then bounds of |Z|; scratch */
+};
+typedef struct ft_head_f32 {
+    ft_mlp_f32 net;
+    int64_t n_traces, optimiser;
+    double alpha, kappa, beta2, epsilon;
+    float *Z, *v, *before;
+    double *numbers;
+} ft_head_f32;
+typedef struct ft_head_f64 {
+    ft_mlp_f64 net;
+    int64_t n_traces, optimiser;
+    double alpha, kappa, beta2, epsilon;
+    double *Z, *v, *before;
+    double *numbers;
+} ft_head_f64;
+
+enum ft_network_method {
+    FT_NETWORK_TD,          /* v(S_{t+1}), an error and a trace for each output */
+    FT_NETWORK_SARSA,       /* q(S_{t+1}, A_{t+1}), one trace, of the output of the action taken */
+    FT_NETWORK_Q,           /* max_a q(S_{t+1}, a), likewise */
+    FT_NETWORK_ACTOR_CRITIC /* v(S_{t+1}) of the critic, and an actor */
+};
+
+/* When the trace of FT_NETWORK_Q is emptied: never; before the step of an action that was not greedy
+ * (Watkins); or after it. */
+enum ft_network_cut { FT_CUT_NEVER, FT_CUT_NEXT, FT_CUT_TAKEN };
+
+/* What was not finite. */
+enum ft_network_fault { FT_FAULT_PARAMS, FT_FAULT_STATISTICS, FT_FAULT_DELTA, FT_FAULT_GRADIENT };
+
+/* A stream of T = steps transitions; m is n_traces of the critic.
+ *
+ *   n_actions  outputs of the actor: actions, or means and deviations of moves
+ *   choose     1: the next action is drawn by u, policy and parameter, action the one before it, and
+ *              the outputs at the next state are left in q; moves the caller draws.  T is 1 or, to
+ *              begin, 0.  0: actions (T + 1)
+ *   ends       1: the last state is not there
+ *   normalise, scale   1: states, rewards by running statistics
+ *   states     (T + 1, inputs)      rewards  (T, m)
+ *   gammas     entry (t, q) at t * gamma_step + q * gamma_output; lambdas alike
+ *   normal     1: FT_NETWORK_ACTOR_CRITIC with normal distributions, and moves (T, n_actions / 2)
+ *   q          (2 * the larger of n_actions and outputs)
+ *   kept       ft_network_kept numbers, at first 0: statistics and the last state
+ *   deltas     (T, m) out           inputs  (T, inputs) out, what the network was given, or NULL
+ *   done       steps that were learned from
+ *   failed     the step of a fault, enum ft_network_fault */
+typedef struct ft_network_stream {
+    int64_t steps, method, cut, n_actions, choose, ends, normalise, scale, normal;
+    int64_t policy, action, action_next, greedy, was_greedy, done, failed, fault;
+    double parameter, u, entropy, lambda_actor;
+    const double *states, *rewards, *gammas, *lambdas, *moves;
+    int64_t gamma_step, gamma_output, lambda_step, lambda_output;
+    const int32_t *actions;
+    double *q, *kept, *deltas, *inputs;
+} ft_network_stream;
+
+FT_API int64_t ft_network_kept(int64_t n_inputs);
+
+/* Learn from a stream; actor is NULL but for FT_NETWORK_ACTOR_CRITIC.
+ *
+ * O(n_traces n_params) a step.  FT_OK, or FT_EVALUE at the first step that something is not finite in:
+ * all is then as it was before that step. */
+FT_API int32_t ft_network_run_f32(const ft_head_f32 *critic, const ft_head_f32 *actor,
+                                  ft_network_stream *stream);
+FT_API int32_t ft_network_run_f64(const ft_head_f64 *critic, const ft_head_f64 *actor,
+                                  ft_network_stream *stream);
+
 /* ---- this library ----------------------------------------------------------------------------- */
 
 /* Name and version of the compiler that built it. */

@@ -74,6 +74,6 @@ __all__ = [
 def __getattr__(name: str) -> _Any:
     if name in ("embed", "torch"):  # import Numba and PyTorch, which take longer than all the rest
         return _import_module(f".{name}", __name__)
-    if name == "plasticity":  # not for everybody
+    if name in ("neural", "plasticity"):  # not for everybody
         return _import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

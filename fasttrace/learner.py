@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -304,6 +305,11 @@ class Learner:
         """The attributes of an _online_state; takes its arrays out of `arrays`."""
         return {}
 
+    @classmethod
+    def _of_options(cls: type[Self], options: dict[str, Any], backend: str) -> Self:
+        """A new learner with the options of a state."""
+        return cls(**options, backend=backend)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint (.npz) that fasttrace.load reads; in the same backend it goes on bit for bit."""
         from . import checkpoint  # and with it json, hashlib and zipfile: a third of the import time
@@ -376,6 +382,8 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:
     from . import checkpoint
 
     state = checkpoint.read(path)
+    if state.get("class") not in _CLASSES:
+        import_module(f"{__package__}.neural")  # the learners that are not for everybody
     try:
         cls, options, saved = _CLASSES[state["class"]], state["options"], state["backend"]
         if saved not in NAMES:
@@ -384,7 +392,7 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:
         raise CheckpointError(f"{path}: not of a learner that this version knows ({error})") from error
     name = resolve(saved if backend is None else backend)
     try:
-        learner = cls(**options, backend=name)
+        learner = cls._of_options(options, name)
         learner.load_state_dict(state)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: does not hold what its header says ({error})") from error

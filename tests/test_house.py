@@ -26,7 +26,7 @@ CSRC = ROOT / "csrc"
 LAYERS = [
     {"errors", "arguments", "features", "registry", "policy", "checkpoint"},
     {"backends"},
-    {"trace", "adaptive_trace", "gradient_trace", "actor_critic_trace"},
+    {"trace", "adaptive_trace", "gradient_trace", "actor_critic_trace", "neural_network", "neural_trace"},
     {
         "learner",
         "prediction",
@@ -39,6 +39,10 @@ LAYERS = [
         "forward",
         "returns",
         "plasticity",
+        "neural",
+        "neural_jacobian",
+        "neural_learner",
+        "neural_stream",
     },
     {"envs", "simulate", "embed", "torch", "torch_trace"},
     {""},

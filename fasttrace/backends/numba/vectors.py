@@ -52,6 +52,9 @@ class Vector:
     def __gt__(self, other: Vector) -> Vector:
         return self._compare(">", other)
 
+    def size(self) -> Vector:
+        return self.negative().where(-self, self)
+
     def negative(self) -> Vector:
         return self < self._is(ir.Constant(self.value.type, [0.0] * self.value.type.count))
 
@@ -107,7 +110,8 @@ def row(
 ) -> Callable[[Callable[[Walk], None]], Any]:
     """A function for kernels, f(memory, n, (where each of names starts), (each of scalars)) -> sums.
 
-    memory   (size,) float32 or float64, in which all that is named lies
+    memory   (size,) float32 or float64, in which all that is named lies, or a tuple with such an array for
+             each name
     n        vectors of the row
     sums     how many sums the body adds to; they come back as a tuple
     """
@@ -115,7 +119,7 @@ def row(
     def make(body: Callable[[Walk], None]) -> Any:
         @intrinsic
         def walk(typing_context, memory, n, places, numbers):
-            element = memory.dtype
+            element = memory[0].dtype if isinstance(memory, types.BaseTuple) else memory.dtype
             signature = types.UniTuple(element, sums)(
                 memory, n, types.UniTuple(types.intp, len(names)), types.UniTuple(element, len(scalars))
             )
@@ -124,7 +128,15 @@ def row(
                 real = context.get_value_type(element)
                 lanes = BYTES // (element.bitwidth // 8)
                 kind = ir.VectorType(real, lanes)
-                data = context.make_array(memory)(context, builder, arguments[0]).data
+                kinds = list(memory) if isinstance(memory, types.BaseTuple) else [memory] * len(names)
+                if isinstance(memory, types.BaseTuple):
+                    arrays = cgutils.unpack_tuple(builder, arguments[0])
+                else:
+                    arrays = [arguments[0]] * len(names)
+                data = {
+                    name: context.make_array(each)(context, builder, array).data
+                    for name, each, array in zip(names, kinds, arrays, strict=True)
+                }
                 starts = dict(zip(names, cgutils.unpack_tuple(builder, arguments[2]), strict=True))
                 spread = {}
                 for name, x in zip(scalars, cgutils.unpack_tuple(builder, arguments[3]), strict=True):
@@ -141,7 +153,7 @@ def row(
                     step = builder.mul(loop.index, ir.Constant(loop.index.type, lanes))
 
                     def at(name: str) -> Any:
-                        place = builder.gep(data, [builder.add(starts[name], step)], source_etype=real)
+                        place = builder.gep(data[name], [builder.add(starts[name], step)], source_etype=real)
                         return builder.bitcast(place, ir.PointerType(kind))
 
                     body(Walk(builder, kind, at, spread, totals))

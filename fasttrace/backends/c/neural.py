@@ -1,0 +1,150 @@
+"""Networks and their traces in C; csrc/fasttrace.h says what each call does.  See backends.numpy.neural."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from . import ffi, lib
+
+ACTIVATIONS = {"tanh": lib.FT_TANH, "leaky_relu": lib.FT_LEAKY_RELU}
+OPTIMISERS = {"sgd": lib.FT_SGD, "obgd": lib.FT_OBGD, "adaptive_obgd": lib.FT_ADAPTIVE_OBGD}
+METHODS = {
+    "td": lib.FT_NETWORK_TD,
+    "sarsa": lib.FT_NETWORK_SARSA,
+    "q": lib.FT_NETWORK_Q,
+    "actor_critic": lib.FT_NETWORK_ACTOR_CRITIC,
+}
+CUTS = {"never": lib.FT_CUT_NEVER, "next": lib.FT_CUT_NEXT, "taken": lib.FT_CUT_TAKEN}
+POLICIES = {"epsilon": lib.FT_EPSILON_GREEDY, "softmax": lib.FT_SOFTMAX}
+FAULTS = {
+    lib.FT_FAULT_PARAMS: "parameters",
+    lib.FT_FAULT_STATISTICS: "statistics",
+    lib.FT_FAULT_DELTA: "TD error",
+    lib.FT_FAULT_GRADIENT: "gradient",
+}
+_SUFFIX = {"float32": "f32", "float64": "f64"}
+_REALS = {"float32": ffi.typeof("float[]"), "float64": ffi.typeof("double[]")}
+_DOUBLES, _INT32S = ffi.typeof("double[]"), ffi.typeof("int32_t[]")
+_NULL = ffi.NULL
+
+
+def _reals(array: Any) -> Any:
+    return _NULL if array is None else ffi.from_buffer(_REALS[array.dtype.name], array)
+
+
+def _doubles(array: Any) -> Any:
+    return _NULL if array is None else ffi.from_buffer(_DOUBLES, array)
+
+
+# ---- the network ----
+
+
+def _fill(c: Any, net: Any, n_traces: int, keep: list[Any]) -> None:
+    """An ft_mlp; `keep` holds what it points to."""
+    sizes = ffi.new("int64_t[]", net.sizes)
+    c.n_layers, c.n_params = len(net.sizes) - 1, net.n_params
+    c.activation, c.layer_norm, c.sizes = ACTIVATIONS[net.activation], net.layer_norm, sizes
+    room = np.zeros(lib.ft_mlp_room(c.n_layers, sizes, n_traces), net.dtype)
+    keep += [sizes, _reals(net.params), _reals(room)]
+    c.params, c.room = keep[-2:]
+
+
+def _network(net: Any) -> Any:
+    if net.handle is None:
+        suffix = _SUFFIX[net.dtype.name]
+        c, keep = ffi.new(f"ft_mlp_{suffix} *"), []
+        _fill(c, net, 1, keep)
+        forward, gradients = (getattr(lib, f"ft_mlp_{name}_{suffix}") for name in ("forward", "gradients"))
+        net.handle = SimpleNamespace(net=c, keep=keep, forward=forward, gradients=gradients)
+    return net.handle
+
+
+def forward(net: Any, x: Any) -> Any:
+    y, h = np.empty((len(x), net.sizes[-1]), net.dtype), _network(net)
+    h.forward(h.net, len(x), _reals(x), _reals(y))
+    return y
+
+
+def gradients(net: Any, x: Any, dy: Any) -> tuple[Any, Any]:
+    y, J = np.empty(net.sizes[-1], net.dtype), np.empty((len(dy), net.n_params), net.dtype)
+    h = _network(net)
+    h.gradients(h.net, _reals(x), len(dy), _reals(dy), _reals(y), _reals(J))
+    return y, J
+
+
+# ---- the trace of a Jacobian ----
+
+
+def jacobian_step(trace: Any, jacobian: Any, params: Any, decay: Any, step: Any) -> bool:
+    suffix = _SUFFIX[trace.Z.dtype.name]
+    c = ffi.new(f"ft_jacobian_{suffix} *")
+    keep = [_reals(trace.memory), _reals(decay), _reals(step), _doubles(trace.largest)]
+    c.m, c.n = trace.Z.shape
+    c.Z, c.decay, c.step, c.largest = keep
+    run = getattr(lib, f"ft_jacobian_step_{suffix}")
+    return run(c, _reals(jacobian), _reals(params)) == lib.FT_OK
+
+
+# ---- learners ----
+
+
+def _head(head: Any, before: Any, keep: list[Any]) -> Any:
+    c = ffi.new(f"ft_head_{_SUFFIX[head.net.dtype.name]} *")
+    _fill(c.net, head.net, head.n_traces, keep)
+    keep += [c, _reals(head.memory), _reals(head.v), _reals(before), _doubles(head.numbers)]
+    c.n_traces, c.optimiser = head.n_traces, OPTIMISERS[head.optimiser]
+    c.Z, c.v, c.before, c.numbers = keep[-4:]
+    return c
+
+
+def _handle(trace: Any) -> Any:
+    """The structs of a learner, made once, and never saved."""
+    if trace.handle is None:
+        keep: list[Any] = []
+        heads = [_head(trace.critic, trace.before, keep)]
+        if trace.actor is not None:
+            heads.append(_head(trace.actor, None, keep))
+        stream = ffi.new("ft_network_stream *")
+        q = np.zeros(2 * max(head.net.n_outputs for head in trace.heads))
+        keep += [_doubles(q), _doubles(trace.kept.whole)]
+        stream.q, stream.kept = keep[-2:]
+        run = getattr(lib, f"ft_network_run_{_SUFFIX[trace.critic.net.dtype.name]}")
+        trace.handle = SimpleNamespace(heads=heads, stream=stream, q=q, keep=keep, run=run)
+    return trace.handle
+
+
+def _strides(array: Any) -> tuple[int, int]:
+    """By the step and by the output; 0 where one number stands for all."""
+    steps, outputs = array.shape
+    return outputs * (steps > 1), int(outputs > 1)
+
+
+def network_run(trace: Any, stream: Any) -> str | None:
+    handle = _handle(trace)
+    c, heads = handle.stream, handle.heads
+    for each, head in zip(heads, trace.heads, strict=True):
+        each.alpha, each.kappa = head.alpha, head.kappa
+        each.beta2, each.epsilon = head.beta2, head.epsilon
+    c.steps, c.method, c.cut = stream.steps, METHODS[stream.method], CUTS[stream.cut]
+    c.n_actions, c.ends, c.normal = stream.n_actions, stream.ends, stream.normal
+    c.normalise, c.scale = stream.normalise, stream.scale
+    c.entropy, c.lambda_actor, c.action = stream.entropy, stream.lambda_actor, stream.action
+    c.was_greedy, c.done, c.choose = trace.was_greedy, 0, stream.own is not None
+    if stream.own is not None:
+        c.policy, c.parameter, c.u = POLICIES[stream.own[0]], stream.own[1], stream.u
+    arrays = (stream.states, stream.rewards, stream.moves, stream.deltas, stream.inputs)
+    keep = [_doubles(each) for each in arrays]
+    c.states, c.rewards, c.moves, c.deltas, c.inputs = keep
+    keep += [_doubles(stream.gammas), _doubles(stream.lambdas)]
+    c.gammas, c.lambdas = keep[-2:]
+    c.gamma_step, c.gamma_output = _strides(stream.gammas)
+    c.lambda_step, c.lambda_output = _strides(stream.lambdas)
+    actions = _NULL if stream.actions is None else ffi.from_buffer(_INT32S, stream.actions)
+    c.actions = actions
+    status = handle.run(heads[0], heads[1] if len(heads) > 1 else _NULL, c)
+    trace.was_greedy, stream.done, stream.action_next = bool(c.was_greedy), c.done, c.action_next
+    stream.q = handle.q
+    return None if status == lib.FT_OK else FAULTS[c.fault]

@@ -1,0 +1,543 @@
+"""Learners with a network: NetworkTD and NetworkSarsa, and what they share with the streaming ones."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import arguments
+from .backends import module, resolve
+from .learner import Float64, Learner
+from .neural_network import MLP, state_array, states_array
+from .neural_trace import Head, NetworkStream, NetworkTrace, Optimiser, optimiser_of
+
+Array = NDArray[Any]
+
+_NOTHING_LEFT = 2.0**-60  # of a gradient after so much decay: less than its rounding
+
+
+class History:
+    """The states that the trace is made of, with what decayed it on arriving in each.
+
+    keep  at most so many states; None: all since the last termination that still weigh 2^-60 in the trace
+    """
+
+    def __init__(self, keep: int | None) -> None:
+        self.keep = keep
+        self._limit = 64 if keep is None else keep
+        self.clear()
+
+    def clear(self) -> None:
+        self.states: list[Float64] = []
+        self.decays: list[Float64] = []
+        self.outputs: list[int] = []
+
+    def add(self, states: Float64, decays: Float64, outputs: Iterable[int]) -> None:
+        """Of T steps: states (T, i), decays (T, m) that came before each, outputs (T) traced, -1: all."""
+        ended = np.flatnonzero((decays == 0.0).all(1))
+        start = int(ended[-1]) if len(ended) else 0
+        if len(ended):
+            self.clear()
+        self.states += list(states[start:])
+        self.decays += list(decays[start:])
+        self.outputs += list(outputs)[start:]
+        if len(self.states) > 2 * self._limit:
+            self._prune()
+
+    def _prune(self) -> None:
+        if self.keep is not None:
+            size = self.keep
+        else:
+            weights = np.cumprod(np.max(self.decays, 1)[::-1])
+            size = 1 + int(np.count_nonzero(weights[:-1] >= _NOTHING_LEFT))
+            self._limit = max(64, size)
+        for rows in (self.states, self.decays, self.outputs):
+            del rows[: len(rows) - size]  # type: ignore[arg-type]
+
+    def last(self, window: int | None) -> list[tuple[Float64, Float64, int]]:
+        """The last `window` of (state, decay, output), the oldest first."""
+        rows = list(zip(self.states, self.decays, self.outputs, strict=True))
+        size = min(each for each in (len(rows), self.keep, window) if each is not None)
+        return rows[len(rows) - size :]
+
+
+def compare(Z: Array, fresh: Array) -> tuple[float, float]:
+    """(relative distance, cosine): |Z - fresh| / |fresh| and Z . fresh / (|Z| |fresh|), as vectors.
+
+    Of two that are 0: (0, 1).
+    """
+    z, f = Z.astype(np.float64).ravel(), fresh.astype(np.float64).ravel()
+    size, other = float(np.linalg.norm(f)), float(np.linalg.norm(z))
+    distance = float(np.linalg.norm(z - f))
+    if size == 0.0 or other == 0.0:
+        return (0.0 if distance == 0.0 else math.inf if size == 0.0 else 1.0), float(distance == 0.0)
+    return distance / size, float(z @ f) / (size * other)
+
+
+class NetworkLearner(Learner):
+    """Base of the learners with networks.  Not for use by itself."""
+
+    _stem = "neural"
+    _simulates = False
+    _method: ClassVar[str]
+    _normalise = False
+    _scale = False
+    _trace: NetworkTrace
+
+    def _start(
+        self, trace: NetworkTrace, *, gamma: Any, lambda_: Any, keep: int | None, optimiser: Optimiser
+    ) -> None:
+        """What every __init__ ends with."""
+        self._trace, self._optimiser = trace, optimiser
+        self.n_features = trace.critic.net.n_inputs
+        self.gamma, self.lambda_ = gamma, lambda_
+        self.keep = None if keep is None else arguments.count("keep", keep, 0)
+        self._history = History(self.keep)
+        self._updated = False  # whether `before` is that of the last update
+        self._kind = ""
+        self._lock = threading.Lock()
+        self._user = 0
+        self._bind()
+
+    # ---- options -------------------------------------------------------------------------------------------
+
+    @property
+    def alpha(self) -> float:
+        """Step size."""
+        return self._optimiser.alpha
+
+    @alpha.setter
+    def alpha(self, value: float) -> None:
+        self._optimiser.alpha = arguments.positive("alpha", value)
+
+    @property
+    def network(self) -> MLP:
+        """The network that learns; its params are live."""
+        return self._trace.critic.net
+
+    @property
+    def params(self) -> Array:
+        """(n,) the network's live, writable parameters."""
+        return self._trace.critic.net.params
+
+    @property
+    def n_outputs(self) -> int:
+        return self._trace.critic.net.n_outputs
+
+    @property
+    def Z(self) -> Array:
+        """(traces, n) the trace as the last update used it, not yet decayed; read-only."""
+        view = self._trace.critic.Z.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def weights(self) -> Array:  # type: ignore[override]
+        """(n,) a copy of the network's parameters; setting them keeps the trace."""
+        with self._read():
+            return self.params.copy()
+
+    @weights.setter
+    def weights(self, value: Any) -> None:
+        w = arguments.finite_array("weights", value, self.params.shape)
+        with self._in_use():
+            self.params[:] = w
+
+    @property
+    def trace(self) -> Array:  # type: ignore[override]
+        """A copy of the trace as the last update used it: (n,), of several outputs (m, n)."""
+        with self._read():
+            Z = self._trace.critic.Z.copy()
+        return Z if self._method == "td" and self.n_outputs > 1 else Z[0]
+
+    def reset(self) -> None:
+        """End the stream: the trace is emptied; parameters, statistics and moments stay."""
+        with self._in_use():
+            self._forget()
+
+    def _forget(self) -> None:
+        self._trace.reset()
+        self._history.clear()
+        self._updated = False
+
+    def __repr__(self) -> str:
+        rest = ", ".join(f"{name}={value!r}" for name, value in self._options().items() if name != "network")
+        return f"{type(self).__name__}({self.network!r}, {rest})"
+
+    # ---- states --------------------------------------------------------------------------------------------
+
+    def _options(self) -> dict[str, Any]:
+        def plain(value: Any) -> Any:
+            return value.tolist() if isinstance(value, np.ndarray) else value
+
+        return {
+            "network": self.network.options(),
+            "gamma": plain(self._gamma),
+            "lambda_": plain(self._lambda),
+            "optimiser": self._optimiser.options(),
+            "keep": self.keep,
+        }
+
+    @classmethod
+    def _of_options(cls, options: dict[str, Any], backend: str) -> Any:
+        rest = dict(options)
+        rest["network"] = MLP(**rest["network"], backend=backend)
+        rest["optimiser"] = optimiser_of(rest["optimiser"])
+        return cls(**rest)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Become what the state says, in this learner's own backend; its network's memory stays the same.
+
+        Errors: ValueError for a state of another class or other sizes, or one that no learner has; then
+        nothing has changed.
+        """
+        try:
+            if state["class"] != type(self).__name__:
+                raise ValueError(f"state: of a {state['class']}, expected one of a {type(self).__name__}")
+            mine, theirs = self._options(), state["options"]
+            for name in ("network", "actor"):
+                if mine.get(name) != theirs.get(name):
+                    raise ValueError(f"state: has {name}={theirs.get(name)!r}, this has {mine.get(name)!r}")
+            would_be = self._of_options(theirs, self.backend)
+            arrays = {name: np.asarray(array) for name, array in state["arrays"].items()}
+            online = self._online_of(state["online"], arrays)
+            would_be._trace.set_arrays(arrays)
+        except (AttributeError, LookupError, OverflowError, TypeError) as error:
+            raise ValueError(f"state: not one of a {type(self).__name__} ({error!r})") from error
+        with self._in_use():
+            kept = (*self._unsaved, "_trace")
+            self.__dict__.update({k: v for k, v in vars(would_be).items() if k not in kept})
+            self._trace.set_arrays(would_be._trace.arrays())
+            for head, other in zip(self._trace.heads, would_be._trace.heads, strict=True):
+                head.rule = other.rule
+            self.__dict__.update(online)
+
+    def _online_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        history = self._history
+        state = {"outputs": [int(each) for each in history.outputs], "updated": self._updated}
+        arrays = {
+            "history_states": np.array(history.states).reshape(len(history.states), self.n_features),
+            "history_decays": np.array(history.decays).reshape(len(history.states), self._trace.critic.n_traces),
+        }
+        if self._trace.before is not None:
+            arrays["before"] = self._trace.before.copy()
+        return state, arrays
+
+    def _online_of(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        history = History(self.keep)
+        states, decays = arrays.pop("history_states"), arrays.pop("history_decays")
+        if states.ndim != 2 or states.shape[1] != self.n_features or len(states) != len(decays):
+            raise ValueError(f"state: has a history of shape {states.shape}")
+        history.states, history.decays = list(states), list(decays)
+        history.outputs = [int(each) for each in state["outputs"]]
+        if (before := arrays.pop("before", None)) is not None and self._trace.before is not None:
+            self._trace.before[:] = before
+        return {"_history": history, "_updated": bool(state["updated"])}
+
+    # ---- learning ------------------------------------------------------------------------------------------
+
+    def _series(self, name: str, value: Any, steps: int, default: Any) -> Float64:
+        """Discounts or lambdas: a number, (T,) or (T, m), as (T or 1, m or 1)."""
+        m = self._trace.critic.n_traces
+        if value is None:
+            return np.atleast_2d(default)
+        array = arguments.floats(name, value)
+        if array.shape not in ((), (steps,), (steps, m)):
+            raise ValueError(f"{name}: got shape {array.shape}, expected a number, ({steps},) or ({steps}, {m})")
+        if array.size and not (array.min() >= 0.0 and array.max() <= 1.0):
+            bad = array[~((array >= 0.0) & (array <= 1.0))].flat[0]
+            raise ValueError(f"{name}: got {bad}, expected numbers from 0 to 1")
+        return array.reshape(len(array) if array.ndim else 1, -1)
+
+    def _run_network(self, stream: NetworkStream) -> None:
+        """Hand a stream to the backend; the learner is in use.  Errors: FloatingPointError with the step."""
+        stream.normalise, stream.scale = self._normalise, self._scale
+        decay = self._trace.critic.decays.copy()
+        keeps = self.keep != 0 and stream.steps > 0
+        if keeps:
+            stream.inputs = np.empty((stream.steps, self.n_features))
+        fault = module(self.backend, "neural").network_run(self._trace, stream)
+        if keeps and stream.done:
+            self._remember(stream, decay)
+            self._updated = fault is None
+        if fault is not None:
+            raise FloatingPointError(f"{fault}: not finite at step {stream.done}")
+
+    def _remember(self, stream: NetworkStream, decay: Float64) -> None:
+        """After stream.done steps; decay is what decayed the trace of the first."""
+        done = stream.done
+        decays = np.broadcast_to(stream.gammas * stream.lambdas, (stream.steps, len(decay)))
+        decays = np.concatenate([decay[None], decays[: done - 1]])
+        outputs = [-1] * done if stream.actions is None else stream.actions[:done]
+        self._history.add(stream.inputs[:done], decays, outputs)
+
+    def staleness(self, window: int | None = None) -> tuple[float, float]:
+        """How far the trace is from the one that the parameters before the last update would have made.
+
+        window  of so many states; None: of all since the last termination (as far as `keep` reaches)
+
+        Returns (relative distance |Z - fresh| / |fresh|, cosine).  0 and 1 for a network without hidden layers.
+        Errors: RuntimeError before the first update, after a fault, and with keep=0.
+        """
+        if window is not None:
+            arguments.count("window", window)
+        if self.keep == 0:
+            raise RuntimeError("staleness: this learner keeps no states (keep=0)")
+        with self._read():
+            if not self._updated or self._trace.before is None:
+                raise RuntimeError("staleness: there is no update to look back on")
+            net = MLP(**self.network.options(), backend=self.backend)
+            net.params[:] = self._trace.before
+            fresh = np.zeros_like(self._trace.critic.Z)
+            for s, decay, output in self._history.last(window):
+                g = net.jacobian(s)[1] if output < 0 else net.gradient(s, output)[None]
+                fresh = decay.astype(g.dtype)[:, None] * fresh + g
+            return compare(self._trace.critic.Z, fresh)
+
+
+class _UnitOptions(NetworkLearner):
+    """gamma and lambda_ by the output: a number, or (m,)."""
+
+    def _units(self, name: str, value: Any) -> Any:
+        m = self._trace.critic.n_traces
+        if np.ndim(value) == 0:
+            return arguments.unit(name, value)
+        array = arguments.finite_array(name, value, (m,))
+        for each in array:
+            arguments.unit(name, each)
+        return array
+
+    @property
+    def gamma(self) -> Any:
+        """Discount, where a call gives none: a number, or (m,)."""
+        return self._gamma
+
+    @gamma.setter
+    def gamma(self, value: Any) -> None:
+        self._gamma = self._units("gamma", value)
+
+    @property
+    def lambda_(self) -> Any:
+        """Trace-decay parameter, where a call gives none: a number, or (m,)."""
+        return self._lambda
+
+    @lambda_.setter
+    def lambda_(self, value: Any) -> None:
+        self._lambda = self._units("lambda_", value)
+
+
+def plain_or(optimiser: Optimiser | None, alpha: float | None) -> Optimiser:
+    """Plain steps of size alpha, or an optimiser of its own.  Errors: TypeError for both or neither."""
+    if (optimiser is None) == (alpha is None):
+        raise TypeError("alpha: give a step size, or an optimiser that has one")
+    if optimiser is None:
+        return Plain(alpha)  # type: ignore[arg-type]
+    if not isinstance(optimiser, Optimiser):
+        raise TypeError(f"optimiser: got {type(optimiser).__name__}, expected ObGD or AdaptiveObGD")
+    return optimiser_of(optimiser.options())
+
+
+class Plain(Optimiser):
+    """w += alpha delta z."""
+
+
+def checked_network(network: Any) -> MLP:
+    if not isinstance(network, MLP):
+        raise TypeError(f"network: got {type(network).__name__}, expected an MLP")
+    return network
+
+
+class NetworkTD(_UnitOptions):
+    """TD(lambda) with a network of m predictions, each with an error and a trace of its own.
+
+        delta_r = R_r + gamma_r y_r(S') - y_r(S)
+        Z <- diag(gamma lambda) Z + J(S)                   (m, n); J the Jacobian under the present parameters
+        w <- w + alpha Z' delta
+
+    network  an MLP, whose parameters it learns in place
+    alpha    step size
+    gamma, lambda_  numbers, or (m,) by the output
+    optimiser  ObGD() or AdaptiveObGD() in place of alpha, for a network of one output
+    keep     states kept for `staleness`: None, those since the last termination that still weigh 2^-60 in
+             the trace (8 (i + m) bytes each: without bound where gamma lambda is 1 and no episode ends); 0:
+             none, which is fastest
+
+    Source: Sutton & Barto 2018, section 12.2, eq. 12.5 to 12.7; docs/networks.md.
+    """
+
+    _method = "td"
+
+    def __init__(
+        self,
+        network: MLP,
+        *,
+        alpha: float | None = None,
+        gamma: Any = 0.99,
+        lambda_: Any = 0.9,
+        optimiser: Optimiser | None = None,
+        keep: int | None = None,
+        backend: str | None = None,
+    ) -> None:
+        net, rule = checked_network(network), plain_or(optimiser, alpha)
+        if rule.name != "sgd" and net.n_outputs > 1:
+            raise ValueError(f"optimiser: {type(rule).__name__} is for one output, the network has {net.n_outputs}")
+        name = net.backend if backend is None else resolve(backend)
+        trace = NetworkTrace(name, Head(net, net.n_outputs, rule), before=keep != 0)
+        self._trace = trace
+        self._start(trace, gamma=gamma, lambda_=lambda_, keep=keep, optimiser=rule)
+
+    def predict(self, s: Any) -> Array:
+        """Predictions (m,) of a state (i,), or (N, m) of states (N, i), learning nothing."""
+        with self._read():
+            return self.network.forward(s)
+
+    def _rewards(self, rewards: Any, steps: int) -> tuple[Float64, tuple[int, ...]]:
+        """(T, m), and the shape of the errors."""
+        m = self.n_outputs
+        array = arguments.floats("rewards", rewards)
+        shape = (steps,) if m == 1 and array.ndim == 1 else (steps, m)
+        return arguments.finite_array("rewards", array, shape).reshape(steps, m), shape
+
+    def learn(self, states: Any, rewards: Any, *, gammas: Any = None, lambdas: Any = None) -> Float64:
+        """Learn from a stream of T transitions; episodes follow each other, a discount of 0 ends one.
+
+        states   (T + 1, i)
+        rewards  (T, m); (T,) too for one output
+        gammas   number, (T,) or (T, m): entry t is gamma_{t+1}, the discount on arriving in S_{t+1}
+        lambdas  number, (T,) or (T, m): entry t is lambda_{t+1}
+
+        Returns TD errors of the shape of the rewards.  A further call goes on from here.
+        Errors: ValueError, TypeError, before anything has changed; FloatingPointError where a gradient or
+        parameter is not finite, with the step, all as it was before that step; RuntimeError where another
+        thread uses the learner.
+        """
+        array = states_array("states", states, self.n_features)
+        steps = len(array) - 1
+        if steps < 0:
+            raise ValueError("states: got no rows, expected T + 1 with T rewards")
+        checked, shape = self._rewards(rewards, steps)
+        found = [
+            self._series(name, value, steps, default)
+            for name, value, default in (("gammas", gammas, self._gamma), ("lambdas", lambdas, self._lambda))
+        ]
+        deltas = np.empty((steps, self.n_outputs))
+        if steps:
+            with self._in_use():
+                self._run_network(NetworkStream(steps, self._method, array, checked, *found, deltas))
+        return deltas.reshape(shape)
+
+    def update(
+        self, s: Any, reward: Any, s_next: Any, *, gamma: Any = None, lambda_: Any = None
+    ) -> float | Float64:
+        """Learn from one transition.
+
+        s, s_next  (i,) states; s_next may be None where gamma is 0
+        reward     number or (m,)
+        gamma, lambda_  numbers or (m,), of S_{t+1}
+
+        Returns the TD errors: a float of one output, else (m,).  Errors: as learn.
+        """
+        m = self.n_outputs
+        gamma = self._gamma if gamma is None else self._units("gamma", gamma)
+        lambda_ = self._lambda if lambda_ is None else self._units("lambda_", lambda_)
+        array = np.empty((2, self.n_features))
+        array[0] = state_array("s", s, self.n_features)
+        if s_next is not None:
+            array[1] = state_array("s_next", s_next, self.n_features)
+        elif np.any(gamma):
+            raise ValueError(f"s_next: got None with gamma={gamma}; None is for the end of an episode, gamma=0")
+        scalar = np.ndim(reward) == 0 and m == 1
+        rewards = arguments.finite_array("reward", np.reshape(reward, (1,)) if scalar else reward, (m,))
+        deltas = np.empty((1, m))
+        stream = NetworkStream(
+            1, self._method, array, rewards[None], np.atleast_2d(gamma), np.atleast_2d(lambda_), deltas
+        )
+        stream.ends = s_next is None
+        with self._in_use():
+            self._run_network(stream)
+        return float(deltas[0, 0]) if m == 1 else deltas[0]
+
+
+class NetworkSarsa(NetworkLearner):
+    """Sarsa(lambda) with a network of one output an action: one trace, that of the action taken.
+
+        delta = R + gamma q(S', A') - q(S, A)
+        z <- gamma lambda z + grad q(S, A)                 (n,)
+        w <- w + alpha delta z
+
+    A learner from streams; StreamSarsa also acts.  Options as NetworkTD's.
+
+    Source: Sutton & Barto 2018, section 12.7; docs/networks.md.
+    """
+
+    _method = "sarsa"
+
+    def __init__(
+        self,
+        network: MLP,
+        *,
+        alpha: float | None = None,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        optimiser: Optimiser | None = None,
+        keep: int | None = None,
+        backend: str | None = None,
+    ) -> None:
+        net, rule = checked_network(network), plain_or(optimiser, alpha)
+        name = net.backend if backend is None else resolve(backend)
+        trace = NetworkTrace(name, Head(net, 1, rule), before=keep != 0)
+        self._start(trace, gamma=gamma, lambda_=lambda_, keep=keep, optimiser=rule)
+
+    def q(self, s: Any) -> Array:
+        """Action values (A,) of a state (i,), or (N, A) of states (N, i), learning nothing."""
+        with self._read():
+            return self.network.forward(s)
+
+    def learn(
+        self, states: Any, actions: Any, rewards: Any, *, gammas: Any = None, lambdas: Any = None
+    ) -> Float64:
+        """Learn from a stream of T transitions with the actions that were taken.
+
+        states   (T + 1, i)
+        actions  (T + 1,)
+        rewards  (T,)
+        gammas, lambdas  number or (T,), of S_{t+1}; a discount of 0 ends an episode
+
+        Returns (T,) TD errors.  Errors: IndexError for an action; otherwise as NetworkTD.learn.
+        """
+        stream = self._actions_stream(states, actions, rewards, gammas, lambdas)
+        if stream.steps:
+            with self._in_use():
+                self._run_network(stream)
+        return stream.deltas[:, 0]
+
+    def _actions_stream(
+        self, states: Any, actions: Any, rewards: Any, gammas: Any, lambdas: Any
+    ) -> NetworkStream:
+        return actions_stream(self, self.n_outputs, states, actions, rewards, gammas, lambdas)
+
+
+def actions_stream(
+    learner: NetworkLearner, n_actions: int, states: Any, actions: Any, rewards: Any, gammas: Any, lambdas: Any
+) -> NetworkStream:
+    """What every `learn` from actions checks and packs; actions None: there are none."""
+    array = states_array("states", states, learner.n_features)
+    steps = len(array) - 1
+    if steps < 0:
+        raise ValueError("states: got no rows, expected T + 1 with T rewards")
+    taken = None
+    if actions is not None:
+        taken = arguments.actions_array("actions", actions, steps + 1, n_actions)
+    checked = arguments.finite_array("rewards", rewards, (steps,))[:, None]
+    found = [
+        learner._series(name, value, steps, default)
+        for name, value, default in (("gammas", gammas, learner._gamma), ("lambdas", lambdas, learner._lambda))
+    ]
+    stream = NetworkStream(steps, learner._method, array, checked, *found, np.empty((steps, 1)), actions=taken)
+    stream.n_actions = n_actions
+    return stream

@@ -1,0 +1,678 @@
+"""Streaming deep reinforcement learning: StreamTD, StreamQ, StreamSarsa, StreamAC.
+
+One step, one update, no replay: a bounded step size (ObGD), layer norm, sparse first weights, states and
+rewards scaled by running statistics.  Normalised with what has been seen up to then, each state once.
+
+Source: Elsayed, Vasan & Mahmood 2024, "Streaming deep reinforcement learning finally works"; docs/networks.md
+says what is different here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import arguments
+from .backends import resolve
+from .learner import Float64
+from .neural_learner import NetworkLearner, actions_stream
+from .neural_network import MLP, dtype_of, flag, state_array, states_array
+from .neural_trace import Head, NetworkStream, NetworkTrace, ObGD, Optimiser, optimiser_of
+from .policy import Own, choose, generator_of, generator_state
+
+Array = NDArray[Any]
+
+__all__ = ["StreamAC", "StreamQ", "StreamSarsa", "StreamTD"]
+
+
+class _Streaming(NetworkLearner):
+    """What the four share.  Not for use by itself."""
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_outputs: int,
+        *,
+        hidden: Any,
+        gamma: float,
+        lambda_: float,
+        optimiser: Optimiser | None,
+        activation: str,
+        layer_norm: bool,
+        sparsity: float | None,
+        normalise: bool,
+        scale_rewards: bool,
+        keep: int | None,
+        seed: Any,
+        dtype: Any,
+        backend: str,
+    ) -> None:
+        self._hidden = tuple(arguments.count("hidden", size) for size in np.atleast_1d(hidden).tolist())
+        rule = ObGD() if optimiser is None else optimiser
+        if not isinstance(rule, ObGD):
+            raise TypeError(f"optimiser: got {type(rule).__name__}, expected ObGD or AdaptiveObGD")
+        self._normalise = flag("normalise", normalise)
+        self._scale = flag("scale_rewards", scale_rewards)
+        dtype_of(dtype)
+        self.generator = np.random.default_rng(seed)
+        name = resolve(backend)
+
+        def network(outputs: int) -> MLP:
+            return MLP(
+                (arguments.count("n_inputs", n_inputs), *self._hidden, arguments.count("n_outputs", outputs)),
+                activation=activation, layer_norm=layer_norm, sparsity=sparsity, seed=self.generator,
+                dtype=dtype, backend=name,
+            )  # fmt: skip
+
+        rule = optimiser_of(rule.options())
+        critic, actor = Head(network(n_outputs), 1, rule), self._actor_head(network)
+        trace = NetworkTrace(name, critic, actor, before=keep != 0)
+        self._start(trace, gamma=gamma, lambda_=lambda_, keep=keep, optimiser=rule)
+
+    def _actor_head(self, network: Any) -> Head | None:
+        return None
+
+    # ---- options -------------------------------------------------------------------------------------------
+
+    @property
+    def normalise(self) -> bool:
+        """Whether states are scaled by running statistics."""
+        return self._normalise
+
+    @property
+    def scale_rewards(self) -> bool:
+        """Whether rewards are divided by the running deviation of the discounted sum of rewards."""
+        return self._scale
+
+    @property
+    def step_size(self) -> float:
+        """The last step size that the bound allowed."""
+        return self._trace.critic.step
+
+    def _options(self) -> dict[str, Any]:
+        net = self.network.options()
+        return {
+            "n_inputs": self.n_features,
+            "hidden": list(self._hidden),
+            "gamma": self._gamma,
+            "lambda_": self._lambda,
+            "optimiser": self._optimiser.options(),
+            "normalise": self._normalise,
+            "scale_rewards": self._scale,
+            "keep": self.keep,
+            **{name: net[name] for name in ("activation", "layer_norm", "sparsity", "dtype")},
+        }
+
+    @classmethod
+    def _of_options(cls, options: dict[str, Any], backend: str) -> Any:
+        rest = dict(options)
+        for name in ("optimiser", "actor_optimiser"):
+            if name in rest:
+                rest[name] = optimiser_of(rest[name])
+        return cls(**rest, backend=backend)
+
+    def __repr__(self) -> str:
+        rest = ", ".join(f"{name}={value!r}" for name, value in self._options().items())
+        return f"{type(self).__name__}({rest}, backend={self.backend!r})"
+
+    def _online_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        state, arrays = super()._online_state()
+        return state | {"generator": generator_state(self.generator)}, arrays
+
+    def _online_of(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        return super()._online_of(state, arrays) | {"generator": generator_of(state["generator"])}
+
+    # ---- reading -------------------------------------------------------------------------------------------
+
+    def normalised(self, s: Any) -> Float64:
+        """What the network is given for a state (i,), or for states (N, i), by the present statistics."""
+        array = states_array("s", s, self.n_features) if np.ndim(s) == 2 else state_array("s", s, self.n_features)
+        kept = self._trace.kept
+        if not self._normalise or kept.count == 0.0:
+            return array
+        variance = np.ones(self.n_features) if kept.count < 2.0 else kept.p / (kept.count - 1.0)
+        return (array - kept.mean) / np.sqrt(variance + 1e-8)
+
+    def _outputs(self, net: MLP, s: Any) -> Array:
+        with self._read():
+            return net.forward(self.normalised(s))
+
+
+class StreamTD(_Streaming):
+    """TD(lambda) with a network of one output and bounded steps.
+
+        delta = R + gamma v(S') - v(S);  z <- gamma lambda z + grad v(S);  w by ObGD
+
+    n_inputs    numbers of a state
+    hidden      sizes of the hidden layers
+    optimiser   ObGD() or AdaptiveObGD()
+    activation, layer_norm, sparsity  of the network, see MLP
+    normalise, scale_rewards  states and rewards by running statistics
+    keep        states kept for `staleness`, see NetworkTD; 0: none
+    seed        int or numpy Generator, of the first parameters
+    """
+
+    _method = "td"
+
+    def __init__(
+        self,
+        n_inputs: int,
+        *,
+        hidden: Any = (64, 64),
+        gamma: float = 0.99,
+        lambda_: float = 0.8,
+        optimiser: Optimiser | None = None,
+        activation: str = "leaky_relu",
+        layer_norm: bool = True,
+        sparsity: float | None = 0.9,
+        normalise: bool = True,
+        scale_rewards: bool = True,
+        keep: int | None = 0,
+        seed: Any = 0,
+        dtype: Any = np.float32,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            n_inputs, 1, hidden=hidden, gamma=gamma, lambda_=lambda_, optimiser=optimiser, activation=activation,
+            layer_norm=layer_norm, sparsity=sparsity, normalise=normalise, scale_rewards=scale_rewards,
+            keep=keep, seed=seed, dtype=dtype, backend=backend,
+        )  # fmt: skip
+
+    def predict(self, s: Any) -> float | Array:
+        """The value of a state (i,), or values (N,) of states (N, i), learning nothing."""
+        y = self._outputs(self.network, s)
+        return y[:, 0] if y.ndim == 2 else float(y[0])
+
+    def learn(self, states: Any, rewards: Any, *, gammas: Any = None, lambdas: Any = None) -> Float64:
+        """Learn from a stream of T transitions; episodes follow each other, a discount of 0 ends one.
+
+        states   (T + 1, i)
+        rewards  (T,)
+        gammas, lambdas  number or (T,): entry t is that of S_{t+1}
+
+        Returns (T,) TD errors.  A further call goes on from here: a first state that is the last one of the
+        call before is not counted twice.
+        Errors: ValueError, TypeError, before anything has changed; FloatingPointError where something is not
+        finite, with the step, all as it was before that step.
+        """
+        stream = actions_stream(self, 0, states, None, rewards, gammas, lambdas)
+        if stream.steps:
+            with self._in_use():
+                self._run_network(stream)
+        return stream.deltas[:, 0]
+
+    def update(
+        self, s: Any, reward: float, s_next: Any, *, gamma: float | None = None, lambda_: float | None = None
+    ) -> float:
+        """Learn from one transition.
+
+        s, s_next  (i,) states; s_next may be None where gamma is 0
+
+        Returns the TD error.  Errors: as learn.
+        """
+        gamma = self._gamma if gamma is None else arguments.unit("gamma", gamma)
+        lambda_ = self._lambda if lambda_ is None else arguments.unit("lambda_", lambda_)
+        array = np.empty((2, self.n_features))
+        array[0] = state_array("s", s, self.n_features)
+        if s_next is not None:
+            array[1] = state_array("s_next", s_next, self.n_features)
+        elif gamma != 0.0:
+            raise ValueError(f"s_next: got None with gamma={gamma}; None is for the end of an episode, gamma=0")
+        rewards = np.array([[arguments.finite("reward", reward)]])
+        stream = NetworkStream(
+            1, "td", array, rewards, np.array([[gamma]]), np.array([[lambda_]]), np.empty((1, 1))
+        )
+        stream.ends = s_next is None
+        with self._in_use():
+            self._run_network(stream)
+        return float(stream.deltas[0, 0])
+
+
+class _StreamAgent(_Streaming):
+    """Learners that act.  Not for use by itself."""
+
+    n_actions: int
+    _acting = False
+    _action: Any = 0
+    _number: float | None = None
+
+    @property
+    def _own(self) -> Own:
+        raise NotImplementedError
+
+    def _number_of_outputs(self) -> int:
+        return self.n_actions
+
+    def _stream(self, states: Float64, reward: float, gamma: float) -> NetworkStream:  # type: ignore[override]
+        """Of one step, or with one state alone of none."""
+        steps = len(states) - 1
+        stream = NetworkStream(
+            steps, self._method, states, np.array([[reward]]), np.array([[gamma]]),
+            np.array([[self._lambda]]), np.empty((steps, 1)),
+        )  # fmt: skip
+        stream.n_actions = self._number_of_outputs()
+        return stream
+
+    def _advance(self, stream: NetworkStream) -> None:
+        """One call of the backend; the next action is drawn in it."""
+        own, u = self._own, self.generator.random() if self._number is None else self._number
+        self._number = u  # drawn again after a fault
+        stream.own, stream.u = own, u
+        stream.choose = lambda q: choose(q, own, u)
+        stream.action = self._action
+        self._run_network(stream)
+        self._action, self._number = stream.action_next, None
+
+    # ---- online --------------------------------------------------------------------------------------------
+
+    def start(self, s: Any) -> Any:
+        """Begin an episode in state s (i,); returns the first action."""
+        array = state_array("s", s, self.n_features)[None]
+        with self._in_use():
+            self._forget_stream()
+            self._advance(self._stream(array, 0.0, 0.0))
+            self._acting = True
+            return self._action
+
+    def step(self, reward: float, s: Any, *, gamma: float | None = None) -> Any:
+        """Learn from the last action's reward and the state s (i,) it led to; returns the next action.
+
+        The next action is drawn from the network before the update.
+        gamma  discount on arriving in s; None is the learner's
+        Errors: RuntimeError before start; FloatingPointError where something is not finite; otherwise as learn.
+        """
+        reward = arguments.finite("reward", reward)
+        gamma = self._gamma if gamma is None else arguments.unit("gamma", gamma)
+        state = state_array("s", s, self.n_features)
+        with self._in_use():
+            self._started("step")
+            self._advance(self._stream(np.array([self._trace.kept.raw, state]), reward, gamma))
+            return self._action
+
+    def end(self, reward: float) -> None:
+        """Learn from the reward that came with the end of the episode (termination)."""
+        reward = arguments.finite("reward", reward)
+        with self._in_use():
+            self._started("end")
+            raw = self._trace.kept.raw
+            stream = self._stream(np.array([raw, raw]), reward, 0.0)
+            stream.ends = True
+            self._prepare_actions(stream)
+            self._run_network(stream)
+            self._acting = False
+
+    def truncate(self, reward: float, s: Any) -> None:
+        """Learn from a last reward and the state s (i,) it led to, then end: the episode was cut, not over."""
+        self.step(reward, s)
+        with self._in_use():
+            self._forget_stream()
+
+    def _prepare_actions(self, stream: NetworkStream) -> None:
+        stream.actions = np.array([self._action, self._action], np.int32)
+
+    def _started(self, call: str) -> None:
+        if not self._acting:
+            raise RuntimeError(f"{call}() before start(): an episode begins with start(s)")
+
+    def _forget_stream(self) -> None:
+        super()._forget()
+        self._acting = False
+
+    def _forget(self) -> None:
+        self._forget_stream()
+
+    # ---- states --------------------------------------------------------------------------------------------
+
+    def _online_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        state, arrays = super()._online_state()
+        action = self._action.tolist() if isinstance(self._action, np.ndarray) else int(self._action)
+        return state | {"acting": self._acting, "action": action}, arrays
+
+    def _online_of(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        action = state["action"]
+        if isinstance(action, list):
+            action = np.array(action, np.float64)
+        else:
+            action = arguments.count("action", action, 0, self.n_actions - 1)
+        found = super()._online_of(state, arrays)
+        return found | {"_acting": bool(state["acting"]), "_action": action}
+
+
+class _StreamActionValues(_StreamAgent):
+    """StreamQ and StreamSarsa: a network of one output an action, one trace, that of the action taken."""
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_actions: int,
+        *,
+        hidden: Any = (128, 128),
+        gamma: float = 0.99,
+        lambda_: float = 0.8,
+        epsilon: Any = (1.0, 0.01, 10_000),
+        optimiser: Optimiser | None = None,
+        activation: str = "leaky_relu",
+        layer_norm: bool = True,
+        sparsity: float | None = 0.9,
+        normalise: bool = True,
+        scale_rewards: bool = True,
+        keep: int | None = 0,
+        seed: Any = 0,
+        dtype: Any = np.float32,
+        backend: str = "auto",
+    ) -> None:
+        self.n_actions = arguments.count("n_actions", n_actions)
+        self._decisions = 0
+        self.epsilon = epsilon
+        super().__init__(
+            n_inputs, n_actions, hidden=hidden, gamma=gamma, lambda_=lambda_, optimiser=optimiser,
+            activation=activation, layer_norm=layer_norm, sparsity=sparsity, normalise=normalise,
+            scale_rewards=scale_rewards, keep=keep, seed=seed, dtype=dtype, backend=backend,
+        )  # fmt: skip
+
+    @property
+    def epsilon(self) -> float:
+        """Probability of a uniformly random action now.
+
+        It is set to a number, or to (first, last, actions): a line from first to last over so many actions.
+        """
+        first, last, count = self._epsilon
+        return first + (last - first) * min(1.0, self._decisions / count)
+
+    @epsilon.setter
+    def epsilon(self, value: Any) -> None:
+        if np.ndim(value) == 0:
+            number = arguments.unit("epsilon", value)
+            self._epsilon = (number, number, 1)
+            return
+        if len(value) != 3:
+            raise ValueError(f"epsilon: got {value!r}, expected a number or (first, last, actions)")
+        first, last = (arguments.unit("epsilon", each) for each in value[:2])
+        self._epsilon = (first, last, arguments.count("epsilon", value[2]))
+
+    @property
+    def _own(self) -> Own:
+        return ("epsilon", self.epsilon)
+
+    def _advance(self, stream: NetworkStream) -> None:
+        super()._advance(stream)
+        self._decisions += 1
+
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "n_actions": self.n_actions, "epsilon": list(self._epsilon)}
+
+    def _online_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        state, arrays = super()._online_state()
+        return state | {"decisions": self._decisions}, arrays
+
+    def _online_of(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        decisions = arguments.count("decisions", state["decisions"], 0, 2**62)
+        return super()._online_of(state, arrays) | {"_decisions": decisions}
+
+    def q(self, s: Any) -> Array:
+        """Action values (A,) of a state (i,), or (N, A) of states (N, i), learning nothing."""
+        return self._outputs(self.network, s)
+
+    def act(self, s: Any) -> int:
+        """The greedy action, the first of those that tie; learns nothing and draws nothing."""
+        return int(np.argmax(self.q(state_array("s", s, self.n_features))))
+
+    def learn(
+        self, states: Any, actions: Any, rewards: Any, *, gammas: Any = None, lambdas: Any = None
+    ) -> Float64:
+        """Learn from a stream of T transitions with the actions that were taken.
+
+        states   (T + 1, i)
+        actions  (T + 1,)
+        rewards  (T,)
+        gammas, lambdas  number or (T,): entry t is that of S_{t+1}; a discount of 0 ends an episode
+
+        Returns (T,) TD errors.  Errors: IndexError for an action; otherwise as StreamTD.learn.
+        """
+        stream = actions_stream(self, self.n_actions, states, actions, rewards, gammas, lambdas)
+        stream.cut = self._cut_name
+        if stream.steps:
+            with self._in_use():
+                self._run_network(stream)
+        return stream.deltas[:, 0]
+
+    _cut_name = "never"
+
+
+class StreamSarsa(_StreamActionValues):
+    """Sarsa(lambda) with bounded steps: delta = R + gamma q(S', A') - q(S, A).
+
+    n_inputs, n_actions  sizes
+    epsilon  of the epsilon-greedy actions: a number, or (first, last, actions)
+    The other options as StreamTD's.
+    """
+
+    _method = "sarsa"
+
+
+class StreamQ(_StreamActionValues):
+    """Watkins's Q(lambda) with bounded steps: delta = R + gamma max_a q(S', a) - q(S, A).
+
+    n_inputs, n_actions  sizes
+    epsilon  of the epsilon-greedy actions: a number, or (first, last, actions)
+    cut      True: the trace is emptied after the update of step t where A_{t+1} is not greedy, so that the
+             error of an action that was not greedy reaches no earlier one (Watkins; as WatkinsQ here);
+             "after": one step later, as the published program does; False: never
+    The other options as StreamTD's.
+    """
+
+    _method = "q"
+    _CUTS: ClassVar[dict[Any, str]] = {True: "next", "after": "taken", False: "never"}
+
+    def __init__(self, n_inputs: int, n_actions: int, *, cut: bool | str = True, **options: Any) -> None:
+        if cut not in self._CUTS:
+            raise ValueError(f"cut: got {cut!r}, expected True, False or 'after'")
+        self.cut = cut
+        super().__init__(n_inputs, n_actions, **options)
+
+    @property
+    def _cut_name(self) -> str:  # type: ignore[override]
+        return self._CUTS[self.cut]
+
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "cut": self.cut}
+
+    def _stream(self, states: Float64, reward: float, gamma: float) -> NetworkStream:  # type: ignore[override]
+        stream = super()._stream(states, reward, gamma)
+        stream.cut = self._cut_name
+        return stream
+
+
+class StreamAC(_StreamAgent):
+    """Actor-critic with bounded steps.
+
+        delta = R + gamma v(S') - v(S)
+        z <- gamma lambda z + grad v(S)
+        z_actor <- gamma lambda z_actor + grad (ln pi(A|S) + entropy sign(delta) H(pi(.|S)))
+        each network by an ObGD of its own
+
+    n_actions  actions of a softmax; None: real-valued actions
+    n_moves    numbers of a real-valued action: independent normal distributions, whose means and (through a
+               softplus) deviations are outputs of the actor
+    entropy    weight of the entropy bonus
+    optimiser, actor_optimiser  of critic and actor; their kappas are 2 and 3
+    The other options as StreamTD's.
+    """
+
+    _method = "actor_critic"
+    _tunable: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_actions: int | None = None,
+        *,
+        n_moves: int | None = None,
+        hidden: Any = (128, 128),
+        gamma: float = 0.99,
+        lambda_: float = 0.8,
+        entropy: float = 0.01,
+        optimiser: Optimiser | None = None,
+        actor_optimiser: Optimiser | None = None,
+        activation: str = "leaky_relu",
+        layer_norm: bool = True,
+        sparsity: float | None = 0.9,
+        normalise: bool = True,
+        scale_rewards: bool = True,
+        keep: int | None = 0,
+        seed: Any = 0,
+        dtype: Any = np.float32,
+        backend: str = "auto",
+    ) -> None:
+        if (n_actions is None) == (n_moves is None):
+            raise TypeError("n_actions: give it for a softmax of actions, or n_moves for real-valued actions")
+        self.n_moves = None if n_moves is None else arguments.count("n_moves", n_moves)
+        self.n_actions = 0 if n_actions is None else arguments.count("n_actions", n_actions)
+        self.entropy = entropy
+        rule = ObGD(kappa=3.0) if actor_optimiser is None else actor_optimiser
+        if not isinstance(rule, ObGD):
+            raise TypeError(f"actor_optimiser: got {type(rule).__name__}, expected ObGD or AdaptiveObGD")
+        self._actor_rule = optimiser_of(rule.options())
+        super().__init__(
+            n_inputs, 1, hidden=hidden, gamma=gamma, lambda_=lambda_, optimiser=optimiser,
+            activation=activation, layer_norm=layer_norm, sparsity=sparsity, normalise=normalise,
+            scale_rewards=scale_rewards, keep=keep, seed=seed, dtype=dtype, backend=backend,
+        )  # fmt: skip
+
+    def _actor_head(self, network: Any) -> Head | None:
+        return Head(network(self._number_of_outputs()), 1, self._actor_rule)
+
+    def _number_of_outputs(self) -> int:
+        return 2 * self.n_moves if self.n_moves else self.n_actions
+
+    @property
+    def entropy(self) -> float:
+        """Weight of the entropy bonus."""
+        return self._entropy
+
+    @entropy.setter
+    def entropy(self, value: float) -> None:
+        self._entropy = arguments.not_negative("entropy", value)
+
+    @property
+    def actor(self) -> MLP:
+        """The actor's network; its params are live."""
+        return self._trace.heads[1].net
+
+    @property
+    def actor_trace(self) -> Array:
+        """A copy of the actor's trace (n,)."""
+        with self._read():
+            return self._trace.heads[1].Z[0].copy()
+
+    @property
+    def _own(self) -> Own:
+        return ("softmax", 1.0)
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            **super()._options(),
+            "n_actions": self.n_actions or None,
+            "n_moves": self.n_moves,
+            "entropy": self._entropy,
+            "actor_optimiser": self._actor_rule.options(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._actor_rule = self._trace.heads[1].rule
+
+    def _online_of(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        if self.n_moves and np.shape(state["action"]) not in ((), (self.n_moves,)):
+            raise ValueError(f"state: has an action of shape {np.shape(state['action'])}")
+        return super()._online_of(state, arrays)
+
+    # ---- acting --------------------------------------------------------------------------------------------
+
+    def _distribution(self, h: Any) -> tuple[Float64, Float64]:
+        """Means and deviations (k,) of real-valued actions from the actor's outputs."""
+        assert self.n_moves is not None
+        raw = np.asarray(h[self.n_moves : 2 * self.n_moves], np.float64)
+        return np.array(h[: self.n_moves], np.float64), np.maximum(raw, 0.0) + np.log1p(np.exp(-np.abs(raw)))
+
+    def _stream(self, states: Float64, reward: float, gamma: float) -> NetworkStream:  # type: ignore[override]
+        stream = super()._stream(states, reward, gamma)
+        stream.entropy, stream.lambda_actor, stream.normal = self._entropy, self._lambda, bool(self.n_moves)
+        if self.n_moves and stream.steps:
+            stream.moves = np.asarray(self._action, np.float64)[None]
+        return stream
+
+    def _advance(self, stream: NetworkStream) -> None:
+        if not self.n_moves:
+            super()._advance(stream)
+            return
+        stream.own, stream.choose = self._own, lambda q: 0
+        self._run_network(stream)
+        if stream.steps == 0:
+            stream.q = self.actor.forward(self._trace.kept.now)
+        mean, sigma = self._distribution(stream.q)
+        self._action = mean + sigma * self.generator.standard_normal(self.n_moves)
+
+    def start(self, s: Any) -> Any:
+        """Begin an episode in state s (i,); returns the first action, an int or (k,) numbers."""
+        action = super().start(s)
+        return action.copy() if self.n_moves else action
+
+    def step(self, reward: float, s: Any, *, gamma: float | None = None) -> Any:
+        action = super().step(reward, s, gamma=gamma)
+        return action.copy() if self.n_moves else action
+
+    step.__doc__ = _StreamAgent.step.__doc__
+
+    def _prepare_actions(self, stream: NetworkStream) -> None:
+        if not self.n_moves:
+            super()._prepare_actions(stream)
+
+    def act(self, s: Any) -> Any:
+        """The most probable action, or the means (k,); learns nothing and draws nothing."""
+        h = self._outputs(self.actor, state_array("s", s, self.n_features))
+        return self._distribution(h)[0] if self.n_moves else int(np.argmax(h))
+
+    def predict(self, s: Any) -> float | Array:
+        """The value of a state (i,), or values (N,) of states (N, i), learning nothing."""
+        y = self._outputs(self.network, s)
+        return y[:, 0] if y.ndim == 2 else float(y[0])
+
+    def probabilities(self, s: Any) -> Float64:
+        """The policy pi(a|s) (A,) of a state (i,).  Errors: TypeError for real-valued actions."""
+        if self.n_moves:
+            raise TypeError("probabilities: of real-valued actions; see distribution")
+        h = self._outputs(self.actor, state_array("s", s, self.n_features)).astype(np.float64)
+        weights = np.exp(h - h.max())
+        return weights / weights.sum()
+
+    def distribution(self, s: Any) -> tuple[Float64, Float64]:
+        """Means and deviations (k,) of the policy in a state (i,).  Errors: TypeError for a softmax."""
+        if not self.n_moves:
+            raise TypeError("distribution: of a softmax; see probabilities")
+        return self._distribution(self._outputs(self.actor, state_array("s", s, self.n_features)))
+
+    def learn(
+        self, states: Any, actions: Any, rewards: Any, *, gammas: Any = None, lambdas: Any = None
+    ) -> Float64:
+        """Learn from a stream of T transitions with the actions that were taken.
+
+        states   (T + 1, i)
+        actions  (T + 1,), of real-valued actions (T + 1, k); the last has no effect
+        rewards  (T,)
+        gammas, lambdas  number or (T,): entry t is that of S_{t+1}; lambdas are the critic's
+
+        Returns (T,) TD errors.  Errors: IndexError for an action; otherwise as StreamTD.learn.
+        """
+        taken = None if self.n_moves else actions
+        stream = actions_stream(self, self.n_actions, states, taken, rewards, gammas, lambdas)
+        stream.n_actions = self._number_of_outputs()
+        stream.entropy, stream.lambda_actor, stream.normal = self._entropy, self._lambda, bool(self.n_moves)
+        if self.n_moves:
+            stream.moves = arguments.finite_array("actions", actions, (stream.steps + 1, self.n_moves))
+        if stream.steps:
+            with self._in_use():
+                self._run_network(stream)
+        return stream.deltas[:, 0]

@@ -1,0 +1,304 @@
+"""What learners with networks carry from step to step: parameters, traces, running statistics.
+
+One layout for all backends; csrc/fasttrace.h draws it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import arguments
+from .backends import module
+from .neural_network import MLP
+from .trace import Float64, _check_arrays, aligned_zeros
+
+_FIRST = ("held", "count", "discounted", "reward_count", "reward_mean", "reward_p")
+_VECTORS = ("mean", "p", "raw", "now", "next")
+
+
+@dataclass
+class Optimiser:
+    """How a step is taken; the base of ObGD and AdaptiveObGD."""
+
+    alpha: float = 1.0
+    kappa: float = 2.0
+
+    name = "sgd"
+    beta2 = 0.0
+    epsilon = 0.0
+
+    def __post_init__(self) -> None:
+        self.alpha = arguments.positive("alpha", self.alpha)
+        self.kappa = arguments.positive("kappa", self.kappa)
+
+    def options(self) -> dict[str, Any]:
+        """As plain data; `optimiser_of` makes it again."""
+        return {"name": type(self).__name__, **vars(self)}
+
+
+@dataclass
+class ObGD(Optimiser):
+    """Overshooting-bounded gradient descent.
+
+        M = alpha kappa max(|delta|, 1) |z|_1
+        w <- w + alpha / max(M, 1) delta z
+
+    so that no update moves the parameters by more than 1 / kappa in the 1-norm.
+
+    Source: Elsayed, Vasan & Mahmood 2024, algorithm 3.
+    """
+
+    name = "obgd"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._moments: tuple[Any, float] = (None, 1.0)
+
+    def options(self) -> dict[str, Any]:
+        return {"name": type(self).__name__} | {k: v for k, v in vars(self).items() if k != "_moments"}
+
+    def step(self, params: NDArray[Any], z: NDArray[Any], delta: float) -> float:
+        """One update of any parameters by any trace of their shape, in place; returns the step size.
+
+        Errors: TypeError for other dtypes than float32 and float64, or parameters that cannot be written;
+        ValueError for shapes; FloatingPointError for what is not finite.  Then nothing has changed.
+        """
+        if not (isinstance(params, np.ndarray) and params.flags.writeable and params.dtype in ("f4", "f8")):
+            raise TypeError("params: expected a writable array of float32 or float64")
+        z = np.asarray(z)
+        if z.dtype != params.dtype:
+            raise TypeError(f"z: got dtype {z.dtype}, expected {params.dtype}, that of params")
+        if z.shape != params.shape:
+            raise ValueError(f"z: got shape {z.shape}, expected {params.shape}")
+        v, power = self._moments
+        if v is None or v.shape != params.shape:
+            v, power = np.zeros_like(params), 1.0
+        delta = arguments.finite("delta", delta)
+        with np.errstate(all="ignore"):
+            found = module("numpy", "neural").bounded(self, params, z, v, power, delta)
+        if not all(np.isfinite(each).all() for each in found.values()):
+            raise FloatingPointError("the update is not finite; nothing has changed")
+        params[...] = found["params"]
+        self._moments = (found.get("v"), float(found.get("power", 1.0)))
+        return float(found["step"])
+
+
+@dataclass
+class AdaptiveObGD(ObGD):
+    """ObGD along z / sqrt(v + epsilon), v the running mean of (delta z)^2 without its bias, as Adam's.
+
+    Source: Elsayed, Vasan & Mahmood 2024, the published program; epsilon stands inside the root.
+    """
+
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    name = "adaptive_obgd"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.beta2 = arguments.unit("beta2", self.beta2)
+        if self.beta2 == 1.0:
+            raise ValueError("beta2: got 1.0, expected a number from 0 and below 1")
+        self.epsilon = arguments.positive("epsilon", self.epsilon)
+
+
+OPTIMISERS = {each.__name__: each for each in (ObGD, AdaptiveObGD)}
+
+
+def optimiser_of(options: dict[str, Any]) -> Optimiser:
+    rest = dict(options)
+    return OPTIMISERS[rest.pop("name")](**rest)
+
+
+class Head:
+    """A network that learns by traces.
+
+    Z        (n_traces, n), as the last update used it
+    v        (n,) second moments, () but for AdaptiveObGD
+    numbers  as ft_head_numbers: of them decays (n_traces,) is what decays Z next
+    """
+
+    def __init__(self, net: MLP, n_traces: int, optimiser: Optimiser) -> None:
+        self.net, self.n_traces, self.rule = net, n_traces, optimiser
+        self.memory = aligned_zeros(n_traces * net.n_params, net.dtype)
+        self.Z = self.memory.reshape(n_traces, net.n_params)
+        self.v = aligned_zeros(net.n_params if optimiser.name == "adaptive_obgd" else 0, net.dtype)
+        self.numbers = np.zeros(3 + 4 * n_traces)
+        self.power = 1.0
+
+    optimiser = property(lambda self: self.rule.name)
+    alpha = property(lambda self: self.rule.alpha)
+    kappa = property(lambda self: self.rule.kappa)
+    beta2 = property(lambda self: self.rule.beta2)
+    epsilon = property(lambda self: self.rule.epsilon)
+
+    @property
+    def decays(self) -> Float64:
+        return self.numbers[3 : 3 + self.n_traces]
+
+    @property
+    def bounds(self) -> Float64:
+        return self.numbers[3 + self.n_traces : 3 + 2 * self.n_traces]
+
+    @property
+    def power(self) -> float:
+        return float(self.numbers[1])
+
+    @power.setter
+    def power(self, value: float) -> None:
+        self.numbers[1] = value
+
+    @property
+    def step(self) -> float:
+        """The last step size of a bounded update."""
+        return float(self.numbers[2])
+
+    @step.setter
+    def step(self, value: float) -> None:
+        self.numbers[2] = value
+
+    def reset(self) -> None:
+        self.Z[:] = 0
+        self.decays[:] = 0
+        self.bounds[:] = 0
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {"params": self.net.params, "Z": self.Z, "v": self.v, "numbers": self.numbers}
+
+
+def _part(name: str) -> Any:
+    """A number, or a vector, of a Kept's memory as its attribute."""
+
+    def get(kept: Kept) -> Any:
+        found = kept.memory[kept.places[name]]
+        return float(found) if name in _FIRST else found
+
+    def put(kept: Kept, value: Any) -> None:
+        kept.memory[kept.places[name]] = value
+
+    return property(get, put)
+
+
+class Kept:
+    """Running statistics of states and rewards, and the last state.
+
+    held         1 where `raw` and `now` are the state that the learner is in, as it came and as it is given
+                 to the network
+    count, mean, p          of the states: mean, and sum of squared differences from it
+    discounted, reward_...  the discounted sum of rewards, and its statistics
+    """
+
+    def __init__(self, n_inputs: int) -> None:
+        self.size = len(_FIRST) + len(_VECTORS) * n_inputs
+        self.whole = np.zeros(2 * self.size)  # the second half is where C keeps a step's beginning
+        self.memory = self.whole[: self.size]
+        self.places: dict[str, Any] = {name: place for place, name in enumerate(_FIRST)}
+        at = len(_FIRST)
+        for name in _VECTORS:
+            self.places[name] = slice(at, at + n_inputs)
+            at += n_inputs
+
+
+for _name in (*_FIRST, *_VECTORS):
+    setattr(Kept, _name, _part(_name))
+
+
+class NetworkTrace:
+    """Everything that a learner with networks has learned.
+
+    heads   the critic, and the actor where there is one
+    before  (n,) the critic's parameters before the last update of a call, or None
+    """
+
+    def __init__(self, backend: str, critic: Head, actor: Head | None = None, before: bool = False) -> None:
+        self.backend, self.critic, self.actor = backend, critic, actor
+        self.heads = [critic] if actor is None else [critic, actor]
+        self.kept: Any = Kept(critic.net.n_inputs)
+        self.was_greedy = True
+        self.before = np.zeros_like(critic.net.params) if before else None
+        self.handle: Any = None  # of the backend, made when first used
+        for head in self.heads:
+            head.net.to(backend)
+
+    def to(self, backend: str) -> NetworkTrace:
+        """The layout is one for all: the same trace."""
+        self.backend, self.handle = backend, None
+        for head in self.heads:
+            head.net.to(backend)
+        return self
+
+    def dense(self) -> tuple[Any, Any]:
+        """Copies of the critic's parameters and trace, flat."""
+        return self.critic.net.params.copy(), self.critic.Z.ravel().copy()
+
+    def reset(self) -> None:
+        for head in self.heads:
+            head.reset()
+        self.kept.held, self.was_greedy = 0.0, True
+        self.kept.discounted = 0.0
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        found = {"kept": self.kept.memory, "was_greedy": np.array(float(self.was_greedy))}
+        for name, head in zip(("critic", "actor"), self.heads, strict=False):
+            found |= {f"{name}_{part}": array for part, array in head.arrays().items()}
+        return found
+
+    def set_arrays(self, arrays: dict[str, Any]) -> None:
+        own = self.arrays()
+        _check_arrays(arrays, own)
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"state: {name} has a number that is not finite")
+            own[name][...] = array
+        self.was_greedy = bool(arrays["was_greedy"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "handle": None}
+
+
+@dataclass
+class NetworkStream:
+    """Transitions as the backends take them; ft_network_stream in csrc/fasttrace.h.
+
+    gammas, lambdas  (T, m), or with 1 for T, for m or for both where one number stands for all
+    own, u  the policy and the number that the next action is drawn with; own None: actions are given
+    choose  the same choice as a function of the outputs, for the reference
+    """
+
+    steps: int
+    method: str
+    states: Float64
+    rewards: Float64
+    gammas: Float64
+    lambdas: Float64
+    deltas: Float64
+    actions: Any = None
+    moves: Any = None
+    cut: str = "never"
+    n_actions: int = 0
+    ends: bool = False
+    normalise: bool = False
+    scale: bool = False
+    normal: bool = False
+    entropy: float = 0.0
+    lambda_actor: float = 0.0
+    own: Any = None
+    u: float = 0.0
+    choose: Callable[[Any], int] | None = None
+    inputs: Any = None
+    q: Any = None
+    action: int = 0
+    action_next: int = 0
+    greedy: bool = True
+    done: int = 0
+
+    @property
+    def judges(self) -> bool:
+        """Whether each action must be judged greedy or not, also at the first state of an episode."""
+        return self.method == "q" and self.cut == "taken"
