@@ -45,23 +45,24 @@ FT_INLINE void NAME(ft_one_gradient)(const NAME(ft_mlp) * net, const REAL *s, in
 }
 
 /* Whether the step could be taken. */
-static int NAME(ft_qrc_step)(NAME(ft_qrc) * l, const REAL *s, int64_t action, double reward, double gamma,
-                             double *delta) {
+static int NAME(ft_qrc_step)(NAME(ft_qrc) * l, const REAL *s, int64_t action, int64_t action_next,
+                             double reward, double gamma, double *delta) {
     const int64_t n = l->q.n_params, A = l->q.sizes[l->q.n_layers];
     REAL *y = l->work, *chosen = y + A, *grad = chosen + A, *grad_next = grad + n, *grad_h = grad_next + n;
     REAL *next = grad_h + n;
     double d = reward;
+    int greedy = 1;
     memset(chosen, 0, (size_t)A * sizeof *chosen);
     if (gamma != 0.0) {
         NAME(ft_mlp_forward)(&l->q, 1, s + l->q.sizes[0], y);
         const int64_t best = NAME(ft_greatest)(y, A);
         NAME(ft_one_gradient)(&l->q, s + l->q.sizes[0], best, chosen, y, grad_next);
         d += gamma * (double)y[best];
+        greedy = y[action_next] >= y[best];
     } else
         memset(grad_next, 0, (size_t)n * sizeof *grad_next);
     NAME(ft_one_gradient)(&l->q, s, action, chosen, y, grad);
     d -= (double)y[action];
-    const int greedy = y[action] >= y[NAME(ft_greatest)(y, A)];
     NAME(ft_one_gradient)(&l->h, s, action, chosen, y, grad_h);
     const double h = (double)y[action], z_h = (l->decay == 0.0 ? 0.0 : l->decay * l->z_h) + h;
     NAME(ft_qrc_values)
@@ -87,8 +88,9 @@ int64_t NAME(ft_qrc_run)(NAME(ft_qrc) * learner, int64_t T, const REAL *states, 
     const int64_t n = learner->q.n_params, n_inputs = learner->q.sizes[0];
     if (!NAME(ft_finite)(n, learner->q.params) || !NAME(ft_finite)(n, learner->h.params)) return 0;
     for (int64_t t = 0; t < T; t++) {
-        const int64_t action = actions ? actions[t] : 0;
-        if (!NAME(ft_qrc_step)(learner, states + t * n_inputs, action, rewards[t], gammas[t], deltas + t))
+        const int64_t action = actions ? actions[t] : 0, action_next = actions ? actions[t + 1] : 0;
+        if (!NAME(ft_qrc_step)(learner, states + t * n_inputs, action, action_next, rewards[t], gammas[t],
+                               deltas + t))
             return t;
         learner->decay = learner->cut && !learner->greedy ? 0.0 : gammas[t] * lambdas[t];
     }

@@ -25,8 +25,7 @@ class ExpectedTraceTD(RemedyTD):
         w <- w + alpha delta (z, y)
 
     phi is what the last layer is given, and 1.  A state's expected trace holds all the states that lead to
-    it, not only those that did this time: less variance, and its stale part is learned away.  O(k^2) more a step,
-    k units in the last hidden layer.
+    it, not only those that did this time.  O(k^2) more a step, k units in the last hidden layer.
 
     network  an MLP of one output, which it learns in place
     alpha    step size; alpha_z that of Theta, from 0 to 1: 1 makes Theta phi the target at once
@@ -73,7 +72,7 @@ class ExpectedTraceTD(RemedyTD):
         self._eta = arguments.unit("eta", value)
 
     @property
-    def Theta(self) -> Array:
+    def Theta(self) -> Array:  # noqa: N802 - the paper's name
         """(k + 1, k + 1) a copy; Theta phi is the expected trace."""
         with self._read():
             return self._trace.Theta.copy()

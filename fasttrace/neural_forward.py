@@ -75,7 +75,7 @@ class RemedyTD(NetworkTD):
             return self._trace.dense()[1]
 
     @property
-    def Z(self) -> Array:
+    def Z(self) -> Array:  # noqa: N802 - the contract's name
         """(1, n) a copy of the trace."""
         return self.trace[None]
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .neural_network import MLP
+from .neural_trace import Kept
 from .trace import _check_arrays, aligned_zeros
 
 Array = NDArray[Any]
@@ -52,10 +53,10 @@ class _State:
                 raise ValueError(f"state: {name} has a number that is not finite")
         for name, array in arrays.items():
             mine = getattr(self, name, None)
-            if isinstance(mine, np.ndarray) or mine is None:
-                own[name][...] = array
-            else:
+            if isinstance(mine, (int, float)):
                 setattr(self, name, type(mine)(array))
+            else:
+                own[name][...] = array
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "handle": None}
@@ -95,13 +96,18 @@ class ForwardState(_State):
 
 
 class GradientState(_State):
-    """Two networks, q and h, and three traces: z_w and z_theta (n,) of their gradients, z_h of h itself."""
+    """Two networks, q and h, and three traces: z_w and z_theta (n,) of their gradients, z_h of h itself.
+
+    cut   whether an action that is not greedy ends the traces
+    kept  running statistics of states and rewards, and the last state; None where there are none
+    """
 
     _named = ("z_w", "z_theta", "z_h", "decay")
 
-    def __init__(self, backend: str, q: MLP, h: MLP, cut: bool) -> None:
+    def __init__(self, backend: str, q: MLP, h: MLP, cut: bool, kept: Kept | None = None) -> None:
         super().__init__(backend, q, h)
         self.q, self.h, self.cut = q, h, cut
+        self.kept: Any = kept
         self.z_w, self.z_theta = (aligned_zeros(q.n_params, q.dtype) for _ in range(2))
         self.z_h, self.decay, self.greedy = 0.0, 0.0, True
         self.alpha, self.alpha_h, self.beta = 0.0, 0.0, 0.0
@@ -111,6 +117,11 @@ class GradientState(_State):
 
     def reset(self) -> None:
         self.z_w[:], self.z_theta[:], self.z_h, self.decay = 0, 0, 0.0, 0.0
+        if self.kept is not None:
+            self.kept.held = self.kept.discounted = 0.0
+
+    def arrays(self) -> dict[str, Array]:
+        return super().arrays() | ({} if self.kept is None else {"kept": self.kept.memory})
 
 
 class ExpectedState(_State):

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from . import arguments
+from .neural_trace import AdaptiveObGD, ObGD
 
 __all__ = ["Trace", "trace"]
 
@@ -48,6 +49,8 @@ class Trace:
         first = self._parameters[0]
         size = sum(each.numel() for each in self._parameters)
         self._flat = torch.zeros(size, dtype=first.dtype, device=first.device)
+        self._v: torch.Tensor | None = None  # moments of AdaptiveObGD, and beta2 to the power of the steps
+        self._power = 1.0
 
     @property
     def z(self) -> tuple[torch.Tensor, ...]:
@@ -91,18 +94,35 @@ class Trace:
                 each.grad = None
 
     @torch.no_grad()
-    def step(self, delta: Any, alpha: float) -> None:
-        """w <- w + alpha delta z, in place.
+    def step(self, delta: Any, alpha: float | ObGD) -> float:
+        """w <- w + alpha delta z, in place; returns the step size.
 
         delta  the TD error: a number, or a tensor of one
+        alpha  step size; or an ObGD or AdaptiveObGD, which bound it by |z|_1
 
         Errors: FloatingPointError for a delta or a new parameter that is not finite, ValueError for
         alpha <= 0; then nothing has changed.
         """
-        self._move(self._flat, self._error(delta) * arguments.positive("alpha", alpha))
+        error = self._error(delta)
+        if not isinstance(alpha, ObGD):
+            size = arguments.positive("alpha", alpha)
+            self._move(self._flat, error * size)
+            return size
+        v, power, direction = self._v, self._power, self._flat
+        if isinstance(alpha, AdaptiveObGD):
+            power *= alpha.beta2
+            gradient = direction * error
+            v = torch.zeros_like(direction) if v is None else v
+            v = v * alpha.beta2 + gradient * gradient * (1.0 - alpha.beta2)
+            direction = direction / torch.sqrt(v / (1.0 - power) + alpha.epsilon)
+        M = alpha.alpha * alpha.kappa * max(abs(error), 1.0) * float(direction.abs().sum(dtype=torch.float64))
+        size = alpha.alpha / max(M, 1.0)
+        self._move(direction, error * size)
+        self._v, self._power = v, power
+        return size
 
     def reset(self) -> None:
-        """Empty the traces: a new episode."""
+        """Empty the traces: a new episode.  The moments of AdaptiveObGD stay."""
         self._flat = torch.zeros_like(self._flat)
 
     def state_dict(self) -> dict[str, Any]:
@@ -111,6 +131,8 @@ class Trace:
             "gamma": self.gamma,
             "lambda_": self.lambda_,
             "z": {name: z.clone() for name, z in zip(self._names, self.z, strict=True)},
+            "v": None if self._v is None else self._v.clone(),
+            "power": self._power,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -128,6 +150,8 @@ class Trace:
                 )
         gamma, lambda_ = (arguments.unit(name, state[name]) for name in ("gamma", "lambda_"))
         self._flat = torch.cat([z[name].reshape(-1).to(self._flat) for name in self._names])
+        self._v = None if state["v"] is None else state["v"].reshape(-1).to(self._flat).clone()
+        self._power = float(state["power"])
         self.gamma, self.lambda_ = gamma, lambda_
 
     def __repr__(self) -> str:

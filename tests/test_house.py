@@ -26,7 +26,8 @@ CSRC = ROOT / "csrc"
 LAYERS = [
     {"errors", "arguments", "features", "registry", "policy", "checkpoint"},
     {"backends"},
-    {"trace", "adaptive_trace", "gradient_trace", "actor_critic_trace", "neural_network", "neural_trace"},
+    {"trace", "adaptive_trace", "gradient_trace", "actor_critic_trace", "neural_network", "neural_trace"}
+    | {"neural_remedies"},
     {
         "learner",
         "prediction",
@@ -43,6 +44,9 @@ LAYERS = [
         "neural_jacobian",
         "neural_learner",
         "neural_stream",
+        "neural_expected",
+        "neural_forward",
+        "neural_gradient",
     },
     {"envs", "simulate", "embed", "torch", "torch_trace"},
     {""},

@@ -60,7 +60,7 @@ def everything(learner):
 @pytest.mark.parametrize("backend", ["numba", "c"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 def test_agrees_with_the_reference(name, backend, dtype):
-    """Every backend gives the reference's parameters, traces and errors; leaky units, normalised layers too."""
+    """Every backend gives the reference's parameters, traces and errors, of leaky normalised units too."""
     tolerance = 1e-11 if dtype == np.float64 else 1e-5
     for options in ({}, {"activation": "leaky_relu", "layer_norm": True}):
         want, got = learners("numpy", **options)[name], learners(backend, dtype, **options)[name]
@@ -332,14 +332,13 @@ def test_not_finite_in_the_middle_of_a_stream(name, backend):
     """Named with its step; all is as it was before that step, the steps before it count."""
     learner, want = (learners(backend)[name] for _ in range(2))
     states, rewards, gammas, lambdas = stream(ends=0.0)
-    rewards[20] = 1e308
-    rewards[21] = -1e308 if name.startswith("forward") else rewards[21]
-    learner.alpha = want.alpha = 100.0 if not name.startswith("forward") else 0.05
-    rows = slice(0, 41)
+    rewards[10] = 1e308
+    learner.alpha = want.alpha = 100.0
     with pytest.raises(FloatingPointError, match="not finite at step") as caught:
-        learner.learn(states[rows], rewards[:, 0] * 1e5, gammas=gammas, lambdas=lambdas)
+        learner.learn(states, rewards[:, 0], gammas=gammas, lambdas=lambdas)
     step = int(str(caught.value).split()[-1])
-    want.learn(states[: step + 1], rewards[:step, 0] * 1e5, gammas=gammas[:step], lambdas=lambdas[:step])
+    assert step > 0
+    want.learn(states[: step + 1], rewards[:step, 0], gammas=gammas[:step], lambdas=lambdas[:step])
     assert_array_equal(learner.weights, want.weights)
     for key, array in everything(want).items():
         if key not in ("states", "values", "rewards", "gammas", "lambdas"):

@@ -203,6 +203,32 @@ def test_state_goes_on():
         traces.load_state_dict(ft.torch.trace([leaf()]).state_dict())
 
 
+@pytest.mark.parametrize("name", ["ObGD", "AdaptiveObGD"])
+def test_bounded_steps_are_those_of_stream_td(name):
+    """A torch module with the weights of a StreamTD, and its states, learns what StreamTD learns."""
+    rule = getattr(ft.neural, name)()
+    options = {"hidden": (6,), "activation": "tanh", "layer_norm": False, "normalise": False}
+    learner = ft.neural.StreamTD(
+        3, optimiser=rule, scale_rewards=False, gamma=GAMMA, lambda_=LAMBDA, dtype=np.float64, **options
+    )
+    module = torch.nn.Sequential(torch.nn.Linear(3, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1)).double()
+    torch.nn.utils.vector_to_parameters(torch.from_numpy(learner.weights), module.parameters())
+    traces = traces_of(module)
+    rows, rewards = states(13), np.random.default_rng(0).normal(scale=2.0, size=12)
+    for t in range(12):
+        v = module(rows[t])
+        v.backward()
+        delta = rewards[t] + GAMMA * module(rows[t + 1]).detach() - v.detach()
+        traces.accumulate()
+        traces.step(delta, rule)
+        if t == 6:  # and on from a state
+            saved, traces = traces.state_dict(), traces_of(module)
+            traces.load_state_dict(saved)
+    learner.learn(rows.numpy(), rewards)
+    got = torch.nn.utils.parameters_to_vector(module.parameters()).detach().numpy()
+    np.testing.assert_allclose(got, learner.weights, rtol=0, atol=1e-12)
+
+
 def test_a_scalar_discount_of_nothing():
     """gamma or lambda 0: the past is set to 0, not multiplied by it."""
     net = network()

@@ -77,7 +77,7 @@ def make(settings: Settings, env: gymnasium.Env[Any, Any], seed: int, backend: s
         )
     options: dict[str, Any] = {"hidden": settings.hidden} | settings.options
     if settings.learner != "ac":
-        options["epsilon_steps"] = max(1, settings.steps // 5)
+        options["epsilon"] = (1.0, 0.01, max(1, settings.steps // 5))
     kind = getattr(neural, LEARNERS[settings.learner])
     return kind(shape[0], int(n_actions), seed=seed, backend=backend, **options)
 

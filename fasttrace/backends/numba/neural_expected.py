@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernel, verb
-from .neural import Net, mlp_forward, mlp_gradients, net_of
+from .neural import Net, _forward, _gradients, _net
 from .neural_forward import finite
 
 Array = NDArray[Any]
@@ -26,7 +26,7 @@ class Expected(NamedTuple):
     Theta: Array  # (k, k)
     one: Array  # (1, 1), of 1
     v: Array  # (1, 1)
-    grad: Array  # (1, n)
+    grad: Array  # (n,)
     error: Array  # (k,)
     params: Array  # what a step makes of them: (n,), (n - k,), (k,), (k, k)
     z_made: Array
@@ -65,7 +65,7 @@ def step(learner, states, t, reward, gamma, deltas):
     body = n - k
     real, grad, y, error, numbers = (
         learner.y.dtype.type,
-        learner.grad[0],
+        learner.grad,
         learner.y_made,
         learner.error,
         learner.numbers,
@@ -73,9 +73,9 @@ def step(learner, states, t, reward, gamma, deltas):
     phi, params = grad[body:], learner.net.params
     D, delta = real(numbers[DECAY]), reward
     if gamma != 0.0:
-        mlp_forward(learner.net, states[t + 1 : t + 2], learner.v)
+        _forward(learner.net, states[t + 1 : t + 2], learner.v)
         delta += gamma * np.float64(learner.v[0, 0])
-    mlp_gradients(learner.net, states[t], learner.one, learner.v[0], learner.grad)
+    _gradients(learner.net, states[t], learner.one, learner.v[0], learner.grad)
     delta -= np.float64(learner.v[0, 0])
     squares = 0.0
     for i in range(k):
@@ -118,3 +118,25 @@ def run(learner, states, rewards, gammas, lambdas, deltas):
             return t
         learner.numbers[DECAY] = gammas[t] * lambdas[t]
     return rewards.size
+
+
+def _arrays(learner: Any) -> Expected:
+    """The arrays of a learner, made once, and never saved; the numbers as they are."""
+    if learner.handle is None:
+        net, k = learner.net, learner.k
+        n, dtype = net.n_params, net.dtype
+        learner.handle = Expected(
+            _net(net), np.zeros(4), learner.z, learner.y, learner.Theta, np.ones((1, 1), dtype),
+            np.zeros((1, 1), dtype), np.zeros(n, dtype), np.zeros(k, dtype), np.zeros(n, dtype),
+            np.zeros(n - k, dtype), np.zeros(k, dtype), np.zeros((k, k), dtype),
+        )  # fmt: skip
+    learner.handle.numbers[:] = learner.alpha, learner.alpha_z, learner.eta, learner.decay
+    return learner.handle
+
+
+def expected_run(learner: Any, states: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any) -> int:
+    """See backends.numpy.neural_expected.expected_run."""
+    arrays = _arrays(learner)
+    done = run(arrays, states, rewards, gammas, lambdas, deltas)
+    learner.decay = float(arrays.numbers[DECAY])
+    return done

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernel, verb
-from .neural import Net, mlp_forward, mlp_gradients, net_of
+from .neural import Net, _forward, _gradients, _net
 
 Array = NDArray[Any]
 
@@ -21,13 +21,13 @@ class ForwardTD(NamedTuple):
 
     net: Net
     counters: NDArray[np.int64]
-    alpha: float
+    alpha: NDArray[np.float64]  # (1,)
     states: Array
     values: Array
     before: Array
     work: Array  # values (2, m) of two states
     unit: Array
-    J: Array
+    J: Array  # (m n,)
     rewards: NDArray[np.float64]
     gammas: NDArray[np.float64]
     lambdas: NDArray[np.float64]
@@ -53,7 +53,7 @@ def refresh(td):
     """See ft_forward_refresh."""
     for i in range(td.counters[WAITING]):
         j, k = slot(td, i + 1), slot(td, i)
-        mlp_forward(td.net, td.states[j : j + 1], td.values[k : k + 1])
+        _forward(td.net, td.states[j : j + 1], td.values[k : k + 1])
 
 
 @verb
@@ -78,11 +78,11 @@ def update(td):
     if td.counters[FRESH]:
         refresh(td)
     lambda_return(td)
-    mlp_gradients(td.net, td.states[td.counters[FIRST]], td.unit, v, J)
+    _gradients(td.net, td.states[td.counters[FIRST]], td.unit, v, J)
     for j in range(td.counters[M]):
-        c = J.dtype.type(td.alpha * (td.returns[j] - np.float64(v[j])))
+        c = J.dtype.type(td.alpha[0] * (td.returns[j] - np.float64(v[j])))
         for i in range(w.size):
-            w[i] = w[i] + c * J[j, i]
+            w[i] = w[i] + c * J[j * w.size + i]
     td.counters[FIRST] = slot(td, 1)
     td.counters[WAITING] -= 1
     return finite(w)
@@ -118,7 +118,7 @@ def run(td, states, rewards, gammas, lambdas, deltas):
         over, good = True, True
         td.states[at] = states[t]
         td.states[after] = states[t + 1]
-        mlp_forward(td.net, states[t : t + 2], v)
+        _forward(td.net, states[t : t + 2], v)
         for j in range(m):
             gamma = gammas[t, j]
             td.rewards[at, j], td.gammas[at, j], td.lambdas[at, j] = rewards[t, j], gamma, lambdas[t, j]
@@ -134,3 +134,35 @@ def run(td, states, rewards, gammas, lambdas, deltas):
             td.counters[WAITING] -= 1
             return t
     return rewards.shape[0]
+
+
+def _arrays(td: Any) -> ForwardTD:
+    """The arrays of a learner, made once, and never saved; the counters as they are."""
+    if td.handle is None:
+        m, n, dtype = td.m, td.net.n_params, td.net.dtype
+        td.handle = ForwardTD(
+            _net(td.net), np.zeros(5, np.int64), np.zeros(1), td.states, td.values, np.zeros(n, dtype),
+            np.zeros((2, m), dtype), np.eye(m, dtype=dtype), np.zeros(m * n, dtype), td.rewards, td.gammas,
+            td.lambdas, np.zeros(m),
+        )  # fmt: skip
+    td.handle.counters[:] = td.m, td.window, td.fresh, td.first, td.waiting
+    td.handle.alpha[0] = td.alpha
+    return td.handle
+
+
+def _counted(td: Any) -> None:
+    td.first, td.waiting = (int(td.handle.counters[place]) for place in (FIRST, WAITING))
+
+
+def forward_td_run(td: Any, states: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any) -> int:
+    """See backends.numpy.neural_forward.forward_td_run."""
+    done = run(_arrays(td), states, rewards, gammas, lambdas, deltas)
+    _counted(td)
+    return done
+
+
+def forward_td_flush(td: Any) -> bool:
+    """See backends.numpy.neural_forward.forward_td_flush."""
+    done = flush(_arrays(td))
+    _counted(td)
+    return bool(done)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernel, verb
-from .neural import Net, mlp_forward, mlp_gradients, net_of
+from .neural import Net, _forward, _gradients, _net
 from .neural_forward import finite
 
 Array = NDArray[Any]
@@ -26,9 +26,9 @@ class Qrc(NamedTuple):
     flags: NDArray[np.int64]
     z_w: Array
     z_theta: Array
-    y: Array  # (1, A)
+    y: Array  # (1, A) outputs
     chosen: Array  # (1, A), of zeros
-    grads: Array  # (3, 1, n): of q(S, A), of the greatest q(S', .), of h
+    grads: Array  # (3, n): of q(S, A), of the greatest q(S', .), of h
     next: Array  # (4, n): w, theta, z_w, z_theta after the step
 
 
@@ -44,7 +44,7 @@ def greatest(q):
 @verb
 def one_gradient(net, s, output, chosen, y, grad):
     chosen[0, output] = 1
-    mlp_gradients(net, s, chosen, y, grad)
+    _gradients(net, s, chosen, y, grad)
     chosen[0, output] = 0
 
 
@@ -67,21 +67,21 @@ def move_correction(theta, z, grad, D, step, c, shrink, theta_new, z_new):
 
 
 @verb
-def step(learner, states, t, action, reward, gamma, deltas):
+def step(learner, states, t, action, action_next, reward, gamma, deltas):
     """See ft_qrc_step."""
     real, y, made = learner.next.dtype.type, learner.y[0], learner.next
-    grad, grad_next, grad_h = learner.grads[0, 0], learner.grads[1, 0], learner.grads[2, 0]
-    n, delta = learner.numbers, reward
+    grad, grad_next, grad_h = learner.grads[0], learner.grads[1], learner.grads[2]
+    n, delta, greedy = learner.numbers, reward, True
     if gamma != 0.0:
-        mlp_forward(learner.q, states[t + 1 : t + 2], learner.y)
+        _forward(learner.q, states[t + 1 : t + 2], learner.y)
         best = greatest(y)
         one_gradient(learner.q, states[t + 1], best, learner.chosen, y, learner.grads[1])
         delta += gamma * np.float64(y[best])
+        greedy = y[action_next] >= y[best]
     else:
         grad_next[:] = 0
     one_gradient(learner.q, states[t], action, learner.chosen, y, learner.grads[0])
     delta -= np.float64(y[action])
-    greedy = y[action] >= y[greatest(y)]
     one_gradient(learner.h, states[t], action, learner.chosen, y, learner.grads[2])
     h = np.float64(y[action])
     z_h = (n[DECAY] * n[Z_H] if n[DECAY] != 0.0 else 0.0) + h
@@ -90,8 +90,8 @@ def step(learner, states, t, action, reward, gamma, deltas):
         real(n[ALPHA] * (z_h - h)), real(-n[ALPHA] * (z_h * gamma)), made[0], made[2],
     )  # fmt: skip
     move_correction(
-        learner.h.params, learner.z_theta, grad_h, real(n[DECAY]), real(n[ALPHA_H] * delta), real(-n[ALPHA_H] * h),
-        real(n[ALPHA_H] * n[BETA]), made[1], made[3],
+        learner.h.params, learner.z_theta, grad_h, real(n[DECAY]), real(n[ALPHA_H] * delta),
+        real(-n[ALPHA_H] * h), real(n[ALPHA_H] * n[BETA]), made[1], made[3],
     )  # fmt: skip
     if not (np.isfinite(delta) and np.isfinite(z_h) and finite(made.ravel())):
         return False
@@ -111,8 +111,38 @@ def run(learner, states, actions, rewards, gammas, lambdas, deltas):
         return 0
     for t in range(rewards.size):
         action = actions[t] if actions.size else 0
-        if not step(learner, states, t, action, rewards[t], gammas[t], deltas):
+        action_next = actions[t + 1] if actions.size else 0
+        if not step(learner, states, t, action, action_next, rewards[t], gammas[t], deltas):
             return t
         cut = learner.flags[CUT] and not learner.flags[GREEDY]
         learner.numbers[DECAY] = 0.0 if cut else gammas[t] * lambdas[t]
     return rewards.size
+
+
+_NOBODY = np.empty(0, np.int32)
+
+
+def _arrays(learner: Any) -> Qrc:
+    """The arrays of a learner, made once, and never saved; the numbers as they are."""
+    if learner.handle is None:
+        n, m, dtype = learner.q.n_params, learner.q.n_outputs, learner.q.dtype
+        learner.handle = Qrc(
+            _net(learner.q), _net(learner.h), np.zeros(5), np.zeros(2, np.int64), learner.z_w,
+            learner.z_theta, np.zeros((1, m), dtype), np.zeros((1, m), dtype), np.zeros((3, n), dtype),
+            np.zeros((4, n), dtype),
+        )  # fmt: skip
+    numbers, flags = learner.handle.numbers, learner.handle.flags
+    numbers[:] = learner.alpha, learner.alpha_h, learner.beta, learner.decay, learner.z_h
+    flags[:] = learner.cut, learner.greedy
+    return learner.handle
+
+
+def qrc_run(
+    learner: Any, states: Any, actions: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any
+) -> int:
+    """See backends.numpy.neural_gradient.qrc_run."""
+    arrays = _arrays(learner)
+    done = run(arrays, states, _NOBODY if actions is None else actions, rewards, gammas, lambdas, deltas)
+    learner.decay, learner.z_h = float(arrays.numbers[DECAY]), float(arrays.numbers[Z_H])
+    learner.greedy = bool(arrays.flags[GREEDY])
+    return done

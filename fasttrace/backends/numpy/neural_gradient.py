@@ -23,6 +23,7 @@ def qrc_step(
     z_h: float,
     s: Any,
     action: int,
+    action_next: int,
     reward: float,
     gamma: float,
     s_next: Any,
@@ -41,16 +42,17 @@ def qrc_step(
 
     q_net, h_net   networks of one shape, params w and theta (n,); z_w, z_theta (n,) traces; z_h a number
     decay          gamma_t lambda_t, 0 where an episode begins
-    Returns delta, the new z_h, and whether the action was greedy.
+    Returns delta, the new z_h, and whether action_next is greedy (True at an end).
     """
     real = q_net.params.dtype.type
     one = np.eye(q_net.sizes[-1], dtype=real)
     q, (grad_q,) = gradients(q_net, s, one[[action]])
-    delta, grad_delta = reward - float(q[action]), -grad_q
+    delta, grad_delta, greedy = reward - float(q[action]), -grad_q, True
     if gamma != 0.0:
         best = int(np.argmax(forward(q_net, s_next[None])[0]))
         q_next, (grad_next,) = gradients(q_net, s_next, one[[best]])
         delta += gamma * float(q_next[best])
+        greedy = bool(q_next[action_next] >= q_next[best])
         grad_delta = grad_delta + real(gamma) * grad_next
     h_all, (grad_h,) = gradients(h_net, s, one[[action]])
     h = float(h_all[action])
@@ -59,7 +61,7 @@ def qrc_step(
     z_h = (decay * z_h if decay else 0.0) + h
     q_net.params += real(alpha) * (real(delta) * z_w - real(h) * grad_q - real(z_h) * grad_delta)
     h_net.params += real(alpha_h) * (real(delta) * z_theta - real(h) * grad_h - real(beta) * h_net.params)
-    return delta, z_h, bool(q[action] >= q.max())
+    return delta, z_h, greedy
 
 
 def qrc_run(
@@ -72,10 +74,10 @@ def qrc_run(
     with np.errstate(all="ignore"):
         for t in range(len(rewards)):
             before = [each.copy() for each in arrays]
+            taken = (0, 0) if actions is None else (int(actions[t]), int(actions[t + 1]))
             delta, z_h, greedy = qrc_step(
                 learner.q, learner.h, learner.z_w, learner.z_theta, learner.z_h,
-                states[t], 0 if actions is None else int(actions[t]), float(rewards[t]), float(gammas[t]),
-                states[t + 1], learner.decay,
+                states[t], *taken, float(rewards[t]), float(gammas[t]), states[t + 1], learner.decay,
                 alpha=learner.alpha, alpha_h=learner.alpha_h, beta=learner.beta,
             )  # fmt: skip
             if not (np.isfinite(delta) and np.isfinite(z_h) and all(np.isfinite(a).all() for a in arrays)):
