@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from . import kernel, verb
 from .neural import Net, _forward, _gradients, _net
-from .neural_forward import finite
+from .neural_forward import copy, finite
 
 Array = NDArray[Any]
 
@@ -99,12 +99,15 @@ def step(learner, states, t, reward, gamma, deltas):
     for i in range(k):
         learner.params[body + i] = params[body + i] + move * y[i]
     good = np.isfinite(delta) and finite(learner.params) and finite(learner.z_made) and finite(y)
-    if not (good and finite(learner.Theta_made.ravel())):
+    for i in range(k):
+        good = good and finite(learner.Theta_made[i])
+    if not good:
         return False
-    params[:] = learner.params
-    learner.z[:] = learner.z_made
-    learner.y[:] = y
-    learner.Theta[:] = learner.Theta_made
+    copy(params, learner.params)
+    copy(learner.z, learner.z_made)
+    copy(learner.y, y)
+    for i in range(k):
+        copy(learner.Theta[i], learner.Theta_made[i])
     deltas[t] = delta
     return True
 

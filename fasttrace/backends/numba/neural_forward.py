@@ -49,6 +49,12 @@ def finite(x):
 
 
 @verb
+def copy(to, given):
+    for i in range(np.uint64(to.size)):
+        to[i] = given[i]
+
+
+@verb
 def refresh(td):
     """See ft_forward_refresh."""
     for i in range(td.counters[WAITING]):
@@ -94,10 +100,10 @@ def catch_up(td, everything):
     first, waiting, window = td.counters[FIRST], td.counters[WAITING], td.counters[WINDOW]
     if not everything and waiting < window:
         return True
-    td.before[:] = td.net.params
+    copy(td.before, td.net.params)
     while td.counters[WAITING] > 0 and (everything or td.counters[WAITING] >= window):
         if not update(td):
-            td.net.params[:] = td.before
+            copy(td.net.params, td.before)
             td.counters[FIRST], td.counters[WAITING] = first, waiting
             return False
     return True
@@ -116,8 +122,8 @@ def run(td, states, rewards, gammas, lambdas, deltas):
     for t in range(rewards.shape[0]):
         at, after = slot(td, td.counters[WAITING]), slot(td, td.counters[WAITING] + 1)
         over, good = True, True
-        td.states[at] = states[t]
-        td.states[after] = states[t + 1]
+        copy(td.states[at], states[t])
+        copy(td.states[after], states[t + 1])
         _forward(td.net, states[t : t + 2], v)
         for j in range(m):
             gamma = gammas[t, j]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from . import kernel, verb
 from .neural import Net, _forward, _gradients, _net
-from .neural_forward import finite
+from .neural_forward import copy, finite
 
 Array = NDArray[Any]
 
@@ -79,7 +79,8 @@ def step(learner, states, t, action, action_next, reward, gamma, deltas):
         delta += gamma * np.float64(y[best])
         greedy = y[action_next] >= y[best]
     else:
-        grad_next[:] = 0
+        for i in range(grad_next.size):
+            grad_next[i] = 0
     one_gradient(learner.q, states[t], action, learner.chosen, y, learner.grads[0])
     delta -= np.float64(y[action])
     one_gradient(learner.h, states[t], action, learner.chosen, y, learner.grads[2])
@@ -93,12 +94,15 @@ def step(learner, states, t, action, action_next, reward, gamma, deltas):
         learner.h.params, learner.z_theta, grad_h, real(n[DECAY]), real(n[ALPHA_H] * delta),
         real(-n[ALPHA_H] * h), real(n[ALPHA_H] * n[BETA]), made[1], made[3],
     )  # fmt: skip
-    if not (np.isfinite(delta) and np.isfinite(z_h) and finite(made.ravel())):
+    good = np.isfinite(delta) and np.isfinite(z_h)
+    for i in range(4):
+        good = good and finite(made[i])
+    if not good:
         return False
-    learner.q.params[:] = made[0]
-    learner.h.params[:] = made[1]
-    learner.z_w[:] = made[2]
-    learner.z_theta[:] = made[3]
+    copy(learner.q.params, made[0])
+    copy(learner.h.params, made[1])
+    copy(learner.z_w, made[2])
+    copy(learner.z_theta, made[3])
     n[Z_H] = z_h
     learner.flags[GREEDY] = greedy
     deltas[t] = delta

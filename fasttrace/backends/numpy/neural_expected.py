@@ -56,7 +56,8 @@ def expected_step(
     Theta += np.outer(real(alpha_z / (phi @ phi)) * (target - Theta @ phi), phi)
     y[:] = real(1.0 - eta) * (Theta @ phi) + real(eta) * target
     z[:] = (real(decay) * z if decay else 0) + gradient[:-k]
-    net.params += real(alpha * delta) * np.concatenate([z, y])
+    theta = net.params
+    theta += real(alpha * delta) * np.concatenate([z, y])
     return delta
 
 

@@ -50,7 +50,8 @@ def forward_td_update(net: Any, waiting: list[Waiting], alpha: float, fresh: boo
     values = [forward(net, each.s_next[None])[0] if fresh else each.v_next for each in waiting]
     G = lambda_return(waiting, values)
     v, J = gradients(net, waiting[0].s, np.eye(len(G), dtype=net.params.dtype))
-    net.params += (alpha * (G - v)).astype(J.dtype) @ J
+    theta = net.params
+    theta += (alpha * (G - v)).astype(J.dtype) @ J
     waiting.pop(0)
 
 

@@ -59,8 +59,9 @@ def qrc_step(
     z_w[:] = (real(decay) * z_w if decay else 0) + grad_q
     z_theta[:] = (real(decay) * z_theta if decay else 0) + grad_h
     z_h = (decay * z_h if decay else 0.0) + h
-    q_net.params += real(alpha) * (real(delta) * z_w - real(h) * grad_q - real(z_h) * grad_delta)
-    h_net.params += real(alpha_h) * (real(delta) * z_theta - real(h) * grad_h - real(beta) * h_net.params)
+    w, theta = q_net.params, h_net.params
+    w += real(alpha) * (real(delta) * z_w - real(h) * grad_q - real(z_h) * grad_delta)
+    theta += real(alpha_h) * (real(delta) * z_theta - real(h) * grad_h - real(beta) * theta)
     return delta, z_h, greedy
 
 
