@@ -48,5 +48,6 @@ def learning_curves(settings: Settings, runs: list[Run], path: str | PathLike[st
     axes.set_title(
         f"{LEARNERS[settings.learner]} on {settings.env}: episodes, and their mean over {LAST}", fontsize=11
     )
-    axes.legend(frameon=False, loc="upper left", ncols=min(5, len(runs)), fontsize=8)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
     figure.savefig(path, dpi=120)

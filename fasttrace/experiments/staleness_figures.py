@@ -1,0 +1,85 @@
+"""The pictures of the staleness command."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from .staleness import Measured
+
+# Okabe and Ito's colours, told apart by colour-blind eyes; lambda by dashes.
+COLOURS = ("#56B4E9", "#0072B2", "#D55E00", "#000000")
+STYLES: tuple[dict[str, Any], ...] = (
+    {"color": "#999999", "linestyle": (0, (1, 1))},
+    {"color": "#000000"},
+    {"color": "#E69F00"},
+    {"color": "#CC79A7", "linestyle": (0, (5, 1, 1, 1))},
+    {"color": "#0072B2"},
+    {"color": "#56B4E9", "linestyle": (0, (5, 2))},
+    {"color": "#D55E00"},
+    {"color": "#009E73", "linestyle": (0, (5, 2))},
+)
+
+
+def stale(results: list[Measured], path: str | PathLike[str]) -> None:
+    """A row for each task: distance and 1 - cosine along the runs, the median over the seeds."""
+    from .staleness import rule_name
+
+    figure = Figure(figsize=(10.5, 3.7 * len(results)), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(results), 2, sharex="col", squeeze=False)
+    for row, result in zip(grid, results, strict=True):
+        rules = list(dict.fromkeys(rule for rule, _ in result.distances))
+        lambdas = sorted({lambda_ for _, lambda_ in result.distances})
+        for (rule, lambda_), distances in result.distances.items():
+            style = {
+                "color": COLOURS[rules.index(rule) % len(COLOURS)],
+                "linestyle": "-" if lambda_ == lambdas[-1] else (0, (4, 2)),
+            }
+            x = (np.arange(distances.shape[1]) + 1) * result.steps / distances.shape[1]
+            cosines = result.cosines[rule, lambda_]
+            for axes, values in zip(row, (distances, 1.0 - cosines), strict=True):
+                good = ~np.isnan(values).any(0)  # up to where a seed diverges
+                median = np.median(values[:, good], 0)
+                axes.plot(x[good], np.maximum(median, 1e-9), label=rule_name(rule, lambda_), lw=1.2, **style)
+        for axes, what in zip(row, ("relative distance", "1 - cosine"), strict=True):
+            axes.set_yscale("log")
+            axes.set_ylabel(what)
+            axes.grid(color="0.9", linewidth=0.6)
+            axes.set_title(result.name, fontsize=11)
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+    for axes in grid[-1]:
+        axes.set_xlabel("steps")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.suptitle("How far the trace is from the one that the present parameters would give")
+    figure.savefig(path, dpi=110)
+
+
+def curves(results: list[Measured], path: str | PathLike[str]) -> None:
+    """A panel for each task: the error of each learner at its best setting, the median over the seeds."""
+    figure = Figure(figsize=(5.6 * len(results), 5.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(results), squeeze=False)[0]
+    for axes, result in zip(panels, results, strict=True):
+        for (label, errors), style in zip(result.curves.items(), STYLES, strict=True):
+            x = np.linspace(0, result.steps, errors.shape[1])
+            median = np.median(errors, 0)
+            good = np.isfinite(median)
+            axes.plot(x[good], median[good], label=label, linewidth=1.4, **style)
+        axes.set_title(result.name, fontsize=11)
+        axes.set_xlabel("steps")
+        axes.set_ylabel("root mean squared error / deviation of the values")
+        axes.set_ylim(0, 2)
+        axes.set_xlim(0, result.steps)
+        axes.grid(color="0.9", linewidth=0.6)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.suptitle("Learners against stale traces, each with its best step size")
+    figure.savefig(path, dpi=110)
