@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from .staleness import Measured
@@ -26,8 +28,14 @@ STYLES: tuple[dict[str, Any], ...] = (
 )
 
 
+def running_median(values: NDArray[Any], width: int = 9) -> NDArray[Any]:
+    """Median of the values around each, fewer at the ends."""
+    half = width // 2
+    return np.array([np.median(values[max(0, i - half) : i + half + 1]) for i in range(len(values))])
+
+
 def stale(results: list[Measured], path: str | PathLike[str]) -> None:
-    """A row for each task: distance and 1 - cosine along the runs, the median over the seeds."""
+    """A row for each task: distance and 1 - cosine along the runs, the median over seeds and 9 looks."""
     from .staleness import rule_name
 
     figure = Figure(figsize=(10.5, 3.7 * len(results)), layout="constrained")
@@ -43,22 +51,27 @@ def stale(results: list[Measured], path: str | PathLike[str]) -> None:
             }
             x = (np.arange(distances.shape[1]) + 1) * result.steps / distances.shape[1]
             cosines = result.cosines[rule, lambda_]
+            alive = np.mean(~np.isnan(distances), 0) > 0.5  # up to where half of the seeds diverged
             for axes, values in zip(row, (distances, 1.0 - cosines), strict=True):
-                good = ~np.isnan(values).any(0)  # up to where a seed diverges
-                median = np.median(values[:, good], 0)
-                axes.plot(x[good], np.maximum(median, 1e-9), label=rule_name(rule, lambda_), lw=1.2, **style)
+                median = running_median(np.nanmedian(values[:, alive], 0)) if alive.any() else x[alive]
+                axes.plot(x[alive], np.maximum(median, 1e-9), label=rule_name(rule, lambda_), **style)
         for axes, what in zip(row, ("relative distance", "1 - cosine"), strict=True):
             axes.set_yscale("log")
             axes.set_ylabel(what)
             axes.grid(color="0.9", linewidth=0.6)
             axes.set_title(result.name, fontsize=11)
-            axes.xaxis.set_major_formatter("{x:,.0f}")
+            _thousands(axes)
     for axes in grid[-1]:
         axes.set_xlabel("steps")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     figure.suptitle("How far the trace is from the one that the present parameters would give")
     figure.savefig(path, dpi=110)
+
+
+def _thousands(axes: Any) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
 def curves(results: list[Measured], path: str | PathLike[str]) -> None:
@@ -75,10 +88,14 @@ def curves(results: list[Measured], path: str | PathLike[str]) -> None:
         axes.set_title(result.name, fontsize=11)
         axes.set_xlabel("steps")
         axes.set_ylabel("root mean squared error / deviation of the values")
-        axes.set_ylim(0, 2)
+        axes.set_yscale("log")
+        axes.set_ylim(0.15, 2)
+        axes.set_yticks([0.2, 0.3, 0.5, 1, 2], minor=False)
+        axes.set_yticks([], minor=True)
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_xlim(0, result.steps)
         axes.grid(color="0.9", linewidth=0.6)
-        axes.xaxis.set_major_formatter("{x:,.0f}")
+        _thousands(axes)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     figure.suptitle("Learners against stale traces, each with its best step size")
