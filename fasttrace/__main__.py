@@ -107,7 +107,7 @@ def _add_networks(commands: Any) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     stream.add_argument("--env", default="CartPole-v1", help="id of an environment of vectors")
-    stream.add_argument("--learner", choices=("q", "sarsa", "ac"), default="q", help="StreamQ, ...")
+    stream.add_argument("--learner", choices=("q", "sarsa", "ac", "qrc"), default="q", help="StreamQ, ...")
     stream.add_argument("--seeds", type=_positive, default=5, help="runs")
     stream.add_argument("--steps", type=_positive, default=100_000, help="of each run")
     stream.add_argument(

@@ -69,7 +69,7 @@ class RemedyTD(NetworkTD):
         return {}
 
     @property
-    def trace(self) -> Array:  # type: ignore[override]
+    def trace(self) -> Array:
         """A copy of the trace as the last update used it, (n,)."""
         with self._read():
             return self._trace.dense()[1]
@@ -155,7 +155,7 @@ class ForwardTD(RemedyTD):
         return self._trace.waiting
 
     @property
-    def trace(self) -> Array:  # type: ignore[override]
+    def trace(self) -> Array:
         raise AttributeError("ForwardTD has no trace; `waiting` says how many states are still to be updated")
 
     def flush(self) -> None:

@@ -166,7 +166,7 @@ class QRC(_Corrected, _StreamActionValues):
         return self.alpha
 
     @property
-    def trace(self) -> Array:  # type: ignore[override]
+    def trace(self) -> Array:
         """(n,) a copy of z_w as the last update used it."""
         with self._read():
             return self._trace.z_w.copy()

@@ -136,8 +136,9 @@ def stale_table(result: Measured) -> Table:
     """Of each rule: the median over time and seeds, and the worst."""
     from rich.table import Table
 
-    grid = Table("steps taken", title=f"{result.name}: the trace and the one that fresh parameters give")
-    for heading in ("distance: median", "greatest", "cosine: median", "least"):
+    grid = Table(title=f"{result.name}: the trace and a fresh one")
+    grid.add_column("steps taken", no_wrap=True)
+    for heading in ("distance", "greatest", "cosine", "least"):
         grid.add_column(heading, justify="right")
     for rule, distances in result.distances.items():
         if np.isnan(distances).all():
@@ -146,7 +147,7 @@ def stale_table(result: Measured) -> Table:
         cosines = result.cosines[rule]
         numbers = (np.nanmedian(distances), np.nanmax(distances), np.nanmedian(cosines), np.nanmin(cosines))
         lost = np.isnan(distances).any(1).sum()
-        name = rule_name(*rule) + (f" ({lost} of {len(distances)} diverged)" if lost else "")
+        name = rule_name(*rule) + (f" ({lost} diverged)" if lost else "")
         grid.add_row(name, *(f"{x:.4f}" for x in numbers))
     return grid
 
@@ -156,8 +157,9 @@ def learning_table(result: Measured) -> Table:
     from rich.table import Table
 
     seeds = len(next(iter(result.curves.values())))
-    grid = Table("learner", title=f"{result.name}: error, median over {seeds} seeds; lambda {LAMBDA:g}")
-    for heading in ("best setting", "whole run", "last fifth", "microseconds a step"):
+    grid = Table(title=f"{result.name}: error, median over {seeds} seeds; lambda {LAMBDA:g}")
+    grid.add_column("learner", no_wrap=True)
+    for heading in ("best setting", "whole run", "last fifth", "us a step"):
         grid.add_column(heading, justify="right")
     tried = {entry.label: entry.tried for entry in ENTRIES}
     for label, curves in result.curves.items():

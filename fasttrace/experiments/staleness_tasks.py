@@ -120,12 +120,12 @@ HIDDEN = (32, 32)
 KAPPAS = (0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 ENTRIES = (
-    Entry("no trace, lambda 0", "NetworkTD", {"lambda_": 0.0, "keep": 0}),
+    Entry("no trace", "NetworkTD", {"lambda_": 0.0, "keep": 0}),
     Entry("the trace as it is", "NetworkTD", {"keep": 0}),
     Entry("ObGD's bounded step", "NetworkTD", {"keep": 0}, "kappa", KAPPAS),
     Entry("StreamTD", "StreamTD", {"scale_rewards": False}, "kappa", KAPPAS),
-    Entry("ForwardTD, fresh values", "ForwardTD"),
-    Entry("ForwardTD, values at arrival", "ForwardTD", {"values": "arrival"}),
+    Entry("ForwardTD, fresh", "ForwardTD"),
+    Entry("ForwardTD, arrival", "ForwardTD", {"values": "arrival"}),
     Entry("TDRC", "TDRC"),
     Entry("expected trace", "ExpectedTraceTD"),
 )
@@ -166,10 +166,10 @@ def staleness(
     """
     gamma = float(task.gammas.max())
     window = int(np.ceil(np.log(1e-3) / np.log(gamma * lambda_)))
-    step = {"optimiser": neural.ObGD()} if rule is None else {"alpha": rule}
+    step: dict[str, Any] = {"optimiser": neural.ObGD()} if rule is None else {"alpha": rule}
     learner = neural.NetworkTD(
         network(task, seed, backend), gamma=gamma, lambda_=lambda_, keep=window, **step
-    )  # type: ignore[arg-type]
+    )
     found = np.full((looks, 2), np.nan)
     at = np.linspace(0, task.steps, looks + 1).astype(int)
     for i, (start, stop) in enumerate(pairwise(at)):

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-LEARNERS = {"q": "StreamQ", "sarsa": "StreamSarsa", "ac": "StreamAC"}
+LEARNERS = {"q": "StreamQ", "sarsa": "StreamSarsa", "ac": "StreamAC", "qrc": "QRC"}
 LAST = 50  # episodes, over which a result is the mean
 SOLVED = {"CartPole-v1": 400.0}  # the mean return over LAST episodes that counts as learned
 CHUNK = 500  # steps between two looks at the bar
@@ -163,7 +164,7 @@ def _train_all(settings: Settings, seeds: int, backend: str, console: Console) -
         for seed in range(seeds):
             name = f"{settings.env}: {LEARNERS[settings.learner]}, seed {seed}"
             bar = progress.add_task(f"{name:44}", total=settings.steps)
-            runs.append(train(settings, seed, backend, lambda done, bar=bar: progress.advance(bar, done)))
+            runs.append(train(settings, seed, backend, partial(progress.advance, bar)))
     return runs
 
 

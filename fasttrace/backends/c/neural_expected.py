@@ -14,7 +14,8 @@ from .neural import _SUFFIX, _doubles, _fill, _reals
 def _handle(learner: Any) -> Any:
     """The struct of a learner, made once, and never saved."""
     if learner.handle is None:
-        net, k, keep = learner.net, learner.k, []
+        keep: list[Any] = []
+        net, k = learner.net, learner.k
         suffix = _SUFFIX[net.dtype.name]
         c = ffi.new(f"ft_expected_{suffix} *")
         _fill(c.net, net, 1, keep)

@@ -14,7 +14,8 @@ from .neural import _SUFFIX, _doubles, _fill, _reals
 def _handle(td: Any) -> Any:
     """The struct of a learner, made once, and never saved."""
     if td.handle is None:
-        suffix, keep, m, n = _SUFFIX[td.net.dtype.name], [], td.m, td.net.n_params
+        keep: list[Any] = []
+        suffix, m, n = _SUFFIX[td.net.dtype.name], td.m, td.net.n_params
         c = ffi.new(f"ft_forward_td_{suffix} *")
         _fill(c.net, td.net, 1, keep)
         c.m, c.window, c.fresh = m, td.window, td.fresh

@@ -16,7 +16,8 @@ _NUMBERS = ("alpha", "alpha_h", "beta", "decay", "z_h")
 def _handle(learner: Any) -> Any:
     """The struct of a learner, made once, and never saved."""
     if learner.handle is None:
-        net, keep = learner.q, []
+        keep: list[Any] = []
+        net = learner.q
         suffix = _SUFFIX[net.dtype.name]
         c = ffi.new(f"ft_qrc_{suffix} *")
         _fill(c.q, learner.q, 1, keep)
