@@ -647,7 +647,7 @@ FT_API int32_t ft_jacobian_step_f64(const ft_jacobian_f64 *trace, const double *
 /* A network that learns by traces.
  *
  *   n_traces  the network's outputs, or 1; with FT_OBGD and FT_ADAPTIVE_OBGD 1
- *   Z         (n_traces, n_params)        v  (n_params), FT_ADAPTIVE_OBGD alone
+ *   Z         (n_traces, n_params)        v  (2 n_params) moments and scratch, FT_ADAPTIVE_OBGD alone
  *   before    (n_params) or NULL; out: the parameters before the last update
  *   numbers   FT_HEAD_DECAYS + 4 n_traces: see below; at first FT_HEAD_POWER is 1, all others 0 */
 enum ft_head_numbers {

@@ -15,6 +15,9 @@
 #else
 #define FT_VECTORS 0
 #endif
+#if FT_VECTORS && defined(__x86_64__)
+#include <emmintrin.h>
+#endif
 
 int64_t ft_mlp_room(int64_t n_layers, const int64_t *sizes, int64_t n_traces) {
     int64_t width = 0, widest = sizes[0];
@@ -120,6 +123,9 @@ FT_INLINE int ft_judges(const ft_network_stream *s) {
     return s->method == FT_NETWORK_Q && s->cut == FT_CUT_TAKEN;
 }
 
+FT_INLINE float ft_root_f32(float x) { return sqrtf(x); }
+FT_INLINE double ft_root_f64(double x) { return sqrt(x); }
+
 #define REAL float
 #define INTEGER int32_t
 #define LARGEST INT32_MAX
@@ -130,6 +136,9 @@ FT_INLINE int ft_judges(const ft_network_stream *s) {
 #define LANES 1
 #endif
 #define NAME(x) x##_f32
+#if FT_VECTORS && defined(__x86_64__)
+#define ROOTS(half) _mm_sqrt_ps((__m128)(half))
+#endif
 #include "neural.h"
 #undef REAL
 #undef INTEGER
@@ -148,4 +157,7 @@ FT_INLINE int ft_judges(const ft_network_stream *s) {
 #define LANES 1
 #endif
 #define NAME(x) x##_f64
+#if FT_VECTORS && defined(__x86_64__)
+#define ROOTS(half) _mm_sqrt_pd((__m128d)(half))
+#endif
 #include "neural.h"

@@ -17,6 +17,7 @@
 #if LANES > 1
 typedef REAL VEC __attribute__((vector_size(32), aligned(sizeof(REAL)), may_alias));
 typedef INTEGER MASK __attribute__((vector_size(32), aligned(sizeof(REAL)), may_alias));
+typedef INTEGER NAME(ft_bits) __attribute__((may_alias));
 #define SPREAD(x) ((VEC){0} + (x))
 #define ABSOLUTE(x) ((VEC)((MASK)(x) & LARGEST))
 typedef REAL NAME(ft_row_half) __attribute__((vector_size(16), aligned(sizeof(REAL)), may_alias));
@@ -318,22 +319,12 @@ int32_t NAME(ft_mlp_gradients)(const NAME(ft_mlp) * net, const REAL *x, int64_t 
 /* Largest |x|; infinite where one is not finite.  By the bits, which are in the order of the sizes. */
 FT_CLONES static double NAME(ft_largest)(int64_t n, const REAL *x) {
 #if LANES > 1
-    const int64_t whole = n / LANES;
-    MASK most = {0};
-    for (int64_t k = 0; k < whole; k++) {
-        const MASK size = (MASK)CONST_VECTORS(x)[k] & LARGEST, more = size > most;
-        most = (size & more) | (most & ~more);
-    }
+    const NAME(ft_bits) *bits = (const NAME(ft_bits) *)(const void *)x;
     INTEGER best = 0;
-    for (int64_t i = 0; i < LANES; i++) best = most[i] > best ? most[i] : best;
+    for (int64_t k = 0; k < n; k++) best = (bits[k] & LARGEST) > best ? bits[k] & LARGEST : best;
     REAL largest;
     memcpy(&largest, &best, sizeof largest);
-    if (largest != largest) return HUGE_VAL;
-    for (int64_t k = whole * LANES; k < n; k++) {
-        if (!(SIZE(x[k]) <= REAL_MAX)) return HUGE_VAL;
-        if (SIZE(x[k]) > largest) largest = SIZE(x[k]);
-    }
-    return (double)largest;
+    return largest == largest ? (double)largest : HUGE_VAL;
 #else
     double largest = 0.0;
     for (int64_t k = 0; k < n; k++) {
@@ -441,8 +432,9 @@ int32_t NAME(ft_jacobian_step)(const NAME(ft_jacobian) * t, const REAL *J, REAL 
         NAME(ft_move_by_all)(m, n, w, t->step, t->Z);
         return FT_OK;
     }
-    for (int64_t i = 0; i < n; i += FT_BLOCK) {
-        const int64_t size = n - i < FT_BLOCK ? n - i : FT_BLOCK;
+    const int64_t block = m > 4 ? FT_BLOCK : n; /* what one group of rows reads, nobody reads again */
+    for (int64_t i = 0; i < n; i += block) {
+        const int64_t size = n - i < block ? n - i : block;
         int64_t r = 0;
         for (; w && r + 4 <= m; r += 4)
             NAME(ft_four_rows)(size, n, t->Z + r * n + i, J + r * n + i, w + i, t->decay + r, t->step + r);
@@ -515,16 +507,29 @@ static int NAME(ft_prepare)(const NAME(ft_head) * h, const NAME(ft_plan) * r, co
     return 1;
 }
 
-/* Second moments move; returns the norm of z by their roots. */
-static double NAME(ft_second_moments)(const NAME(ft_head) * h, REAL delta, REAL inverse) {
+/* Second moments v move; along is z by their roots.  Returns the sum of |along|. */
+FT_CLONES static double NAME(ft_second_moments)(const NAME(ft_head) * h, REAL delta, REAL inverse) {
+    const int64_t n = h->net.n_params;
     const REAL keep = (REAL)h->beta2, part = (REAL)(1.0 - h->beta2), epsilon = (REAL)h->epsilon;
-    double norm = 0.0;
-    for (int64_t i = 0; i < h->net.n_params; i++) {
-        const REAL g = delta * h->Z[i];
-        h->v[i] = keep * h->v[i] + part * (g * g);
-        norm += (double)(SIZE(h->Z[i]) / (REAL)sqrt((double)(h->v[i] * inverse + epsilon)));
+    const REAL *FT_RESTRICT z = h->Z;
+    REAL *FT_RESTRICT v = h->v, *FT_RESTRICT along = h->v + n;
+    for (int64_t i = 0; i < n; i++) {
+        const REAL g = delta * z[i];
+        v[i] = keep * v[i] + part * (g * g);
+        along[i] = v[i] * inverse + epsilon;
     }
-    return norm;
+    int64_t i = 0;
+#ifdef ROOTS
+    for (; i + LANES <= n; i += LANES) { /* a loop over sqrtf would look after errno */
+        NAME(ft_row_lanes) lanes;
+        lanes.whole = *CONST_VECTORS(along + i);
+        for (int half = 0; half < 2; half++)
+            lanes.half[half] = (NAME(ft_row_half))ROOTS(lanes.half[half]);
+        *VECTORS(along + i) = *CONST_VECTORS(z + i) / lanes.whole;
+    }
+#endif
+    for (; i < n; i++) along[i] = z[i] / NAME(ft_root)(along[i]);
+    return (double)NAME(ft_norm)(n, along);
 }
 
 /* What ft_prepare allowed. */
@@ -546,24 +551,17 @@ static void NAME(ft_commit)(const NAME(ft_head) * h, const NAME(ft_plan) * r, co
         return;
     }
     const double delta = deltas[0], size = fabs(delta) > 1.0 ? fabs(delta) : 1.0;
-    REAL inverse = 1;
     if (h->optimiser == FT_ADAPTIVE_OBGD) {
         numbers[FT_HEAD_POWER] *= h->beta2;
-        inverse = (REAL)(1.0 / (1.0 - numbers[FT_HEAD_POWER]));
-        norm = NAME(ft_second_moments)(h, (REAL)delta, inverse);
+        const double inverse = 1.0 / (1.0 - numbers[FT_HEAD_POWER]);
+        norm = NAME(ft_second_moments)(h, (REAL)delta, (REAL)inverse);
     }
     const double M = h->alpha * h->kappa * size * norm;
     const double alpha = M > 1.0 ? h->alpha / M : h->alpha;
     const REAL c = (REAL)(alpha * delta);
     numbers[FT_HEAD_STEP] = alpha;
     numbers[FT_HEAD_BOUND] += 1.0 / h->kappa;
-    if (h->optimiser == FT_OBGD) {
-        NAME(ft_move_by)(n, h->net.params, c, h->Z);
-        return;
-    }
-    const REAL epsilon = (REAL)h->epsilon;
-    for (int64_t i = 0; i < n; i++)
-        h->net.params[i] += c * h->Z[i] / (REAL)sqrt((double)(h->v[i] * inverse + epsilon));
+    NAME(ft_move_by)(n, h->net.params, c, h->optimiser == FT_OBGD ? h->Z : h->v + n);
 }
 
 static const REAL *NAME(ft_look)(const NAME(ft_head) * h, const NAME(ft_plan) * r, const double *s) {
@@ -723,3 +721,4 @@ int32_t NAME(ft_network_run)(const NAME(ft_head) * critic, const NAME(ft_head) *
 #undef VECTORS
 #undef CONST_VECTORS
 #undef SIZE
+#undef ROOTS

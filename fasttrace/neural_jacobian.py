@@ -50,7 +50,7 @@ class JacobianTrace:
         return len(self.largest) // 2
 
     @property
-    def Z(self) -> Array:
+    def Z(self) -> Array:  # noqa: N802 - the field's name
         """(m, n), as the last step used it, not yet decayed; read-only."""
         view = self.memory.reshape(self._rows, -1)
         view.flags.writeable = False

@@ -14,7 +14,7 @@ from . import arguments
 from .backends import module, resolve
 from .learner import Float64, Learner
 from .neural_network import MLP, state_array, states_array
-from .neural_trace import Head, NetworkStream, NetworkTrace, Optimiser, optimiser_of
+from .neural_trace import Head, NetworkStream, NetworkTrace, Optimiser, Plain, optimiser_of
 
 Array = NDArray[Any]
 
@@ -57,7 +57,7 @@ class History:
             size = 1 + int(np.count_nonzero(weights[:-1] >= _NOTHING_LEFT))
             self._limit = max(64, size)
         for rows in (self.states, self.decays, self.outputs):
-            del rows[: len(rows) - size]  # type: ignore[arg-type]
+            del rows[: len(rows) - size]
 
     def last(self, window: int | None) -> list[tuple[Float64, Float64, int]]:
         """The last `window` of (state, decay, output), the oldest first."""
@@ -130,14 +130,14 @@ class NetworkLearner(Learner):
         return self._trace.critic.net.n_outputs
 
     @property
-    def Z(self) -> Array:
+    def Z(self) -> Array:  # noqa: N802 - the field's name
         """(traces, n) the trace as the last update used it, not yet decayed; read-only."""
         view = self._trace.critic.Z.view()
         view.flags.writeable = False
         return view
 
     @property
-    def weights(self) -> Array:  # type: ignore[override]
+    def weights(self) -> Array:
         """(n,) a copy of the network's parameters; setting them keeps the trace."""
         with self._read():
             return self.params.copy()
@@ -149,7 +149,7 @@ class NetworkLearner(Learner):
             self.params[:] = w
 
     @property
-    def trace(self) -> Array:  # type: ignore[override]
+    def trace(self) -> Array:
         """A copy of the trace as the last update used it: (n,), of several outputs (m, n)."""
         with self._read():
             Z = self._trace.critic.Z.copy()
@@ -222,7 +222,9 @@ class NetworkLearner(Learner):
         state = {"outputs": [int(each) for each in history.outputs], "updated": self._updated}
         arrays = {
             "history_states": np.array(history.states).reshape(len(history.states), self.n_features),
-            "history_decays": np.array(history.decays).reshape(len(history.states), self._trace.critic.n_traces),
+            "history_decays": np.array(history.decays).reshape(
+                len(history.states), self._trace.critic.n_traces
+            ),
         }
         if self._trace.before is not None:
             arrays["before"] = self._trace.before.copy()
@@ -248,7 +250,9 @@ class NetworkLearner(Learner):
             return np.atleast_2d(default)
         array = arguments.floats(name, value)
         if array.shape not in ((), (steps,), (steps, m)):
-            raise ValueError(f"{name}: got shape {array.shape}, expected a number, ({steps},) or ({steps}, {m})")
+            raise ValueError(
+                f"{name}: got shape {array.shape}, expected a number, ({steps},) or ({steps}, {m})"
+            )
         if array.size and not (array.min() >= 0.0 and array.max() <= 1.0):
             bad = array[~((array >= 0.0) & (array <= 1.0))].flat[0]
             raise ValueError(f"{name}: got {bad}, expected numbers from 0 to 1")
@@ -281,7 +285,7 @@ class NetworkLearner(Learner):
 
         window  of so many states; None: of all since the last termination (as far as `keep` reaches)
 
-        Returns (relative distance |Z - fresh| / |fresh|, cosine).  0 and 1 for a network without hidden layers.
+        Returns (relative distance |Z - fresh| / |fresh|, cosine); 0 and 1 without hidden layers.
         Errors: RuntimeError before the first update, after a fault, and with keep=0.
         """
         if window is not None:
@@ -342,10 +346,6 @@ def plain_or(optimiser: Optimiser | None, alpha: float | None) -> Optimiser:
     return optimiser_of(optimiser.options())
 
 
-class Plain(Optimiser):
-    """w += alpha delta z."""
-
-
 def checked_network(network: Any) -> MLP:
     if not isinstance(network, MLP):
         raise TypeError(f"network: got {type(network).__name__}, expected an MLP")
@@ -385,7 +385,9 @@ class NetworkTD(_UnitOptions):
     ) -> None:
         net, rule = checked_network(network), plain_or(optimiser, alpha)
         if rule.name != "sgd" and net.n_outputs > 1:
-            raise ValueError(f"optimiser: {type(rule).__name__} is for one output, the network has {net.n_outputs}")
+            raise ValueError(
+                f"optimiser: {type(rule).__name__} is for one output, the network has {net.n_outputs}"
+            )
         name = net.backend if backend is None else resolve(backend)
         trace = NetworkTrace(name, Head(net, net.n_outputs, rule), before=keep != 0)
         self._trace = trace
@@ -421,14 +423,14 @@ class NetworkTD(_UnitOptions):
         if steps < 0:
             raise ValueError("states: got no rows, expected T + 1 with T rewards")
         checked, shape = self._rewards(rewards, steps)
-        found = [
-            self._series(name, value, steps, default)
-            for name, value, default in (("gammas", gammas, self._gamma), ("lambdas", lambdas, self._lambda))
-        ]
+        by_gamma = self._series("gammas", gammas, steps, self._gamma)
+        by_lambda = self._series("lambdas", lambdas, steps, self._lambda)
         deltas = np.empty((steps, self.n_outputs))
         if steps:
             with self._in_use():
-                self._run_network(NetworkStream(steps, self._method, array, checked, *found, deltas))
+                self._run_network(
+                    NetworkStream(steps, self._method, array, checked, by_gamma, by_lambda, deltas)
+                )
         return deltas.reshape(shape)
 
     def update(
@@ -450,7 +452,9 @@ class NetworkTD(_UnitOptions):
         if s_next is not None:
             array[1] = state_array("s_next", s_next, self.n_features)
         elif np.any(gamma):
-            raise ValueError(f"s_next: got None with gamma={gamma}; None is for the end of an episode, gamma=0")
+            raise ValueError(
+                f"s_next: got None with gamma={gamma}; None is for the end of an episode, gamma=0"
+            )
         scalar = np.ndim(reward) == 0 and m == 1
         rewards = arguments.finite_array("reward", np.reshape(reward, (1,)) if scalar else reward, (m,))
         deltas = np.empty((1, m))
@@ -523,7 +527,13 @@ class NetworkSarsa(NetworkLearner):
 
 
 def actions_stream(
-    learner: NetworkLearner, n_actions: int, states: Any, actions: Any, rewards: Any, gammas: Any, lambdas: Any
+    learner: NetworkLearner,
+    n_actions: int,
+    states: Any,
+    actions: Any,
+    rewards: Any,
+    gammas: Any,
+    lambdas: Any,
 ) -> NetworkStream:
     """What every `learn` from actions checks and packs; actions None: there are none."""
     array = states_array("states", states, learner.n_features)
@@ -534,10 +544,9 @@ def actions_stream(
     if actions is not None:
         taken = arguments.actions_array("actions", actions, steps + 1, n_actions)
     checked = arguments.finite_array("rewards", rewards, (steps,))[:, None]
-    found = [
-        learner._series(name, value, steps, default)
-        for name, value, default in (("gammas", gammas, learner._gamma), ("lambdas", lambdas, learner._lambda))
-    ]
-    stream = NetworkStream(steps, learner._method, array, checked, *found, np.empty((steps, 1)), actions=taken)
+    by_gamma = learner._series("gammas", gammas, steps, learner._gamma)
+    by_lambda = learner._series("lambdas", lambdas, steps, learner._lambda)
+    deltas = np.empty((steps, 1))
+    stream = NetworkStream(steps, learner._method, array, checked, by_gamma, by_lambda, deltas, actions=taken)
     stream.n_actions = n_actions
     return stream

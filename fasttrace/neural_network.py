@@ -177,7 +177,7 @@ class MLP:
         return self._checked().gradients(self, self._one(s), dy)[1][0]
 
     def pullback(self, s: Any, dy: Any) -> tuple[Array, Array]:
-        """Outputs y (m,) of a state (i,), and the gradient (n,) of dy . y for dy (m,).  Errors: as forward."""
+        """Outputs y (m,) of a state (i,), the gradient (n,) of dy . y for dy (m,).  Errors: as forward."""
         weights = arguments.finite_array("dy", dy, (self.n_outputs,)).astype(self.dtype)
         y, J = self._checked().gradients(self, self._one(s), weights[None])
         return y, J[0]

@@ -128,7 +128,9 @@ class _Streaming(NetworkLearner):
 
     def normalised(self, s: Any) -> Float64:
         """What the network is given for a state (i,), or for states (N, i), by the present statistics."""
-        array = states_array("s", s, self.n_features) if np.ndim(s) == 2 else state_array("s", s, self.n_features)
+        array = (
+            states_array("s", s, self.n_features) if np.ndim(s) == 2 else state_array("s", s, self.n_features)
+        )
         kept = self._trace.kept
         if not self._normalise or kept.count == 0.0:
             return array
@@ -175,8 +177,9 @@ class StreamTD(_Streaming):
         backend: str = "auto",
     ) -> None:
         super().__init__(
-            n_inputs, 1, hidden=hidden, gamma=gamma, lambda_=lambda_, optimiser=optimiser, activation=activation,
-            layer_norm=layer_norm, sparsity=sparsity, normalise=normalise, scale_rewards=scale_rewards,
+            n_inputs, 1, hidden=hidden, gamma=gamma, lambda_=lambda_, optimiser=optimiser,
+            activation=activation, layer_norm=layer_norm, sparsity=sparsity,
+            normalise=normalise, scale_rewards=scale_rewards,
             keep=keep, seed=seed, dtype=dtype, backend=backend,
         )  # fmt: skip
 
@@ -219,7 +222,9 @@ class StreamTD(_Streaming):
         if s_next is not None:
             array[1] = state_array("s_next", s_next, self.n_features)
         elif gamma != 0.0:
-            raise ValueError(f"s_next: got None with gamma={gamma}; None is for the end of an episode, gamma=0")
+            raise ValueError(
+                f"s_next: got None with gamma={gamma}; None is for the end of an episode, gamma=0"
+            )
         rewards = np.array([[arguments.finite("reward", reward)]])
         stream = NetworkStream(
             1, "td", array, rewards, np.array([[gamma]]), np.array([[lambda_]]), np.empty((1, 1))
@@ -281,7 +286,7 @@ class _StreamAgent(_Streaming):
 
         The next action is drawn from the network before the update.
         gamma  discount on arriving in s; None is the learner's
-        Errors: RuntimeError before start; FloatingPointError where something is not finite; otherwise as learn.
+        Errors: RuntimeError before start; otherwise as learn.
         """
         reward = arguments.finite("reward", reward)
         gamma = self._gamma if gamma is None else arguments.unit("gamma", gamma)
@@ -304,7 +309,7 @@ class _StreamAgent(_Streaming):
             self._acting = False
 
     def truncate(self, reward: float, s: Any) -> None:
-        """Learn from a last reward and the state s (i,) it led to, then end: the episode was cut, not over."""
+        """Learn from a last reward and the state s it led to, then end: the episode was cut, not over."""
         self.step(reward, s)
         with self._in_use():
             self._forget_stream()

@@ -108,7 +108,11 @@ class AdaptiveObGD(ObGD):
         self.epsilon = arguments.positive("epsilon", self.epsilon)
 
 
-OPTIMISERS = {each.__name__: each for each in (ObGD, AdaptiveObGD)}
+class Plain(Optimiser):
+    """w += alpha delta z."""
+
+
+OPTIMISERS: dict[str, type[Optimiser]] = {each.__name__: each for each in (Plain, ObGD, AdaptiveObGD)}
 
 
 def optimiser_of(options: dict[str, Any]) -> Optimiser:
@@ -126,11 +130,25 @@ class Head:
 
     def __init__(self, net: MLP, n_traces: int, optimiser: Optimiser) -> None:
         self.net, self.n_traces, self.rule = net, n_traces, optimiser
-        self.memory = aligned_zeros(n_traces * net.n_params, net.dtype)
-        self.Z = self.memory.reshape(n_traces, net.n_params)
-        self.v = aligned_zeros(net.n_params if optimiser.name == "adaptive_obgd" else 0, net.dtype)
+        self._allocate()
         self.numbers = np.zeros(3 + 4 * n_traces)
         self.power = 1.0
+
+    def _allocate(self) -> None:
+        n, dtype = self.net.n_params, self.net.dtype
+        self.memory = aligned_zeros(self.n_traces * n, dtype)
+        self.Z = self.memory.reshape(self.n_traces, n)
+        self.moments = aligned_zeros(2 * n if self.rule.name == "adaptive_obgd" else 0, dtype)
+        self.v = self.moments[: len(self.moments) // 2]  # the rest is the kernels' own
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in vars(self).items() if name not in ("memory", "moments")}
+        return {**state, "Z": self.Z.copy(), "v": self.v.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._allocate()
+        self.Z[:], self.v[:] = state["Z"], state["v"]
 
     optimiser = property(lambda self: self.rule.name)
     alpha = property(lambda self: self.rule.alpha)
@@ -169,7 +187,15 @@ class Head:
         self.bounds[:] = 0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        return {"params": self.net.params, "Z": self.Z, "v": self.v, "numbers": self.numbers}
+        """The arrays themselves; of the numbers a copy of those that one step hands to the next."""
+        carried = np.array([self.power, self.step, *self.decays])
+        return {"params": self.net.params, "Z": self.Z, "v": self.v, "carried": carried}
+
+    def set_arrays(self, arrays: dict[str, Any]) -> None:
+        self.net.params[:], self.Z[:], self.v[:] = arrays["params"], arrays["Z"], arrays["v"]
+        self.power, self.step = (float(each) for each in arrays["carried"][:2])
+        self.decays[:] = arrays["carried"][2:]
+        self.bounds[:] = np.abs(self.Z).max(1)
 
 
 def _part(name: str) -> Any:
@@ -203,6 +229,13 @@ class Kept:
         for name in _VECTORS:
             self.places[name] = slice(at, at + n_inputs)
             at += n_inputs
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"memory": self.memory.copy(), "n_inputs": len(self.mean)}  # type: ignore[attr-defined]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["n_inputs"])  # type: ignore[misc]
+        self.memory[:] = state["memory"]
 
 
 for _name in (*_FIRST, *_VECTORS):
@@ -250,12 +283,13 @@ class NetworkTrace:
         return found
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
-        own = self.arrays()
-        _check_arrays(arrays, own)
+        _check_arrays(arrays, self.arrays())
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"state: {name} has a number that is not finite")
-            own[name][...] = array
+        self.kept.memory[:] = arrays["kept"]
+        for prefix, head in zip(("critic", "actor"), self.heads, strict=False):
+            head.set_arrays({part: arrays[f"{prefix}_{part}"] for part in ("params", "Z", "v", "carried")})
         self.was_greedy = bool(arrays["was_greedy"])
 
     def __getstate__(self) -> dict[str, Any]:

@@ -353,3 +353,45 @@ NETWORKS = (
     Network("rnn", "PlasticRNN", _PASSES, "h_t", "h_{t-1}", _MICONI),
     Network("lstm", "PlasticLSTM", _PASSES, "i_t", "h_{t-1}", _MICONI),
 )
+
+
+@dataclass(frozen=True)
+class Perceptron:
+    """A learner with a network: network_run of <stem>.py in every backend runs it.
+
+    method     what the kernels call it
+    c_names    the functions of csrc/fasttrace.h behind it, each for _f32 and _f64
+    target     what the error is taken against
+    trace      what decayed trace the gradient is added to
+    tolerance  largest difference to the reference in float64
+    """
+
+    name: str
+    method: str
+    target: str
+    trace: str
+    source: str
+    c_names: tuple[str, ...] = ("ft_network_run", "ft_mlp_forward", "ft_mlp_gradients")
+    stem: str = "neural"
+    tolerance: float = 1e-10
+
+    def __str__(self) -> str:
+        return self.name
+
+
+_ELSAYED = "Elsayed, Vasan & Mahmood 2024"
+
+PERCEPTRONS = (
+    Perceptron("NetworkTD", "td", "R_r + gamma_r y_r(S')", "of each output", f"{_SB}, section 12.2"),
+    Perceptron("NetworkSarsa", "sarsa", "R + gamma q(S', A')", "of the action taken", f"{_SB}, section 12.7"),
+    Perceptron("StreamTD", "td", "R + gamma v(S')", "of the value", _ELSAYED),
+    Perceptron("StreamSarsa", "sarsa", "R + gamma q(S', A')", "of the action taken", _ELSAYED),
+    Perceptron(
+        "StreamQ", "q", "R + gamma max q(S', a)", "of the action taken, emptied where the next is not greedy",
+        _ELSAYED,
+    ),
+    Perceptron(
+        "StreamAC", "actor_critic", "R + gamma v(S')",
+        "of the value; of ln pi(A) + entropy sign(delta) H(pi)", _ELSAYED,
+    ),
+)  # fmt: skip

@@ -220,6 +220,35 @@ def test_a_network_has_all_that_it_needs(row):
     assert missing == []
 
 
+@pytest.mark.parametrize("row", registry.PERCEPTRONS, ids=str)
+def test_a_perceptron_has_all_that_it_needs(row):
+    """Reference, Numba, C, header, public name, test, benchmark and documentation: says which is missing."""
+    missing = []
+    for backend in NAMES:
+        source = (PACKAGE / "backends" / backend / f"{row.stem}.py").read_text("utf-8")
+        missing += [
+            f"{name} in backends/{backend}/{row.stem}.py"
+            for name in ("network_run", "forward", "gradients", "jacobian_step")
+            if not re.search(rf"^def {name}\b", source, re.MULTILINE)
+        ]
+        if f'"{row.method}"' not in source and row.method != "sarsa":  # the reference's other case
+            missing.append(f"the method {row.method} in backends/{backend}/{row.stem}.py")
+    header = (CSRC / "fasttrace.h").read_text("utf-8")
+    functions = [f"{name}_{suffix}" for name in row.c_names for suffix in ("f32", "f64")]
+    missing += [f"{name} in fasttrace.h" for name in functions if f" {name}(" not in header]
+    if row.name not in ft.neural.__all__:
+        missing.append(f"ft.neural.{row.name}")
+    test = "test_neural_stream.py" if row.name.startswith("Stream") else "test_neural.py"
+    for path in (f"tests/{test}", "bench/bench_neural.py"):
+        text = (ROOT / path).read_text("utf-8")
+        if "registry.PERCEPTRONS" not in text or (path.startswith("tests") and row.name not in text):
+            missing.append(f"{row.name} in {path}")
+    line = f"| `{row.name}` | {row.target} | {row.trace} | {row.source} |"
+    if line not in (ROOT / "docs" / "networks.md").read_text("utf-8").splitlines():
+        missing.append(f"{line} in docs/networks.md")
+    assert missing == []
+
+
 def test_words_of_the_trace():
     """The arrays that Python and Numba lay over the C struct have its fields, in its order."""
     build = runpy.run_path(str(CSRC / "build_cffi.py"))

@@ -55,7 +55,8 @@ def _fill(c: Any, net: Any, n_traces: int, keep: list[Any]) -> None:
 def _network(net: Any) -> Any:
     if net.handle is None:
         suffix = _SUFFIX[net.dtype.name]
-        c, keep = ffi.new(f"ft_mlp_{suffix} *"), []
+        c = ffi.new(f"ft_mlp_{suffix} *")
+        keep: list[Any] = []
         _fill(c, net, 1, keep)
         forward, gradients = (getattr(lib, f"ft_mlp_{name}_{suffix}") for name in ("forward", "gradients"))
         net.handle = SimpleNamespace(net=c, keep=keep, forward=forward, gradients=gradients)
@@ -94,7 +95,7 @@ def jacobian_step(trace: Any, jacobian: Any, params: Any, decay: Any, step: Any)
 def _head(head: Any, before: Any, keep: list[Any]) -> Any:
     c = ffi.new(f"ft_head_{_SUFFIX[head.net.dtype.name]} *")
     _fill(c.net, head.net, head.n_traces, keep)
-    keep += [c, _reals(head.memory), _reals(head.v), _reals(before), _doubles(head.numbers)]
+    keep += [c, _reals(head.memory), _reals(head.moments), _reals(before), _doubles(head.numbers)]
     c.n_traces, c.optimiser = head.n_traces, OPTIMISERS[head.optimiser]
     c.Z, c.v, c.before, c.numbers = keep[-4:]
     return c

@@ -1,4 +1,4 @@
-"""Networks and their traces in Numba: the loops of csrc/neural.h, in its order.  See backends.numpy.neural."""
+"""Networks and their traces in Numba: the loops of csrc/neural.h, in its order.  See backends.numpy's."""
 
 from __future__ import annotations
 
@@ -177,9 +177,7 @@ def _transposed(n_out, n_in, params, W, room, d, y):
         r0 = W + j * n_in
         r1, r2, r3 = r0 + n_in, r0 + 2 * n_in, r0 + 3 * n_in
         d0, d1, d2, d3 = room[d + j], room[d + j + 1], room[d + j + 2], room[d + j + 3]
-        _four_added(
-            (room, params, params, params, params), whole, (y, r0, r1, r2, r3), (d0, d1, d2, d3)
-        )
+        _four_added((room, params, params, params, params), whole, (y, r0, r1, r2, r3), (d0, d1, d2, d3))
         for k in range(rest, n_in):
             now = ((room[y + k] + params[r0 + k] * d0) + params[r1 + k] * d1) + params[r2 + k] * d2
             room[y + k] = now + params[r3 + k] * d3
@@ -443,8 +441,9 @@ def _jacobian_fits(m, n, Z, J, w, decay, step):
 
 @kernel
 def _jacobian_run(m, n, Z, J, w, D, c):
-    for start in range(0, n, BLOCK):
-        size = min(n - start, BLOCK)
+    block = BLOCK if m > 4 else n  # what one group of rows reads, nobody reads again
+    for start in range(0, n, block):
+        size = min(n - start, block)
         whole = _whole(size, Z)
         rest, r = size - size % (BYTES // Z.itemsize), 0
         while len(J) and len(w) and r + 4 <= m:
@@ -688,12 +687,12 @@ def _prepare(h, r, deltas, t, top):
 def _second_moments(h, delta, inverse):
     real = h.Z.dtype.type
     keep, part, epsilon = real(h.rule[2]), real(1.0 - h.rule[2]), real(h.rule[3])
-    norm = 0.0
-    for i in range(len(h.v)):
+    n = len(h.net.params)
+    for i in range(n):
         g = delta * h.Z[i]
         h.v[i] = keep * h.v[i] + part * (g * g)
-        norm += np.float64(abs(h.Z[i]) / real(math.sqrt(np.float64(h.v[i] * inverse + epsilon))))
-    return norm
+        h.v[n + i] = h.Z[i] / math.sqrt(h.v[i] * inverse + epsilon)
+    return np.float64(_norm(n, h.v, n))
 
 
 @kernel
@@ -712,21 +711,20 @@ def _commit(h, r, deltas, t):
             numbers[BOUND] += abs(numbers[step + q]) * numbers[bound + q]
             _add(n, params, 0, real(numbers[step + q]), h.Z, q * n)
         return
-    delta, inverse = deltas[t, 0], real(1)
+    delta = deltas[t, 0]
     if h.optimiser == ADAPTIVE:
         numbers[POWER] *= h.rule[2]
-        inverse = real(1.0 / (1.0 - numbers[POWER]))
-        norm = _second_moments(h, real(delta), inverse)
+        inverse = 1.0 / (1.0 - numbers[POWER])
+        norm = _second_moments(h, real(delta), real(inverse))
     M = h.rule[0] * h.rule[1] * (abs(delta) if abs(delta) > 1.0 else 1.0) * norm
     alpha = h.rule[0] / M if M > 1.0 else h.rule[0]
-    c, epsilon = real(alpha * delta), real(h.rule[3])
+    c = real(alpha * delta)
     numbers[STEP] = alpha
     numbers[BOUND] += 1.0 / h.rule[1]
     if h.optimiser == OBGD:
         _add(n, params, 0, c, h.Z, 0)
-        return
-    for i in range(n):
-        params[i] += c * h.Z[i] / real(math.sqrt(np.float64(h.v[i] * inverse + epsilon)))
+    else:
+        _add(n, params, 0, c, h.v, n)
 
 
 @kernel
@@ -907,7 +905,7 @@ def _head(head: Any, before: Any) -> Head:
     none = head.v[:0]
     return Head(
         _net(head.net, head.n_traces), head.n_traces, OPTIMISERS[head.optimiser], np.zeros(4), head.memory,
-        head.v, none if before is None else before, head.numbers,
+        head.moments, none if before is None else before, head.numbers,
     )  # fmt: skip
 
 

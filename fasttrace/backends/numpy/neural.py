@@ -19,7 +19,7 @@ LAYER_EPSILON = 1e-5  # beside the variance of a layer
 NORM_EPSILON = 1e-8  # beside a running variance
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - what is raised here is caught here
     """What is not finite: "parameters", "statistics", "TD error" or "gradient"."""
 
 
@@ -200,7 +200,7 @@ def _stepped(head: Any, Z: Any, deltas: Any) -> dict[str, Any]:
 
 
 def bounded(rule: Any, w: Any, z: Any, v: Any, power: float, delta: float) -> dict[str, Any]:
-    """Overshooting-bounded gradient descent: M = alpha kappa max(|delta|, 1) |z|_1, a step of alpha / max(M, 1).
+    """A step of alpha / max(M, 1), with M = alpha kappa max(|delta|, 1) |z|_1.
 
     Adaptive: along z / sqrt(v + epsilon), v the running mean of (delta z)^2 without its bias; power is
     beta2^steps.  Returns params, step, and what else has changed.

@@ -1,0 +1,339 @@
+"""Streaming deep reinforcement learning: agreement, the four verbs, normalisation, cuts, states, faults."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import fasttrace as ft
+from fasttrace import registry
+from fasttrace.backends.numpy import neural as reference
+from fasttrace.neural import AdaptiveObGD, ObGD, StreamAC, StreamQ, StreamSarsa, StreamTD
+
+BACKENDS = [name for name, reason in ft.backends().items() if reason is None]
+I, A, K, T = 4, 3, 2, 90  # noqa: E741 - inputs, actions, moves, transitions
+AGENTS = {
+    "q": (StreamQ, {"n_actions": A}),
+    "q_after": (StreamQ, {"n_actions": A, "cut": "after"}),
+    "q_naive": (StreamQ, {"n_actions": A, "cut": False}),
+    "sarsa": (StreamSarsa, {"n_actions": A, "activation": "tanh", "layer_norm": False}),
+    "ac": (StreamAC, {"n_actions": A}),
+    "ac_moves": (StreamAC, {"n_moves": K}),
+}
+LEARNERS = {"td": (StreamTD, {})} | AGENTS
+
+backend_ = pytest.mark.parametrize("backend", BACKENDS)
+compiled = pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "numpy"])
+names = pytest.mark.parametrize("name", LEARNERS)
+agents = pytest.mark.parametrize("name", AGENTS)
+
+
+def make(name, backend="numpy", **options):
+    cls, own = LEARNERS[name]
+    return cls(I, **{"hidden": (17, 9), "dtype": np.float64, "backend": backend, "seed": 6, **own, **options})
+
+
+def example(seed=1):
+    """States of unlike sizes, actions, moves, rewards, gammas with terminations."""
+    rng = np.random.default_rng(seed)
+    S = rng.normal(size=(T + 1, I)) * [1.0, 50.0, 0.1, 2.0] + 1.0
+    gammas = np.where(rng.random(T) < 0.08, 0.0, 0.97)
+    return S, rng.integers(0, A, T + 1), rng.normal(size=(T + 1, K)), 3 * rng.normal(size=T), gammas
+
+
+def learn(learner, name, start=0, stop=T):
+    S, actions, moves, R, gammas = example()
+    taken = {"td": (), "ac_moves": (moves[start : stop + 1],)}.get(name, (actions[start : stop + 1],))
+    return learner.learn(S[start : stop + 1], *taken, R[start:stop], gammas=gammas[start:stop])
+
+
+def everything(learner):
+    return learner._trace.arrays()
+
+
+def assert_same(one, other):
+    a, b = everything(one), everything(other)
+    assert [name for name in a if not np.array_equal(a[name], b[name])] == []
+
+
+def play(learner, steps=60):
+    """Episodes with every verb; the actions."""
+    S, _, _, R, _ = example()
+    found = [learner.start(S[0])]
+    for t in range(1, steps):
+        if t % 17 == 0:
+            learner.end(R[t])
+            found.append(learner.start(S[t]))
+        elif t % 23 == 0:
+            learner.truncate(R[t], S[t])
+            found.append(learner.start(S[t]))
+        else:
+            found.append(learner.step(R[t], S[t]))
+    return np.array(found)
+
+
+# ---- agreement ----
+
+
+@compiled
+@names
+def test_agrees_with_the_reference(name, backend):
+    """TD errors, parameters, traces and statistics of a stream, with both optimisers."""
+    row = next(row for row in registry.PERCEPTRONS if row.name == LEARNERS[name][0].__name__)
+    for optimiser in (ObGD(), AdaptiveObGD(alpha=0.5)):
+        got, want = (make(name, each, optimiser=optimiser) for each in (backend, "numpy"))
+        assert_allclose(learn(got, name), learn(want, name), rtol=0, atol=row.tolerance)
+        one, other = everything(got), everything(want)
+        for part in one:
+            assert_allclose(one[part], other[part], rtol=row.tolerance, atol=row.tolerance, err_msg=part)
+
+
+@pytest.mark.skipif("c" not in BACKENDS or "numba" not in BACKENDS, reason="one of the two is missing")
+@pytest.mark.parametrize("name", ["td", "q", "ac"])
+def test_numba_is_c_to_the_bit(name):
+    """The same operations in the same order, in float32."""
+    one, other = (make(name, each, dtype=np.float32) for each in ("c", "numba"))
+    if name == "ac":  # exp and log are the C library's in both, which need not be one and the same
+        assert_allclose(learn(one, name), learn(other, name), rtol=0, atol=1e-5)
+        return
+    assert_array_equal(learn(one, name), learn(other, name))
+    assert_array_equal(one.params, other.params)
+
+
+@compiled
+@agents
+def test_same_seed_same_walk(name, backend):
+    """The same actions in every backend, start, step, end and truncate among them."""
+    got, want = (make(name, each) for each in (backend, "numpy"))
+    assert_allclose(play(got), play(want), rtol=0, atol=1e-9)
+    assert_allclose(got.params, want.params, rtol=0, atol=1e-11)
+
+
+@backend_
+@agents
+def test_steps_are_a_stream(name, backend):
+    """One call a step is learn with the actions that were taken, to the bit."""
+    online, stream = make(name, backend), make(name, backend)
+    S, _, _, R, _ = example()
+    taken = [online.start(S[0])]
+    for t in range(20):
+        taken.append(online.step(R[t], S[t + 1]))
+    stream.learn(S[:21], np.array(taken), R[:20])
+    assert_same(online, stream)
+
+
+@backend_
+@names
+def test_pieces_are_the_whole(name, backend):
+    """A state that ends one call and begins the next counts once; copies and pickles go on alike."""
+    whole, parts = make(name, backend), make(name, backend)
+    learn(whole, name)
+    learn(parts, name, 0, 31)
+    parts = pickle.loads(pickle.dumps(copy.deepcopy(parts)))
+    learn(parts, name, 31, T)
+    assert_same(whole, parts)
+
+
+@backend_
+def test_updates_are_a_stream(backend):
+    """StreamTD.update, with ends of episodes, against learn."""
+    one, other = make("td", backend), make("td", backend)
+    S, _, _, R, gammas = example()
+    deltas = [one.update(S[t], R[t], S[t + 1], gamma=gammas[t]) for t in range(T)]
+    assert_array_equal(deltas, other.learn(S, R, gammas=gammas))
+    assert_same(one, other)
+    ended = copy.deepcopy(one)
+    assert ended.update(S[T], 1.0, None, gamma=0.0) == one.update(S[T], 1.0, S[0], gamma=0.0)
+
+
+# ---- what it computes ----
+
+
+@backend_
+def test_statistics_are_those_of_the_stream(backend):
+    """Mean and deviation of the states, that of the discounted sum of rewards, each number once."""
+    learner = make("td", backend)
+    S, _, _, R, gammas = example()
+    learner.learn(S, R, gammas=gammas)
+    assert_allclose(
+        learner.normalised(S[-1]), (S[-1] - S.mean(0)) / np.sqrt(S.var(0, ddof=1) + 1e-8), rtol=1e-10
+    )
+    sums, u = [], 0.0
+    for t in range(T):
+        u = gammas[t] * u + R[t]
+        sums.append(u)
+    kept = learner._trace.kept
+    assert kept.reward_p / (kept.reward_count - 1) == pytest.approx(np.var(sums, ddof=1), rel=1e-10)
+
+
+@backend_
+def test_plain_streams_are_network_td(backend):
+    """Without normalisation: NetworkTD with the same optimiser."""
+    learner = make("td", backend, normalise=False, scale_rewards=False)
+    net = copy.deepcopy(learner.network)
+    plain = ft.neural.NetworkTD(net, optimiser=ObGD(), lambda_=0.8)
+    S, _, _, R, gammas = example()
+    assert_array_equal(learner.learn(S, R, gammas=gammas), plain.learn(S, R, gammas=gammas))
+    assert_array_equal(learner.params, net.params)
+
+
+@backend_
+def test_cuts(backend):
+    """Watkins empties the trace before an action that is not greedy; "after" one step later."""
+    S, _, _, R, _ = example()
+    greedy, traces = {}, {}
+    for name in ("q", "q_after", "q_naive"):
+        learner = make(name, backend)
+        greedy[name] = learner.act(S[0])
+        taken = [greedy[name]]
+        for t in range(2):  # the first action is greedy, the second is not
+            best = int(np.argmax(learner.network.forward(copied_arrival(learner, S, t))))
+            taken.append((best + 1) % A)
+            learner.learn(S[t : t + 2], taken[t:], R[t : t + 1])
+        traces[name] = learner.trace, learner.network.gradient(learner._trace.kept.now, taken[2])
+    last_alone = {name: np.count_nonzero(np.abs(z) > 0) for name, (z, _) in traces.items()}
+    assert last_alone["q"] <= last_alone["q_naive"]
+    assert not np.allclose(traces["q"][0], traces["q_naive"][0])
+    assert_allclose(traces["q_after"][0], traces["q_naive"][0], rtol=1e-6)
+
+
+def copied_arrival(learner, S, t):
+    """What the network will be given for S[t + 1], by a copy of the learner that is shown it."""
+    shown = copy.deepcopy(learner)
+    shown.learn(S[t : t + 2], [0, 0], [0.0])
+    return shown._trace.kept.now
+
+
+@pytest.mark.parametrize("entropy", [0.0, 0.3, -0.3])
+def test_policy_gradients_are_those_of_differences(entropy):
+    """ln pi + entropy H of a softmax and of normal distributions, by their outputs."""
+    rng = np.random.default_rng(0)
+    y, move = rng.normal(size=4), rng.normal(size=2)
+
+    def softmax(y):
+        pi = np.exp(y - y.max()) / np.exp(y - y.max()).sum()
+        return np.log(pi[1]) - entropy * (pi * np.log(pi)).sum()
+
+    def normal(y):
+        sigma = np.log1p(np.exp(y[2:]))
+        return (-0.5 * ((move - y[:2]) / sigma) ** 2 - (1 - entropy) * np.log(sigma)).sum()
+
+    got = reference.softmax_gradient(y, 1, entropy), reference.normal_gradient(y, move, entropy)
+    for function, gradient in zip((softmax, normal), got, strict=True):
+        want = [(function(y + e) - function(y - e)) / 2e-6 for e in 1e-6 * np.eye(4)]
+        assert_allclose(gradient, want, atol=1e-8)
+
+
+def test_epsilon_schedule():
+    """A line from first to last over so many actions."""
+    learner = make("sarsa", epsilon=(0.5, 0.1, 4))
+    S, _, _, R, _ = example()
+    found = [learner.epsilon]
+    learner.start(S[0])
+    for t in range(5):
+        found.append(learner.epsilon)
+        learner.step(R[t], S[t + 1])
+    assert found == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1, 0.1])
+    learner.epsilon = 0.25
+    assert learner.epsilon == 0.25
+    with pytest.raises(ValueError, match="epsilon"):
+        learner.epsilon = (0.5, 0.1)
+
+
+@backend_
+def test_it_predicts_a_ring(backend):
+    """StreamTD on a walk over 8 states in a ring: the values' error falls to a third."""
+    rng = np.random.default_rng(2)
+    states = np.cumsum(rng.choice([-1, 1], 6001)) % 8
+    rewards = (states[1:] == 0).astype(float)
+    P = 0.5 * (np.roll(np.eye(8), 1, 1) + np.roll(np.eye(8), -1, 1))
+    true = np.linalg.solve(np.eye(8) - 0.9 * P, P[:, 0])
+    learner = StreamTD(8, hidden=(16,), gamma=0.9, scale_rewards=False, normalise=False, backend=backend)
+    features = np.eye(8)
+
+    def error():
+        return np.sqrt(np.mean((learner.predict(features) - true) ** 2))
+
+    first = error()
+    learner.learn(features[states], rewards)
+    assert error() < first / 3
+
+
+# ---- states, faults, refusals ----
+
+
+@backend_
+@agents
+def test_checkpoint(name, backend, tmp_path):
+    """An agent in the middle of an episode goes on to the bit: the same actions, the same parameters."""
+    learner = make(name, backend)
+    play(learner)
+    learner.save(tmp_path / "agent.npz")
+    loaded = ft.load(tmp_path / "agent.npz")
+    other = make(name, backend, seed=9)
+    other.load_state_dict(learner.state_dict())
+    S, _, _, R, _ = example()
+    for t in range(5):
+        actions = [each.step(R[t], S[t]) for each in (learner, loaded, other)]
+        assert_array_equal(actions[1], actions[0])
+        assert_array_equal(actions[2], actions[0])
+    assert_same(loaded, learner)
+    assert_same(other, learner)
+
+
+@backend_
+@names
+def test_fault_in_a_stream(name, backend):
+    """A reward too large for the statistics: the steps before count, all is as it was before that step."""
+    S, actions, moves, R, _ = example()
+    taken = {"td": (), "ac_moves": (moves,)}.get(name, (actions,))
+    short = [each[:13] for each in taken]
+    R[12] = 1e200
+    learner, want = make(name, backend), make(name, backend)
+    with pytest.raises(FloatingPointError, match="statistics: not finite at step 12"):
+        learner.learn(S, *taken, R)
+    want.learn(S[:13], *short, R[:12])
+    assert_same(learner, want)
+
+
+@backend_
+@agents
+def test_fault_in_a_step(name, backend):
+    """The learner goes on from where it was, with the same actions."""
+    S, _, _, R, _ = example()
+    learner, want = make(name, backend), make(name, backend)
+    for each in (learner, want):
+        each.start(S[0])
+        each.step(R[0], S[1])
+    with pytest.raises(FloatingPointError, match="statistics"):
+        learner.step(1e200, S[2])
+    assert_array_equal(learner.step(R[1], S[2]), want.step(R[1], S[2]))
+    assert_same(learner, want)
+
+
+@backend_
+def test_bad_input(backend):
+    """Refused before anything changes: the statistics have not seen it either."""
+    learner = make("q", backend)
+    S, _, _, R, _ = example()
+    with pytest.raises(RuntimeError, match="before start"):
+        learner.step(1.0, S[0])
+    learner.start(S[0])
+    before = copy.deepcopy(learner)
+    with pytest.raises(ValueError, match="reward: got nan"):
+        learner.step(np.nan, S[1])
+    with pytest.raises(ValueError, match="s: entry 2 is inf"):
+        learner.step(1.0, np.where(np.arange(I) == 2, np.inf, S[1]))
+    with pytest.raises(IndexError, match="action 3"):
+        learner.learn(S[:3], [0, 3, 1], R[:2])
+    with pytest.raises(ValueError, match="states: got shape"):
+        learner.learn(S[:3, :2], [0, 1, 1], R[:2])
+    assert_same(learner, before)
+    with pytest.raises(TypeError, match="n_actions: give it"):
+        StreamAC(I)
+    with pytest.raises(ValueError, match="cut"):
+        make("q", cut="never")
+    with pytest.raises(TypeError, match="optimiser"):
+        make("q", optimiser=0.1)
