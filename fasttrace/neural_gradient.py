@@ -118,7 +118,7 @@ class QRC(_Corrected, _StreamActionValues):
         w     <- w + alpha (delta z_w - h(S, A) grad q(S, A) - z_h grad delta)
         theta <- theta + alpha_h (delta z_theta - h(S, A) grad h(S, A) - beta theta)
 
-    A step is 3 passes ahead and 3 back, and h has as many parameters as q: three times the work of StreamQ's.
+    A step is 4 passes ahead and 3 back, and h has as many parameters as q; StreamQ's is 2 and 1.
 
     n_inputs, n_actions  sizes
     alpha    step size; alpha_h that of h, None: alpha

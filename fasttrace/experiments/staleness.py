@@ -42,7 +42,8 @@ class Settings:
 class Measured:
     """One task: (seeds, looks) distances and cosines by rule; of each learner its best setting and curves.
 
-    curves   (seeds, PARTS + 1) errors
+    scores   error over the whole run of each setting, the median over the seeds
+    curves   (seeds, PARTS + 1) errors with the best
     seconds  a run of it
     """
 
@@ -51,6 +52,7 @@ class Measured:
     distances: dict[tuple[float | None, float], Array] = field(default_factory=dict)
     cosines: dict[tuple[float | None, float], Array] = field(default_factory=dict)
     settings: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, dict[float, float]] = field(default_factory=dict)
     curves: dict[str, Array] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -122,6 +124,7 @@ def measure(
                 watch()
             seconds, curves = (time.perf_counter() - began) / len(tasks), np.array(runs)
             score = float(np.median(curves.mean(1)))
+            found.scores.setdefault(entry.label, {})[setting] = score
             if score < best or entry.label not in found.curves:
                 best, found.settings[entry.label] = score, setting
                 found.curves[entry.label], found.seconds[entry.label] = curves, seconds

@@ -75,28 +75,45 @@ def _thousands(axes: Any) -> None:
 
 
 def curves(results: list[Measured], path: str | PathLike[str]) -> None:
-    """A panel for each task: the error of each learner at its best setting, the median over the seeds."""
-    figure = Figure(figsize=(5.6 * len(results), 5.0), layout="constrained")
+    """A column for each task: the error along the run at the best step size, and that of each step size."""
+    from .staleness_tasks import ENTRIES
+
+    styles = {entry.label: style for entry, style in zip(ENTRIES, STYLES, strict=True)}
+    tried = {entry.label: entry.tried for entry in ENTRIES}
+    figure = Figure(figsize=(5.6 * len(results), 8.2), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(results), squeeze=False)[0]
-    for axes, result in zip(panels, results, strict=True):
-        for (label, errors), style in zip(result.curves.items(), STYLES, strict=True):
-            x = np.linspace(0, result.steps, errors.shape[1])
+    above, below = figure.subplots(2, len(results), squeeze=False)
+    for axes, result in zip(above, results, strict=True):
+        for label, errors in result.curves.items():
             median = np.median(errors, 0)
             good = np.isfinite(median)
-            axes.plot(x[good], median[good], label=label, linewidth=1.4, **style)
-        axes.set_title(result.name, fontsize=11)
+            x = np.linspace(0, result.steps, errors.shape[1])
+            axes.plot(x[good], median[good], label=label, linewidth=1.4, **styles[label])
+        axes.set_title(f"{result.name}: best step sizes", fontsize=11)
         axes.set_xlabel("steps")
-        axes.set_ylabel("root mean squared error / deviation of the values")
-        axes.set_yscale("log")
-        axes.set_ylim(0.15, 2)
-        axes.set_yticks([0.2, 0.3, 0.5, 1, 2], minor=False)
-        axes.set_yticks([], minor=True)
-        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_xlim(0, result.steps)
-        axes.grid(color="0.9", linewidth=0.6)
         _thousands(axes)
-    handles, labels = panels[0].get_legend_handles_labels()
+        _errors(axes)
+    for axes, result in zip(below, results, strict=True):
+        for label, scores in result.scores.items():
+            good = [(setting, score) for setting, score in scores.items() if np.isfinite(score)]
+            if tried[label] == "alpha" and good:
+                axes.plot(*zip(*good, strict=True), marker="o", markersize=3, linewidth=1.4, **styles[label])
+        axes.set_title(f"{result.name}: error over the whole run", fontsize=11)
+        axes.set_xlabel("alpha (lines end where half of the seeds diverge)")
+        axes.set_xscale("log")
+        _errors(axes)
+    handles, labels = above[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    figure.suptitle("Learners against stale traces, each with its best step size")
+    figure.suptitle("Learners against stale traces")
     figure.savefig(path, dpi=110)
+
+
+def _errors(axes: Any) -> None:
+    axes.set_ylabel("rms error / deviation of the values")
+    axes.set_yscale("log")
+    axes.set_ylim(0.15, 2.5)
+    axes.set_yticks([0.2, 0.3, 0.5, 1, 2], minor=False)
+    axes.set_yticks([], minor=True)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(color="0.9", linewidth=0.6)
