@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import accuracy, algorithms, footprint, plasticity_cases, returns
+from . import accuracy, algorithms, footprint, neural_cases, plasticity_cases, returns
 from .cases import EAGER, EMPTY, FLOOR, KERNELS, NO_TRACE, Spec, there
 from .interleave import Timing
 from .workloads import smooth_8
@@ -49,6 +49,7 @@ class Results:
     import_seconds: float | None = None
     bytes: int | None = None
     plasticity: dict[str, Any] = field(default_factory=dict)  # what plasticity_cases.measure gives
+    networks: dict[str, Any] = field(default_factory=dict)  # what neural_cases.measure gives
 
     def ns(self, stream: str, implementation: str, kernel: str, lambda_: float) -> float | None:
         bare = implementation in (FLOOR, EMPTY)
@@ -64,7 +65,8 @@ class Results:
             for row in rows
             if row.wrong
         ]
-        return streams + [f"plastic networks, {each}" for each in self.plasticity.get("wrong", ())]
+        networks = [f"networks, {each}" for each in self.networks.get("wrong", ())]
+        return streams + networks + [f"plastic networks, {each}" for each in self.plasticity.get("wrong", ())]
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def figures(results: Results) -> Iterator[Figure]:
     yield Figure("error in w, C / eager float64 loop, worst case", worst, 2.0, True)
 
     yield from plastic_figures(results)
+    yield from network_figures(results)
 
     for lambda_, target in ((0.9, 8.0), (0.99, 60.0)):
         ratio = _ratio(ns("L8", EAGER, "accumulating", lambda_), ns("L8", "C", "accumulating", lambda_))
@@ -207,6 +210,17 @@ def returns_figures(results: Results) -> Iterator[Figure]:
     for name, targets in PEERS.items():
         for shape, target in zip((returns.WIDE, returns.LONG), targets, strict=True):
             yield Figure(f"GAE {shape}: {name} / C", ratio(shape, name, "C"), target, False)
+
+
+def network_figures(results: Results) -> Iterator[Figure]:
+    """Those of learners with networks; PyTorch is the peer where it is installed."""
+    found = neural_cases.ratios(results.networks)
+    for name, target, at_most in neural_cases.TARGETS:
+        yield Figure(name, found.get(name), target, at_most)
+    errors = results.networks.get("accuracy", {})
+    for name, target in (("float32", neural_cases.FLOAT32), ("float64", neural_cases.FLOAT64)):
+        scaled = errors[name] / target if name in errors else None
+        yield Figure(f"StreamTD, {name}, 400 steps: error / {target:g}", scaled, 1.0, True)
 
 
 def plastic_figures(results: Results) -> Iterator[Figure]:

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import accuracy, algorithms, baselines, car, cases, figures, native, plasticity_cases, returns
+from . import (
+    accuracy,
+    algorithms,
+    baselines,
+    car,
+    cases,
+    figures,
+    native,
+    neural_cases,
+    plasticity_cases,
+    returns,
+)
 from .cases import EMPTY, KERNELS, Case, Spec
 from .figures import CALLS, EMBEDDED, Results, Row
 from .interleave import ROUNDS, interleave
@@ -73,6 +84,7 @@ def measure(plan: Plan, console: Any) -> Results:
             results.returns[shape] = _rows(f"GAE {shape}", _returns(shape), plan.rounds, progress)
         plastic = progress.add_task("plastic networks", total=1)
         results.plasticity = plasticity_cases.measure(min(plan.rounds, PLASTIC_ROUNDS), plan is FULL)
+        results.networks = neural_cases.measure(plan.rounds)
         progress.advance(plastic)
         rest = progress.add_task("error, memory, import", total=len(KERNELS) + 1)
         for _ in figures.measure_errors(results, plan.accuracy_steps):

@@ -245,7 +245,7 @@ def accuracy() -> dict[str, float]:
 
 def ratios(found: dict[str, Any]) -> dict[str, float]:
     """The figures with a target: name to ratio."""
-    ns = found["ns"]
+    ns = found.get("ns", {})
     whole, single, pass_ = (ns.get(each, {}) for each in (STREAM, CALL, "JacobianTrace.step"))
     figures = {}
     if TORCH in whole and "C" in whole:
@@ -254,11 +254,21 @@ def ratios(found: dict[str, Any]) -> dict[str, float]:
     if {"Numba", "C"} <= whole.keys():
         figures[f"{STREAM}: Numba / C"] = whole["Numba"] / whole["C"]
         figures[f"{CALL}: Numba / C"] = single["Numba"] / single["C"]
-    if {"triad", "C"} <= pass_.keys():
+    if {"triad", "C", "Numba"} <= pass_.keys():
         speed = {name: (TRIAD_BYTES if name == "triad" else TRACE_BYTES) / t for name, t in pass_.items()}
         figures["JacobianTrace.step: bytes a second, C / triad"] = speed["C"] / speed["triad"]
         figures["JacobianTrace.step: Numba / C"] = pass_["Numba"] / pass_["C"]
     return figures
+
+
+TARGETS = (
+    (f"{STREAM}: PyTorch / C", 50.0, False),
+    (f"{CALL}: PyTorch / C", 12.0, False),
+    (f"{STREAM}: Numba / C", 2.0, True),
+    (f"{CALL}: Numba / C", 2.0, True),
+    ("JacobianTrace.step: Numba / C", 2.0, True),
+    ("JacobianTrace.step: bytes a second, C / triad", 0.7, False),
+)
 
 
 def main() -> None:

@@ -179,6 +179,7 @@ def markdown(
     yield from _returns_table(results)
     yield from _error_table(results)
     yield from _plastic_table(results.plasticity)
+    yield from _network_table(results.networks)
 
 
 def _about_lists(results: Results) -> Iterator[str]:
@@ -266,6 +267,27 @@ def _plastic_table(found: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
+ABOUT_NETWORKS = """Microseconds a step, float32: StreamTD of 8-64-64-1; step of a JacobianTrace (4, 1e6)
+beside a triad over arrays as large as its Z.
+"""
+
+
+def _network_table(found: dict[str, Any]) -> Iterator[str]:
+    """Microseconds of a step of StreamTD, and of a pass over a trace of Jacobians."""
+    if not found:
+        return
+    yield "## Networks"
+    yield ""
+    yield ABOUT_NETWORKS
+    labels = list(dict.fromkeys(label for times in found["ns"].values() for label in times))
+    yield f"| | {' | '.join(labels)} |"
+    yield f"|---|{'---:|' * len(labels)}"
+    for workload, times in found["ns"].items():
+        cells = (times[label] / 1e3 if label in times else None for label in labels)
+        yield f"| {workload} | {' | '.join(_number(each) for each in cells)} |"
+    yield ""
+
+
 def raw(results: Results, promised: list[Figure]) -> dict[str, Any]:
     """The same as numbers, for other programs."""
     return {
@@ -281,6 +303,7 @@ def raw(results: Results, promised: list[Figure]) -> dict[str, Any]:
         },
         "errors": [asdict(each) for each in results.errors],
         "plasticity": results.plasticity,
+        "networks": results.networks,
     }
 
 

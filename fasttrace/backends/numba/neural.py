@@ -745,13 +745,14 @@ def _check(h, top):
 
 
 @kernel
-def _next_value(critic, actor, rc, ra, s, at, t, v, i):
-    """ft_next_value: what the state at kept[at:] is worth, into v[i]; the action there."""
+def _next_value(critic, actor, rc, ra, s, at, t):
+    """ft_next_value: what the state at kept[at:] is worth, into the end of q; the action there."""
     f, q, m = s.flags, s.q, critic.net.sizes[-1]
+    v = len(q) - critic.traces
     y, room = _look(critic, rc, s.kept, at), critic.net.room
     if f[F_METHOD] == TD or f[F_METHOD] == ACTOR_CRITIC:
         for k in range(critic.traces):
-            v[i, k] = room[y + k]
+            q[v + k] = room[y + k]
         if not f[F_WITH_ACTOR] or not f[F_CHOOSE]:
             return
         h = _look(actor, ra, s.kept, at)
@@ -768,7 +769,7 @@ def _next_value(critic, actor, rc, ra, s, at, t, v, i):
         f[F_ACTION_NEXT] = s.actions[t]
     best = best_of(q, m)
     f[F_GREEDY] = q[f[F_ACTION_NEXT]] >= best
-    v[i, 0] = best if f[F_METHOD] == Q else q[f[F_ACTION_NEXT]]
+    q[v] = best if f[F_METHOD] == Q else q[f[F_ACTION_NEXT]]
 
 
 @kernel
@@ -794,18 +795,18 @@ def _transition(critic, actor, rc, ra, s, t, there, top):
     values = there and (f[F_CHOOSE] != 0 or judges)
     for q in range(m):
         values |= s.gammas[gt, q * go] != 0.0
-        deltas[t, q] = 0.0
     f[F_GREEDY] = 1
     action = f[F_ACTION]
     if values:
-        _next_value(critic, actor, rc, ra, s, after, t + 1, deltas, t)
+        _next_value(critic, actor, rc, ra, s, after, t + 1)
+    v = len(s.q) - m
     y, room = _look(critic, rc, kept, now), critic.net.room
     one = room.dtype.type(1)
     for q in range(m):
         gamma = s.gammas[gt, q * go]
         output = q if f[F_METHOD] == TD else (0 if f[F_METHOD] == ACTOR_CRITIC else action)
         R = scaled if f[F_SCALE] else s.rewards[t, q]
-        deltas[t, q] = (R if gamma == 0.0 else R + gamma * deltas[t, q]) - np.float64(room[y + output])
+        deltas[t, q] = (R if gamma == 0.0 else R + gamma * s.q[v + q]) - np.float64(room[y + output])
         if not abs(deltas[t, q]) <= top:
             return DELTA
         dy = rc.d + (q + 1) * rc.width - n_out
@@ -853,7 +854,7 @@ def _begin(critic, actor, rc, ra, s, n):
     f[F_WAS_GREEDY] = 1
     judges = f[F_METHOD] == Q and f[F_CUT] == TAKEN
     if (f[F_STEPS] == 0) if f[F_CHOOSE] else judges:
-        _next_value(critic, actor, rc, ra, s, FIRST + 4 * n, 0, s.q.reshape(1, -1)[:, len(s.q) - 1 :], 0)
+        _next_value(critic, actor, rc, ra, s, FIRST + 4 * n, 0)
         f[F_WAS_GREEDY] = f[F_GREEDY]
     return True
 
@@ -913,7 +914,7 @@ def _handle(trace: Any) -> Any:
     """The arrays of a learner as the kernels take them, made once."""
     if trace.handle is None:
         heads = [_head(head, trace.before if head is trace.critic else None) for head in trace.heads]
-        q = np.zeros(2 * max(head.net.n_outputs for head in trace.heads) + 1)
+        q = np.zeros(2 * max(head.net.n_outputs for head in trace.heads) + trace.critic.n_traces)
         top = float(np.finfo(trace.critic.net.dtype).max)
         trace.handle = (heads, np.zeros(len(FLAGS), np.int64), np.zeros(4), q, top)
     return trace.handle
