@@ -770,18 +770,21 @@ FT_API int32_t ft_forward_td_flush_f64(ft_forward_td_f64 *td);
  *   q, h      two networks of one shape
  *   cut       1: the traces end where the next action is not greedy, under the weights before the step
  *   greedy    out: whether the last A_{t+1} was
+ *   rhos      (T) importance ratios of the next run, or NULL for 1
  *   decay     gamma lambda of the last step; 0 at first, z_h too
  *   z_w, z_theta  (n_params)       work  (2 outputs + 7 n_params) */
 typedef struct ft_qrc_f32 {
     ft_mlp_f32 q, h;
     int64_t cut, greedy;
     double alpha, alpha_h, beta, decay, z_h;
+    const double *rhos;
     float *z_w, *z_theta, *work;
 } ft_qrc_f32;
 typedef struct ft_qrc_f64 {
     ft_mlp_f64 q, h;
     int64_t cut, greedy;
     double alpha, alpha_h, beta, decay, z_h;
+    const double *rhos;
     double *z_w, *z_theta, *work;
 } ft_qrc_f64;
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from . import arguments
 from .backends import module, resolve
 from .neural_forward import RemedyTD
-from .neural_learner import Plain
-from .neural_network import MLP, flag
+from .neural_learner import Plain, actions_stream
+from .neural_network import MLP, flag, state_array
 from .neural_remedies import GradientState
 from .neural_stream import _StreamActionValues
 from .neural_trace import Kept, NetworkStream
@@ -67,12 +67,13 @@ class TDRC(_Corrected, RemedyTD):
     """TDRC(lambda): the value of a policy by gradient traces and a second network h.
 
         delta = R + gamma v(S') - v(S)
-        z_w <- gamma lambda z_w + grad v(S)     z_h <- gamma lambda z_h + h(S)
-        z_theta <- gamma lambda z_theta + grad h(S)
-        w     <- w + alpha (delta z_w - h(S) grad v(S) - z_h grad delta)
+        z_w <- rho (gamma lambda z_w + grad v(S));  z_h <- rho (gamma lambda z_h + h(S))
+        z_theta <- rho (gamma lambda z_theta + grad h(S))
+        w     <- w + alpha (delta z_w - rho h(S) grad v(S) - z_h grad delta)
         theta <- theta + alpha_h (delta z_theta - h(S) grad h(S) - beta theta)
 
-    beta 0 is TDC(lambda); a large beta holds h at 0, which leaves TD(lambda).
+    rho is the importance ratio of the action, 1 on-policy.  beta 0 is TDC(lambda); a large beta holds h at
+    0, which leaves TD(lambda).
 
     network  an MLP of one output, which it learns in place
     alpha    step size; alpha_h that of h, None: alpha
@@ -102,6 +103,44 @@ class TDRC(_Corrected, RemedyTD):
         self.alpha_h, self.beta = alpha_h, beta
         state = GradientState(name, net, second_network(net, seed), cut=False)
         self._begin(state, alpha, gamma, lambda_)
+
+    def learn(
+        self, states: Any, rewards: Any, *, gammas: Any = None, lambdas: Any = None, rhos: Any = None
+    ) -> Array:
+        """Learn from a stream of T transitions, off-policy where `rhos` are given.
+
+        rhos  number or (T,), of the actions taken: pi(A_t|S_t) / mu(A_t|S_t)
+
+        The rest, what comes back and the errors are those of NetworkTD.learn.
+        """
+        shape = np.shape(rewards)
+        column = len(shape) == 2 and shape[1] == 1
+        flat = np.reshape(rewards, -1) if column else rewards
+        stream = actions_stream(self, 0, states, None, flat, gammas, lambdas)
+        ratios = arguments.series("rhos", rhos, stream.steps, None, "not_negative")
+        if ratios is not None:
+            ratios = np.ascontiguousarray(np.broadcast_to(ratios, stream.steps))
+        if stream.steps:
+            with self._in_use():
+                self._trace.rhos = ratios
+                self._run_network(stream)
+        return stream.deltas if column else stream.deltas[:, 0]
+
+    def update(
+        self, s: Any, reward: Any, s_next: Any, *, gamma: Any = None, lambda_: Any = None, rho: float = 1.0
+    ) -> float:
+        """Learn from one transition; rho is the importance ratio of the action; else as NetworkTD.update."""
+        rho = arguments.not_negative("rho", rho)
+        gamma = self._gamma if gamma is None else arguments.unit("gamma", gamma)
+        now = state_array("s", s, self.n_features)
+        if s_next is None and gamma != 0.0:
+            raise ValueError(
+                f"s_next: got None with gamma={gamma}; None is for the end of an episode, gamma=0"
+            )
+        after = now if s_next is None else state_array("s_next", s_next, self.n_features)
+        reward = arguments.finite("reward", np.reshape(reward, ()) if np.shape(reward) == (1,) else reward)
+        lambdas = None if lambda_ is None else arguments.unit("lambda_", lambda_)
+        return float(self.learn([now, after], [reward], gammas=gamma, lambdas=lambdas, rhos=rho)[0])
 
     def _run_steps(self, states: Array, rewards: Array, gammas: Array, lambdas: Array, deltas: Array) -> int:
         run = module(self.backend, "neural_gradient").qrc_run

@@ -111,6 +111,7 @@ class GradientState(_State):
         self.z_w, self.z_theta = (aligned_zeros(q.n_params, q.dtype) for _ in range(2))
         self.z_h, self.decay, self.greedy = 0.0, 0.0, True
         self.alpha, self.alpha_h, self.beta = 0.0, 0.0, 0.0
+        self.rhos: Array | None = None  # (T,) of the run that goes on
 
     def dense(self) -> tuple[Any, Any]:
         return self.q.params.copy(), self.z_w.copy()

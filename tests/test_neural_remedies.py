@@ -182,13 +182,15 @@ def test_forward_td_update_by_hand(backend):
 
 @backends
 def test_tdrc_is_tdc_where_the_network_is_linear(backend):
-    """beta 0 and lambda 0: ft.GTD(lambda_=0), the second weights of S&B 12.11; both weights at every step."""
+    """beta 0 and lambda 0: ft.GTD(lambda_=0) of S&B 12.11, off-policy; errors and both weights."""
     states, rewards, gammas, _ = stream()
+    rhos = np.random.default_rng(6).choice([0.0, 0.5, 1.0, 2.5], T)
     learner = neural.TDRC(net(backend=backend), alpha=0.05, alpha_h=0.2, beta=0.0, lambda_=0.0)
     want = ft.GTD(INPUTS + 1, alpha=0.05, beta=0.2, lambda_=0.0, backend="numpy")
     want.weights = learner.weights
-    deltas = want.learn(with_one(states), rewards[:, 0], gammas=gammas)
-    assert_allclose(learner.learn(states, rewards[:, 0], gammas=gammas), deltas, rtol=0, atol=1e-12)
+    deltas = want.learn(with_one(states), rewards[:, 0], gammas=gammas, rhos=rhos)
+    got = learner.learn(states, rewards[:, 0], gammas=gammas, rhos=rhos)
+    assert_allclose(got, deltas, rtol=0, atol=1e-12)
     assert_allclose(learner.weights, want.weights, rtol=0, atol=1e-12)
     assert_allclose(learner.h.params, want.v, rtol=0, atol=1e-12)
 
@@ -217,6 +219,38 @@ def test_tdrc_follows_its_forward_view(backend):
     want_theta = (error - h[:n]) @ K[:n] - n * beta * theta
     assert_allclose((learner.weights - w) / alpha, want_w, rtol=1e-4, atol=1e-4)
     assert_allclose((learner.h.params - theta) / alpha, want_theta, rtol=1e-4, atol=1e-4)
+
+
+@backends
+def test_off_policy_in_one_call_or_by_the_step(backend):
+    """rhos of a stream are the rho of each update, traces included; None is 1."""
+    states, rewards, gammas, lambdas = stream(ends=0.0)
+    rhos = np.random.default_rng(6).uniform(0.0, 2.0, T)
+    whole, steps, plain, ones = (neural.TDRC(net(6, backend=backend), alpha=0.05) for _ in range(4))
+    deltas = whole.learn(states, rewards, gammas=gammas, lambdas=lambdas, rhos=rhos)
+    for t in range(T):
+        row = (states[t], rewards[t], states[t + 1])
+        got = steps.update(*row, gamma=gammas[t], lambda_=lambdas[t], rho=rhos[t])
+        assert got == deltas[t, 0]
+    assert_array_equal(steps.weights, whole.weights)
+    assert_array_equal(steps.trace, whole.trace)
+    plain.learn(states, rewards[:, 0])
+    ones.learn(states, rewards[:, 0], rhos=1.0)
+    assert_array_equal(plain.weights, ones.weights)
+    assert not np.allclose(plain.weights, whole.weights)
+
+
+def test_traces_off_policy():
+    """z <- rho (gamma lambda z + gradient), S&B (12.25): the sum over the past, at a step that changes nothing."""
+    states, rewards, gammas, lambdas = stream(ends=0.0)
+    rhos = np.random.default_rng(6).uniform(0.5, 1.5, T)
+    learner = neural.TDRC(net(6), alpha=1e-30)
+    learner.learn(states, rewards[:, 0], gammas=gammas, lambdas=lambdas, rhos=rhos)
+    want = 0.0
+    for t in range(T):
+        weight = np.prod(rhos[t:]) * np.prod((gammas * lambdas)[t : T - 1])
+        want = want + weight * learner.network.gradient(states[t])
+    assert_allclose(learner.trace, want, rtol=1e-10, atol=1e-12)
 
 
 @backends
@@ -363,6 +397,16 @@ def test_parameters_that_are_not_finite(name, backend):
         (lambda: neural.ForwardTD(net(), alpha=0.0), ValueError, "alpha: got 0.0"),
         (lambda: neural.ForwardTD("net", alpha=0.1), TypeError, "network: got str, expected an MLP"),
         (lambda: neural.TDRC(net(m=2), alpha=0.1), ValueError, "network: has 2 outputs, TDRC is for one"),
+        (
+            lambda: neural.TDRC(net(), alpha=0.1).learn(np.ones((2, INPUTS)), [0.0], rhos=[-1.0]),
+            ValueError,
+            "rhos: got -1.0, expected finite numbers of at least 0",
+        ),
+        (
+            lambda: neural.TDRC(net(), alpha=0.1).update(np.ones(INPUTS), 0.0, None),
+            ValueError,
+            "s_next: got None with gamma=0.99",
+        ),
         (lambda: neural.TDRC(net(), alpha=0.1, beta=-1.0), ValueError, "beta: got -1.0"),
         (lambda: neural.TDRC(net(), alpha=0.1, alpha_h=0.0), ValueError, "alpha_h: got 0.0"),
         (lambda: neural.ExpectedTraceTD(net(m=2), alpha=0.1), ValueError, "network: has 2 outputs"),

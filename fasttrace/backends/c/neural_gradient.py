@@ -39,6 +39,8 @@ def qrc_run(
     h = _handle(learner)
     taken = ffi.NULL if actions is None else ffi.from_buffer("int32_t[]", actions)
     arrays = (_doubles(each) for each in (rewards, gammas, lambdas, deltas))
+    ratios = ffi.NULL if learner.rhos is None else _doubles(learner.rhos)
+    h.c.rhos = ratios
     done = h.run(h.c, len(rewards), _reals(states), taken, *arrays)
     learner.decay, learner.z_h, learner.greedy = h.c.decay, h.c.z_h, bool(h.c.greedy)
     return done

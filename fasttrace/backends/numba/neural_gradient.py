@@ -49,25 +49,25 @@ def one_gradient(net, s, output, chosen, y, grad):
 
 
 @verb
-def move_values(w, z, grad, grad_next, D, step, c, c_next, w_new, z_new):
+def move_values(w, z, grad, grad_next, rho, D, step, c, c_next, w_new, z_new):
     """See ft_qrc_values."""
     for i in range(np.uint64(w.size)):
-        trace = (D * z[i] if D != 0 else D) + grad[i]
+        trace = rho * ((D * z[i] if D != 0 else D) + grad[i])
         z_new[i] = trace
         w_new[i] = w[i] + (step * trace + (c * grad[i] + c_next * grad_next[i]))
 
 
 @verb
-def move_correction(theta, z, grad, D, step, c, shrink, theta_new, z_new):
+def move_correction(theta, z, grad, rho, D, step, c, shrink, theta_new, z_new):
     """See ft_qrc_correction."""
     for i in range(np.uint64(theta.size)):
-        trace = (D * z[i] if D != 0 else D) + grad[i]
+        trace = rho * ((D * z[i] if D != 0 else D) + grad[i])
         z_new[i] = trace
         theta_new[i] = theta[i] + ((step * trace + c * grad[i]) - shrink * theta[i])
 
 
 @verb
-def step(learner, states, t, action, action_next, reward, gamma, deltas):
+def step(learner, states, t, action, action_next, reward, gamma, rho, deltas):
     """See ft_qrc_step."""
     real, y, made = learner.next.dtype.type, learner.y[0], learner.next
     grad, grad_next, grad_h = learner.grads[0], learner.grads[1], learner.grads[2]
@@ -85,13 +85,13 @@ def step(learner, states, t, action, action_next, reward, gamma, deltas):
     delta -= np.float64(y[action])
     one_gradient(learner.h, states[t], action, learner.chosen, y, learner.grads[2])
     h = np.float64(y[action])
-    z_h = (n[DECAY] * n[Z_H] if n[DECAY] != 0.0 else 0.0) + h
+    z_h = rho * ((n[DECAY] * n[Z_H] if n[DECAY] != 0.0 else 0.0) + h)
     move_values(
-        learner.q.params, learner.z_w, grad, grad_next, real(n[DECAY]), real(n[ALPHA] * delta),
-        real(n[ALPHA] * (z_h - h)), real(-n[ALPHA] * (z_h * gamma)), made[0], made[2],
+        learner.q.params, learner.z_w, grad, grad_next, real(rho), real(n[DECAY]), real(n[ALPHA] * delta),
+        real(n[ALPHA] * (z_h - rho * h)), real(-n[ALPHA] * (z_h * gamma)), made[0], made[2],
     )  # fmt: skip
     move_correction(
-        learner.h.params, learner.z_theta, grad_h, real(n[DECAY]), real(n[ALPHA_H] * delta),
+        learner.h.params, learner.z_theta, grad_h, real(rho), real(n[DECAY]), real(n[ALPHA_H] * delta),
         real(-n[ALPHA_H] * h), real(n[ALPHA_H] * n[BETA]), made[1], made[3],
     )  # fmt: skip
     good = np.isfinite(delta) and np.isfinite(z_h)
@@ -110,20 +110,21 @@ def step(learner, states, t, action, action_next, reward, gamma, deltas):
 
 
 @kernel
-def run(learner, states, actions, rewards, gammas, lambdas, deltas):
+def run(learner, states, actions, rewards, gammas, lambdas, rhos, deltas):
     if not (finite(learner.q.params) and finite(learner.h.params)):
         return 0
     for t in range(rewards.size):
         action = actions[t] if actions.size else 0
         action_next = actions[t + 1] if actions.size else 0
-        if not step(learner, states, t, action, action_next, rewards[t], gammas[t], deltas):
+        rho = rhos[t] if rhos.size else 1.0
+        if not step(learner, states, t, action, action_next, rewards[t], gammas[t], rho, deltas):
             return t
         cut = learner.flags[CUT] and not learner.flags[GREEDY]
         learner.numbers[DECAY] = 0.0 if cut else gammas[t] * lambdas[t]
     return rewards.size
 
 
-_NOBODY = np.empty(0, np.int32)
+_NOBODY, _ONES = np.empty(0, np.int32), np.empty(0)
 
 
 def _arrays(learner: Any) -> Qrc:
@@ -146,7 +147,8 @@ def qrc_run(
 ) -> int:
     """See backends.numpy.neural_gradient.qrc_run."""
     arrays = _arrays(learner)
-    done = run(arrays, states, _NOBODY if actions is None else actions, rewards, gammas, lambdas, deltas)
+    taken, rhos = _NOBODY if actions is None else actions, _ONES if learner.rhos is None else learner.rhos
+    done = run(arrays, states, taken, rewards, gammas, lambdas, rhos, deltas)
     learner.decay, learner.z_h = float(arrays.numbers[DECAY]), float(arrays.numbers[Z_H])
     learner.greedy = bool(arrays.flags[GREEDY])
     return done

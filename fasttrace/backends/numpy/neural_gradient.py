@@ -32,16 +32,19 @@ def qrc_step(
     alpha: float,
     alpha_h: float,
     beta: float,
+    rho: float = 1.0,
 ) -> tuple[float, float, bool]:
     """Learn from one transition, in place; a single output and action 0 is TDRC, the value of a policy.
 
         delta = R + gamma max q(S', .; w) - q(S, A; w)           h = h(S, A; theta)
-        z_w  <- decay z_w + grad q(S, A)        z_theta <- decay z_theta + grad h        z_h <- decay z_h + h
-        w     <- w + alpha (delta z_w - h grad q(S, A) - z_h grad delta)
+        z_w <- rho (decay z_w + grad q(S, A));  z_theta <- rho (decay z_theta + grad h)
+        z_h <- rho (decay z_h + h)
+        w     <- w + alpha (delta z_w - rho h grad q(S, A) - z_h grad delta)
         theta <- theta + alpha_h (delta z_theta - h grad h - beta theta)
 
     q_net, h_net   networks of one shape, params w and theta (n,); z_w, z_theta (n,) traces; z_h a number
     decay          gamma_t lambda_t, 0 where an episode begins
+    rho            importance ratio of the action, of a single output
     Returns delta, the new z_h, and whether action_next is greedy (True at an end).
     """
     real = q_net.params.dtype.type
@@ -56,11 +59,11 @@ def qrc_step(
         grad_delta = grad_delta + real(gamma) * grad_next
     h_all, (grad_h,) = gradients(h_net, s, one[[action]])
     h = float(h_all[action])
-    z_w[:] = (real(decay) * z_w if decay else 0) + grad_q
-    z_theta[:] = (real(decay) * z_theta if decay else 0) + grad_h
-    z_h = (decay * z_h if decay else 0.0) + h
+    z_w[:] = real(rho) * ((real(decay) * z_w if decay else 0) + grad_q)
+    z_theta[:] = real(rho) * ((real(decay) * z_theta if decay else 0) + grad_h)
+    z_h = rho * ((decay * z_h if decay else 0.0) + h)
     w, theta = q_net.params, h_net.params
-    w += real(alpha) * (real(delta) * z_w - real(h) * grad_q - real(z_h) * grad_delta)
+    w += real(alpha) * (real(delta) * z_w - real(rho * h) * grad_q - real(z_h) * grad_delta)
     theta += real(alpha_h) * (real(delta) * z_theta - real(h) * grad_h - real(beta) * theta)
     return delta, z_h, greedy
 
@@ -80,6 +83,7 @@ def qrc_run(
                 learner.q, learner.h, learner.z_w, learner.z_theta, learner.z_h,
                 states[t], *taken, float(rewards[t]), float(gammas[t]), states[t + 1], learner.decay,
                 alpha=learner.alpha, alpha_h=learner.alpha_h, beta=learner.beta,
+                rho=1.0 if learner.rhos is None else float(learner.rhos[t]),
             )  # fmt: skip
             if not (np.isfinite(delta) and np.isfinite(z_h) and all(np.isfinite(a).all() for a in arrays)):
                 for array, old in zip(arrays, before, strict=True):
