@@ -240,8 +240,26 @@ def test_off_policy_in_one_call_or_by_the_step(backend):
     assert not np.allclose(plain.weights, whole.weights)
 
 
+@backends
+@pytest.mark.parametrize("lambda_", [0.0, 0.5])
+def test_stays_where_td_diverges(backend, lambda_):
+    """Baird's counterexample, off-policy: TD(lambda), which an h held at 0 leaves, grows without bound."""
+    env = ft.envs.Baird()
+    s = env.stream(3000, 0)
+
+    def error(**options):
+        one = neural.MLP((8, 1), dtype=np.float64, backend=backend)
+        one.params[:8] = env.initial_weights
+        learner = neural.TDRC(one, alpha=0.01, gamma=env.gamma, lambda_=lambda_, **options)
+        learner.learn(s.x, s.rewards, rhos=s.rhos)
+        return np.sqrt(np.mean(learner.predict(env.features) ** 2))
+
+    assert error(beta=1e12, alpha_h=1e-12) > 100.0
+    assert error() < 10.0
+
+
 def test_traces_off_policy():
-    """z <- rho (gamma lambda z + gradient), S&B (12.25): the sum over the past, at a step that changes nothing."""
+    """z <- rho (gamma lambda z + gradient), S&B (12.25): the sum over the past, at a tiny step."""
     states, rewards, gammas, lambdas = stream(ends=0.0)
     rhos = np.random.default_rng(6).uniform(0.5, 1.5, T)
     learner = neural.TDRC(net(6), alpha=1e-30)
