@@ -723,6 +723,107 @@ FT_API int32_t ft_network_run_f32(const ft_head_f32 *critic, const ft_head_f32 *
 FT_API int32_t ft_network_run_f64(const ft_head_f64 *critic, const ft_head_f64 *actor,
                                   ft_network_stream *stream);
 
+/* ---- what to do about stale traces --------------------------------------------------------------
+ *
+ * docs/staleness.md has the equations.  A run learns from states (T + 1, inputs) on and returns the number
+ * of steps it learned from: fewer than T where something was not finite in the next one; all is then as it
+ * was before that step. */
+
+/* Forward TD(lambda): a state is updated once, towards its lambda-return as far as `window` steps on.
+ *
+ *   m        outputs of the network
+ *   window   transitions that a return looks ahead, from 1
+ *   fresh    1: the values in a return are taken under the parameters of the update; 0: as they were
+ *            when their states came
+ *   first, waiting   the ring: both 0 at first
+ *   states   (window + 1, inputs)                       values  (window + 1, m)
+ *   before   (n_params)                                 work    (2 m + m m + m n_params)
+ *   rewards, gammas, lambdas  (window + 1, m)           returns (m) */
+typedef struct ft_forward_td_f32 {
+    ft_mlp_f32 net;
+    int64_t m, window, fresh, first, waiting;
+    double alpha;
+    float *states, *values, *before, *work;
+    double *rewards, *gammas, *lambdas, *returns;
+} ft_forward_td_f32;
+typedef struct ft_forward_td_f64 {
+    ft_mlp_f64 net;
+    int64_t m, window, fresh, first, waiting;
+    double alpha;
+    double *states, *values, *before, *work;
+    double *rewards, *gammas, *lambdas, *returns;
+} ft_forward_td_f64;
+
+/* rewards, gammas, lambdas, deltas  (T, m); where all gammas of a step are 0, all that wait are updated. */
+FT_API int64_t ft_forward_td_run_f32(ft_forward_td_f32 *td, int64_t T, const float *states,
+                                     const double *rewards, const double *gammas,
+                                     const double *lambdas, double *deltas);
+FT_API int64_t ft_forward_td_run_f64(ft_forward_td_f64 *td, int64_t T, const double *states,
+                                     const double *rewards, const double *gammas,
+                                     const double *lambdas, double *deltas);
+
+/* Update all that wait, their returns as far as they go.  FT_OK, or FT_EVALUE with nothing changed. */
+FT_API int32_t ft_forward_td_flush_f32(ft_forward_td_f32 *td);
+FT_API int32_t ft_forward_td_flush_f64(ft_forward_td_f64 *td);
+
+/* Gradient traces: TDRC(lambda) of one output, or QRC(lambda) of action values.
+ *
+ *   q, h      two networks of one shape
+ *   cut       1: the traces end where the next action is not greedy, under the weights before the step
+ *   greedy    out: whether the last A_{t+1} was
+ *   rhos      (T) importance ratios of the next run, or NULL for 1
+ *   decay     gamma lambda of the last step; 0 at first, z_h too
+ *   z_w, z_theta  (n_params)       work  (2 outputs + 7 n_params) */
+typedef struct ft_qrc_f32 {
+    ft_mlp_f32 q, h;
+    int64_t cut, greedy;
+    double alpha, alpha_h, beta, decay, z_h;
+    const double *rhos;
+    float *z_w, *z_theta, *work;
+} ft_qrc_f32;
+typedef struct ft_qrc_f64 {
+    ft_mlp_f64 q, h;
+    int64_t cut, greedy;
+    double alpha, alpha_h, beta, decay, z_h;
+    const double *rhos;
+    double *z_w, *z_theta, *work;
+} ft_qrc_f64;
+
+/* rewards, gammas, lambdas, deltas (T); actions (T + 1), or NULL for 0 throughout. */
+FT_API int64_t ft_qrc_run_f32(ft_qrc_f32 *learner, int64_t T, const float *states, const int32_t *actions,
+                              const double *rewards, const double *gammas, const double *lambdas,
+                              double *deltas);
+FT_API int64_t ft_qrc_run_f64(ft_qrc_f64 *learner, int64_t T, const double *states, const int32_t *actions,
+                              const double *rewards, const double *gammas, const double *lambdas,
+                              double *deltas);
+
+/* TD(lambda) with the expected trace of the last layer, of a network of one output.
+ *
+ *   k       weights of the last layer, its bias among them
+ *   decay   gamma lambda of the last step, 0 at first
+ *   z       (n_params - k) trace of the other layers      y  (k) that of the last
+ *   Theta   (k, k): the expected trace is Theta phi       work  (2 + 3 n_params + k + k k) */
+typedef struct ft_expected_f32 {
+    ft_mlp_f32 net;
+    int64_t k;
+    double alpha, alpha_z, eta, decay;
+    float *z, *y, *Theta, *work;
+} ft_expected_f32;
+typedef struct ft_expected_f64 {
+    ft_mlp_f64 net;
+    int64_t k;
+    double alpha, alpha_z, eta, decay;
+    double *z, *y, *Theta, *work;
+} ft_expected_f64;
+
+/* rewards, gammas, lambdas, deltas (T). */
+FT_API int64_t ft_expected_run_f32(ft_expected_f32 *learner, int64_t T, const float *states,
+                                   const double *rewards, const double *gammas,
+                                   const double *lambdas, double *deltas);
+FT_API int64_t ft_expected_run_f64(ft_expected_f64 *learner, int64_t T, const double *states,
+                                   const double *rewards, const double *gammas,
+                                   const double *lambdas, double *deltas);
+
 /* ---- this library ----------------------------------------------------------------------------- */
 
 /* Name and version of the compiler that built it. */

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from . import __version__
 from .backends import NAMES
@@ -33,6 +34,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .experiments import plasticity
 
         return plasticity.run(options.seeds, options.output, options.backend, options.quick)
+    if options.command == "stream":
+        from .experiments import stream
+
+        settings = stream.Settings(options.env, options.learner, options.steps, tuple(options.hidden))
+        return stream.run(settings, options.seeds, options.output, options.backend)
+    if options.command == "staleness":
+        from .experiments import staleness
+
+        return staleness.run(options.seeds, options.output, options.backend, options.quick)
     from .experiments import demo
 
     return demo.run(options.episodes, options.seed, options.output, options.backend)
@@ -81,10 +91,47 @@ def _parser() -> argparse.ArgumentParser:
     plastic.add_argument(
         "--quick", action="store_true", help="small tasks for seconds: a look, not the figures stated"
     )
+    _add_networks(commands)
     commands.add_parser("info", help="version, backends, compiler, CPU features in use")
     commands.add_parser("algorithms", help="every linear algorithm: recipe, cost, equation, source")
     commands.add_parser("bench", help="run the benchmark suite and write its report", add_help=False)
     return parser
+
+
+def _add_networks(commands: Any) -> None:
+    """The commands whose learners are networks."""
+    stream = commands.add_parser(
+        "stream",
+        help="a network learns in a Gymnasium environment step by step; a table and a picture",
+        description="Learn from each step of a Gymnasium environment once, when it comes.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    stream.add_argument("--env", default="CartPole-v1", help="id of an environment of vectors")
+    stream.add_argument("--learner", choices=("q", "sarsa", "ac", "qrc"), default="q", help="StreamQ, ...")
+    stream.add_argument("--seeds", type=_positive, default=5, help="runs")
+    stream.add_argument("--steps", type=_positive, default=100_000, help="of each run")
+    stream.add_argument(
+        "--hidden",
+        type=_positive,
+        nargs="+",
+        default=(64, 64),
+        metavar="N",
+        help="sizes of the hidden layers",
+    )
+    stream.add_argument("--output", metavar="DIR", default="fasttrace-stream", help="folder of the picture")
+    stream.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the learner")
+    stale = commands.add_parser(
+        "staleness",
+        help="how stale the traces of networks are, and what helps; a table and two pictures",
+        description="Measure how stale traces of networks grow; compare learners that do something about it.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    stale.add_argument("--seeds", type=_positive, default=5, help="runs of each learner")
+    stale.add_argument(
+        "--output", metavar="DIR", default="fasttrace-staleness", help="folder of the pictures"
+    )
+    stale.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the learners")
+    stale.add_argument("--quick", action="store_true", help="short runs: a look, not the figures stated")
 
 
 def _positive(text: str) -> int:

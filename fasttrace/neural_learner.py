@@ -256,7 +256,7 @@ class NetworkLearner(Learner):
         if array.size and not (array.min() >= 0.0 and array.max() <= 1.0):
             bad = array[~((array >= 0.0) & (array <= 1.0))].flat[0]
             raise ValueError(f"{name}: got {bad}, expected numbers from 0 to 1")
-        return array.reshape(len(array) if array.ndim else 1, -1)
+        return array.reshape(len(array) if array.ndim else 1, -1 if array.size else m)
 
     def _run_network(self, stream: NetworkStream) -> None:
         """Hand a stream to the backend; the learner is in use.  Errors: FloatingPointError with the step."""

@@ -395,3 +395,44 @@ PERCEPTRONS = (
         "of the value; of ln pi(A) + entropy sign(delta) H(pi)", _ELSAYED,
     ),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A learner that does something about stale traces: <run> of <stem>.py in every backend runs it.
+
+    c_names    the functions of csrc/fasttrace.h behind it, each for _f32 and _f64
+    stale      what in it is still of old parameters
+    cost       of a step, in passes ahead (a) and back (b) through the network
+    tolerance  largest difference to the reference in float64
+    """
+
+    name: str
+    stem: str
+    run: str
+    c_names: tuple[str, ...]
+    stale: str
+    cost: str
+    source: str
+    tolerance: float = 1e-11
+
+    def __str__(self) -> str:
+        return self.name
+
+
+_ELELIMY = "Elelimy et al. 2025"
+
+REMEDIES = (
+    Remedy(
+        "ForwardTD", "neural_forward", "forward_td_run", ("ft_forward_td_run", "ft_forward_td_flush"),
+        "nothing", "window + 3 a, 1 b", "van Seijen 2016",
+    ),
+    Remedy(
+        "TDRC", "neural_gradient", "qrc_run", ("ft_qrc_run",), "the three traces", "4 a, 3 b", _ELELIMY,
+    ),
+    Remedy("QRC", "neural_gradient", "qrc_run", ("ft_qrc_run",), "the three traces", "4 a, 3 b", _ELELIMY),
+    Remedy(
+        "ExpectedTraceTD", "neural_expected", "expected_run", ("ft_expected_run",),
+        "the trace of the hidden layers", "2 a, 1 b, and k^2", "van Hasselt et al. 2021",
+    ),
+)  # fmt: skip

@@ -1,9 +1,10 @@
-"""Plastic networks as PyTorch modules: the kernels behind a torch.autograd.Function, over zero-copy arrays.
+"""Traces for any PyTorch module; plastic networks as modules, the kernels over zero-copy arrays.
 
     net = ft.torch.PlasticRNN(n_inputs, n_hidden, mode="retroactive")
     h, M, state = net(xs)                     # xs (T, B, I), a CPU tensor of the module's dtype
     loss(h, M).backward()
 
+`trace` keeps eligibility traces beside the parameters of a module (torch_trace.py).
 Needs PyTorch: pip install "fasttrace[torch]".
 """
 
@@ -21,8 +22,9 @@ except ImportError as error:
     raise ImportError(f'fasttrace.torch: {error}; pip install "fasttrace[torch]"') from error
 
 from . import plasticity
+from .torch_trace import Trace, trace
 
-__all__ = ["PlasticLSTM", "PlasticOutput", "PlasticRNN", "PlasticState"]
+__all__ = ["PlasticLSTM", "PlasticOutput", "PlasticRNN", "PlasticState", "Trace", "trace"]
 
 
 class PlasticState(NamedTuple):

@@ -26,7 +26,8 @@ CSRC = ROOT / "csrc"
 LAYERS = [
     {"errors", "arguments", "features", "registry", "policy", "checkpoint", "team"},
     {"backends"},
-    {"trace", "adaptive_trace", "gradient_trace", "actor_critic_trace", "neural_network", "neural_trace"},
+    {"trace", "adaptive_trace", "gradient_trace", "actor_critic_trace", "neural_network", "neural_trace"}
+    | {"neural_remedies"},
     {
         "learner",
         "prediction",
@@ -43,8 +44,11 @@ LAYERS = [
         "neural_jacobian",
         "neural_learner",
         "neural_stream",
+        "neural_expected",
+        "neural_forward",
+        "neural_gradient",
     },
-    {"envs", "simulate", "embed", "torch"},
+    {"envs", "simulate", "embed", "torch", "torch_trace"},
     {""},
     {"experiments", "__main__"},
 ]
@@ -242,6 +246,29 @@ def test_a_perceptron_has_all_that_it_needs(row):
     line = f"| `{row.name}` | {row.target} | {row.trace} | {row.source} |"
     if line not in (ROOT / "docs" / "networks.md").read_text("utf-8").splitlines():
         missing.append(f"{line} in docs/networks.md")
+    assert missing == []
+
+
+@pytest.mark.parametrize("row", registry.REMEDIES, ids=str)
+def test_a_remedy_has_all_that_it_needs(row):
+    """Reference, Numba, C, header, public name, test, benchmark and documentation: says which is missing."""
+    missing = []
+    for backend in NAMES:
+        source = (PACKAGE / "backends" / backend / f"{row.stem}.py").read_text("utf-8")
+        if not re.search(rf"^def {row.run}\b", source, re.MULTILINE):
+            missing.append(f"{row.run} in backends/{backend}/{row.stem}.py")
+    header = (CSRC / "fasttrace.h").read_text("utf-8")
+    functions = [f"{name}_{suffix}" for name in row.c_names for suffix in ("f32", "f64")]
+    missing += [f"{name} in fasttrace.h" for name in functions if f" {name}(" not in header]
+    if row.name not in ft.neural.__all__:
+        missing.append(f"ft.neural.{row.name}")
+    test = "test_neural_qrc.py" if row.name == "QRC" else "test_neural_remedies.py"
+    for path, words in ((f"tests/{test}", row.name), ("bench/bench_neural_remedies.py", "registry.REMEDIES")):
+        if words not in (ROOT / path).read_text("utf-8"):
+            missing.append(f"{words} in {path}")
+    line = f"| `{row.name}` | {row.stale} | {row.cost} | {row.source} |"
+    if line not in (ROOT / "docs" / "staleness.md").read_text("utf-8").splitlines():
+        missing.append(f"{line} in docs/staleness.md")
     assert missing == []
 
 

@@ -1,0 +1,54 @@
+"""Forward TD(lambda) in C; csrc/fasttrace.h says what each call does.  See backends.numpy.neural_forward."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from . import ffi, lib
+from .neural import _SUFFIX, _doubles, _fill, _reals
+
+
+def _handle(td: Any) -> Any:
+    """The struct of a learner, made once, and never saved."""
+    if td.handle is None:
+        keep: list[Any] = []
+        suffix, m, n = _SUFFIX[td.net.dtype.name], td.m, td.net.n_params
+        c = ffi.new(f"ft_forward_td_{suffix} *")
+        _fill(c.net, td.net, 1, keep)
+        c.m, c.window, c.fresh = m, td.window, td.fresh
+        own = SimpleNamespace(
+            before=np.zeros(n, td.net.dtype),
+            work=np.zeros(2 * m + m * m + m * n, td.net.dtype),
+            returns=np.zeros(m),
+        )
+        for name in ("states", "values", "before", "work"):
+            keep.append(_reals(getattr(own if hasattr(own, name) else td, name)))
+            setattr(c, name, keep[-1])
+        for name in ("rewards", "gammas", "lambdas", "returns"):
+            keep.append(_doubles(getattr(own if hasattr(own, name) else td, name)))
+            setattr(c, name, keep[-1])
+        run, flush = (getattr(lib, f"ft_forward_td_{name}_{suffix}") for name in ("run", "flush"))
+        td.handle = SimpleNamespace(c=c, keep=keep, run=run, flush=flush)
+    c = td.handle.c
+    c.first, c.waiting, c.alpha = td.first, td.waiting, td.alpha
+    return td.handle
+
+
+def forward_td_run(td: Any, states: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any) -> int:
+    """See backends.numpy.neural_forward.forward_td_run."""
+    h = _handle(td)
+    arrays = (_doubles(each) for each in (rewards, gammas, lambdas, deltas))
+    done = h.run(h.c, len(rewards), _reals(states), *arrays)
+    td.first, td.waiting = h.c.first, h.c.waiting
+    return done
+
+
+def forward_td_flush(td: Any) -> bool:
+    """See backends.numpy.neural_forward.forward_td_flush."""
+    h = _handle(td)
+    status = h.flush(h.c)
+    td.first, td.waiting = h.c.first, h.c.waiting
+    return status == lib.FT_OK

@@ -1,0 +1,191 @@
+"""`python -m fasttrace stream`: a network learns in a Gymnasium environment, step by step.
+
+Each step is learned from once, when it comes, and forgotten: no replay, no batches, no target network.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends import resolve
+from ..errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    import gymnasium
+    from rich.console import Console
+    from rich.table import Table
+
+LEARNERS = {"q": "StreamQ", "sarsa": "StreamSarsa", "ac": "StreamAC", "qrc": "QRC"}
+LAST = 50  # episodes, over which a result is the mean
+SOLVED = {"CartPole-v1": 400.0}  # the mean return over LAST episodes that counts as learned
+CHUNK = 500  # steps between two looks at the bar
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all seeds share; `hidden` are the sizes of the hidden layers."""
+
+    env: str = "CartPole-v1"
+    learner: str = "q"
+    steps: int = 100_000
+    hidden: tuple[int, ...] = (64, 64)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """returns (E,) of the episodes that ended, and the number of steps (E,) after which they did."""
+
+    seed: int
+    returns: NDArray[np.float64]
+    ends: NDArray[np.int64]
+    seconds: float
+
+    def last(self) -> float:
+        """Mean return over the last episodes; nan without one."""
+        return float(self.returns[-LAST:].mean()) if len(self.returns) else float("nan")
+
+    def reached(self, goal: float) -> int | None:
+        """Steps after which the mean of LAST returns was first above `goal`."""
+        for i in range(LAST, len(self.returns) + 1):
+            if self.returns[i - LAST : i].mean() > goal:
+                return int(self.ends[i - 1])
+        return None
+
+
+def make(settings: Settings, env: gymnasium.Env[Any, Any], seed: int, backend: str) -> Any:
+    """The agent for an environment of vectors and numbered actions.
+
+    Errors: ValueError for another kind of environment.
+    """
+    from .. import neural
+
+    shape = getattr(env.observation_space, "shape", None)
+    n_actions = getattr(env.action_space, "n", None)
+    if shape is None or len(shape) != 1 or n_actions is None:
+        raise ValueError(
+            f"{settings.env}: observations {env.observation_space}, actions {env.action_space}; "
+            "expected a vector and numbered actions"
+        )
+    options: dict[str, Any] = {"hidden": settings.hidden} | settings.options
+    if settings.learner != "ac":
+        options["epsilon"] = (1.0, 0.01, max(1, settings.steps // 5))
+    kind = getattr(neural, LEARNERS[settings.learner])
+    return kind(shape[0], int(n_actions), seed=seed, backend=backend, **options)
+
+
+def train(
+    settings: Settings, seed: int, backend: str = "auto", watch: Callable[[int], object] = lambda done: None
+) -> Run:
+    """One run, from the environment's first state to the last of `settings.steps`.
+
+    seed  of the weights, the actions and the start states
+    """
+    import gymnasium
+
+    env = gymnasium.make(settings.env)
+    agent = make(settings, env, seed, backend)
+    first = int(getattr(env.action_space, "start", 0))
+    returns, ends, total = [], [], 0.0
+    began = time.perf_counter()
+    x, _ = env.reset(seed=seed)
+    action = agent.start(x)
+    for t in range(1, settings.steps + 1):
+        x, reward, terminated, truncated, _ = env.step(first + action)
+        total += float(reward)
+        if terminated:
+            agent.end(float(reward))
+        elif truncated:  # the time was up, not the task: its last state has a value
+            agent.truncate(float(reward), x)
+        else:
+            action = agent.step(float(reward), x)
+        if terminated or truncated:
+            returns.append(total)
+            ends.append(t)
+            total = 0.0
+            x, _ = env.reset()
+            action = agent.start(x)
+        if t % CHUNK == 0:
+            watch(CHUNK)
+    watch(settings.steps % CHUNK)
+    env.close()
+    return Run(seed, np.array(returns), np.array(ends, np.int64), time.perf_counter() - began)
+
+
+def run(settings: Settings, seeds: int, output: str, backend: str) -> int:
+    """Train, print, draw; the exit status."""
+    try:
+        import gymnasium
+        import matplotlib
+        import rich
+    except ImportError as error:
+        print(f'fasttrace stream: {error}; pip install "fasttrace[demo,gym]"', file=sys.stderr)
+        return 1
+    del matplotlib, rich
+    folder = Path(output)
+    try:
+        backend = resolve(backend)
+        env = gymnasium.make(settings.env)
+        make(settings, env, 0, backend)
+        env.close()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (BackendUnavailable, OSError, ValueError, gymnasium.error.Error) as error:
+        print(f"fasttrace stream: {error}", file=sys.stderr)
+        return 1
+    from rich.console import Console
+
+    from .stream_figures import learning_curves
+
+    console = Console()
+    runs = _train_all(settings, seeds, backend, console)
+    console.print(table(settings, runs))
+    picture = folder / "stream.png"
+    learning_curves(settings, runs, picture)
+    console.print(f"Learning curves: {picture}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _train_all(settings: Settings, seeds: int, backend: str, console: Console) -> list[Run]:
+    """Every seed, with a bar for each that says how it is doing."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    runs = []
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %")
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        for seed in range(seeds):
+            name = f"{settings.env}: {LEARNERS[settings.learner]}, seed {seed}"
+            bar = progress.add_task(f"{name:44}", total=settings.steps)
+            runs.append(train(settings, seed, backend, partial(progress.advance, bar)))
+    return runs
+
+
+def table(settings: Settings, runs: list[Run]) -> Table:
+    """Means over the last episodes, seed by seed."""
+    from rich.table import Table
+
+    goal = SOLVED.get(settings.env)
+    grid = Table("seed", title=f"{LEARNERS[settings.learner]} on {settings.env}, {settings.steps:,} steps")
+    headings = ["episodes", f"mean return, last {LAST}", "microseconds a step"]
+    if goal is not None:
+        headings.insert(2, f"steps until above {goal:g}")
+    for heading in headings:
+        grid.add_column(heading, justify="right")
+    for each in runs:
+        cells = [str(len(each.returns)), f"{each.last():.1f}", f"{each.seconds / settings.steps * 1e6:.1f}"]
+        if goal is not None:
+            reached = each.reached(goal)
+            cells.insert(2, "-" if reached is None else f"{reached:,}")
+        grid.add_row(str(each.seed), *cells)
+    if goal is not None:
+        good = sum(each.last() > goal for each in runs)
+        grid.caption = f"above {goal:g} at the end: {good} of {len(runs)}"
+    return grid

@@ -1,0 +1,174 @@
+"""ForwardTD: lambda-returns with fresh parameters in place of a trace; the base of what else helps."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import arguments
+from .backends import module, resolve
+from .neural_learner import NetworkTD, Plain, checked_network
+from .neural_network import MLP
+from .neural_remedies import ForwardState
+from .neural_trace import NetworkStream
+
+Array = NDArray[Any]
+
+NEGLIGIBLE = 1e-3  # of a return's weights, beyond the window
+
+
+def window_of(gamma: Any, lambda_: Any) -> int:
+    """Transitions after which the weight (gamma lambda)^k is below 1e-3; 1 for lambda 0.
+
+    Errors: ValueError where it never is.
+    """
+    decay = float(np.max(np.asarray(gamma) * np.asarray(lambda_)))
+    if decay >= 1.0:
+        raise ValueError(
+            "window: gamma lambda is 1, no window holds such a return; give a number of transitions"
+        )
+    return 1 if decay <= NEGLIGIBLE else math.ceil(math.log(NEGLIGIBLE) / math.log(decay))
+
+
+class RemedyTD(NetworkTD):
+    """Base of the predictors that do something about stale traces.  Not for use by itself.
+
+    _own  options beside network, alpha, gamma and lambda_
+    """
+
+    _own: ClassVar[tuple[str, ...]] = ()
+    _single = True  # for networks of one output alone
+
+    def _checked(self, network: Any) -> MLP:
+        net = checked_network(network)
+        if self._single and net.n_outputs != 1:
+            raise ValueError(f"network: has {net.n_outputs} outputs, {type(self).__name__} is for one")
+        return net
+
+    def _begin(self, state: Any, alpha: float, gamma: Any, lambda_: Any) -> None:
+        """What every __init__ ends with."""
+        self._start(state, gamma=gamma, lambda_=lambda_, keep=0, optimiser=Plain(alpha))
+
+    def _options(self) -> dict[str, Any]:
+        options = super()._options()
+        del options["optimiser"], options["keep"]
+        return options | {"alpha": self.alpha} | {name: getattr(self, name) for name in self._own}
+
+    @classmethod
+    def _of_options(cls, options: dict[str, Any], backend: str) -> Any:
+        rest = dict(options)
+        return cls(MLP(**rest.pop("network"), backend=backend), **rest)
+
+    def _online_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {}, {}
+
+    def _online_of(self, state: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    @property
+    def trace(self) -> Array:
+        """A copy of the trace as the last update used it, (n,)."""
+        with self._read():
+            return self._trace.dense()[1]
+
+    @property
+    def Z(self) -> Array:  # noqa: N802 - the contract's name
+        """(1, n) a copy of the trace."""
+        return self.trace[None]
+
+    def staleness(self, window: int | None = None) -> tuple[float, float]:
+        """Not kept here: RuntimeError.  NetworkTD measures it."""
+        raise RuntimeError(f"staleness: {type(self).__name__} keeps no states; NetworkTD does")
+
+    def _run_network(self, stream: NetworkStream) -> None:
+        T, m = stream.steps, self.n_outputs
+        states = stream.states.astype(self.network.dtype)
+        if stream.ends:
+            states[-1] = 0
+        gammas, lambdas = (
+            np.ascontiguousarray(np.broadcast_to(each, (T, m))) for each in (stream.gammas, stream.lambdas)
+        )
+        done = self._run_steps(states, stream.rewards, gammas, lambdas, stream.deltas)
+        if done < T:
+            raise FloatingPointError(f"TD error, gradient or parameter: not finite at step {done}")
+
+    def _run_steps(self, states: Array, rewards: Array, gammas: Array, lambdas: Array, deltas: Array) -> int:
+        """Hand arrays (T, m) to the backend; the number of steps learned from."""
+        raise NotImplementedError
+
+
+class ForwardTD(RemedyTD):
+    """Forward TD(lambda): each state moves once, towards its lambda-return, with the gradient of that moment.
+
+    On arriving in S_h the state `window` transitions back is updated, at an episode's end all that wait:
+
+        G_i = R_{i+1} + gamma_{i+1} ((1 - lambda_{i+1}) v(S_{i+1}) + lambda_{i+1} G_{i+1}),    G_h = v(S_h)
+        w <- w + alpha sum over the outputs of (G_t - v(S_t, w)) grad v(S_t, w)
+
+    Nothing in it is stale but, with values="arrival", the v in the return.
+
+    network  an MLP of any number of outputs, each with a return of its own; it learns in place
+    alpha    step size
+    gamma, lambda_  numbers, or (m,) by the output
+    window   transitions that a return looks ahead; None: as many as weigh 1e-3 or more
+    values   "fresh": the v in a return are those of w at the update, `window` passes ahead a step; "arrival":
+             each as it was when its state came, one pass, van Seijen's algorithm and TTD(lambda) of S&B 12.3
+
+    `learn` and `update` return the TD errors of the transitions, although these are learned from later.
+    A discount of 0 in every output ends an episode.  `flush()` updates what waits without one, at a
+    truncation; `reset()` drops it.
+
+    Source: van Seijen 2016, "Effective multi-step temporal-difference learning for non-linear function
+    approximation"; Sutton & Barto 2018, (12.9), (12.10).
+    """
+
+    _own = ("window", "values")
+    _single = False
+    _trace: ForwardState  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        network: MLP,
+        *,
+        alpha: float,
+        gamma: Any = 0.99,
+        lambda_: Any = 0.9,
+        window: int | None = None,
+        values: str = "fresh",
+        backend: str | None = None,
+    ) -> None:
+        net = self._checked(network)
+        name = net.backend if backend is None else resolve(backend)
+        self.values = arguments.choice("values", values, ("fresh", "arrival"))
+        self._trace = ForwardState(name, net, 1, True)  # for the checks of gamma and lambda_
+        self.gamma, self.lambda_ = gamma, lambda_
+        steps = window_of(self.gamma, self.lambda_) if window is None else window
+        self.window = arguments.count("window", steps)
+        self._begin(ForwardState(name, net, self.window, values == "fresh"), alpha, gamma, lambda_)
+
+    @property
+    def waiting(self) -> int:
+        """Transitions whose states are still to be updated."""
+        return self._trace.waiting
+
+    @property
+    def trace(self) -> Array:
+        raise AttributeError("ForwardTD has no trace; `waiting` says how many states are still to be updated")
+
+    def flush(self) -> None:
+        """Update all that wait now, their returns cut at the last state: where an episode is truncated.
+
+        Errors: FloatingPointError; then nothing has changed.
+        """
+        with self._in_use():
+            self._trace.alpha = self.alpha
+            if not module(self.backend, "neural_forward").forward_td_flush(self._trace):
+                raise FloatingPointError("flush: a gradient or parameter is not finite; nothing was changed")
+
+    def _run_steps(self, states: Array, rewards: Array, gammas: Array, lambdas: Array, deltas: Array) -> int:
+        self._trace.alpha = self.alpha
+        run = module(self.backend, "neural_forward").forward_td_run
+        return run(self._trace, states, rewards, gammas, lambdas, deltas)

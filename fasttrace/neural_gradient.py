@@ -1,0 +1,270 @@
+"""TDRC and QRC: gradient traces, which go down the projected Bellman error and stay stable off-policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import arguments
+from .backends import module, resolve
+from .neural_forward import RemedyTD
+from .neural_learner import Plain, actions_stream
+from .neural_network import MLP, flag, state_array
+from .neural_remedies import GradientState
+from .neural_stream import _StreamActionValues
+from .neural_trace import Kept, NetworkStream
+
+Array = NDArray[Any]
+
+
+def second_network(net: MLP, seed: Any) -> MLP:
+    """A network of the shape of `net` for h; its last layer is 0, so that h is 0 at first."""
+    h = MLP(**net.options(), seed=seed, backend=net.backend)
+    last = (net.sizes[-2] + 1) * net.sizes[-1]
+    h.params[h.n_params - last :] = 0
+    return h
+
+
+class _Corrected:
+    """alpha_h, beta and the second network, which TDRC and QRC share.  Not for use by itself."""
+
+    _trace: GradientState
+
+    @property
+    def alpha_h(self) -> float | None:
+        """Step size of h; None: alpha."""
+        return self._alpha_h
+
+    @alpha_h.setter
+    def alpha_h(self, value: float | None) -> None:
+        self._alpha_h = None if value is None else arguments.positive("alpha_h", value)
+
+    @property
+    def beta(self) -> float:
+        """How strongly h is held to 0."""
+        return self._beta
+
+    @beta.setter
+    def beta(self, value: float) -> None:
+        self._beta = arguments.not_negative("beta", value)
+
+    @property
+    def h(self) -> MLP:
+        """The second network; its params are live."""
+        return self._trace.h
+
+    def _set(self, alpha: float) -> GradientState:
+        """The state, with the step sizes of this call."""
+        state = self._trace
+        state.alpha, state.beta = alpha, self.beta
+        state.alpha_h = alpha if self.alpha_h is None else self.alpha_h
+        return state
+
+
+class TDRC(_Corrected, RemedyTD):
+    """TDRC(lambda): the value of a policy by gradient traces and a second network h.
+
+        delta = R + gamma v(S') - v(S)
+        z_w <- rho (gamma lambda z_w + grad v(S));  z_h <- rho (gamma lambda z_h + h(S))
+        z_theta <- rho (gamma lambda z_theta + grad h(S))
+        w     <- w + alpha (delta z_w - rho h(S) grad v(S) - z_h grad delta)
+        theta <- theta + alpha_h (delta z_theta - h(S) grad h(S) - beta theta)
+
+    rho is the importance ratio of the action, 1 on-policy.  beta 0 is TDC(lambda); a large beta holds h at
+    0, which leaves TD(lambda).
+
+    network  an MLP of one output, which it learns in place
+    alpha    step size; alpha_h that of h, None: alpha
+    beta     how strongly h is held to 0
+    seed     of h's first weights; its last layer begins at 0
+
+    Source: Elelimy et al. 2025, "Deep reinforcement learning with gradient eligibility traces".
+    """
+
+    _own = ("alpha_h", "beta")
+    _trace: GradientState  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        network: MLP,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        alpha_h: float | None = None,
+        beta: float = 1.0,
+        seed: Any = 1,
+        backend: str | None = None,
+    ) -> None:
+        net = self._checked(network)
+        name = net.backend if backend is None else resolve(backend)
+        self.alpha_h, self.beta = alpha_h, beta
+        state = GradientState(name, net, second_network(net, seed), cut=False)
+        self._begin(state, alpha, gamma, lambda_)
+
+    def learn(
+        self, states: Any, rewards: Any, *, gammas: Any = None, lambdas: Any = None, rhos: Any = None
+    ) -> Array:
+        """Learn from a stream of T transitions, off-policy where `rhos` are given.
+
+        rhos  number or (T,), of the actions taken: pi(A_t|S_t) / mu(A_t|S_t)
+
+        The rest, what comes back and the errors are those of NetworkTD.learn.
+        """
+        shape = np.shape(rewards)
+        column = len(shape) == 2 and shape[1] == 1
+        flat = np.reshape(rewards, -1) if column else rewards
+        stream = actions_stream(self, 0, states, None, flat, gammas, lambdas)
+        ratios = arguments.series("rhos", rhos, stream.steps, None, "not_negative")
+        if ratios is not None:
+            ratios = np.ascontiguousarray(np.broadcast_to(ratios, stream.steps))
+        if stream.steps:
+            with self._in_use():
+                self._trace.rhos = ratios
+                self._run_network(stream)
+        return stream.deltas if column else stream.deltas[:, 0]
+
+    def update(
+        self, s: Any, reward: Any, s_next: Any, *, gamma: Any = None, lambda_: Any = None, rho: float = 1.0
+    ) -> float:
+        """Learn from one transition; rho is the importance ratio of the action; else as NetworkTD.update."""
+        rho = arguments.not_negative("rho", rho)
+        gamma = self._gamma if gamma is None else arguments.unit("gamma", gamma)
+        now = state_array("s", s, self.n_features)
+        if s_next is None and gamma != 0.0:
+            raise ValueError(
+                f"s_next: got None with gamma={gamma}; None is for the end of an episode, gamma=0"
+            )
+        after = now if s_next is None else state_array("s_next", s_next, self.n_features)
+        reward = arguments.finite("reward", np.reshape(reward, ()) if np.shape(reward) == (1,) else reward)
+        lambdas = None if lambda_ is None else arguments.unit("lambda_", lambda_)
+        return float(self.learn([now, after], [reward], gammas=gamma, lambdas=lambdas, rhos=rho)[0])
+
+    def _run_steps(self, states: Array, rewards: Array, gammas: Array, lambdas: Array, deltas: Array) -> int:
+        run = module(self.backend, "neural_gradient").qrc_run
+        columns = (np.ascontiguousarray(each[:, 0]) for each in (rewards, gammas, lambdas))
+        return run(self._set(self.alpha), states, None, *columns, deltas[:, 0])
+
+
+class QRC(_Corrected, _StreamActionValues):
+    """QRC(lambda): Q(lambda) by gradient traces and a second network h.
+
+        delta = R + gamma max_a q(S', a) - q(S, A)
+        z_w <- gamma lambda z_w + grad q(S, A)     z_h <- gamma lambda z_h + h(S, A)
+        z_theta <- gamma lambda z_theta + grad h(S, A)
+        w     <- w + alpha (delta z_w - h(S, A) grad q(S, A) - z_h grad delta)
+        theta <- theta + alpha_h (delta z_theta - h(S, A) grad h(S, A) - beta theta)
+
+    A step is 4 passes ahead and 3 back, and h has as many parameters as q; StreamQ's is 2 and 1.
+
+    n_inputs, n_actions  sizes
+    alpha    step size; alpha_h that of h, None: alpha
+    beta     how strongly h is held to 0; 0 is Q-learning by TDC(lambda)
+    cut      whether all traces are emptied after the update of step t where A_{t+1} is not greedy
+    The other options are StreamQ's, but for `optimiser` and `keep`: the steps are not bounded.
+
+    Source: Elelimy et al. 2025, "Deep reinforcement learning with gradient eligibility traces".
+    """
+
+    _method = "q"
+    _trace: GradientState  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_actions: int,
+        *,
+        alpha: float = 1e-3,
+        alpha_h: float | None = None,
+        beta: float = 1.0,
+        cut: bool = True,
+        **options: Any,
+    ) -> None:
+        for name in ("optimiser", "keep"):
+            if name in options:
+                raise TypeError(f"QRC.__init__() got an unexpected keyword argument {name!r}")
+        self.cut = flag("cut", cut)
+        super().__init__(n_inputs, n_actions, **options)
+        self.alpha_h, self.beta = alpha_h, beta
+        q = self.network
+        self._optimiser = Plain(alpha)
+        h = second_network(q, self.generator)
+        self._trace = GradientState(q.backend, q, h, self.cut, Kept(self.n_features))
+
+    def _options(self) -> dict[str, Any]:
+        options = super()._options()
+        del options["optimiser"], options["keep"]
+        own = ("alpha", "alpha_h", "beta", "cut")
+        return options | {name: getattr(self, name) for name in own}
+
+    @property
+    def step_size(self) -> float:
+        """alpha: the steps are not bounded."""
+        return self.alpha
+
+    @property
+    def trace(self) -> Array:
+        """(n,) a copy of z_w as the last update used it."""
+        with self._read():
+            return self._trace.z_w.copy()
+
+    @property
+    def Z(self) -> Array:  # noqa: N802 - the contract's name
+        """(1, n) a copy of z_w."""
+        return self.trace[None]
+
+    def staleness(self, window: int | None = None) -> tuple[float, float]:
+        """Not kept here: RuntimeError.  StreamQ(keep=None) measures it."""
+        raise RuntimeError("staleness: QRC keeps no states; StreamQ with keep=None does")
+
+    def _run_network(self, stream: NetworkStream) -> None:
+        T, kept = stream.steps, self._trace.kept
+        states, rewards, before = self._prepared(stream)
+        usable = len(before) - 1  # steps whose statistics are finite
+        if stream.own is not None:
+            stream.q = self.network.forward(states[-1]).astype(np.float64)
+            stream.action_next = int(stream.choose(stream.q))  # type: ignore[misc]
+            actions = np.array([stream.action, stream.action_next], np.int32)
+        else:
+            actions = stream.actions
+        gammas, lambdas = (
+            np.ascontiguousarray(np.broadcast_to(each, (T, 1))[:usable, 0])
+            for each in (stream.gammas, stream.lambdas)
+        )
+        run, deltas = module(self.backend, "neural_gradient").qrc_run, stream.deltas[:usable, 0]
+        done = run(self._set(self.alpha), states[: usable + 1], actions, rewards, gammas, lambdas, deltas)
+        if done < T:
+            kept.memory[:] = before[done]
+            raise FloatingPointError(f"statistics, TD error or gradient: not finite at step {done}")
+        stream.done = done
+
+    def _prepared(self, stream: NetworkStream) -> tuple[Array, Array, list[Array]]:
+        """Scaled states (T + 1, i) and rewards (T,), and what `kept` was before each step and after the last.
+
+        Fewer than T + 1 of these: the statistics of the next step are not finite.
+        """
+        T, kept, reference = stream.steps, self._trace.kept, module("numpy", "neural")
+        states, rewards = np.zeros((T + 1, self.n_features), self.network.dtype), np.zeros(T)
+        before = [kept.memory.copy()]
+        with np.errstate(all="ignore"):
+            try:
+                if not (kept.held and np.array_equal(kept.raw, stream.states[0])):
+                    reference._arrive(kept, stream.states[0], self._normalise)
+                    kept.now, kept.held = kept.next.copy(), 1.0
+                states[0] = kept.now
+                for t in range(T):
+                    there = not (stream.ends and t == T - 1)
+                    reward = float(stream.rewards[t, 0])
+                    gamma = float(stream.gammas[t if len(stream.gammas) > 1 else 0, 0])
+                    rewards[t] = reference._scaled(kept, reward, gamma) if self._scale else reward
+                    if there:
+                        reference._arrive(kept, stream.states[t + 1], self._normalise)
+                        states[t + 1] = kept.next
+                        kept.now = kept.next.copy()
+                    kept.held = float(there)
+                    before.append(kept.memory.copy())
+            except reference.Fault:
+                pass
+        return states, rewards[: len(before) - 1], before
