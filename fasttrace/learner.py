@@ -381,9 +381,9 @@ def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:
     from . import checkpoint
 
     state = checkpoint.read(path)
-    if state.get("class") not in _CLASSES:
-        import_module(f"{__package__}.neural")  # the learners that are not for everybody
     try:
+        if state["class"] not in _CLASSES:
+            import_module(f"{__package__}.neural")  # the learners that are not for everybody
         cls, options, saved = _CLASSES[state["class"]], state["options"], state["backend"]
         if saved not in NAMES:
             raise ValueError(f"saved by the backend {saved!r}")
