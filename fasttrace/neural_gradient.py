@@ -18,6 +18,8 @@ from .neural_trace import Kept, NetworkStream
 
 Array = NDArray[Any]
 
+_PART = 1024  # steps whose statistics are kept for the case of a fault
+
 
 def second_network(net: MLP, seed: Any) -> MLP:
     """A network of the shape of `net` for h; its last layer is 0, so that h is 0 at first."""
@@ -220,51 +222,65 @@ class QRC(_Corrected, _StreamActionValues):
         raise RuntimeError("staleness: QRC keeps no states; StreamQ with keep=None does")
 
     def _run_network(self, stream: NetworkStream) -> None:
-        T, kept = stream.steps, self._trace.kept
-        states, rewards, before = self._prepared(stream)
+        for start in range(0, max(stream.steps, 1), _PART):
+            stop = min(stream.steps, start + _PART)
+            done, fault = self._run_part(stream, start, stop)
+            stream.done = start + done
+            if fault or stream.done < stop:
+                raise FloatingPointError(
+                    f"{fault or 'TD error or gradient'}: not finite at step {stream.done}"
+                )
+
+    def _run_part(self, stream: NetworkStream, start: int, stop: int) -> tuple[int, str]:
+        """Learn from the steps from start to stop; how many were, and what fault there is in the states."""
+        states, rewards, before, fault = self._prepared(stream, start, stop)
         usable = len(before) - 1  # steps whose statistics are finite
-        if stream.own is not None:
+        rows = slice(start, start + usable)
+        if stream.own is None:
+            actions = stream.actions[start : start + usable + 1]
+        elif fault:
+            actions = np.zeros(usable + 1, np.int32)
+        else:
             stream.q = self.network.forward(states[-1]).astype(np.float64)
             stream.action_next = int(stream.choose(stream.q))  # type: ignore[misc]
             actions = np.array([stream.action, stream.action_next], np.int32)
-        else:
-            actions = stream.actions
         gammas, lambdas = (
-            np.ascontiguousarray(np.broadcast_to(each, (T, 1))[:usable, 0])
+            np.ascontiguousarray(np.broadcast_to(each, (stream.steps, 1))[rows, 0])
             for each in (stream.gammas, stream.lambdas)
         )
-        run, deltas = module(self.backend, "neural_gradient").qrc_run, stream.deltas[:usable, 0]
+        run, deltas = module(self.backend, "neural_gradient").qrc_run, stream.deltas[rows, 0]
         done = run(self._set(self.alpha), states[: usable + 1], actions, rewards, gammas, lambdas, deltas)
-        if done < T:
-            kept.memory[:] = before[done]
-            raise FloatingPointError(f"statistics, TD error or gradient: not finite at step {done}")
-        stream.done = done
+        if fault or done < usable:
+            self._trace.kept.memory[:] = before[done]
+        return done, fault if done == usable else ""
 
-    def _prepared(self, stream: NetworkStream) -> tuple[Array, Array, list[Array]]:
-        """Scaled states (T + 1, i) and rewards (T,), and what `kept` was before each step and after the last.
+    def _prepared(
+        self, stream: NetworkStream, start: int, stop: int
+    ) -> tuple[Array, Array, list[Array], str]:
+        """Scaled states (n + 1, i), rewards (n,) of n steps, what `kept` was before each and after the last.
 
-        Fewer than T + 1 of these: the statistics of the next step are not finite.
+        With a fault, the statistics that are not finite in the step after these.
         """
-        T, kept, reference = stream.steps, self._trace.kept, module("numpy", "neural")
-        states, rewards = np.zeros((T + 1, self.n_features), self.network.dtype), np.zeros(T)
-        before = [kept.memory.copy()]
+        kept, reference = self._trace.kept, module("numpy", "neural")
+        states = np.zeros((stop - start + 1, self.n_features), self.network.dtype)
+        rewards, before, fault = np.zeros(stop - start), [kept.memory.copy()], ""
         with np.errstate(all="ignore"):
             try:
-                if not (kept.held and np.array_equal(kept.raw, stream.states[0])):
-                    reference._arrive(kept, stream.states[0], self._normalise)
+                if not (kept.held and np.array_equal(kept.raw, stream.states[start])):
+                    reference._arrive(kept, stream.states[start], self._normalise)
                     kept.now, kept.held = kept.next.copy(), 1.0
                 states[0] = kept.now
-                for t in range(T):
-                    there = not (stream.ends and t == T - 1)
+                for i, t in enumerate(range(start, stop)):
+                    there = not (stream.ends and t == stream.steps - 1)
                     reward = float(stream.rewards[t, 0])
                     gamma = float(stream.gammas[t if len(stream.gammas) > 1 else 0, 0])
-                    rewards[t] = reference._scaled(kept, reward, gamma) if self._scale else reward
+                    rewards[i] = reference._scaled(kept, reward, gamma) if self._scale else reward
                     if there:
                         reference._arrive(kept, stream.states[t + 1], self._normalise)
-                        states[t + 1] = kept.next
+                        states[i + 1] = kept.next
                         kept.now = kept.next.copy()
                     kept.held = float(there)
                     before.append(kept.memory.copy())
-            except reference.Fault:
-                pass
-        return states, rewards[: len(before) - 1], before
+            except reference.Fault as error:
+                fault = str(error)
+        return states, rewards[: len(before) - 1], before, fault

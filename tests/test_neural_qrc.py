@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fasttrace as ft
-from fasttrace import neural
+from fasttrace import neural, neural_gradient
 from fasttrace.backends.numpy.neural import forward, gradients
 
 T, INPUTS, ACTIONS = 30, 3, 2
@@ -145,6 +145,34 @@ def test_a_fault_leaves_it_as_it_was_before_the_step(backend):
     want.learn(states[:11], actions[:11], rewards[:10], gammas=gammas[:10])
     for name, array in want.state_dict()["arrays"].items():
         assert_array_equal(agent.state_dict()["arrays"][name], array, err_msg=name)
+
+
+def test_a_long_stream_goes_in_parts(monkeypatch):
+    """Which leave no mark: not in the results, not where a fault is, not in what is kept."""
+    whole, parts = make(), make()
+    deltas = learn(whole)
+    monkeypatch.setattr(neural_gradient, "_PART", 7)
+    assert_array_equal(learn(parts), deltas)
+    assert_array_equal(parts.params, whole.params)
+    states, actions, rewards, gammas, _ = stream()
+    states[11] = 1e300
+    agent, want = make(), make()
+    with pytest.raises(FloatingPointError, match="statistics: not finite at step 10"):
+        agent.learn(states, actions, rewards, gammas=gammas)
+    want.learn(states[:11], actions[:11], rewards[:10], gammas=gammas[:10])
+    assert_array_equal(agent.state_dict()["arrays"]["kept"], want.state_dict()["arrays"]["kept"])
+
+
+@backends
+def test_a_first_state_beyond_all_statistics(backend):
+    """start refuses it, and nothing is kept of it."""
+    agent = make(backend)
+    agent.start(np.zeros(INPUTS))
+    agent.reset()
+    kept = agent.state_dict()["arrays"]["kept"]
+    with pytest.raises(FloatingPointError, match="statistics: not finite at step 0"):
+        agent.start(np.full(INPUTS, 1e300))
+    assert_array_equal(agent.state_dict()["arrays"]["kept"], kept)
 
 
 @pytest.mark.parametrize(
