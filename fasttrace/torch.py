@@ -24,16 +24,16 @@ except ImportError as error:
 from . import plasticity
 from .torch_trace import Trace, trace
 
-__all__ = ["PlasticLSTM", "PlasticOutput", "PlasticRNN", "PlasticState", "Trace", "trace"]
+__all__ = ["PlasticLSTM", "PlasticLayer", "PlasticOutput", "PlasticRNN", "PlasticState", "Trace", "trace"]
 
 
 class PlasticState(NamedTuple):
-    """What a sequence ended in: h, c (B, H), hebb, E (B, H, H); c is None but for the LSTM.
+    """What a sequence ended in: h, c (B, H), hebb, E (B, H, H); c is None but for the LSTM, h for a layer.
 
     Gradients flow through it into the sequence that made it; `detach()` ends that.
     """
 
-    h: torch.Tensor
+    h: torch.Tensor | None
     c: torch.Tensor | None
     hebb: torch.Tensor
     E: torch.Tensor
@@ -49,8 +49,7 @@ class PlasticState(NamedTuple):
         return self._each(lambda each: each.masked_fill(mask.view(-1, *[1] * (each.ndim - 1)), 0.0))
 
     def _each(self, function: Callable[[torch.Tensor], torch.Tensor]) -> PlasticState:
-        c = None if self.c is None else function(self.c)
-        return PlasticState(function(self.h), c, function(self.hebb), function(self.E))
+        return PlasticState(*(None if each is None else function(each) for each in self))
 
 
 class PlasticOutput(NamedTuple):
@@ -85,7 +84,7 @@ class _Run(torch.autograd.Function):
             name: _array(f"state.{name}", each, module.dtype)
             for name, each in zip(_STATE, state, strict=True)
         }
-        start = None if state[0] is None else SimpleNamespace(**arrays)
+        start = None if state[-1] is None else SimpleNamespace(**arrays)
         module._network.params = {
             name: _array(name, each, module.dtype) for name, each in zip(module._names, params, strict=True)
         }
@@ -95,21 +94,19 @@ class _Run(torch.autograd.Function):
             _array("modulation", modulation, module.dtype),
             threads=module.threads,
         )
-        ctx.module, ctx.sequence, ctx.given = module, sequence, (modulation is not None, state[0] is not None)
+        ctx.module, ctx.sequence, ctx.given = module, sequence, (modulation is not None, start is not None)
         ctx.set_materialize_grads(False)
-        after = sequence.state
-        out = [sequence._pass.h, sequence._pass.M, after.h, after.hebb, after.E]
-        if after.c is not None:
-            out.append(after.c)
-        return tuple(torch.from_numpy(each) for each in out)
+        M, after = sequence._pass.M if module._network._modulates else None, sequence.state
+        out = sequence._pass.h, M, after.h, after.c, after.hebb, after.E
+        return tuple(None if each is None else torch.from_numpy(each) for each in out)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, dh: Any, dM: Any, dh_last: Any, dhebb: Any, dE: Any, *dc: Any) -> Any:
+    def backward(ctx: Any, dh: Any, dM: Any, dh_last: Any, dc: Any, dhebb: Any, dE: Any) -> Any:
         def array(each: Any) -> Any:
             return None if each is None else each.contiguous().numpy()
 
-        up = SimpleNamespace(h=array(dh_last), hebb=array(dhebb), E=array(dE), c=array(dc[0]) if dc else None)
+        up = SimpleNamespace(h=array(dh_last), hebb=array(dhebb), E=array(dE), c=array(dc))
         module = ctx.module
         grads = module._network.backward(ctx.sequence, array(dh), array(dM), up, threads=module.threads)
         tensors = {name: torch.from_numpy(np.asarray(each)) for name, each in grads.items()}
@@ -120,7 +117,7 @@ class _Run(torch.autograd.Function):
 
 
 class _PlasticModule(torch.nn.Module):
-    """What both modules share.  Not for use by itself."""
+    """What the modules share.  Not for use by itself."""
 
     _kind: Any
 
@@ -132,7 +129,7 @@ class _PlasticModule(torch.nn.Module):
         mode: str = "simple",
         clip: float = 1.0,
         bound: str = "hard",
-        fan_out: bool = False,
+        fan_out: bool | None = False,
         alpha: str = "synapse",
         eta: float = 0.1,
         seed: Any = 0,
@@ -142,18 +139,21 @@ class _PlasticModule(torch.nn.Module):
     ) -> None:
         super().__init__()
         kinds = {torch.float32: np.float32, torch.float64: np.float64}
+        more = (
+            {} if fan_out is None else {"fan_out": fan_out}
+        )  # None: the network has no modulation of its own
         self._network = self._kind(
             n_inputs,
             n_hidden,
             mode=mode,
             clip=clip,
             bound=bound,
-            fan_out=fan_out,
             alpha=alpha,
             eta=eta,
             seed=seed,
             dtype=kinds.get(dtype, dtype),
             backend=backend,
+            **more,
         )
         self.dtype = dtype if dtype in kinds else torch.from_numpy(np.empty(0, dtype)).dtype
         self.threads = threads
@@ -161,16 +161,20 @@ class _PlasticModule(torch.nn.Module):
         for name, array in self._network.params.items():
             self.register_parameter(name, torch.nn.Parameter(torch.from_numpy(array)))
 
-    def forward(self, xs: Any, state: Any = None, modulation: Any = None) -> PlasticOutput:
+    def _run(self, xs: Any, state: Any, modulation: Any) -> Any:
+        start = (None,) * len(_STATE) if state is None else tuple(getattr(state, name) for name in _STATE)
+        params = (getattr(self, name) for name in self._names)
+        h, M, *after = _Run.apply(self, xs, modulation, *start, *params)
+        return PlasticOutput(h, M, PlasticState(*after))
+
+    def forward(self, xs: Any, state: Any = None, modulation: Any = None) -> Any:
         """Run xs (T, B, I) from `state`, None for zeros; modulation (T, B) in place of the network's own.
 
+        Returns PlasticOutput.
         Errors: TypeError for a dtype other than the module's, ValueError for another device or shape, for
         NaN, and for an empty sequence.
         """
-        start = (None,) * len(_STATE) if state is None else tuple(getattr(state, name) for name in _STATE)
-        params = (getattr(self, name) for name in self._names)
-        h, M, last, hebb, E, *c = _Run.apply(self, xs, modulation, *start, *params)
-        return PlasticOutput(h, M, PlasticState(last, c[0] if c else None, hebb, E))
+        return self._run(xs, state, modulation)
 
     def initial_state(self, batch: int) -> PlasticState:
         """The state of `batch` elements before their first step: zeros."""
@@ -178,17 +182,20 @@ class _PlasticModule(torch.nn.Module):
         arrays = (getattr(zeros, name) for name in _STATE)
         return PlasticState(*(None if each is None else torch.from_numpy(each) for each in arrays))
 
-    @torch.no_grad()
-    def step(self, x: Any, state: PlasticState, modulation: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(self, x: Any, state: PlasticState, modulation: Any = None) -> Any:
         """One step of x (B, I) without gradients: (h (B, H), M (B,)).  The state changes in place."""
+        h, M = self._step(x, state, modulation)
+        return torch.from_numpy(h), torch.from_numpy(M)
+
+    @torch.no_grad()
+    def _step(self, x: Any, state: PlasticState, modulation: Any) -> Any:
         arrays = {name: _array(f"state.{name}", getattr(state, name), self.dtype) for name in _STATE}
         self._network.params = {name: _array(name, getattr(self, name), self.dtype) for name in self._names}
-        h, M = self._network.step(
+        return self._network.step(
             _array("x", x, self.dtype),
             plasticity.PlasticState(**arrays),
             _array("modulation", modulation, self.dtype),
         )
-        return torch.from_numpy(h), torch.from_numpy(M)
 
     def extra_repr(self) -> str:
         return repr(self._network).partition("(")[2].removesuffix(")")
@@ -204,3 +211,42 @@ class PlasticLSTM(_PlasticModule):
     """fasttrace.plasticity.PlasticLSTM with its parameters as torch.nn.Parameter's; options as there."""
 
     _kind = plasticity.PlasticLSTM
+
+
+class PlasticLayer(_PlasticModule):
+    """fasttrace.plasticity.PlasticLayer with its parameters as torch.nn.Parameter's; options as there."""
+
+    _kind = plasticity.PlasticLayer
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        mode: str = "simple",
+        clip: float = 1.0,
+        eta: float = 0.1,
+        bound: str = "hard",
+        alpha: str = "synapse",
+        seed: Any = 0,
+        dtype: Any = torch.float32,
+        backend: str = "auto",
+        threads: int = 1,
+    ) -> None:
+        super().__init__(
+            n_in, n_out, mode=mode, clip=clip, bound=bound, fan_out=None, alpha=alpha, eta=eta, seed=seed,
+            dtype=dtype, backend=backend, threads=threads,
+        )  # fmt: skip
+
+    def forward(self, xs: Any, state: Any = None, modulation: Any = None) -> Any:
+        """Run xs (T, B, n_in) from `state`, None for zeros; modulation (T, B) or (T, B, n_out).
+
+        Returns y (T, B, n_out) and the state after the last step.
+        Errors: those of PlasticRNN; ValueError where a modulated mode is given no modulation.
+        """
+        y, _, state = self._run(xs, state, modulation)
+        return y, state
+
+    def step(self, x: Any, state: PlasticState, modulation: Any = None) -> torch.Tensor:
+        """One step of x (B, n_in) without gradients: y (B, n_out).  The state changes in place."""
+        return torch.from_numpy(self._step(x, state, modulation))

@@ -71,6 +71,33 @@ def test_is_the_network_itself(name):
         np.testing.assert_array_equal(each.grad.numpy(), grads[key])
 
 
+@pytest.mark.parametrize("shape", [(T, B), (T, B, H)], ids=["one", "each"])
+@pytest.mark.parametrize("mode", ["plastic", "simple", "retroactive"])
+def test_layer(mode, shape):
+    """Gradients of inputs, state, modulation and parameters; as without PyTorch; one step at a time."""
+    net = ft.torch.PlasticLayer(I, H, mode=mode, seed=3, dtype=torch.float64)
+    xs, M = inputs(torch.float64), torch.rand(shape, dtype=torch.float64)
+    hebb, E = (0.1 * torch.randn(B, H, I, dtype=torch.float64) for _ in range(2))
+    names = [key for key, _ in net.named_parameters()]
+
+    def run(xs, M, hebb, E, *params):
+        state = ft.torch.PlasticState(None, None, hebb, E)
+        y, after = torch.func.functional_call(net, dict(zip(names, params, strict=True)), (xs, state, M))
+        return y, after.hebb, after.E
+
+    leaves = [each.detach().clone().requires_grad_() for each in (xs, M, hebb, E, *net.parameters())]
+    assert torch.autograd.gradcheck(run, leaves)
+    y, state = net(xs, modulation=M)
+    plain = ft.plasticity.PlasticLayer(I, H, mode=mode, seed=3, dtype=np.float64)
+    np.testing.assert_array_equal(y.detach(), plain.forward(xs.numpy(), modulation=M.numpy()).h)
+    live = net.initial_state(B)
+    steps = torch.stack([net.step(xs[t], live, M[t]) for t in range(T)])
+    np.testing.assert_allclose(steps, y.detach(), rtol=1e-12)
+    np.testing.assert_allclose(live.hebb, state.detach().hebb, rtol=1e-12)
+    with pytest.raises(ValueError, match="modulation"):
+        ft.torch.PlasticLayer(I, H)(inputs())
+
+
 def test_parameters_are_not_copied():
     """An optimiser changes what the kernels read."""
     net = module("PlasticRNN")
