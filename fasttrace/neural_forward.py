@@ -84,6 +84,7 @@ class RemedyTD(NetworkTD):
         raise RuntimeError(f"staleness: {type(self).__name__} keeps no states; NetworkTD does")
 
     def _run_network(self, stream: NetworkStream) -> None:
+        self.network.to_be_written()
         T, m = stream.steps, self.n_outputs
         states = stream.states.astype(self.network.dtype)
         if stream.ends:

@@ -111,7 +111,7 @@ class TDRC(_Corrected, RemedyTD):
     ) -> Array:
         """Learn from a stream of T transitions, off-policy where `rhos` are given.
 
-        rhos  number or (T,), of the actions taken: pi(A_t|S_t) / mu(A_t|S_t)
+        rhos  number, (T,) or (T + 1,), of the actions taken: pi(A_t|S_t) / mu(A_t|S_t)
 
         The rest, what comes back and the errors are those of NetworkTD.learn.
         """
@@ -119,7 +119,7 @@ class TDRC(_Corrected, RemedyTD):
         column = len(shape) == 2 and shape[1] == 1
         flat = np.reshape(rewards, -1) if column else rewards
         stream = actions_stream(self, 0, states, None, flat, gammas, lambdas)
-        ratios = arguments.series("rhos", rhos, stream.steps, None, "not_negative")
+        ratios = arguments.series("rhos", rhos, stream.steps, None, "not_negative", spare=True)
         if ratios is not None:
             ratios = np.ascontiguousarray(np.broadcast_to(ratios, stream.steps))
         if stream.steps:
@@ -222,6 +222,7 @@ class QRC(_Corrected, _StreamActionValues):
         raise RuntimeError("staleness: QRC keeps no states; StreamQ with keep=None does")
 
     def _run_network(self, stream: NetworkStream) -> None:
+        self.network.to_be_written()
         for start in range(0, max(stream.steps, 1), _PART):
             stop = min(stream.steps, start + _PART)
             done, fault = self._run_part(stream, start, stop)
@@ -241,7 +242,11 @@ class QRC(_Corrected, _StreamActionValues):
         elif fault:
             actions = np.zeros(usable + 1, np.int32)
         else:
-            stream.q = self.network.forward(states[-1]).astype(np.float64)
+            try:
+                stream.q = self.network.forward(states[-1]).astype(np.float64)
+            except (FloatingPointError, ValueError):
+                self._trace.kept.memory[:] = before[0]
+                raise
             stream.action_next = int(stream.choose(stream.q))  # type: ignore[misc]
             actions = np.array([stream.action, stream.action_next], np.int32)
         gammas, lambdas = (

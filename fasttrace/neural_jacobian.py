@@ -83,10 +83,10 @@ class JacobianTrace:
         return numbers
 
     def _decay(self, value: Any) -> Array:
-        decay = self._numbers("decay", value)
-        if decay.min() < 0.0:
-            raise ValueError(f"decay: got {value!r}, expected numbers of at least 0")
-        return decay
+        array = arguments.floats("decay", value)
+        if array.size and not (array.min() >= 0.0 and array.max() <= 1.0):
+            raise ValueError(f"decay: got {value!r}, expected numbers from 0 to 1")
+        return self._numbers("decay", array)
 
     def _delta_step(self, delta: Any, alpha: Any) -> Array:
         step = self._numbers("delta", delta).astype(np.float64) * arguments.positive("alpha", alpha)

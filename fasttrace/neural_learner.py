@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import arguments
 from .backends import module, resolve
 from .learner import Float64, Learner
-from .neural_network import MLP, state_array, states_array
+from .neural_network import MLP, fitting, state_array, states_array
 from .neural_trace import Head, NetworkStream, NetworkTrace, Optimiser, Plain, optimiser_of
 
 Array = NDArray[Any]
@@ -145,6 +145,7 @@ class NetworkLearner(Learner):
     @weights.setter
     def weights(self, value: Any) -> None:
         w = arguments.finite_array("weights", value, self.params.shape)
+        w = fitting("weights", w, self.params.dtype)
         with self._in_use():
             self.params[:] = w
 
@@ -203,16 +204,25 @@ class NetworkLearner(Learner):
             for name in ("network", "actor"):
                 if mine.get(name) != theirs.get(name):
                     raise ValueError(f"state: has {name}={theirs.get(name)!r}, this has {mine.get(name)!r}")
+            for name in mine.keys() & {"optimiser", "actor_optimiser"}:
+                rules = mine[name]["name"], theirs[name]["name"]
+                if rules[0] != rules[1]:
+                    raise ValueError(f"state: has {name}={rules[1]}, this has {rules[0]}")
+            if (mine.get("keep") == 0) != (theirs.get("keep") == 0):
+                raise ValueError(f"state: has keep={theirs.get('keep')}, this has {mine.get('keep')}")
             would_be = self._of_options(theirs, self.backend)
             arrays = {name: np.asarray(array) for name, array in state["arrays"].items()}
             online = self._online_of(state["online"], arrays)
             would_be._trace.set_arrays(arrays)
         except (AttributeError, LookupError, OverflowError, TypeError) as error:
             raise ValueError(f"state: not one of a {type(self).__name__} ({error!r})") from error
+        before = online.pop("before", None)
         with self._in_use():
             kept = (*self._unsaved, "_trace")
-            self.__dict__.update({k: v for k, v in vars(would_be).items() if k not in kept})
             self._trace.set_arrays(would_be._trace.arrays())
+            if before is not None and self._trace.before is not None:
+                self._trace.before[:] = before
+            self.__dict__.update({k: v for k, v in vars(would_be).items() if k not in kept})
             for head, other in zip(self._trace.heads, would_be._trace.heads, strict=True):
                 head.rule = other.rule
             self.__dict__.update(online)
@@ -237,9 +247,10 @@ class NetworkLearner(Learner):
             raise ValueError(f"state: has a history of shape {states.shape}")
         history.states, history.decays = list(states), list(decays)
         history.outputs = [int(each) for each in state["outputs"]]
-        if (before := arrays.pop("before", None)) is not None and self._trace.before is not None:
-            self._trace.before[:] = before
-        return {"_history": history, "_updated": bool(state["updated"])}
+        before = arrays.pop("before", None)
+        if before is not None and before.shape != self.params.shape:
+            raise ValueError(f"state: has {before.shape} parameters before the last update")
+        return {"_history": history, "_updated": bool(state["updated"]), "before": before}
 
     # ---- learning ------------------------------------------------------------------------------------------
 
@@ -260,6 +271,7 @@ class NetworkLearner(Learner):
 
     def _run_network(self, stream: NetworkStream) -> None:
         """Hand a stream to the backend; the learner is in use.  Errors: FloatingPointError with the step."""
+        self.network.to_be_written()
         stream.normalise, stream.scale = self._normalise, self._scale
         decay = self._trace.critic.decays.copy()
         keeps = self.keep != 0 and stream.steps > 0

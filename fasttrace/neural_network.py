@@ -47,6 +47,15 @@ def state_array(name: str, value: Any, n_inputs: int) -> NDArray[np.float64]:
     return arguments.finite_array(name, value, (n_inputs,))
 
 
+def fitting(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """A finite array as one of `dtype`.  Errors: ValueError for a number that is beyond it."""
+    with np.errstate(over="ignore"):
+        found = array.astype(dtype)
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name}: got {array[~np.isfinite(found)][0]}, which {dtype} cannot hold")
+    return found
+
+
 class MLP:
     """A multilayer perceptron, its last layer linear.
 
@@ -108,7 +117,8 @@ class MLP:
 
     @params.setter
     def params(self, value: Any) -> None:
-        self._params[:] = arguments.finite_array("params", value, self._params.shape)
+        w = arguments.finite_array("params", value, self._params.shape)
+        self._params[:] = fitting("params", w, self.dtype)
 
     @property
     def n_params(self) -> int:
@@ -146,7 +156,12 @@ class MLP:
     # ---- what it computes ----------------------------------------------------------------------------------
 
     def _one(self, s: Any) -> Array:
-        return state_array("s", s, self.n_inputs).astype(self.dtype)
+        return fitting("s", state_array("s", s, self.n_inputs), self.dtype)
+
+    def to_be_written(self) -> None:
+        """Refuse parameters that a learner could not change."""
+        if not self._params.flags.writeable:
+            raise ValueError("params: got a read-only array, expected one that can be written in place")
 
     def _checked(self) -> Any:
         if not np.isfinite(self._params).all():
@@ -162,7 +177,8 @@ class MLP:
         """
         if np.ndim(s) != 2:
             return self._checked().forward(self, self._one(s)[None])[0]
-        return self._checked().forward(self, states_array("s", s, self.n_inputs).astype(self.dtype))
+        states = fitting("s", states_array("s", s, self.n_inputs), self.dtype)
+        return self._checked().forward(self, states)
 
     def jacobian(self, s: Any) -> tuple[Array, Array]:
         """Outputs y (m,) of a state (i,), and J (m, n): the gradient of each.  Errors: as forward."""
@@ -178,7 +194,7 @@ class MLP:
 
     def pullback(self, s: Any, dy: Any) -> tuple[Array, Array]:
         """Outputs y (m,) of a state (i,), the gradient (n,) of dy . y for dy (m,).  Errors: as forward."""
-        weights = arguments.finite_array("dy", dy, (self.n_outputs,)).astype(self.dtype)
+        weights = fitting("dy", arguments.finite_array("dy", dy, (self.n_outputs,)), self.dtype)
         y, J = self._checked().gradients(self, self._one(s), weights[None])
         return y, J[0]
 

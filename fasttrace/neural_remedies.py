@@ -119,7 +119,7 @@ class GradientState(_State):
     def reset(self) -> None:
         self.z_w[:], self.z_theta[:], self.z_h, self.decay = 0, 0, 0.0, 0.0
         if self.kept is not None:
-            self.kept.held = self.kept.discounted = 0.0
+            self.kept.held = 0.0
 
     def arrays(self) -> dict[str, Array]:
         return super().arrays() | ({} if self.kept is None else {"kept": self.kept.memory})

@@ -32,9 +32,14 @@ class Optimiser:
     beta2 = 0.0
     epsilon = 0.0
 
-    def __post_init__(self) -> None:
-        self.alpha = arguments.positive("alpha", self.alpha)
-        self.kappa = arguments.positive("kappa", self.kappa)
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("alpha", "kappa", "epsilon"):
+            value = arguments.positive(name, value)
+        elif name == "beta2":
+            value = arguments.unit(name, value)
+            if value == 1.0:
+                raise ValueError("beta2: got 1.0, expected a number from 0 and below 1")
+        object.__setattr__(self, name, value)
 
     def options(self) -> dict[str, Any]:
         """As plain data; `optimiser_of` makes it again."""
@@ -56,7 +61,6 @@ class ObGD(Optimiser):
     name = "obgd"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self._moments: tuple[Any, float] = (None, 1.0)
 
     def options(self) -> dict[str, Any]:
@@ -99,13 +103,6 @@ class AdaptiveObGD(ObGD):
     epsilon: float = 1e-8
 
     name = "adaptive_obgd"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.beta2 = arguments.unit("beta2", self.beta2)
-        if self.beta2 == 1.0:
-            raise ValueError("beta2: got 1.0, expected a number from 0 and below 1")
-        self.epsilon = arguments.positive("epsilon", self.epsilon)
 
 
 class Plain(Optimiser):
@@ -274,7 +271,6 @@ class NetworkTrace:
         for head in self.heads:
             head.reset()
         self.kept.held, self.was_greedy = 0.0, True
-        self.kept.discounted = 0.0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         found = {"kept": self.kept.memory, "was_greedy": np.array(float(self.was_greedy))}

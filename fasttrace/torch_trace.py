@@ -138,9 +138,12 @@ class Trace:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state_dict of the same parameters.
 
-        Errors: ValueError for other names or shapes; then nothing has changed.
+        Errors: ValueError for other names or shapes, or what is not finite; then nothing has changed.
         """
-        z = state["z"]
+        missing = {"z", "v", "power", "gamma", "lambda_"} - set(state)
+        if missing:
+            raise ValueError(f"state: has no {', '.join(sorted(missing))}")
+        z, v = state["z"], state["v"]
         if tuple(z) != self._names:
             raise ValueError(f"state: of {', '.join(z)}, expected {', '.join(self._names)}")
         for name, each in self._each():
@@ -148,10 +151,16 @@ class Trace:
                 raise ValueError(
                     f"state: {name} has shape {tuple(z[name].shape)}, expected {tuple(each.shape)}"
                 )
+        if v is not None and v.shape != self._flat.shape:
+            raise ValueError(f"state: v has shape {tuple(v.shape)}, expected {tuple(self._flat.shape)}")
         gamma, lambda_ = (arguments.unit(name, state[name]) for name in ("gamma", "lambda_"))
-        self._flat = torch.cat([z[name].reshape(-1).to(self._flat) for name in self._names])
-        self._v = None if state["v"] is None else state["v"].reshape(-1).to(self._flat).clone()
-        self._power = float(state["power"])
+        power = arguments.unit("power", state["power"])
+        flat = torch.cat([z[name].reshape(-1).to(self._flat) for name in self._names])
+        for name, each in (("z", flat), ("v", v)):
+            if each is not None and not torch.isfinite(each).all():
+                raise ValueError(f"state: {name} has a number that is not finite")
+        self._flat, self._power = flat, power
+        self._v = None if v is None else v.to(flat).clone()
         self.gamma, self.lambda_ = gamma, lambda_
 
     def __repr__(self) -> str:
@@ -175,7 +184,11 @@ class Trace:
             raise ValueError(f"{name}: is on device {each.device}, its trace on {flat.device}; make it anew")
 
     def _error(self, delta: Any) -> float:
-        number = arguments.real("delta", delta.item() if isinstance(delta, torch.Tensor) else delta)
+        if isinstance(delta, torch.Tensor):
+            if delta.numel() != 1:
+                raise ValueError(f"delta: got shape {tuple(delta.shape)}, expected one number")
+            delta = delta.item()
+        number = arguments.real("delta", delta)
         if number - number != 0.0:
             raise FloatingPointError(f"delta: got {number}, expected a finite number")
         return number

@@ -287,7 +287,8 @@ def test_jacobian_trace(m, dtype, backend):
 BAD_STEPS = {
     "jacobian": ({"jacobian": np.nan}, FloatingPointError),
     "overflow": ({"jacobian": 3e38, "decay": 0.9}, FloatingPointError),
-    "decay": ({"decay": np.nan}, FloatingPointError),
+    "decay": ({"decay": np.nan}, ValueError),
+    "decay above 1": ({"decay": 1.5}, ValueError),
     "delta": ({"delta": np.inf}, FloatingPointError),
     "negative decay": ({"decay": -0.1}, ValueError),
     "alpha": ({"alpha": 0.0}, ValueError),

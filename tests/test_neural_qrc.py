@@ -12,7 +12,9 @@ from fasttrace import neural, neural_gradient
 from fasttrace.backends.numpy.neural import forward, gradients
 
 T, INPUTS, ACTIONS = 30, 3, 2
-backends = pytest.mark.parametrize("backend", ["numpy", "numba", "c"])
+backends = pytest.mark.parametrize(
+    "backend", [name for name, reason in ft.backends().items() if reason is None]
+)
 PLAIN = {
     "activation": "tanh",
     "layer_norm": False,
@@ -194,3 +196,16 @@ def test_refused_options(options, exception, message):
 def test_step_before_start():
     with pytest.raises(RuntimeError, match="start"):
         make().step(0.0, np.zeros(INPUTS))
+
+
+def test_a_parameter_that_is_not_finite_leaves_the_statistics():
+    agent = neural.QRC(INPUTS, ACTIONS, hidden=(5,), backend="numpy")
+    states, _, rewards, *_ = stream()
+    for begin in (lambda: agent.start(states[0]), lambda: agent.step(rewards[0], states[1])):
+        kept, good = agent._trace.kept.memory.copy(), agent.params[1]
+        agent.params[1] = np.nan
+        with pytest.raises(FloatingPointError, match="params"):
+            begin()
+        assert_array_equal(agent._trace.kept.memory, kept)
+        agent.params[1] = good
+        begin()

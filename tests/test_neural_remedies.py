@@ -189,7 +189,8 @@ def test_tdrc_is_tdc_where_the_network_is_linear(backend):
     want = ft.GTD(INPUTS + 1, alpha=0.05, beta=0.2, lambda_=0.0, backend="numpy")
     want.weights = learner.weights
     deltas = want.learn(with_one(states), rewards[:, 0], gammas=gammas, rhos=rhos)
-    got = learner.learn(states, rewards[:, 0], gammas=gammas, rhos=rhos)
+    spare = np.append(rhos, 9.0)  # of no effect
+    got = learner.learn(states, rewards[:, 0], gammas=gammas, rhos=spare)
     assert_allclose(got, deltas, rtol=0, atol=1e-12)
     assert_allclose(learner.weights, want.weights, rtol=0, atol=1e-12)
     assert_allclose(learner.h.params, want.v, rtol=0, atol=1e-12)

@@ -327,3 +327,59 @@ def test_bad_input(backend):
         make("q", cut="never")
     with pytest.raises(TypeError, match="optimiser"):
         make("q", optimiser=0.1)
+
+
+@backend_
+@pytest.mark.parametrize("name", ["q", "sarsa", "ac"])
+def test_episodes_by_the_verbs_are_a_stream(name, backend):
+    """With every statistic on: start, step and end, or one stream with a discount of 0."""
+    S, _, _, R, _ = example()
+    acting, learning = make(name, backend), make(name, backend)
+    actions = [acting.start(S[0]), acting.step(R[0], S[1])]
+    acting.end(R[1])
+    actions += [acting.start(S[2]), acting.step(R[2], S[3])]
+    learning.learn(S[:4], actions, R[:3], gammas=[acting.gamma, 0.0, acting.gamma])
+    assert_array_equal(acting.params, learning.params)
+
+
+@backend_
+def test_a_state_that_does_not_fit_changes_nothing(backend):
+    learner, S, R = StreamTD(I, hidden=(5,), backend=backend), example()[0], example()[3]
+    learner.learn(S[:9], R[:8])
+    before = everything(copy.deepcopy(learner))
+    for other in (
+        StreamTD(I, hidden=(5,), optimiser=AdaptiveObGD(), gamma=0.5),
+        StreamTD(I, hidden=(5,), keep=None, gamma=0.5),
+        StreamTD(I, hidden=(6,), gamma=0.5),
+    ):
+        with pytest.raises(ValueError, match="state: has"):
+            learner.load_state_dict(other.state_dict())
+        assert learner.gamma == 0.99
+        assert all(np.array_equal(before[name], each) for name, each in everything(learner).items())
+
+
+@backend_
+def test_what_cannot_be_written_or_held(backend):
+    """Read-only parameters, and numbers that float32 cannot hold."""
+    learner, S, R = StreamTD(I, hidden=(5,), backend=backend), example()[0], example()[3]
+    before = learner.weights
+    for call in (
+        lambda: setattr(learner, "weights", np.full(len(before), 1e300)),
+        lambda: setattr(learner.network, "params", np.full(len(before), 1e300)),
+        lambda: learner.predict(np.full(I, 1e39)),
+    ):
+        with pytest.raises(ValueError, match="float32 cannot hold"):
+            call()
+    learner.params.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        learner.learn(S, R)
+    assert_array_equal(learner.weights, before)
+    assert not learner.Z.any()
+
+
+@pytest.mark.parametrize("name", ["alpha", "kappa", "epsilon", "beta2"])
+def test_options_are_checked_when_set(name):
+    rule = AdaptiveObGD()
+    with pytest.raises(ValueError, match=name):
+        setattr(rule, name, -1.0)
+    assert rule == AdaptiveObGD()

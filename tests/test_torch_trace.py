@@ -236,3 +236,18 @@ def test_a_scalar_discount_of_nothing():
     traces._flat.fill_(torch.inf)
     accumulate(net, traces, states(1)[0], lambda_=0.0)
     assert all(torch.isfinite(z).all() for z in traces.z)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"z": None}, {"power": 2.0}, {"v": torch.ones(3)}, {"v": torch.full((8,), torch.nan)}],
+    ids=["missing", "power", "size", "nan"],
+)
+def test_states_that_are_none(changed):
+    net = torch.nn.Linear(3, 2)
+    traces = ft.torch.trace(net.named_parameters())
+    state = {name: each for name, each in {**traces.state_dict(), **changed}.items() if name != "z" or each}
+    with pytest.raises(ValueError, match=r"state|power"):
+        traces.load_state_dict(state)
+    with pytest.raises(ValueError, match="delta: got shape"):
+        traces.step(torch.ones(2), 0.1)
