@@ -30,6 +30,7 @@ class Learner:
 
     _stem: ClassVar[str] = "linear"  # the module of each backend that holds its kernels
     _kernel: ClassVar[str]  # the function <kernel>_run there
+    _simulates: ClassVar[bool] = True  # whether the loops of simulate know its kernel
     _kinds: ClassVar[tuple[str, ...]] = ()  # what `trace` may be; empty: the kernel has one trace of its own
     _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma", "lambda_")
 

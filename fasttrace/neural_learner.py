@@ -83,7 +83,7 @@ class NetworkLearner(Learner):
     """Base of the learners with networks.  Not for use by itself."""
 
     _stem = "neural"
-    _simulates = False
+    _simulates = False  # the loops are for features
     _method: ClassVar[str]
     _normalise = False
     _scale = False

@@ -122,6 +122,8 @@ def _check(env: Any, agent: Any, coder: Any) -> None:
         raise TypeError(f"env: got {type(env).__name__}, expected an Environment of fasttrace.envs")
     if not isinstance(agent, Learner):
         raise TypeError(f"agent: got {type(agent).__name__}, expected a learner of fasttrace")
+    if not agent._simulates:
+        raise TypeError(f"agent: {type(agent).__name__} has no loop of its own; let it learn from a stream")
     if coder is not None and not isinstance(coder, TileCoder):
         raise TypeError(f"coder: got {type(coder).__name__}, expected a TileCoder or None")
     n_actions = getattr(agent, "n_actions", 0)

@@ -205,3 +205,8 @@ def test_evaluates_in_gymnasium():
     np.testing.assert_array_equal(agent.weights, before)
     with pytest.raises(ValueError, match="actions"):
         ft.evaluate(gymnasium.make("CartPole-v1"), agent, coder, episodes=1)
+
+
+def test_networks_are_not_simulated():
+    with pytest.raises(TypeError, match="agent: StreamQ has no loop of its own"):
+        ft.simulate(ft.envs.MountainCar(), ft.neural.StreamQ(2, 3, hidden=(4,), backend="numpy"), steps=10)
