@@ -1,25 +1,3 @@
-/* Forward TD(lambda) of a network: neural_forward.h, compiled for float and for double. */
-#include "trace.h"
-#include <float.h>
-#include <string.h>
-
-#define REAL float
-#define INTEGER int32_t
-#define LARGEST INT32_MAX
-#define ENDLESS 0x7f800000
-#define NAME(x) x##_f32
-#include "neural_rows.h"
-#include "neural_forward.h"
-#undef REAL
-#undef INTEGER
-#undef LARGEST
-#undef ENDLESS
-#undef NAME
-
-#define REAL double
-#define INTEGER int64_t
-#define LARGEST INT64_MAX
-#define ENDLESS 0x7ff0000000000000
-#define NAME(x) x##_f64
-#include "neural_rows.h"
-#include "neural_forward.h"
+/* Forward TD(lambda) of a network. */
+#define FT_KERNELS "neural_forward.h"
+#include "neural_both.h"
