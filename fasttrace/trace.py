@@ -212,6 +212,8 @@ class LazyTrace:
             and 0.1 <= scale <= 10.0
         ):
             raise ValueError(f"state: no trace of this size has the counters {new} with a scale of {scale}")
+        if np.any(arrays["ring"][:2]):  # or rows at rest would come back to life
+            raise ValueError("state: the first pair of its ring is not (0, 0)")
         for name, array in own.items():
             array[:] = arrays[name]
 

@@ -908,3 +908,13 @@ def test_a_report_may_look_at_the_agent(backend):
 
     ft.simulate(env, learner, episodes=20, seed=0, progress=look)
     assert_array_equal(seen[-1][1], learner.weights)
+
+
+@pytest.mark.parametrize("backend", [name for name in ("numba", "c") if ft.backends()[name] is None])
+def test_a_ring_that_would_wake_rows_at_rest(backend):
+    learner = ft.TD(8, alpha=0.1, backend=backend)
+    state = learner.state_dict()
+    state["arrays"]["ring"] = state["arrays"]["ring"].copy()
+    state["arrays"]["ring"][1] = 1.0
+    with pytest.raises(ValueError, match="ring"):
+        learner.load_state_dict(state)
