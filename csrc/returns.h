@@ -27,8 +27,10 @@ enum ft_gae_kind { FT_GAE_ONE, FT_GAE_EACH, FT_GAE_FULL };
 
 typedef void ft_lanes_fn(const ft_returns *, int64_t b, int64_t n);
 
-/* Trajectories side by side in one go: their Y stay in the first-level cache. */
-#define FT_LANES 1024
+/* Trajectories side by side in one go, and rows at a time where they lie far apart: what belongs to them stays
+ * in the first-level cache. */
+#define FT_LANES 512
+#define FT_ROWS 2
 
 /* Trajectories that are turned at once, and how long they may be; see returns_turn.h. */
 #define FT_TURNED 16

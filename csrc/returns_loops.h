@@ -147,63 +147,62 @@ FT_INLINE FT_V FT_TL(ft_gae_step)(const ft_returns *p, int kind, const FT_TL(ft_
     }
     const FT_V surplus = FT_L(ft_less)(FT_TL(ft_entries)(row->reward + i), v);
     const FT_V delta = FT_L(ft_plus_if)(on_v, surplus, gamma, v_next);
-    FT_V y = FT_L(ft_plus_if)(on, delta, decay, Y), first = y, second = FT_L(ft_more)(y, v);
-    if (kind == FT_GAE_FULL) {
-        const FT_M skipped = FT_L(ft_flagged)(row->flag + i, FT_SKIPPED);
-        first = FT_L(ft_unless)(skipped, y);
-        second = FT_L(ft_unless)(skipped, second);
-        y = FT_L(ft_choose)(skipped, Y, y);
-    }
-    FT_L(FT_T(ft_store))(row->out + i, first);
-    FT_L(FT_T(ft_store))(row->second + i, second);
-    return y;
+    const FT_V y = FT_L(ft_plus_if)(on, delta, decay, Y);
+    if (kind != FT_GAE_FULL) return y;
+    return FT_L(ft_choose)(FT_L(ft_flagged)(row->flag + i, FT_SKIPPED), Y, y);
 }
 
-/* k vectors of trajectories: their Y and the values of the next states stay in registers. */
-FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, int kind) {
-    FT_V Y[FT_BLOCK], v_next[FT_BLOCK];
+/* A result of FT_WIDTH transitions, i entries on. */
+FT_INLINE void FT_TL(ft_gae_put)(int kind, const FT_TL(ft_gae_row) * row, FT_REAL *to, int64_t i, FT_V x) {
+    if (kind == FT_GAE_FULL) x = FT_L(ft_unless)(FT_L(ft_flagged)(row->flag + i, FT_SKIPPED), x);
+    FT_L(FT_T(ft_store))(to + i, x);
+}
+
+/* k vectors of trajectories at the times before t, down to low: their Y and the values of the next states
+ * stay in registers.  One result is stored after the other: stores to two places by turns cost up to seven times as
+ * much where the CPU takes the places for one another. */
+FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, int kind, int64_t t,
+                                   int64_t low, double *Y) {
+    const FT_REAL *const values = (const FT_REAL *)p->values + t * p->values_stride;
+    const FT_REAL *const next = (t == p->T ? (const FT_REAL *)p->last : values) + b;
+    FT_V y[FT_BLOCK], v[FT_BLOCK];
     for (int j = 0; j < k; j++) {
-        Y[j] = FT_L(ft_all)(0.0);
-        v_next[j] = FT_TL(ft_entries)((const FT_REAL *)p->last + b + j * FT_WIDTH);
+        y[j] = FT_L(ft_load_f64)(Y + j * FT_WIDTH);
+        v[j] = FT_TL(ft_entries)(next + j * FT_WIDTH);
     }
-    for (int64_t t = p->T - 1; t >= 0; t--) {
+    while (t-- > low) {
         const FT_TL(ft_gae_row) row = FT_TL(ft_gae_row_of)(p, t, b);
         FT_UNROLL
         for (int j = 0; j < k; j++) {
-            FT_V v = FT_TL(ft_entries)(row.value + j * FT_WIDTH);
-            FT_ONCE(v);
-            Y[j] = FT_TL(ft_gae_step)(p, kind, &row, j * FT_WIDTH, v, v_next[j], Y[j]);
-            v_next[j] = v;
+            const FT_V v_next = v[j];
+            v[j] = FT_TL(ft_entries)(row.value + j * FT_WIDTH);
+            FT_ONCE(v[j]);
+            y[j] = FT_TL(ft_gae_step)(p, kind, &row, j * FT_WIDTH, v[j], v_next, y[j]);
+            FT_TL(ft_gae_put)(kind, &row, row.out, j * FT_WIDTH, y[j]);
         }
+        FT_UNROLL
+        for (int j = 0; j < k; j++)
+            FT_TL(ft_gae_put)(kind, &row, row.second, j * FT_WIDTH, FT_L(ft_more)(y[j], v[j]));
     }
+    for (int j = 0; j < k; j++) FT_L(ft_store_f64)(Y + j * FT_WIDTH, y[j]);
 }
 
-/* n trajectories by whole rows: where rows lie a power of two apart, those of a block would be in each
- * other's way in the first-level cache. */
-FT_INLINE void FT_TL(ft_gae_wide)(const ft_returns *p, int64_t b, int64_t n, int kind) {
-    double Y[FT_LANES] = {0};
-    const FT_REAL *v_next = (const FT_REAL *)p->last + b;
-    for (int64_t t = p->T - 1; t >= 0; t--) {
-        const FT_TL(ft_gae_row) row = FT_TL(ft_gae_row_of)(p, t, b);
-        for (int64_t i = 0; i < n; i += FT_WIDTH) {
-            const FT_V v = FT_TL(ft_entries)(row.value + i), next = FT_TL(ft_entries)(v_next + i);
-            const FT_V y = FT_TL(ft_gae_step)(p, kind, &row, i, v, next, FT_L(ft_load_f64)(Y + i));
-            FT_L(ft_store_f64)(Y + i, y);
-        }
-        v_next = row.value;
-    }
-}
-
+/* A few rows at a time where rows lie far apart: many of them would be in each other's way in the first-level
+ * cache. */
 FT_INLINE void FT_TL(ft_gae_any)(const ft_returns *p, int64_t b, int64_t n, int kind) {
     const int64_t block = FT_BLOCK * FT_WIDTH;
-    if (n > block && p->values_stride * (int64_t)sizeof(FT_REAL) >= 4096) {
-        FT_TL(ft_gae_wide)(p, b, n, kind);
-        return;
+    const int64_t rows = p->values_stride * (int64_t)sizeof(FT_REAL) >= 4096 ? FT_ROWS : p->T;
+    double Y[FT_LANES];
+    for (int64_t i = 0; i < n; i++) Y[i] = 0.0;
+    for (int64_t t = p->T; t > 0; t -= rows) {
+        const int64_t low = t > rows ? t - rows : 0;
+        int64_t i = 0;
+        for (; i + block <= n; i += block)
+            FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, kind, t, low, Y + i);
+        for (; i + 2 * FT_WIDTH <= n; i += 2 * FT_WIDTH)
+            FT_TL(ft_gae_block)(p, b + i, 2, kind, t, low, Y + i);
+        if (i < n) FT_TL(ft_gae_block)(p, b + i, 1, kind, t, low, Y + i);
     }
-    int64_t i = 0;
-    for (; i + block <= n; i += block) FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, kind);
-    for (; i + 2 * FT_WIDTH <= n; i += 2 * FT_WIDTH) FT_TL(ft_gae_block)(p, b + i, 2, kind);
-    if (i < n) FT_TL(ft_gae_block)(p, b + i, 1, kind);
 }
 
 static void FT_TL(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) {
@@ -302,10 +301,12 @@ FT_INLINE void FT_TL(ft_gae_scan_block)(FT_TL(ft_gae_scanner) * s, int64_t t, co
     for (int j = k - 1; j >= 0; j--) {
         const int i = j * FT_WIDTH;
         const FT_M m = FT_L(ft_bits_at)(FT_WIDTH > 4 ? on8 : on4, j);
-        s->Y = FT_L(ft_plus_if)(m, a[j], FT_WIDTH > 4 ? s->decay8 : s->decay4, s->Y);
+        s->Y = a[j] = FT_L(ft_plus_if)(m, a[j], FT_WIDTH > 4 ? s->decay8 : s->decay4, s->Y);
         FT_L(FT_T(ft_store))(s->out + t + i, s->Y);
-        FT_L(FT_T(ft_store))(s->second + t + i, FT_L(ft_more)(s->Y, v[j]));
     }
+    FT_UNROLL
+    for (int j = k - 1; j >= 0; j--) /* see ft_gae_block */
+        FT_L(FT_T(ft_store))(s->second + t + j * FT_WIDTH, FT_L(ft_more)(a[j], v[j]));
     s->on = on;
     s->on2 = on2;
     s->on4 = on4;

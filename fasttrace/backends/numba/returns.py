@@ -241,9 +241,8 @@ def gae_rows(T, rewards, values, last, flags, no_flags, gamma, decay, Y, out, se
                 on = flag[b] == 0
                 surplus = np.float64(reward[b]) - np.float64(v[b])
                 delta = surplus + (gamma * np.float64(v_next[b]) if on else 0.0)
-                y[b] = delta + (decay * y[b] if on else 0.0)
-            for b in range(n):
-                first[b] = y[b]
+                y[b] = first[b] = delta + (decay * y[b] if on else 0.0)
+            for b in range(n):  # on its own: see ft_gae_block in csrc/returns_loops.h
                 other[b] = y[b] + np.float64(v[b])
             v_next = v
 
