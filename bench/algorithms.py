@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from .cases import BACKENDS, Case, Spec, close, there
 from .workloads import Workload
 
 N_ACTIONS = 3
+EXPLORED, GAIN = 0.1, 1.0
 ROWS = {str(case).removesuffix("-c"): case for case in registry.cases(("c",))}
 """Kernels with each of their traces: "td-accumulating", ..., "gtd", ..."""
 EVERY = "every algorithm"  # its name in the report
@@ -75,21 +77,37 @@ def learner(name: str, workload: Workload, lambda_: float, backend: str) -> Any:
     return make(*sizes, backend=backend, **options, **dict(row.options))
 
 
+@dataclass(frozen=True)
+class Choices:
+    """What an agent does on a stream: actions (T + 1,), what they add to the rewards (T,), a target policy."""
+
+    actions: NDArray[np.int32]
+    gains: NDArray[np.float64]
+    policy: NDArray[np.float64]
+
+
 @cache
-def choices(steps: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Actions drawn at random, and a target policy for each state."""
+def choices(workload: Workload) -> Choices:
+    """In each third of the first tiling one action is the better one, by GAIN; nine of ten times it is taken,
+    else any, and that is the target policy too."""
     rng = np.random.default_rng(4)
-    actions = rng.integers(N_ACTIONS, size=steps + 1, dtype=np.int32)
-    return actions, rng.dirichlet(np.ones(N_ACTIONS), steps + 1)
+    n = len(workload.x)
+    better = workload.x[:, 0] * N_ACTIONS // (1 + int(workload.x[:, 0].max()))
+    actions = np.where(rng.random(n) < EXPLORED, rng.integers(N_ACTIONS, size=n), better)
+    policy = np.full((n, N_ACTIONS), EXPLORED / N_ACTIONS)
+    policy[np.arange(n), better] += 1.0 - EXPLORED
+    return Choices(actions.astype(np.int32), GAIN * (actions == better)[:-1], policy)
 
 
 def learn(ours: Any, row: registry.StepLearner, stream: Workload) -> NDArray[np.float64]:
     """`learn` of the stream, with ratios, policy and sigmas where it takes them."""
-    actions, policy = (part[: stream.steps + 1] for part in choices(stream.steps))
-    more = {"rhos": 1.0, "target_policy": policy, "sigmas": 0.5} if row.control else {}
+    if not row.control:
+        return ours.learn(stream.x, stream.rewards)
+    chosen = choices(stream)
+    more = {"rhos": 1.0, "target_policy": chosen.policy, "sigmas": 0.5}
     taken = inspect.signature(ours.learn).parameters
-    first = (stream.x, actions) if row.control else (stream.x,)
-    return ours.learn(*first, stream.rewards, **{key: v for key, v in more.items() if key in taken})
+    more = {key: value for key, value in more.items() if key in taken}
+    return ours.learn(stream.x, chosen.actions, stream.rewards + chosen.gains, **more)
 
 
 @cache

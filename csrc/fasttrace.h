@@ -189,6 +189,9 @@ FT_API int32_t ft_control_step(ft_trace *trace, int32_t kind, int32_t target, in
                                int64_t action_next, double reward, double gamma_next,
                                double lambda_next, double alpha, double *q, double *delta);
 
+/* Whether each row of pi (states, n_actions) is a policy: not negative, of sum 1 within 1e-6. */
+FT_API int32_t ft_are_policies(const double *pi, int64_t states, int64_t n_actions);
+
 /* A whole stream; deltas (T).  Only indices and actions are checked here. */
 FT_API int32_t ft_td_run(ft_trace *trace, int32_t kind, const ft_stream *stream, double *deltas);
 

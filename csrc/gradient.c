@@ -339,8 +339,12 @@ FT_INLINE const double *ft_gq_target(const ft_gradient_hot *h, const ft_stream *
     return q + A;
 }
 
-FT_INLINE void ft_gq_loop(ft_gradient *t, double beta, const ft_stream *s,
-                          double *FT_RESTRICT deltas, int64_t columns, int plain) {
+/* k  as in ft_run of linear.c */
+FT_INLINE void ft_gq_loop(ft_gradient *t, double beta, const ft_stream *stream,
+                          double *FT_RESTRICT deltas, int64_t columns, int plain, int64_t k) {
+    ft_stream copy = *stream;
+    const ft_stream *const s = &copy;
+    if (k) copy.k = k;
     ft_gradient_hot h = ft_gradient_load(t);
     ft_gradient_carry c = ft_gradient_carry_of(t);
     const int64_t A = s->n_actions;
@@ -370,11 +374,14 @@ FT_INLINE void ft_gq_loop(ft_gradient *t, double beta, const ft_stream *s,
 }
 
 FT_CLONES static void ft_gq_plain(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
-    ft_gq_loop(t, beta, s, deltas, t->columns, 1);
+    if (s->k == 8)
+        ft_gq_loop(t, beta, s, deltas, t->columns, 1, 8);
+    else
+        ft_gq_loop(t, beta, s, deltas, t->columns, 1, 0);
 }
 
 FT_CLONES static void ft_gq_any(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
-    ft_gq_loop(t, beta, s, deltas, t->columns, 0);
+    ft_gq_loop(t, beta, s, deltas, t->columns, 0, 0);
 }
 
 int32_t ft_gq_run(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {

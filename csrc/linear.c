@@ -79,14 +79,26 @@ FT_INLINE double ft_target_of(const ft_stream *s, int64_t t, const double *q, in
                        s->parameter);
 }
 
-/* The value of S_t, from q of its actions: of three without a loop. */
-FT_INLINE double ft_target_value(const ft_stream *s, int64_t t, const double *q, int64_t width) {
-    return width == 4 && s->n_actions == 3 ? ft_target_of(s, t, q, 3)
-                                           : ft_target_of(s, t, q, s->n_actions);
+/* Reads q of S_t for every action, and returns the value of S_t.  Of three actions without a loop, and from
+ * registers: a choice by an action's number goes through memory. */
+FT_INLINE double ft_read_target(const ft_hot *h, const ft_stream *s, int64_t t, int64_t columns,
+                                int64_t width, int plain, double *q) {
+    if (width == 4 && s->n_actions == 3) {
+        double each[4];
+        ft_read_actions(h, s, t, columns, width, plain, each);
+        for (int64_t a = 0; a < 4; a++) q[a] = each[a];
+        return ft_target_of(s, t, each, 3);
+    }
+    ft_read_actions(h, s, t, columns, width, plain, q);
+    return ft_target_of(s, t, q, s->n_actions);
 }
 
-FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT deltas, int kind,
-                      int plain, int task, int64_t width) {
+/* k  active features of a state where that is a constant, so that loops over them are unrolled; else 0 */
+FT_INLINE void ft_run(ft_trace *t, const ft_stream *stream, double *FT_RESTRICT deltas, int kind,
+                      int plain, int task, int64_t width, int64_t k) {
+    ft_stream copy = *stream; /* stores into rows cannot alias it */
+    const ft_stream *const s = &copy;
+    if (k) copy.k = k;
     ft_hot h = ft_load(t);
     ft_carry c = ft_carry_of(t);
     const int control = task != FT_STATES;
@@ -118,8 +130,7 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *FT_RESTRICT delta
                          : rho;
         } else if (task == FT_ACTIONS) {
             decay = ft_factor(&h, s, i, columns, width, plain, q) * c.decay;
-            ft_read_actions(&h, s, i + 1, columns, width, plain, q);
-            v_next = ft_target_value(s, i + 1, q, width);
+            v_next = ft_read_target(&h, s, i + 1, columns, width, plain, q);
             taken = q[s->actions[i + 1]];
             if (s->target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
         } else if (before)
@@ -230,34 +241,43 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
     t->flat = 1;
 }
 
-/* Each kind compiled for itself: plain streams, of states or with rows of width 4, and everything else. */
+/* Plain streams of the usual eight tilings, or of any, and everything else. */
+FT_INLINE void ft_run_states(ft_trace *t, const ft_stream *s, double *deltas, int kind, int plain) {
+    if (plain && s->k == 8)
+        ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 8);
+    else if (plain)
+        ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 0);
+    else
+        ft_run(t, s, deltas, kind, 0, FT_STATES, 1, 0);
+}
+
+/* With rows of width 4 apart. */
+FT_INLINE void ft_run_columns(ft_trace *t, const ft_stream *s, double *deltas, int kind, int plain,
+                              int task) {
+    if (ft_is_emphatic(kind)) return;
+    if (plain && t->width == 4 && s->k == 8 && task == FT_ACTIONS)
+        ft_run(t, s, deltas, kind, 1, task, 4, 8);
+    else if (plain && t->width == 4)
+        ft_run(t, s, deltas, kind, 1, task, 4, 0);
+    else if (t->width == 4)
+        ft_run(t, s, deltas, kind, 0, task, 4, 0);
+    else
+        ft_run(t, s, deltas, kind, 0, task, t->width, 0);
+}
+
+/* Each kind compiled for itself. */
 #define FT_DEFINE_RUNS(name, kind)                                                                \
     FT_CLONES static void ft_run_##name(ft_trace *t, const ft_stream *s, double *deltas,          \
                                         int plain) {                                              \
-        if (plain)                                                                                \
-            ft_run(t, s, deltas, kind, 1, FT_STATES, 1);                                          \
-        else                                                                                      \
-            ft_run(t, s, deltas, kind, 0, FT_STATES, 1);                                          \
+        ft_run_states(t, s, deltas, kind, plain);                                                 \
     }                                                                                             \
     FT_CLONES static void ft_run_control_##name(ft_trace *t, const ft_stream *s, double *deltas,  \
                                                 int plain) {                                      \
-        if (ft_is_emphatic(kind)) return;                                                         \
-        if (plain && t->width == 4)                                                               \
-            ft_run(t, s, deltas, kind, 1, FT_SARSA, 4);                                           \
-        else if (t->width == 4)                                                                   \
-            ft_run(t, s, deltas, kind, 0, FT_SARSA, 4);                                           \
-        else                                                                                      \
-            ft_run(t, s, deltas, kind, 0, FT_SARSA, t->width);                                    \
+        ft_run_columns(t, s, deltas, kind, plain, FT_SARSA);                                      \
     }                                                                                             \
     FT_CLONES static void ft_run_actions_##name(ft_trace *t, const ft_stream *s, double *deltas,  \
                                                 int plain) {                                      \
-        if (ft_is_emphatic(kind)) return;                                                         \
-        if (plain && t->width == 4)                                                               \
-            ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4);                                         \
-        else if (t->width == 4)                                                                   \
-            ft_run(t, s, deltas, kind, 0, FT_ACTIONS, 4);                                         \
-        else                                                                                      \
-            ft_run(t, s, deltas, kind, 0, FT_ACTIONS, t->width);                                  \
+        ft_run_columns(t, s, deltas, kind, plain, FT_ACTIONS);                                    \
     }
 FT_KINDS(FT_DEFINE_RUNS)
 
@@ -268,6 +288,19 @@ static int ft_kind_ok(const ft_trace *t, int32_t kind, const double *val, int co
     const int replaces = kind == FT_REPLACING || kind == FT_REPLACING_CLEAR;
     return !(replaces && val) && !(ft_is_emphatic(kind) && control) &&
            (ft_reads_once(kind) || t->cap != t->cap);
+}
+
+FT_CLONES int32_t ft_are_policies(const double *pi, int64_t states, int64_t n_actions) {
+    int are = 1;
+    for (int64_t i = 0; i < states; i++, pi += n_actions) {
+        double sum = 0.0;
+        for (int64_t a = 0; a < n_actions; a++) {
+            are &= pi[a] >= 0.0;
+            sum += pi[a];
+        }
+        are &= fabs(sum - 1.0) <= 1e-6;
+    }
+    return are;
 }
 
 int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas) {

@@ -59,8 +59,8 @@ FT_INLINE int64_t ft_act(const double *q, int64_t n_actions, int64_t policy, dou
 }
 
 /* pi(action) of a learner's own policy. */
-FT_INLINE double ft_probability(const double *q, int64_t n_actions, int64_t policy,
-                                double parameter, int64_t action) {
+FT_COLD double ft_probability(const double *q, int64_t n_actions, int64_t policy, double parameter,
+                              int64_t action) {
     const double best = ft_max(q, n_actions);
     if (policy == FT_SOFTMAX)
         return exp((q[action] - best) / parameter) / ft_partition(q, n_actions, best, parameter);
@@ -70,14 +70,9 @@ FT_INLINE double ft_probability(const double *q, int64_t n_actions, int64_t poli
     return parameter / (double)n_actions + (q[action] == best ? greedy : ties ? 0.0 : (double)NAN);
 }
 
-/* sum_a pi(a) q(a), of the policy given or else of the learner's own. */
-FT_INLINE double ft_expectation(const double *FT_RESTRICT q, int64_t n_actions,
-                                const double *FT_RESTRICT pi, int64_t policy, double parameter) {
-    if (pi) {
-        double sum = pi[0] * q[0];
-        for (int64_t a = 1; a < n_actions; a++) sum += pi[a] * q[a];
-        return sum;
-    }
+/* sum_a pi(a) q(a) of a learner's own policy. */
+FT_COLD double ft_own_expectation(const double *FT_RESTRICT q, int64_t n_actions, int64_t policy,
+                                  double parameter) {
     double sum = 0.0;
     const double best = ft_max(q, n_actions);
     if (policy == FT_SOFTMAX) {
@@ -91,6 +86,15 @@ FT_INLINE double ft_expectation(const double *FT_RESTRICT q, int64_t n_actions,
     const double any = parameter / (double)n_actions, greedy = (1.0 - parameter) / (double)ties;
     for (int64_t a = 0; a < n_actions; a++) sum += (any + (q[a] == best ? greedy : 0.0)) * q[a];
     return ties ? sum : (double)NAN;
+}
+
+/* The same of the policy given, or else of the learner's own. */
+FT_INLINE double ft_expectation(const double *FT_RESTRICT q, int64_t n_actions,
+                                const double *FT_RESTRICT pi, int64_t policy, double parameter) {
+    if (!pi) return ft_own_expectation(q, n_actions, policy, parameter);
+    double sum = pi[0] * q[0];
+    for (int64_t a = 1; a < n_actions; a++) sum += pi[a] * q[a];
+    return sum;
 }
 
 #endif

@@ -240,7 +240,12 @@ FT_INLINE double ft_value(const ft_hot *h, ft_pair sums) {
  * read of it.  A row of width 4, of three or four actions, is two vectors. */
 #if defined(__GNUC__)
 typedef double ft_four __attribute__((vector_size(32), aligned(16), may_alias));
-#define FT_FOUR_AT(column) {(column) == 0, (column) == 1, (column) == 2, (column) == 3}
+/* 1 at a column.  From a table: comparisons would become branches, and actions cannot be foreseen. */
+FT_INLINE const ft_four *ft_four_at(int64_t column) {
+    static const double at[4][4] __attribute__((aligned(32))) = {
+        {1.0, 0.0, 0.0, 0.0}, {0.0, 1.0, 0.0, 0.0}, {0.0, 0.0, 1.0, 0.0}, {0.0, 0.0, 0.0, 1.0}};
+    return (const ft_four *)(const void *)at[column];
+}
 #endif
 
 /* trace_i += c, w_i += beta.  inv is 1 / scale, a division that need not wait for c.
@@ -250,7 +255,7 @@ FT_INLINE ft_pair ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t col
     const double dz = c * inv, db = beta - h->drive * dz;
 #if defined(__GNUC__)
     if (width == 4) {
-        const ft_four at = FT_FOUR_AT(column), db_at = at * db, dz_at = at * dz;
+        const ft_four at = *ft_four_at(column), db_at = at * db, dz_at = at * dz;
         ft_four sum_b = {0.0, 0.0, 0.0, 0.0}, sum_z = sum_b;
         for (int64_t j = 0; j < x.k; j++) {
             const int64_t i = x.idx[j];
@@ -300,7 +305,7 @@ FT_INLINE ft_pair ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t c
     const double z_new = c * inv;
 #if defined(__GNUC__)
     if (width == 4) {
-        const ft_four at = FT_FOUR_AT(column), set = at * z_new;
+        const ft_four at = *ft_four_at(column), set = at * z_new;
         const ft_four kept = clear ? 0.0 * at : 1.0 - at;
         ft_four sum_b = {0.0, 0.0, 0.0, 0.0}, sum_z = sum_b;
         for (int64_t j = 0; j < x.k; j++) {

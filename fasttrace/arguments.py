@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -141,10 +142,15 @@ def actions_array(name: str, value: Any, length: int, n_actions: int) -> NDArray
     return np.require(array, np.int32, ["C", "A"])
 
 
-def policy_array(name: str, value: Any, states: int, n_actions: int) -> NDArray[np.float64]:
-    """Probabilities (states, n_actions), each row of which sums to 1 within 1e-6."""
+def policy_array(
+    name: str, value: Any, states: int, n_actions: int, are_policies: Callable[[Any], bool] | None = None
+) -> NDArray[np.float64]:
+    """Probabilities (states, n_actions), each row of which sums to 1 within 1e-6.
+
+    are_policies  tells whether all rows do; backends have faster ones than NumPy's
+    """
     array = floats(name, value)
-    if array.shape == (states, n_actions) and _are_policies(array):
+    if array.shape == (states, n_actions) and (are_policies or _are_policies)(array):
         return array
     finite_array(name, array, (states, n_actions))
     wrong = (array < 0.0).any(axis=1) | (np.abs(_row_sums(array) - 1.0) > 1e-6)

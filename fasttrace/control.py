@@ -268,7 +268,10 @@ class _ActionLearner(_Agent):
         stream.rhos = arguments.series("rhos", rhos, stream.steps, None, "not_negative", spare=True)
         stream.sigmas = arguments.series("sigmas", sigmas, stream.steps, None, "unit", spare=True)
         if target_policy is not None:
-            stream.policy = arguments.policy_array("target_policy", target_policy, states, self.n_actions)
+            quick = getattr(self._module, "are_policies", None)
+            stream.policy = arguments.policy_array(
+                "target_policy", target_policy, states, self.n_actions, quick
+            )
         return self._learn(stream)
 
     _required: ClassVar[tuple[str, ...]] = ()  # what `learn` cannot do without

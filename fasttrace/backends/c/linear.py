@@ -91,6 +91,11 @@ def c_stream(stream: Stream, keep: list[Any], target: int = lib.FT_TAKEN, work: 
     return c
 
 
+def are_policies(pi: np.ndarray) -> bool:
+    """Whether each row (states, actions) is one: not negative, of sum 1 within 1e-6."""
+    return bool(lib.ft_are_policies(_doubles(pi), *pi.shape))
+
+
 def _run(trace: Any, kind: int, stream: Stream, target: int = lib.FT_TAKEN) -> np.ndarray:
     deltas = np.empty(stream.steps)
     keep: list[Any] = []
