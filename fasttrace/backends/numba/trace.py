@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from . import kernel, verb
+from .vectors import row as vectors
 
 # ft_kind and ft_status of csrc/fasttrace.h.
 KINDS = {
@@ -42,6 +43,7 @@ CUT = 1e-16
 _0 = np.uint64(0)
 _1 = np.uint64(1)
 _2 = np.uint64(2)
+_4 = np.uint64(4)
 
 
 class Trace(NamedTuple):
@@ -242,6 +244,34 @@ def value(h, sums):
     return sums[0] + sums[1] * h.drive
 
 
+# A row of width 4, of three or four actions, is two vectors, and written whole: a store of one number into it
+# would stall the next read.
+_AT = np.eye(4).reshape(-1)  # 1 at a column
+
+
+@vectors(("b", "z", "at"), ("G", "P", "db", "dz"), 1)
+def _write_four(w):
+    b, z, at = w.load("b"), w.load("z"), w.load("at")
+    w.store("b", b + z * w.scalar("G") + at * w.scalar("db"))
+    w.store("z", z * w.scalar("P") + at * w.scalar("dz"))
+
+
+@vectors(("b", "z", "at"), ("G", "P", "set", "kept", "drive"), 1)
+def _replace_four(w):
+    b, z, at = w.load("b"), w.load("z"), w.load("at")
+    b, z = b + z * w.scalar("G"), z * w.scalar("P")
+    z_set = z * ((w.number(1.0) - at) * w.scalar("kept")) + at * w.scalar("set")
+    w.store("b", b + w.scalar("drive") * (z - z_set))
+    w.store("z", z_set)
+
+
+@verb
+def four_at(t, i, column):
+    """Arrays and places for the two above."""
+    row = np.intp(_2 * _4 * i)
+    return (t.rows, t.rows, _AT), (row, row + 4, np.intp(_4 * column))
+
+
 @verb
 def write(t, h, indices, values, x, width, padded, valued, c, beta, inv):
     """trace_i += c, w_i += beta.  inv is 1 / scale, a division that need not wait for c.
@@ -260,6 +290,13 @@ def write(t, h, indices, values, x, width, padded, valued, c, beta, inv):
         if width == _1:
             b, z = now(t, i)
             put(t, h.epoch, i, b + size * db, z + size * dz)
+        elif width == _4:
+            at = _2 * _4 * i + x.column
+            G, P = since(t, i)
+            b, z = t.rows[at] + t.rows[at + _4] * G, t.rows[at + _4] * P
+            t.epochs[i] = np.int32(h.epoch)
+            arrays, places = four_at(t, i, x.column)
+            _write_four(arrays, 1, places, (G, P, size * db, size * dz))
         else:
             row = normalise(t, h.epoch, i, width) + x.column
             b, z = t.rows[row], t.rows[row + width]
@@ -282,7 +319,17 @@ def replace(t, h, indices, x, width, padded, clear, c, inv):
         signed = indices[x.at + j]
         if padded and signed < 0:
             continue
-        row = normalise(t, h.epoch, np.uint64(np.uint32(signed)), width)
+        i = np.uint64(np.uint32(signed))
+        if width == _4:
+            at = _2 * _4 * i + x.column
+            G, P = since(t, i)
+            first += t.rows[at] + t.rows[at + _4] * G
+            second += t.rows[at + _4] * P
+            t.epochs[i] = np.int32(h.epoch)
+            arrays, places = four_at(t, i, x.column)
+            _replace_four(arrays, 1, places, (G, P, z, 0.0 if clear else 1.0, h.drive))
+            continue
+        row = normalise(t, h.epoch, i, width)
         first += t.rows[row + x.column]
         second += t.rows[row + width + x.column]
         for a in range(_0 if clear else x.column, width if clear else x.column + _1):
