@@ -179,6 +179,9 @@ def arrive(
 @verb
 def read_values(t, h, indices, values, x, width, columns, padded, valued, q, at):
     """q[at + a] = w.x of `columns` columns from x.column on, features in twos; see ft_read_values."""
+    if width == _4 and columns == _4:
+        q[at], q[at + _1], q[at + _2], q[at + _3] = read_four(t, h, indices, values, x, padded, valued)
+        return
     for a in range(columns):
         q[at + a] = 0.0
     j = trace.next_active(indices, x, _0, padded)
@@ -195,6 +198,34 @@ def read_values(t, h, indices, values, x, width, columns, padded, valued, q, at)
             q[at + a] += r_size * (t.rows[r + a] + t.rows[r + width + a] * r_moved) + s_size * (
                 t.rows[s + a] + t.rows[s + width + a] * s_moved
             )
+
+
+@verb
+def read_four(t, h, indices, values, x, padded, valued):
+    """The same of a row of width 4, in registers."""
+    q = 0.0, 0.0, 0.0, 0.0
+    j = trace.next_active(indices, x, _0, padded)
+    while j < x.k:
+        both = four_of(t, moved(t, h, indices, values, x, j, _4, valued))
+        j = trace.next_active(indices, x, j + _1, padded)
+        if j < x.k:
+            other = four_of(t, moved(t, h, indices, values, x, j, _4, valued))
+            both = both[0] + other[0], both[1] + other[1], both[2] + other[2], both[3] + other[3]
+            j = trace.next_active(indices, x, j + _1, padded)
+        q = q[0] + both[0], q[1] + both[1], q[2] + both[2], q[3] + both[3]
+    return q
+
+
+@verb
+def four_of(t, feature):
+    """What one feature adds to the four."""
+    r, m, size = feature
+    return (
+        size * (t.rows[r] + t.rows[r + _4] * m),
+        size * (t.rows[r + _1] + t.rows[r + _4 + _1] * m),
+        size * (t.rows[r + _2] + t.rows[r + _4 + _2] * m),
+        size * (t.rows[r + _3] + t.rows[r + _4 + _3] * m),
+    )
 
 
 @verb
