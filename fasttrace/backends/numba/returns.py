@@ -10,9 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from . import kernel, verb
+from .vectors import BYTES
+from .vectors import row as vectors
 
 TERMINATED, TRUNCATED, SKIPPED = 1, 2, 4
 ENDED = TERMINATED | TRUNCATED
+LANES = BYTES // 8
 SPAN = 512  # of time, or trajectories; what belongs to them stays in the first-level cache
 
 LAMBDA, OFF_POLICY, ACTION, RETRACE, Q_SIGMA, GAE, VTRACE, SUM, UPGO = range(9)
@@ -218,33 +221,52 @@ def rows(family, T, x, row, Y, bars):
             Y[i] = row.a[i] + weighed(row.c[i], Y[i])
 
 
+@vectors(("y", "reward", "v", "v_next", "flag", "first"), ("gamma", "decay"), 1)
+def _gae_row(w):
+    on, v, zero = w.is_0("flag"), w.load("v"), w.number(0.0)
+    delta = w.load("reward") - v + on.where(w.scalar("gamma") * w.load("v_next"), zero)
+    y = delta + on.where(w.scalar("decay") * w.load("y"), zero)
+    w.store("y", y)
+    w.store("first", y)
+
+
+@vectors(("y", "v", "second"), (), 1)
+def _gae_second(w):
+    w.store("second", w.load("y") + w.load("v"))
+
+
+@verb
+def gae_row(n, rewards, values, nexts, flags, gamma, decay, Y, out, second, o, o_next, o_flag):
+    """n transitions side by side, from o on.  The second result on its own: see csrc/returns_loops.h."""
+    whole = n // LANES
+    _gae_row((Y, rewards, values, nexts, flags, out), whole, (0, o, o, o_next, o_flag, o), (gamma, decay))
+    _gae_second((Y, values, second), whole, (0, o, o), ())
+    for b in range(LANES * whole, n):
+        on, v = flags[o_flag + b] == 0, np.float64(values[o + b])
+        delta = np.float64(rewards[o + b]) - v + (gamma * np.float64(nexts[o_next + b]) if on else 0.0)
+        Y[b] = out[o + b] = delta + (decay * Y[b] if on else 0.0)
+        second[o + b] = Y[b] + v
+
+
 @kernel
-def gae_rows(T, rewards, values, last, flags, no_flags, gamma, decay, Y, out, second):
+def gae_rows(T, rewards, values, last, flags, per_flag, gamma, decay, Y, out, second):
     """GAE with one gamma and one lambda, neither 0, where nothing is truncated or skipped.
 
-    Y, no_flags  (at most B,) how many trajectories are done at once.
+    flags     as the others, where per_flag is 1; else zeros for a row
+    Y         (at most B,) how many trajectories are done at once
     """
     B = last.size
     for low in range(0, B, Y.size):
         n = min(Y.size, B - low)
-        y, none = Y[:n], no_flags[:n]
-        v_next = last[low : low + n]
         for b in range(n):
-            y[b] = 0.0
-        for back in range(T):
-            o = (T - 1 - back) * B + low
-            p = o + n
-            reward, v = rewards[o:p], values[o:p]
-            flag = flags[o:p] if flags.size else none
-            first, other = out[o:p], second[o:p]
-            for b in range(n):
-                on = flag[b] == 0
-                surplus = np.float64(reward[b]) - np.float64(v[b])
-                delta = surplus + (gamma * np.float64(v_next[b]) if on else 0.0)
-                y[b] = first[b] = delta + (decay * y[b] if on else 0.0)
-            for b in range(n):  # on its own: see ft_gae_block in csrc/returns_loops.h
-                other[b] = y[b] + np.float64(v[b])
-            v_next = v
+            Y[b] = 0.0
+        for t in range(T - 1, -1, -1):
+            o = t * B + low
+            o_flag = per_flag * o
+            if t == T - 1:
+                gae_row(n, rewards, values, last, flags, gamma, decay, Y, out, second, o, low, o_flag)
+            else:
+                gae_row(n, rewards, values, values, flags, gamma, decay, Y, out, second, o, o + B, o_flag)
 
 
 # ---- batch-major: a row is of one trajectory, from t to end ----
@@ -359,9 +381,10 @@ def _is_plain_gae(p):
 
 def _gae_rows(T, B, rewards, values, last, flags, gamma, lambda_, out, second):
     n = min(B, SPAN)
+    per_flag = int(flags.size > 0)
     gae_rows(
-        T, rewards, values, last, flags, np.zeros(n, np.uint8), gamma, gamma * lambda_, np.empty(n),
-        out.reshape(-1), second.reshape(-1),
+        T, rewards, values, last, flags if per_flag else np.zeros(n, np.uint8), per_flag, gamma,
+        gamma * lambda_, np.empty(n), out.reshape(-1), second.reshape(-1),
     )  # fmt: skip
 
 

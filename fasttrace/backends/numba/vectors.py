@@ -67,18 +67,32 @@ class Vector:
 
 
 class Walk:
-    """What a row's body sees at one vector: loads, stores and running sums, by name."""
+    """What a row's body sees at one vector: loads, stores and running sums, by name.
+
+    Numbers of an array that holds shorter ones are converted on the way.
+    """
 
     def __init__(self, builder: Any, kind: Any, at: Callable[[str], Any], scalars: Any, sums: Any) -> None:
         self.builder, self._kind, self._at, self._scalars, self._sums = builder, kind, at, scalars, sums
-        self._align = BYTES // kind.count  # that of one number: wherever a row may begin
+
+    def _load(self, name: str) -> Any:
+        place, kind, size = self._at(name)
+        return self.builder.load(place, typ=kind, align=size)  # aligned as one number: a row begins anywhere
 
     def load(self, name: str) -> Vector:
-        value = self.builder.load(self._at(name), typ=self._kind, align=self._align)
-        return Vector(self.builder, value)
+        value = self._load(name)
+        short = value.type != self._kind
+        return Vector(self.builder, self.builder.fpext(value, self._kind) if short else value)
+
+    def is_0(self, name: str) -> Vector:
+        """Where integers are 0."""
+        value = self._load(name)
+        return Vector(self.builder, self.builder.icmp_unsigned("==", value, ir.Constant(value.type, None)))
 
     def store(self, name: str, value: Vector) -> None:
-        self.builder.store(value.value, self._at(name), align=self._align)
+        place, kind, size = self._at(name)
+        x = value.value
+        self.builder.store(x if x.type == kind else self.builder.fptrunc(x, kind), place, align=size)
 
     def scalar(self, name: str) -> Vector:
         return self._scalars[name]
@@ -110,8 +124,8 @@ def row(
 ) -> Callable[[Callable[[Walk], None]], Any]:
     """A function for kernels, f(memory, n, (where each of names starts), (each of scalars)) -> sums.
 
-    memory   (size,) float32 or float64, in which all that is named lies, or a tuple with such an array for
-             each name
+    memory   (size,) float32 or float64, in which all that is named lies, or a tuple with an array for each
+             name: of such numbers, the first of the longest, or of integers
     n        vectors of the row
     sums     how many sums the body adds to; they come back as a tuple
     """
@@ -134,7 +148,7 @@ def row(
                 else:
                     arrays = [arguments[0]] * len(names)
                 data = {
-                    name: context.make_array(each)(context, builder, array).data
+                    name: (context.make_array(each)(context, builder, array).data, each.dtype)
                     for name, each, array in zip(names, kinds, arrays, strict=True)
                 }
                 starts = dict(zip(names, cgutils.unpack_tuple(builder, arguments[2]), strict=True))
@@ -153,8 +167,11 @@ def row(
                     step = builder.mul(loop.index, ir.Constant(loop.index.type, lanes))
 
                     def at(name: str) -> Any:
-                        place = builder.gep(data[name], [builder.add(starts[name], step)], source_etype=real)
-                        return builder.bitcast(place, ir.PointerType(kind))
+                        array, dtype = data[name]
+                        one = context.get_value_type(dtype)
+                        place = builder.gep(array, [builder.add(starts[name], step)], source_etype=one)
+                        many = ir.VectorType(one, lanes)
+                        return builder.bitcast(place, ir.PointerType(many)), many, dtype.bitwidth // 8
 
                     body(Walk(builder, kind, at, spread, totals))
                 found = [_total(builder, builder.load(total), lanes) for total in totals]
