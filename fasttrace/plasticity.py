@@ -776,7 +776,7 @@ class HebbianTrace:
 
     shape    (post, pre)
     hebb, E  the live arrays.  What is assigned is checked, and copied into them; what is written into them is
-             not looked at again by a step, which would take up to half as long again: NaN stays where it is
+             not looked at by a step, which would take up to twice as long: NaN stays where it is
     """
 
     def __init__(
