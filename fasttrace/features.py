@@ -12,6 +12,8 @@ from .errors import FeatureIndexError
 
 Int32 = NDArray[np.int32]
 Float64 = NDArray[np.float64]
+# Of an array (-1: any length), or the indptr of ragged rows.
+Shape = tuple[int, ...] | NDArray[np.int64]
 # Contiguous, and aligned: C may not read other arrays.
 _LAYOUT: tuple[Literal["C"], Literal["A"]] = ("C", "A")
 
@@ -33,7 +35,8 @@ class Ragged:
     indices  (indptr[-1],) integers; -1 is padding
     values   (indptr[-1],) floats, or None for binary features
 
-    Errors: ValueError for shapes and an indptr that is not one, TypeError for dtypes.
+    Errors: ValueError for shapes and an indptr that is not one, TypeError for dtypes.  What a learner finds
+    wrong in an entry is told with its row and its place in the row.
     """
 
     def __init__(self, indptr: Any, indices: Any, values: Any = None) -> None:
@@ -65,7 +68,7 @@ class Rows:
     """Many rows, as the kernels take them: `indices` and `values` flat.
 
     shared   all rows use the same first k indices (dense features)
-    shape    of the array that the indices were given as
+    shape    that the indices were given in: an array's, or the indptr of ragged rows
     """
 
     count: int
@@ -75,7 +78,7 @@ class Rows:
     values: Float64 | None = None
     indptr: NDArray[np.int64] | None = None
     shared: bool = False
-    shape: tuple[int, ...] = (-1,)
+    shape: Shape = (-1,)
 
     def row(self, r: int) -> Row:
         if self.indptr is not None:
@@ -176,7 +179,7 @@ def parse_rows(x: Any, n: int, name: str = "x", per_state: int | None = None) ->
         if per_state and len(x) % per_state:
             raise ValueError(f"{name}: got {len(x)} rows, expected a multiple of {per_state} actions")
         rows = Rows(len(x), n, 0, x.indices, x.values, x.indptr)
-        return _checked(rows, name, x.indices.shape)
+        return _checked(rows, name, x.indptr)
     return _parse(x, n, (-1,) if per_state is None else (-1, per_state), name)
 
 
@@ -220,7 +223,7 @@ def _parse(x: Any, n: int, lead: tuple[int, ...], name: str) -> Rows:
     return _checked(rows, name, shape)
 
 
-def _checked(rows: Rows, name: str, shape: tuple[int, ...]) -> Rows:
+def _checked(rows: Rows, name: str, shape: Shape) -> Rows:
     """Flat, contiguous and of the kernels' types; values finite.  int32 indices are left to the kernels."""
     if rows.indices.dtype != np.int32:
         raise_bad_index(rows.indices, rows.n, name, shape)  # before int32 could wrap one around
@@ -232,8 +235,9 @@ def _checked(rows: Rows, name: str, shape: tuple[int, ...]) -> Rows:
                 bad &= rows.indices.reshape(-1) >= 0
             if bad.any():
                 where = int(np.argmax(bad))
-                place = ", ".join(str(int(i)) for i in np.unravel_index(where, shape)) if shape else where
-                raise ValueError(f"{name}: the value at {place} is {values[where]}, expected finite numbers")
+                raise ValueError(
+                    f"{name}: the value at {_place(where, shape)} is {values[where]}, expected finite numbers"
+                )
             values = np.where(np.isfinite(values), values, 0.0)  # at a padding
         rows.values = np.ascontiguousarray(values)
     rows.shape = shape
@@ -255,18 +259,27 @@ def joined(x: Rows, x_next: Rows | None) -> Rows:
     return Rows(len(rows), x.n, 0, np.concatenate([row.indices for row in rows]), values, indptr)
 
 
-def raise_bad_index(indices: Any, n: int, name: str = "x", shape: tuple[int, ...] = (-1,)) -> None:
+def _place(where: int, shape: Shape) -> str:
+    """Where the `where`-th entry stands: its coordinates, or row and place in the row."""
+    if isinstance(shape, tuple):
+        return ", ".join(str(int(i)) for i in np.unravel_index(where, shape))
+    row = int(np.searchsorted(shape, where, side="right")) - 1  # behind the empty rows that begin there too
+    return f"{row}, {where - int(shape[row])}"
+
+
+def raise_bad_index(indices: Any, n: int, name: str = "x", shape: Shape = (-1,)) -> None:
     """Raise FeatureIndexError for the first index below -1 or not below n, if there is one.
 
-    shape  that `indices` were given in, to say where it stands.
+    shape  that `indices` were given in, to say where it stands: an array's, or the indptr of ragged rows.
     """
     indices = np.asarray(indices)
     if indices.size == 0 or (indices.min() >= -1 and indices.max() < n):
         return
     where = int(np.argmax(((indices < -1) | (indices >= n)).reshape(-1)))
-    place = ", ".join(str(int(i)) for i in np.unravel_index(where, indices.reshape(shape).shape))
+    if isinstance(shape, tuple):
+        shape = indices.reshape(shape).shape
     raise FeatureIndexError(
-        f"{name}: index {indices.reshape(-1)[where]} at [{place}] is out of range, "
+        f"{name}: index {indices.reshape(-1)[where]} at [{_place(where, shape)}] is out of range, "
         f"expected 0 to {n - 1} ({n} features), or -1 for padding"
     )
 

@@ -146,6 +146,23 @@ def test_a_bad_index_in_other_forms(algorithm, index):
                 refused(algorithm, call, ft.FeatureIndexError, f"index {index} at")
 
 
+@pytest.mark.parametrize("place", [(1, 0), (1, 2), (3, 0), (3, 1), (6, 0)], ids=str)
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("algorithm", [TD, ALGORITHMS["sarsa_dutch"]], ids=str)
+def test_the_place_of_a_bad_index_in_a_ragged_stream(algorithm, dtype, place):
+    """Row and place in the row, as in an array; rows without features count too."""
+    indptr = np.array([0, 0, 3, 3, 5, 5, 5, 6])  # rows 0, 2, 4 and 5 are empty
+    indices = np.array([0, 3, 5, 1, -1, 2], dtype)
+    indices[indptr[place[0]] + place[1]] = N
+    rows, rewards = ft.Ragged(indptr, indices), np.ones(6)
+    where = f"x: index {N} at [{place[0]}, {place[1]}] is out of range"
+    if algorithm.control:
+        refused(algorithm, lambda a: a.learn(rows, [0] * 7, rewards), ft.FeatureIndexError, where)
+    else:
+        refused(algorithm, lambda a: a.learn(rows, rewards), ft.FeatureIndexError, where)
+        refused(algorithm, lambda a: a.predict(rows), ft.FeatureIndexError, where)
+
+
 # ---- shapes and dtypes of features ----
 
 GOOD = X[1]
@@ -236,7 +253,8 @@ def test_the_place_of_a_value_that_is_not_finite(value):
     word = f"is {value}, expected finite numbers"
     learn = operator.methodcaller
     for rows, where in (
-        (dense, "3, 4"), ((X, values), "1, 1"), (ft.Ragged(indptr, X.reshape(-1), values.reshape(-1)), "4"),
+        (dense, "3, 4"), ((X, values), "1, 1"),
+        (ft.Ragged(indptr, X.reshape(-1), values.reshape(-1)), "1, 1"),
     ):  # fmt: skip
         refused(TRUE_ONLINE_TD, learn("learn", rows, REWARDS), ValueError, f"value at {where} {word}")
     padded = np.ones(X.shape)

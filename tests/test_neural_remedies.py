@@ -398,6 +398,44 @@ def test_not_finite_in_the_middle_of_a_stream(name, backend):
             assert_array_equal(everything(learner)[key], array, err_msg=key)
 
 
+# alpha, alpha_h, beta; reward, first weights of v and of h, as parts of the largest number; whether taken
+NEAR_THE_LARGEST = {
+    "reward, small steps": (1e-3, 1e-3, 1.0, 0.9, 0.0, 0.0, True),
+    "reward and values": (1e-3, 1e-3, 1.0, 0.9, -0.3, 0.0, True),
+    "h": (1e-3, 1e-3, 1.0, 0.0, 0.0, 0.3, True),
+    "theta, held": (1e-3, 1e-3, 10.0, 0.0, 0.0, 0.3, True),
+    "reward, large steps": (100.0, 1e-3, 1.0, 0.1, 0.0, 0.0, False),
+    "reward, large steps of h": (1e-3, 100.0, 1.0, 0.1, 0.0, 0.0, False),
+}
+
+
+def near_the_largest(backend, dtype, alpha, alpha_h, beta, *parts):
+    """The weights of v and of h after a step, and delta; None where it was refused."""
+    reward, first, first_h = (part * float(np.finfo(dtype).max) for part in parts)
+    learner = neural.TDRC(net(backend=backend, dtype=dtype), alpha=alpha, alpha_h=alpha_h, beta=beta)
+    learner.params[:], learner.h.params[:] = 0.0, 0.0
+    learner.params[0], learner.h.params[0] = first, first_h
+    s = [2.5, 0.01, 0.0]
+    try:
+        delta = learner.update(s, reward, s, gamma=1.0)
+    except FloatingPointError:
+        return None
+    return learner.params, learner.h.params, delta
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("case", NEAR_THE_LARGEST)
+@backends
+def test_numbers_near_the_largest(case, dtype, backend):
+    """TDRC overflows in the same step in every backend: not in one that the step size makes small enough."""
+    *options, taken = NEAR_THE_LARGEST[case]
+    want = near_the_largest("numpy", dtype, *options)
+    got = near_the_largest(backend, dtype, *options)
+    assert (want is not None) == (got is not None) == taken
+    for array, expected in zip(got or (), want or (), strict=True):
+        assert_array_equal(array, expected)
+
+
 @each
 @backends
 def test_parameters_that_are_not_finite(name, backend):

@@ -228,15 +228,45 @@ class TestStep:
         for one, other in zip(state._arrays(), before._arrays(), strict=True):
             assert_array_equal(one, other)
 
-    def test_hebb_that_is_not_finite(self, backend):
-        """Found in h, and the state stays."""
-        n = net(backend)
-        state = n.forward(draw(T, B, I)).state
-        state.hebb[0, 0, 0] = NAN
-        before = state.copy()
-        refuses(FloatingPointError, "h: not finite at step 0", lambda: n.step(draw(B, I), state))
-        for one, other in zip(state._arrays(), before._arrays(), strict=True):
-            assert_array_equal(one, other)
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    @pytest.mark.parametrize(
+        ("cls", "names"),
+        [
+            (PlasticRNN, ("h", "hebb", "E")),
+            (PlasticLSTM, ("h", "c", "hebb", "E")),
+            (PlasticLayer, ("hebb", "E")),
+        ],
+    )
+    def test_a_state_that_is_not_finite(self, cls, names, value, backend):
+        """Refused as forward does; an infinite Hebb would else become the clip in silence."""
+        n = net(backend, cls)
+        given = draw(B) if cls is PlasticLayer else None
+        for name in names:
+            state = n.initial_state(B)
+            array = getattr(state, name)
+            place = (1, 3, 2)[: array.ndim]
+            array[place] = value
+            before = state.copy()
+            message = f"state.{name}: entry {', '.join(map(str, place))} is {value}, expected finite numbers"
+            refuses(ValueError, message, lambda state=state: n.step(draw(B, I), state, given))
+            refuses(
+                ValueError,
+                message,
+                lambda state=state: n.forward(draw(1, B, I), state, None if given is None else given[None]),
+            )
+            for one, other in zip(state._arrays(), before._arrays(), strict=True):
+                assert_array_equal(one, other)
+
+    @pytest.mark.parametrize("hidden", [60, 100])
+    def test_large_finite_numbers(self, hidden, backend):
+        """Squares that overflow are not taken for infinity, in small and in large arrays."""
+        n = PlasticRNN(I, hidden, mode="retroactive", backend=backend)
+        state = n.initial_state(1)
+        state.E[0, -1, -1] = 3e38
+        n.step(draw(1, I), state)
+        state.E[0, -1, -1] = np.inf
+        place = f"0, {hidden - 1}, {hidden - 1}"
+        refuses(ValueError, f"state.E: entry {place} is inf", lambda: n.step(draw(1, I), state))
 
     def test_reset(self, backend):
         state = net(backend).initial_state(B)
@@ -273,6 +303,17 @@ def test_traces(backend):
     refuses(ValueError, "modulation: got shape (3,)", lambda: trace.step(draw(2), draw(3), draw(3)))
     assert_array_equal(trace.hebb, hebb)
     assert_array_equal(trace.E, E)
+    for name in ("hebb", "E"):
+        for bad, exception, message in (
+            (with_nan(draw(2, 3), 1, 2), ValueError, "entry 1, 2 is nan, expected finite numbers"),
+            (draw(3, 2), ValueError, "got shape (3, 2), expected (2, 3)"),
+            (draw(2, 3, dtype=float), TypeError, "got dtype float64, expected float32"),
+        ):
+            refuses(exception, f"{name}: {message}", lambda n=name, bad=bad: setattr(trace, n, bad))
+    assert_array_equal(trace.hebb, hebb)
+    assert_array_equal(trace.E, E)
+    live, trace.hebb = trace.hebb, -hebb
+    assert_array_equal(live, -hebb)
     refuses(ValueError, "eta: got 2.0", lambda: HebbianTrace((2, 2), eta=2.0))
     refuses(ValueError, "clip: got 0.0", lambda: HebbianTrace((2, 2), clip=0.0))
 

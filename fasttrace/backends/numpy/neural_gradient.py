@@ -46,25 +46,29 @@ def qrc_step(
     decay          gamma_t lambda_t, 0 where an episode begins
     rho            importance ratio of the action, of a single output
     Returns delta, the new z_h, and whether action_next is greedy (True at an end).
+
+    The step sizes come first in each product, so that a small step of a large delta does not overflow; grad q
+    stands in grad delta too, and is taken once.
     """
     real = q_net.params.dtype.type
     one = np.eye(q_net.sizes[-1], dtype=real)
     q, (grad_q,) = gradients(q_net, s, one[[action]])
-    delta, grad_delta, greedy = reward - float(q[action]), -grad_q, True
+    delta, grad_next, greedy = reward, np.zeros_like(grad_q), True
     if gamma != 0.0:
         best = int(np.argmax(forward(q_net, s_next[None])[0]))
         q_next, (grad_next,) = gradients(q_net, s_next, one[[best]])
         delta += gamma * float(q_next[best])
         greedy = bool(q_next[action_next] >= q_next[best])
-        grad_delta = grad_delta + real(gamma) * grad_next
+    delta -= float(q[action])
     h_all, (grad_h,) = gradients(h_net, s, one[[action]])
     h = float(h_all[action])
     z_w[:] = real(rho) * ((real(decay) * z_w if decay else 0) + grad_q)
     z_theta[:] = real(rho) * ((real(decay) * z_theta if decay else 0) + grad_h)
     z_h = rho * ((decay * z_h if decay else 0.0) + h)
     w, theta = q_net.params, h_net.params
-    w += real(alpha) * (real(delta) * z_w - real(rho * h) * grad_q - real(z_h) * grad_delta)
-    theta += real(alpha_h) * (real(delta) * z_theta - real(h) * grad_h - real(beta) * theta)
+    on_q, on_next = real(alpha * (z_h - rho * h)), real(-alpha * (z_h * gamma))
+    w += real(alpha * delta) * z_w + (on_q * grad_q + on_next * grad_next)
+    theta += real(alpha_h * delta) * z_theta + real(-alpha_h * h) * grad_h - real(alpha_h * beta) * theta
     return delta, z_h, greedy
 
 
