@@ -212,6 +212,10 @@ class ActorCritic(_Agent):
         values, many = self._of_rows(x, "values")
         return values if many else values[0]
 
+    def q(self, x: Any) -> Float64:
+        """What it acts by, its `preferences`: an actor-critic learns no action values."""
+        return self.preferences(x)
+
     def probabilities(self, x: Any) -> Float64:
         """The policy pi(a|s), (A,) of one state, or (T + 1, A) of a stream."""
         values, many = self._of_rows(x, "values")

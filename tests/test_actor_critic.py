@@ -337,7 +337,7 @@ def test_series_out_of_range(backend):
     for weights in (np.zeros(s.n), np.zeros((s.n_actions, s.n)), np.full((s.n, s.n_actions), math.nan)):
         with pytest.raises(ValueError, match="actor_weights"):
             agent.actor_weights = weights
-    for call in (agent.predict, agent.preferences, agent.probabilities, agent.act, agent.start):
+    for call in (agent.predict, agent.preferences, agent.q, agent.probabilities, agent.act, agent.start):
         with pytest.raises(ft.FeatureIndexError):
             call([0, s.n])
     assert same(agent, before)
@@ -374,7 +374,8 @@ def test_values_preferences_probabilities(form, backend):
     h = x @ agent.actor_weights
     pi = np.exp(h / 0.5)
     pi /= pi.sum(axis=1, keepdims=True)
-    for call, want in ((agent.predict, x @ agent.weights), (agent.preferences, h), (agent.probabilities, pi)):
+    wanted = {agent.predict: x @ agent.weights, agent.preferences: h, agent.q: h, agent.probabilities: pi}
+    for call, want in wanted.items():
         assert_allclose(call(s.x()), want, rtol=0, atol=1e-11)
         for t in range(9):
             assert_allclose(call(state_of(s, t)), want[t], rtol=0, atol=1e-11)

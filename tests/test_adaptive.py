@@ -364,6 +364,16 @@ def test_no_nan_from_step_sizes(backend, meta, lambda_):
 
 
 @backends
+def test_no_nan_where_lambda_is_large(backend):
+    """Settings as they come but for lambda: the official code has NaN after 1049 steps of this stream."""
+    rng = np.random.default_rng(0)
+    x, rewards = rng.integers(0, 200, (20_001, 4)), rng.standard_normal(20_000)
+    learner = ft.SwiftTD(200, alpha=1e-3, gamma=0.99, lambda_=0.999, backend=backend)
+    assert np.isfinite(learner.learn(x[:2001], rewards[:2000])).all()
+    assert not learner.diverged
+
+
+@backends
 def test_negative_traces_stay(backend):
     """A trace below 0 is no trace that has faded: the next reward moves its weight down."""
     learner = swift(backend)
