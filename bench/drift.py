@@ -21,8 +21,8 @@ from fasttrace.experiments import info
 
 Float64 = NDArray[np.float64]
 
-N, K, CHUNK = 24, 3, 1_000_000
-LEARNERS = ("GTD", "HTD", "TrueOnlineGTD")
+N, K, A, CHUNK = 24, 3, 3, 1_000_000  # A actions, for GQ
+LEARNERS = ("GTD", "HTD", "TrueOnlineGTD", "GQ")
 # Decays, and the step sizes alpha and beta: the longer a trace lives, the smaller.
 REGIMES = {"constant": (0.01, 0.002), "random": (0.01, 0.002), "about 1": (1e-4, 2e-5)}
 
@@ -95,9 +95,50 @@ def dense(kind, w, v, z, u, g, carried, x, rewards, gammas, lambdas, rhos, alpha
         carried[0], carried[1] = gamma * lambda_, value_next
 
 
+@numba.njit
+def dense_gq(w, v, z, carried, x, actions, rewards, gammas, lambdas, rhos, policy, alpha, beta):
+    """The book's loop for GQ; w, v, z are (n, A).  carried: gamma lambda."""
+    n, A = w.shape
+    y = np.zeros((n, A))
+    for t in range(len(rewards)):
+        gamma, lambda_, a = gammas[t], lambdas[t], actions[t]
+        D = rhos[t] * carried[0]
+        y[:] = 0.0
+        for i in x[t + 1]:
+            for b in range(A):
+                y[i, b] += policy[t + 1, b]
+        q = q_next = vx = 0.0
+        for i in x[t]:
+            q += w[i, a]
+            vx += v[i, a]
+        for i in range(n):
+            for b in range(A):
+                q_next += w[i, b] * y[i, b]
+                z[i, b] *= D
+        delta = rewards[t] + gamma * q_next - q
+        for i in x[t]:
+            z[i, a] += 1.0
+        zv = 0.0
+        for i in range(n):
+            for b in range(A):
+                zv += z[i, b] * v[i, b]
+        for i in range(n):
+            for b in range(A):
+                w[i, b] += alpha * delta * z[i, b] - alpha * gamma * (1 - lambda_) * zv * y[i, b]
+                v[i, b] += beta * delta * z[i, b]
+        for i in x[t]:
+            v[i, a] -= beta * vx
+        carried[0] = gamma * lambda_
+
+
 def streams(regime: str, steps: int) -> Iterator[tuple[Any, ...]]:
-    """Chunks of x, rewards, gammas, lambdas, rhos; the features go on from one chunk to the next."""
+    """Chunks of x, rewards, gammas, lambdas, rhos, and actions and target policy, which GQ alone takes.
+
+    Features, actions and policy go on from one chunk to the next.
+    """
     rng = np.random.default_rng(list(REGIMES).index(regime))
+    control = np.random.default_rng(len(REGIMES))
+    action, pi = control.integers(A), control.dirichlet(np.ones(A))
     last = np.arange(K) * (N // K)
     for start in range(0, steps, CHUNK):
         T = min(CHUNK, steps - start)
@@ -115,7 +156,9 @@ def streams(regime: str, steps: int) -> Iterator[tuple[Any, ...]]:
         else:
             near = 1.0 - 10.0 ** rng.uniform(-4.0, -1.5, (2, T))
             numbers = near[0], near[1], np.exp(0.05 * rng.standard_normal(T) - 0.00125)
-        yield (x.astype(np.int32), rng.standard_normal(T), *numbers)
+        actions, policy = control.integers(A, size=T + 1), control.dirichlet(np.ones(A), T + 1)
+        actions[0], policy[0], action, pi = action, pi, actions[-1], policy[-1]
+        yield (x.astype(np.int32), rng.standard_normal(T), *numbers, actions.astype(np.int32), policy)
 
 
 def relative(got: Float64, want: Float64) -> float:
@@ -128,16 +171,21 @@ def drift(name: str, regime: str, backend: str, steps: int) -> tuple[float, floa
     A product of two vectors is in error relative to the product of their lengths.
     """
     alpha, beta = REGIMES[regime]
-    learner = getattr(ft, name)(N, alpha=alpha, beta=beta, backend=backend)
+    sizes = (N, A) if name == "GQ" else (N,)
+    learner = getattr(ft, name)(*sizes, alpha=alpha, beta=beta, backend=backend)
     trace = learner._trace
-    w, v, z, u, g = np.zeros((5, N))
+    w, v, z, u, g = np.zeros((5, *sizes))
     carried = np.zeros(2)
     worst = [0.0, 0.0, 0.0]
-    for x, rewards, gammas, lambdas, rhos in streams(regime, steps):
-        learner.learn(x, rewards, gammas=gammas, lambdas=lambdas, rhos=rhos)
-        dense(
-            LEARNERS.index(name), w, v, z, u, g, carried, x, rewards, gammas, lambdas, rhos, alpha, beta
-        )  # fmt: skip
+    for x, rewards, gammas, lambdas, rhos, actions, policy in streams(regime, steps):
+        numbers = {"gammas": gammas, "lambdas": lambdas, "rhos": rhos}
+        if name == "GQ":
+            learner.learn(x, actions, rewards, **numbers, target_policy=policy)
+            dense_gq(w, v, z, carried, x, actions, rewards, gammas, lambdas, rhos, policy, alpha, beta)
+        else:
+            learner.learn(x, rewards, **numbers)
+            kind = LEARNERS.index(name)
+            dense(kind, w, v, z, u, g, carried, x, rewards, gammas, lambdas, rhos, alpha, beta)
         vectors = trace.vectors()
         lengths = {key: float(np.linalg.norm(each)) for key, each in vectors.items()}
         first = "g" if name == "TrueOnlineGTD" else "z"
@@ -156,12 +204,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.drift", description=__doc__)
     parser.add_argument("--steps", type=int, default=10_000_000)
     parser.add_argument("--backend", default="c")
+    parser.add_argument(
+        "--learner", choices=LEARNERS, action="append", help="this one alone; may be repeated"
+    )
     options = parser.parse_args()
     print("\n".join(info.lines()))
     print(f"\n{options.steps:,} steps, {N} weights, {K} active, backend {options.backend}\n")
     print("| learner | decays | products kept | w | v |")
     print("|---|---|---:|---:|---:|")
-    for name in LEARNERS:
+    for name in options.learner or LEARNERS:
         for regime in REGIMES:
             errors = drift(name, regime, options.backend, options.steps)
             print(f"| `{name}` | {regime} | {' | '.join(f'{each:.1e}' for each in errors)} |", flush=True)

@@ -1,4 +1,4 @@
-"""Learners with two weight vectors, stable off-policy: GTD(lambda), HTD(lambda), GTD2, GQ(lambda)."""
+"""Learners with two weight vectors, for off-policy learning: GTD(lambda), HTD(lambda), GTD2, GQ(lambda)."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class _GradientLearner(_StateValues, OffPolicyLearner):
 
 
 class GTD(_GradientLearner):
-    """GTD(lambda): TD(lambda) that follows a gradient, and so is stable off-policy.  With lambda 0 it is TDC.
+    """GTD(lambda): TD(lambda) that follows a gradient, also off-policy.  With lambda 0 it is TDC.
 
         z <- rho (gamma lambda z + x)
         w <- w + alpha delta z - alpha gamma' (1 - lambda') (z.v) x'
@@ -101,6 +101,8 @@ class GTD(_GradientLearner):
     n_features  weights
     alpha       step size of the weights
     beta        step size of v, which estimates the correction
+
+    Stable in the mean where beta is large enough beside alpha; large lambda and ratios make samples wander.
 
     O(active features) a step, whatever lambda: docs/gradient.
     Source: Sutton & Barto 2018, section 12.11; Maei 2011.
@@ -117,7 +119,7 @@ class HTD(_GradientLearner):
         w <- w + alpha delta z + alpha ((z - zb).v) (x - gamma' x')
         v <- v + beta delta z - beta (zb.v) (x - gamma' x')
 
-    The arguments are GTD's.
+    The arguments are GTD's.  Off-policy it can diverge, as on Baird's counterexample: docs/gradient.
 
     Source: Sutton & Barto 2018, section 12.11; White & White 2016.
     """
@@ -217,7 +219,7 @@ class GTD2(_StateValues, _StateLearner):
 
 
 class GQ(_TwoVectors, _ActionLearner):
-    """GQ(lambda): learns the action values of a target policy, stable off-policy.
+    """GQ(lambda): learns the action values of a target policy, along a gradient, also off-policy.
 
         z <- rho gamma lambda z + x                                x = x(S_t, A_t)
         delta = R + gamma' w.y - w.x                               y = sum_a pi(a|S_{t+1}) x(S_{t+1}, a)

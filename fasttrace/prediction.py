@@ -301,7 +301,9 @@ class _EmphaticLearner(_StateLearner):
 
 
 class EmphaticTD(_EmphaticLearner):
-    """Emphatic TD(lambda): stable off-policy, for it weighs states as the target policy would come to them.
+    """Emphatic TD(lambda): weighs states as the target policy would come to them.
+
+    So it is stable off-policy in the mean; the followon's variance may be infinite (docs/gradient).
 
         F <- rho_{t-1} gamma F + i                 followon trace
         M = lambda i + (1 - lambda) F              emphasis
