@@ -1,4 +1,4 @@
-"""TDRC and QRC: gradient traces, which go down the projected Bellman error and stay stable off-policy."""
+"""TDRC and QRC: gradient traces, which go down the projected Bellman error; off-policy, TD may go up it."""
 
 from __future__ import annotations
 
