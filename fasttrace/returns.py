@@ -64,7 +64,7 @@ _FLOAT32, _FLOAT64, _BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype
 _TERMINATED, _TRUNCATED, _SKIPPED = np.uint8(1), np.uint8(2), np.uint8(4)
 _PAIRS = ("gae", "vtrace")
 _WITH_ENDS = ("lambda_returns", "off_policy_returns", "upgo")  # what they carry is a return of values
-_overlap = np.may_share_memory  # whether the bounds meet
+_overlap: Any = np.may_share_memory  # whether the bounds meet
 _WORK = 1000  # of NumPy's exact search for memory in common, whose time can grow exponentially
 _SMALL = 8192  # entries
 _modules: dict[str, Any] = {}
@@ -742,7 +742,7 @@ def _outs(p: Problem, lay: _Laying, narrow: np.dtype[Any], out: Any) -> list[Arr
             outs = [_is_out("out", out, shape, narrow)]
         elif isinstance(out, (tuple, list)) and len(out) == 2:
             outs = [_is_out(f"out[{i}]", each, shape, narrow) for i, each in enumerate(out)]
-            if _overlap(*outs) and np.may_share_memory(*outs, max_work=_WORK) and _meet(*outs):
+            if _overlap(*outs) and _overlap(*outs, max_work=_WORK) and _meet(*outs):
                 raise ValueError(
                     "out: got a pair of arrays that share memory, expected two that do not overlap each other"
                 )
