@@ -88,7 +88,7 @@ def drawn(family, T, B, kind, dtype, columns=0):
     first, second = returns_oracle.returns(family, given)
     if columns:
         over = np.arange(B) % columns
-        given = like(given, lambda x: x[:, over])
+        given = like(given, lambda x: x.take(over, axis=1))  # which is dense, unlike x[:, over]
         first, second = first[:, over], second[:, over]
     return given, (first, second)
 
