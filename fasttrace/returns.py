@@ -17,15 +17,17 @@ next_values  the value of the state that transition t arrived in; only read wher
 bootstrap    (B,), or a number for (T,): the value of S_T, where values has T rows.
 horizon      G_{t:t+horizon} of every t, cut at T.  None: all that is there.
 time_axis    1 where arrays are (B, T).
-out          where the results go: an array, for gae and vtrace a pair; may overlap the inputs.
+out          where the results go: an array, for gae and vtrace a pair; may overlap the inputs, but a pair
+             not each other, and no two entries of an array one another.
 backend      "auto", "c", "numba" or "numpy".
 
 What flags, masks and weights of 0 rule out may be NaN; NaN elsewhere reaches the results that depend on it.
 The results are NumPy arrays of the inputs' type: float32, float64 or float16; float64 for integers.
 Anything that np.asarray takes goes in: PyTorch tensors, JAX arrays.
 
-Errors: ValueError for shapes, for a gamma, lambda, pi or sigma outside [0, 1], a rho below 0, and for a
-truncation without next_values; TypeError for what does not hold real numbers; BackendUnavailable.
+Errors: ValueError for shapes, for a gamma, lambda, pi or sigma outside [0, 1], a rho below 0, for a
+truncation without next_values, and for an out that is read-only or has entries on the same memory; TypeError
+for what does not hold real numbers; BackendUnavailable.
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ _FLOAT32, _FLOAT64, _BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype
 _TERMINATED, _TRUNCATED, _SKIPPED = np.uint8(1), np.uint8(2), np.uint8(4)
 _PAIRS = ("gae", "vtrace")
 _WITH_ENDS = ("lambda_returns", "off_policy_returns", "upgo")  # what they carry is a return of values
-_overlap = np.may_share_memory
+_overlap: Any = np.may_share_memory  # whether the bounds meet
+_WORK = 1000  # of NumPy's exact search for memory in common, whose time can grow exponentially
 _SMALL = 8192  # entries
 _modules: dict[str, Any] = {}
 
@@ -697,7 +700,37 @@ def _is_out(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -
         raise TypeError(f"{name}: got dtype {out.dtype}, expected {dtype}")
     if not out.flags.writeable:
         raise ValueError(f"{name}: got an array that is read-only")
+    if _overlaps_itself(out):
+        raise ValueError(
+            f"{name}: got shape {out.shape} with strides {out.strides}, where entries share memory, "
+            "expected an array whose entries do not overlap"
+        )
     return out
+
+
+def _overlaps_itself(array: Array) -> bool:
+    if array.flags.forc:
+        return False
+    size = array.itemsize
+    for stride, n in sorted((abs(stride), n) for stride, n in zip(array.strides, array.shape, strict=True)):
+        if n > 1 and stride < size:  # an axis is not clear of those within it
+            return _meet(array)
+        size += stride * (n - 1)
+    return False
+
+
+def _meet(*arrays: Array) -> bool:
+    """Whether two entries of these arrays lie on the same byte: exact, by sorting all of them."""
+    starts, sizes = [], []
+    for each in arrays:
+        at = np.array([each.__array_interface__["data"][0]], np.int64)
+        for stride, n in zip(each.strides, each.shape, strict=True):
+            at = (at[:, None] + stride * np.arange(n)).reshape(-1)
+        starts.append(at)
+        sizes.append(np.full(at.size, each.itemsize))
+    start, size = np.concatenate(starts), np.concatenate(sizes)
+    order = start.argsort()
+    return bool((np.diff(start[order]) < size[order][:-1]).any())
 
 
 def _outs(p: Problem, lay: _Laying, narrow: np.dtype[Any], out: Any) -> list[Array] | None:
@@ -709,6 +742,10 @@ def _outs(p: Problem, lay: _Laying, narrow: np.dtype[Any], out: Any) -> list[Arr
             outs = [_is_out("out", out, shape, narrow)]
         elif isinstance(out, (tuple, list)) and len(out) == 2:
             outs = [_is_out(f"out[{i}]", each, shape, narrow) for i, each in enumerate(out)]
+            if _overlap(*outs) and _overlap(*outs, max_work=_WORK) and _meet(*outs):
+                raise ValueError(
+                    "out: got a pair of arrays that share memory, expected two that do not overlap each other"
+                )
         else:
             raise TypeError(f"out: got {type(out).__name__}, expected a pair of NumPy arrays")
     if outs is not None and _can_write(p, lay, outs):

@@ -116,7 +116,7 @@ _FAMILIES = {
 
 
 def returns(family, given, *, horizon=None):
-    """(first, second) (T, B) in long double of arrays (T, B): see Given in test_returns.py.
+    """(first, second) (T, B) in long double of arrays (T, B): see draw in returns_problems.py.
 
     With a horizon h: trajectory t to t + h of every t, bootstrapped from the value of the state it ends in.
     """
