@@ -159,27 +159,32 @@ FT_INLINE void FT_TL(ft_gae_put)(int kind, const FT_TL(ft_gae_row) * row, FT_REA
 }
 
 /* k vectors of trajectories at the times before t, down to low: their Y and the values of the next states
- * stay in registers.  One result is stored after the other: stores to two places by turns cost up to seven times as
- * much where the CPU takes the places for one another. */
+ * stay in registers.  One result is stored after the other: stores to two places by turns cost up to seven
+ * times as much where the CPU takes the places for one another.  Where rows lie far apart, that goes for each
+ * array. */
 FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, int kind, int64_t t,
-                                   int64_t low, double *Y) {
+                                   int64_t low, double *Y, int apart) {
     const FT_REAL *const values = (const FT_REAL *)p->values + t * p->values_stride;
     const FT_REAL *const next = (t == p->T ? (const FT_REAL *)p->last : values) + b;
-    FT_V y[FT_BLOCK], v[FT_BLOCK];
+    FT_V y[FT_BLOCK], v_next[FT_BLOCK], v[FT_BLOCK];
     for (int j = 0; j < k; j++) {
         y[j] = FT_L(ft_load_f64)(Y + j * FT_WIDTH);
-        v[j] = FT_TL(ft_entries)(next + j * FT_WIDTH);
+        v_next[j] = FT_TL(ft_entries)(next + j * FT_WIDTH);
     }
     while (t-- > low) {
         const FT_TL(ft_gae_row) row = FT_TL(ft_gae_row_of)(p, t, b);
         FT_UNROLL
+        for (int j = 0; apart && j < k; j++) v[j] = FT_TL(ft_entries)(row.value + j * FT_WIDTH);
+        FT_UNROLL
         for (int j = 0; j < k; j++) {
-            const FT_V v_next = v[j];
-            v[j] = FT_TL(ft_entries)(row.value + j * FT_WIDTH);
+            if (!apart) v[j] = FT_TL(ft_entries)(row.value + j * FT_WIDTH);
             FT_ONCE(v[j]);
-            y[j] = FT_TL(ft_gae_step)(p, kind, &row, j * FT_WIDTH, v[j], v_next, y[j]);
-            FT_TL(ft_gae_put)(kind, &row, row.out, j * FT_WIDTH, y[j]);
+            y[j] = FT_TL(ft_gae_step)(p, kind, &row, j * FT_WIDTH, v[j], v_next[j], y[j]);
+            v_next[j] = v[j];
+            if (!apart) FT_TL(ft_gae_put)(kind, &row, row.out, j * FT_WIDTH, y[j]);
         }
+        FT_UNROLL
+        for (int j = 0; apart && j < k; j++) FT_TL(ft_gae_put)(kind, &row, row.out, j * FT_WIDTH, y[j]);
         FT_UNROLL
         for (int j = 0; j < k; j++)
             FT_TL(ft_gae_put)(kind, &row, row.second, j * FT_WIDTH, FT_L(ft_more)(y[j], v[j]));
@@ -187,22 +192,30 @@ FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, 
     for (int j = 0; j < k; j++) FT_L(ft_store_f64)(Y + j * FT_WIDTH, y[j]);
 }
 
+/* All of n trajectories at these times. */
+FT_INLINE void FT_TL(ft_gae_rows)(const ft_returns *p, int64_t b, int64_t n, int kind, int64_t t,
+                                  int64_t low, double *Y, int apart) {
+    const int64_t block = FT_BLOCK * FT_WIDTH;
+    int64_t i = 0;
+    for (; i + block <= n; i += block)
+        FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, kind, t, low, Y + i, apart);
+    for (; i + 2 * FT_WIDTH <= n; i += 2 * FT_WIDTH)
+        FT_TL(ft_gae_block)(p, b + i, 2, kind, t, low, Y + i, 0);
+    if (i < n) FT_TL(ft_gae_block)(p, b + i, 1, kind, t, low, Y + i, 0);
+}
+
 /* A few rows at a time where rows lie far apart: many of them would be in each other's way in the first-level
  * cache. */
 FT_INLINE void FT_TL(ft_gae_any)(const ft_returns *p, int64_t b, int64_t n, int kind) {
-    const int64_t block = FT_BLOCK * FT_WIDTH;
-    const int64_t rows = p->values_stride * (int64_t)sizeof(FT_REAL) >= 4096 ? FT_ROWS : p->T;
+    const int apart = p->values_stride * (int64_t)sizeof(FT_REAL) >= 4096;
     double Y[FT_LANES];
     for (int64_t i = 0; i < n; i++) Y[i] = 0.0;
-    for (int64_t t = p->T; t > 0; t -= rows) {
-        const int64_t low = t > rows ? t - rows : 0;
-        int64_t i = 0;
-        for (; i + block <= n; i += block)
-            FT_TL(ft_gae_block)(p, b + i, FT_BLOCK, kind, t, low, Y + i);
-        for (; i + 2 * FT_WIDTH <= n; i += 2 * FT_WIDTH)
-            FT_TL(ft_gae_block)(p, b + i, 2, kind, t, low, Y + i);
-        if (i < n) FT_TL(ft_gae_block)(p, b + i, 1, kind, t, low, Y + i);
+    if (!apart) {
+        FT_TL(ft_gae_rows)(p, b, n, kind, p->T, 0, Y, 0);
+        return;
     }
+    for (int64_t t = p->T; t > 0; t -= FT_ROWS)
+        FT_TL(ft_gae_rows)(p, b, n, kind, t, t > FT_ROWS ? t - FT_ROWS : 0, Y, 1);
 }
 
 static void FT_TL(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) {
