@@ -41,7 +41,7 @@ among them; max|w - exact| / max|exact|, median of {seeds} seeds.
 ABOUT_RETURNS = """\
 Nanoseconds an entry of GAE (advantages and returns) in float32, shapes as (T, B), terminations in 1 % of the
 entries. C is the kernel alone; Numba and the public call are `ft.returns.gae`; other packages, where they are
-installed (`pip install "fasttrace[bench-peers]"`), with arrays of their own ready, CPU time of all threads.
+installed (`pip install "fasttrace[bench-peers]"`), with arrays of their own ready, by the clock on the wall.
 """
 
 
