@@ -23,9 +23,9 @@ ROWS = {str(case).removesuffix("-c"): case for case in registry.cases(("c",))}
 EVERY = "every algorithm"  # its name in the report
 ABOUT = """\
 `learn` of L8, the whole family. Of three actions the better one is taken nine times of ten, as the target
-policy has it; ratios are 1. Where an agent does what its policy would not, traces end, which costs most: with
-actions drawn at random Watkins's Q(lambda), tree backup and Q(sigma) take half as long again as Sarsa. What
-would diverge takes a smaller step size: emphatic TD, average reward."""
+policy has it; ratios are 1. Where an agent does what its policy would not, traces end, which costs most: were
+actions drawn at random, Watkins's Q(lambda), tree backup and Q(sigma) would take longer. What would diverge
+takes a smaller step size: emphatic TD, average reward."""
 # Times TD or Sarsa with the same trace (two vectors: TD), in C, at lambda .99.
 LIMITS = {"gtd": 2.2, "htd": 3.0, "true_online_gtd": 4.0, "gq": 4.0}
 ONE_VECTOR = 1.25
@@ -80,10 +80,10 @@ def learner(name: str, workload: Workload, lambda_: float, backend: str) -> Any:
 
 @dataclass(frozen=True)
 class Choices:
-    """What an agent does on a stream: actions (T + 1,), what they add to rewards (T,), a target policy."""
+    """What an agent does on a stream: actions (T + 1,), rewards (T,), a target policy (T + 1, A)."""
 
     actions: NDArray[np.int32]
-    gains: NDArray[np.float64]
+    rewards: NDArray[np.float64]
     policy: NDArray[np.float64]
 
 
@@ -97,7 +97,8 @@ def choices(workload: Workload) -> Choices:
     actions = np.where(rng.random(n) < EXPLORED, rng.integers(N_ACTIONS, size=n), better)
     policy = np.full((n, N_ACTIONS), EXPLORED / N_ACTIONS)
     policy[np.arange(n), better] += 1.0 - EXPLORED
-    return Choices(actions.astype(np.int32), GAIN * (actions == better)[:-1], policy)
+    rewards = workload.rewards + GAIN * (actions == better)[:-1]
+    return Choices(actions.astype(np.int32), rewards, policy)
 
 
 def learn(ours: Any, row: registry.StepLearner, stream: Workload) -> NDArray[np.float64]:
@@ -108,7 +109,7 @@ def learn(ours: Any, row: registry.StepLearner, stream: Workload) -> NDArray[np.
     more = {"rhos": 1.0, "target_policy": chosen.policy, "sigmas": 0.5}
     taken = inspect.signature(ours.learn).parameters
     more = {key: value for key, value in more.items() if key in taken}
-    return ours.learn(stream.x, chosen.actions, stream.rewards + chosen.gains, **more)
+    return ours.learn(stream.x, chosen.actions, chosen.rewards, **more)
 
 
 @cache
