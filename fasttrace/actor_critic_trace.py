@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import module
-from .trace import Float64, _check_arrays, aligned_zeros, new_trace
+from .memory import aligned_zeros
+from .trace import Float64, _check_arrays, new_trace
 
 _NUMBERS = ("discount", "average_reward", "eta")
 

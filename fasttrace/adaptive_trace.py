@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import module
-from .trace import Float64, _check_arrays, aligned_zeros
+from .memory import aligned_zeros
+from .trace import Float64, _check_arrays
 
 _VECTORS = ("w", "z", "beta", "h", "z_bar", "p", "h_old", "normaliser")
 _COUNTERS = ("n", "columns", "listed", "step", "bad_index")

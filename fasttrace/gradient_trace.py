@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import module
-from .trace import _check_arrays, aligned_zeros
+from .memory import aligned_zeros
+from .trace import _check_arrays
 
 Float64 = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from . import arguments
 from .features import Rows, Stream, raise_bad_index
 from .learner import Float64
+from .memory import aligned_zeros
 from .prediction import _StateLearner
-from .trace import aligned_zeros
 
 _COUNTERS = ("n", "active", "since", "refresh", "stale", "bad_index")
 _POINTERS = 8

@@ -8,9 +8,9 @@ import numpy as np
 
 from . import arguments
 from .backends import module, resolve
+from .memory import aligned_zeros
 from .neural_learner import compare
 from .neural_network import Array, dtype_of
-from .trace import aligned_zeros
 
 
 class JacobianTrace:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .backends import module, resolve
-from .trace import aligned_zeros
+from .memory import aligned_zeros
 
 Array = NDArray[Any]
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .memory import aligned_zeros
 from .neural_network import MLP
 from .neural_trace import Kept
-from .trace import _check_arrays, aligned_zeros
+from .trace import _check_arrays
 
 Array = NDArray[Any]
 

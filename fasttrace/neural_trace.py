@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .backends import module
+from .memory import aligned_zeros
 from .neural_network import MLP
-from .trace import Float64, _check_arrays, aligned_zeros
+from .trace import Float64, _check_arrays
 
 _FIRST = ("held", "count", "discounted", "reward_count", "reward_mean", "reward_p")
 _VECTORS = ("mean", "p", "raw", "now", "next")

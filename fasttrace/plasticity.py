@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .backends import module, resolve
+from .memory import aligned_zeros
 from .team import ALONE, Team, gram, times
-from .trace import aligned_zeros
 
 Array = NDArray[Any]
 

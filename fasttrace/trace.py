@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import module
+from .memory import aligned_zeros
 
 Float64 = NDArray[np.float64]
 
@@ -42,14 +43,6 @@ _CARRIED = (
 
 # Traces that hold the step size: e = alpha z.
 FOLDED = ("dutch", "true_online", "true_online_emphatic")
-
-
-def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
-    """Zeros at a multiple of 64 bytes: a cache line, and the widest vector."""
-    itemsize = np.dtype(dtype).itemsize
-    memory = np.zeros(size * itemsize + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size * itemsize].view(dtype)
 
 
 def _check_arrays(arrays: dict[str, Any], expected: dict[str, NDArray[Any]]) -> None:

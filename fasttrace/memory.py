@@ -1,0 +1,23 @@
+"""Memory that kernels may write: own, writable, and at a multiple of 64 bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
+    """Zeros at a multiple of 64 bytes: a cache line, and the widest vector."""
+    itemsize = np.dtype(dtype).itemsize
+    memory = np.zeros(size * itemsize + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size * itemsize].view(dtype)
+
+
+def aligned_copy(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in memory of its own, in C order: what a pickle brings may be read-only."""
+    copy = aligned_zeros(array.size, array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy

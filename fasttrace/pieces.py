@@ -1,0 +1,89 @@
+"""Native loops in pieces of bounded time, so that Ctrl-C is heard, and heard between two transitions."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_AIM = 0.04  # seconds that a piece may last; Ctrl-C is heard within a few of them, on a busy machine too
+
+
+def in_pieces(
+    total: int,
+    first: int,
+    run: Callable[[int, int], None],
+    partial: Callable[[int], dict[str, Any]] = lambda done: {},
+) -> None:
+    """run(begin, end) over all of 0 to total: at once if that is at most `first`, else in pieces.
+
+    first    steps that surely take less than a tenth of a second; later pieces follow the time they take
+    run      does steps begin to end - 1; that the sum of the pieces is the whole, to the bit, is its promise
+    partial  what a KeyboardInterrupt is to carry beside `steps`, given how many steps were done
+
+    The handler of SIGINT is called between two pieces; what it raises finds the learner after the last one.
+    """
+    if total <= first:
+        run(0, total)
+        return
+    done, size = 0, first
+    try:
+        with _signals_held() as deliver:
+            while done < total:
+                end = min(done + size, total)
+                begun = time.perf_counter()
+                run(done, end)
+                done = end
+                seconds = time.perf_counter() - begun
+                # Grow slowly: the first piece may have run where memory was warm.
+                size = max(1, min(4 * size, int(size * _AIM / max(seconds, 1e-9))))
+                if done < total:
+                    deliver()
+    except KeyboardInterrupt as interrupt:
+        interrupt.steps = done  # type: ignore[attr-defined]
+        for name, value in partial(done).items():
+            setattr(interrupt, name, value)
+        raise
+
+
+@contextmanager
+def _signals_held() -> Iterator[Callable[[], None]]:
+    """Keep SIGINT until it is delivered, or to the end; threads other than the main one hear of none anyway.
+
+    While Numba compiles, which takes seconds and changes nothing, it is delivered at once.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield lambda: None
+        return
+    held: list[tuple[int, FrameType | None]] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if _compiling(frame):
+            handler(number, frame)
+        held.append((number, frame))
+
+    def deliver() -> None:
+        if held:
+            number, frame = held[0]
+            held.clear()
+            handler(number, frame)
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield deliver
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        deliver()
+
+
+def _compiling(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("numba.core"):
+            return True
+        frame = frame.f_back
+    return False
