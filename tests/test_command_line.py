@@ -21,6 +21,17 @@ def demo(folder, *options):
     return main(["demo", "--episodes", "30", "--output", str(folder), *options])
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _unhurried():
+    """No training ends by the clock, nor is one repeated for a steadier one."""
+    from fasttrace.experiments import demo
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "BUDGET", np.inf)
+        patch.setattr(demo, "REPEAT", 0.0)
+        yield
+
+
 @pytest.fixture(scope="module")
 def mountain_car():
     from fasttrace.experiments import mountain_car
@@ -69,15 +80,16 @@ def test_demo_says_that_the_walks_are_the_same(shown):
         assert f"{name} and {BACKENDS[0]} took as many steps in each of 30 episodes." in shown[1]
 
 
-def test_demo_compares_those_that_went_on(mountain_car):
+def test_demo_compares_those_that_went_on(mountain_car, monkeypatch):
     """Where the reference stopped early, the others are compared beyond it, and a parting is said."""
-    from fasttrace.experiments.demo import _remarks
+    from fasttrace.experiments import demo
 
     def run(name, *lengths):
         return mountain_car.Run(name, np.array(lengths), -np.array(lengths, float), np.cumsum(lengths))
 
     runs = [run("numpy", 9, 8), run("numba", 9, 8, 7, 6), run("c", 9, 8, 7, 5)]
-    said = list(_remarks(runs, 4, dict.fromkeys(NAMES)))
+    monkeypatch.setattr(demo, "BUDGET", 8.0)
+    said = list(demo._remarks(runs, 4, dict.fromkeys(NAMES)))
     assert "numpy stopped after 2 episodes: 8 seconds were over." in said
     assert "c and numpy took as many steps in each of 2 episodes." in said
     assert "c and numba part in episode 4 of 4; from there on they are different walks." in said

@@ -33,7 +33,7 @@ def run(*command, cwd, **environment):
         **environment,
     }
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=environment, text=True, capture_output=True, timeout=300
+        [str(part) for part in command], cwd=cwd, env=environment, text=True, capture_output=True
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
