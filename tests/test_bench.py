@@ -1,5 +1,6 @@
 """The benchmark suite's own machinery; what it times is checked where it is timed, in bench/."""
 
+import gc
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -14,8 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def suite(monkeypatch):
-    """Modules of bench/ by name."""
+    """Modules of bench/ by name.  No collections between rounds: they cost what this process holds by now."""
     monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setattr(gc, "collect", lambda: 0)
     return lambda name: import_module(f"bench.{name}")
 
 
