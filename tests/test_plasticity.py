@@ -292,7 +292,7 @@ def taylor(E, n):
 
 
 def test_why_the_product():
-    """Of a smooth rule that needs both sides of a synapse, and no more, outer(post, pre) is the first term."""
+    """Of a smooth rule that needs both sides of a synapse, no more, outer(post, pre) is the first term."""
     n, near = 3, {"rtol": 0, "atol": 1e-5}
 
     def rule(h, i):

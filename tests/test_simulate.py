@@ -28,6 +28,8 @@ def car(backend, *, cls=ft.TrueOnlineSarsa, seed=0, **options):
         (ft.Sarsa, {"trace": "accumulating", "alpha": 0.2 / 8}),
         (ft.Sarsa, {"trace": "dutch", "epsilon": 0.3, "lambda_": 0.0}),
         (ft.Sarsa, {"clear_others": True}),
+        (ft.TreeBackup, {"epsilon": 0.3}),
+        (ft.QSigma, {"policy": "softmax", "temperature": 2.0, "gamma": 0.9}),
     ],
     ids=str,
 )
@@ -48,10 +50,11 @@ def test_same_seed_same_walk(cls, options):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_is_the_loop_that_one_would_write(backend):
+@pytest.mark.parametrize("cls", [ft.TrueOnlineSarsa, ft.TreeBackup, ft.QSigma])
+def test_is_the_loop_that_one_would_write(cls, backend):
     """simulate is start, step, end and truncate with the same generator, to the bit."""
-    env, agent, coder = car(backend)
-    by_hand = car(backend)[1]
+    env, agent, coder = car(backend, cls=cls)
+    by_hand = car(backend, cls=cls)[1]
     history = ft.simulate(env, agent, coder, episodes=4, max_episode_steps=150)
     lengths, draw = [], by_hand.generator.random
     for _ in range(4):
@@ -101,12 +104,13 @@ def test_ends_at_whichever_comes_first(backend):
 
 
 @pytest.mark.parametrize("backend", NATIVE)
-def test_long_runs_are_cut_into_pieces_that_do_not_show(backend, monkeypatch):
+@pytest.mark.parametrize("cls", [ft.TrueOnlineSarsa, ft.TreeBackup])
+def test_long_runs_are_cut_into_pieces_that_do_not_show(cls, backend, monkeypatch):
     """The loop is left and entered again every so often: the walk and the weights do not change by it."""
-    env, agent, coder = car(backend)
+    env, agent, coder = car(backend, cls=cls)
     whole = ft.simulate(env, agent, coder, steps=5000, max_episode_steps=700, seed=3)
     monkeypatch.setattr(sys.modules["fasttrace.simulate"], "_CHUNK", 7)
-    env, pieces, coder = car(backend)
+    env, pieces, coder = car(backend, cls=cls)
     reports = []
     history = ft.simulate(
         env,
