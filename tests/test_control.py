@@ -577,7 +577,7 @@ own_pi = pytest.mark.parametrize("algorithm", OWN_PI, ids=str)
 def test_acting_is_learning_from_the_policies_that_chose(algorithm, form, pairs, policy, backend):
     """The policy under w_t of each S_{t+1}, as a target policy, gives what acting does, and learn alone."""
     s = example(algorithm, form=form, state_action=pairs, vary_alpha=False)
-    s = s.but(lambdas=0.8, rhos=None, sigmas=0.3 if algorithm.learner == "QSigma" else None, policy=None)
+    s = s.but(rewards=20 * s.rewards, lambdas=0.8, sigmas=0.3 if algorithm.learner == "QSigma" else None)
     options = {"policy": policy, "epsilon": 0.4, "temperature": 0.5, "lambda_": 0.8}
     options |= {} if s.sigmas is None else {"sigma": s.sigmas}
     actor, student, alone = (algorithm.make(s, backend, seed=3, **options) for _ in range(3))

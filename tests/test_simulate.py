@@ -77,6 +77,18 @@ def test_is_the_loop_that_one_would_write(cls, backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_greedy_tree_backup_walks_as_watkins_q_does(backend):
+    """With epsilon 0 and weights that keep actions from tying it is the same learner, to the bit."""
+    walks = []
+    for cls in (ft.TreeBackup, ft.WatkinsQ):
+        env, agent, coder = car(backend, cls=cls, alpha=0.2 / 8, epsilon=0.0)
+        agent.weights = np.random.default_rng(0).normal(size=agent.weights.shape)
+        history = ft.simulate(env, agent, coder, episodes=2, max_episode_steps=250, seed=1)
+        walks.append((history.lengths.tolist(), agent.weights.tobytes()))
+    assert walks[0] == walks[1]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("cls", [ft.TD, ft.TrueOnlineTD])
 def test_predicts_the_random_walk(cls, backend):
     """One-hot features without a coder; the values come near the true ones."""
