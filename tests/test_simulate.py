@@ -28,8 +28,8 @@ def car(backend, *, cls=ft.TrueOnlineSarsa, seed=0, **options):
         (ft.Sarsa, {"trace": "accumulating", "alpha": 0.2 / 8}),
         (ft.Sarsa, {"trace": "dutch", "epsilon": 0.3, "lambda_": 0.0}),
         (ft.Sarsa, {"clear_others": True}),
-        (ft.TreeBackup, {"epsilon": 0.3}),
-        (ft.QSigma, {"policy": "softmax", "temperature": 2.0, "gamma": 0.9}),
+        (ft.TreeBackup, {"alpha": 0.3 / 8}),
+        (ft.QSigma, {"alpha": 0.3 / 8, "policy": "softmax", "temperature": 0.5}),
     ],
     ids=str,
 )
