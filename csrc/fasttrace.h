@@ -43,7 +43,8 @@ enum ft_kind {
 };
 
 /* Learners of action values: the value of S_{t+1}, and the factor that decays the trace beside
- * gamma_t lambda_t.  pi is the target policy, q is under the weights before the update. */
+ * gamma_t lambda_t.  pi is the target policy, q is under the weights before the update; pi(A_t) of a
+ * learner's own policy is that of the step before, which the trace remembers. */
 enum ft_target {
     FT_TAKEN,       /* q(S_{t+1}, A_{t+1});  1: Sarsa */
     FT_EXPECTED,    /* sum_a pi(a) q(a);     rho_t: Expected Sarsa */
@@ -84,6 +85,8 @@ typedef struct ft_trace {
     double cap;      /* least bound on alpha so far (AlphaBound); NaN: alpha is not bounded */
     double *rows, *ring;
     int32_t *epochs;
+    double pi; /* of the action taken in the state arrived in, under the last w, for targets that decay by
+                  it; -1: it was 0; 0: none is remembered, the next step takes that under its w */
 } ft_trace;
 
 /* Feature rows and what came with them, T = steps transitions.
@@ -98,7 +101,8 @@ typedef struct ft_trace {
  *   rhos          or NULL for ones; interests, emphatic kinds only, and sigmas likewise
  *   target        enum ft_target; what follows is for those beyond FT_TAKEN
  *   pi            (T + 1, n_actions) the target policy, or NULL: the learner's own under the weights
- *                 of the step, enum ft_policy with its epsilon or temperature as `parameter`
+ *                 before the step that arrives, enum ft_policy with its epsilon or temperature as
+ *                 `parameter`
  *   q             twice the larger of n_actions and the trace's width; the kernels work in it */
 typedef struct ft_stream {
     int64_t steps, k, shared, n_actions;
@@ -132,7 +136,7 @@ FT_API int64_t ft_trace_width(int64_t columns);
 FT_API void ft_trace_init(ft_trace *trace, int64_t n, int64_t columns, double *rows, double *ring,
                           int32_t *epochs);
 
-/* The trace becomes empty and v_old is forgotten; the weights stay.  O(epochs alive). */
+/* The trace becomes empty, v_old and pi are forgotten; the weights stay.  O(epochs alive). */
 FT_API void ft_trace_reset(ft_trace *trace);
 
 /* Bring every row up to date: afterwards w = b and trace = z.  O(n). */

@@ -59,19 +59,26 @@ FT_INLINE void ft_read_actions(const ft_hot *h, const ft_stream *s, int64_t t, i
             ft_read_values(h, ft_row_at(s, t * s->n_actions + a, 0), 1, 0, 1, 1, q + a);
 }
 
-/* The factor of S_t's decay. */
-FT_INLINE double ft_factor(const ft_hot *h, const ft_stream *s, int64_t t, int64_t columns,
-                           int64_t width, int plain, double *q) {
+/* The factor of S_t's decay; pi is that of A_t. */
+FT_INLINE double ft_factor(const ft_stream *s, int64_t t, double pi) {
     const double rho = s->rhos ? s->rhos[t * s->rho_stride] : 1.0;
     const double sigma = s->sigmas ? s->sigmas[t * s->sigma_stride] : 0.0;
-    double pi = 1.0;
-    if (s->pi)
-        pi = s->pi[t * s->n_actions + s->actions[t]];
-    else if (ft_needs_pi(s->target)) {
-        ft_read_actions(h, s, t, columns, width, plain, q);
-        pi = ft_probability(q, s->n_actions, s->policy, s->parameter, s->actions[t]);
-    }
     return ft_factor_of(s->target, rho, sigma, pi);
+}
+
+/* pi(A_t|S_t), to be kept; q are the values there, for a policy of the learner's own. */
+FT_INLINE double ft_pi_of(const ft_stream *s, int64_t t, const double *q) {
+    if (s->pi && ft_needs_pi(s->target)) return ft_kept(s->pi[t * s->n_actions + s->actions[t]]);
+    return ft_own_pi(s->target, q, s->n_actions, s->policy, s->parameter, s->actions[t]);
+}
+
+/* pi(A_0|S_0), as ft_pi_now has it. */
+FT_INLINE double ft_first_pi(const ft_trace *t, const ft_hot *h, const ft_stream *s, int64_t columns,
+                             int64_t width, int plain, double *q) {
+    if (!ft_needs_pi(s->target)) return 0.0;
+    if (!s->pi && (t->pi != 0.0 || t->decay == 0.0)) return t->pi;
+    if (!s->pi) ft_read_actions(h, s, 0, columns, width, plain, q);
+    return ft_pi_of(s, 0, q);
 }
 
 FT_INLINE double ft_target_of(const ft_stream *s, int64_t t, const double *q, int64_t n_actions) {
@@ -108,6 +115,8 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *stream, double *FT_RESTRICT 
     double four[4], *q = width == 4 ? four : s->q; /* what is not memory can stay in registers */
     ft_place x = ft_place_of(s, 0, columns, plain, control);
     if (ft_reads_once(kind) && carried) c.sums = ft_read_at(&h, x, width, padded);
+    double pi = 0.0;
+    if (task == FT_ACTIONS) pi = ft_first_pi(t, &h, s, columns, width, plain, q);
     for (int64_t i = 0; i < s->steps; i++) {
         const ft_place x_next = ft_place_of(s, i + 1, columns, plain, control);
         if (ahead && i + 1 + ahead <= s->steps)
@@ -129,9 +138,10 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *stream, double *FT_RESTRICT 
                          ? rho * ft_emphasis(&c, s->interests ? s->interests[i * s->interest_stride] : 1.0)
                          : rho;
         } else if (task == FT_ACTIONS) {
-            decay = ft_factor(&h, s, i, columns, width, plain, q) * c.decay;
+            decay = ft_factor(s, i, pi) * c.decay;
             v_next = ft_read_target(&h, s, i + 1, columns, width, plain, q);
             taken = q[s->actions[i + 1]];
+            pi = gamma_next == 0.0 ? 0.0 : ft_pi_of(s, i + 1, q);
             if (s->target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
         } else if (before)
             v_next = taken = ft_value_before(&h, x_next, width, padded);
@@ -146,6 +156,7 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *stream, double *FT_RESTRICT 
         x = x_next;
     }
     ft_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);
+    t->pi = pi;
 }
 
 /* Dense features: every row changes on every step, so the trace is kept as it is (flat).  Sums run in
@@ -448,17 +459,20 @@ FT_INLINE double ft_own_step(ft_trace *t, ft_place x, ft_place x_next, int64_t t
     const int64_t n_actions = t->columns;
     ft_hot h = ft_load(t);
     ft_carry c = ft_carry_of(t);
-    const double factor =
-        ft_own_factor(&h, x, target, policy, parameter, sigma, n_actions, width, 1, q);
+    double pi = ft_pi_now(t, &h, x, target, policy, parameter, width, 1, q);
+    const double decay = ft_factor_of(target, 1.0, sigma, pi) * c.decay;
     ft_read_values(&h, x_next.row, width, 0, width, 1, q);
     const double v_next = ft_value_of(target, q, n_actions, NULL, policy, parameter);
     const double taken = q[x_next.column];
     if (target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
-    ft_leave(t, &h, &c, x, factor * c.decay, 1.0, kind, width, 1, 0);
+    pi = gamma_next == 0.0 ? 0.0
+                           : ft_own_pi(target, q, n_actions, policy, parameter, x_next.column);
+    ft_leave(t, &h, &c, x, decay, 1.0, kind, width, 1, 0);
     const double delta =
         ft_arrive(&h, &c, x, ft_pair_of(0.0, 0.0), v_next, taken, reward, gamma_next, lambda_next,
                   1.0, alpha, kind, width, 1);
     ft_carry_store(t, &h, &c, alpha);
+    t->pi = pi;
     return delta;
 }
 

@@ -42,6 +42,7 @@ FT_INLINE void ft_carry_store(ft_trace *t, const ft_hot *h, const ft_carry *c, d
     t->lambda_ = c->lambda;
     t->cap = c->cap;
     t->alpha = alpha;
+    t->pi = 0.0; /* those that need one put it there */
 }
 
 /* Accumulating and replacing writes leave w alone: two passes over features, not three.  Where one value
@@ -142,8 +143,9 @@ FT_INLINE int ft_needs_pi(int64_t target) {
     return target == FT_TREE_BACKUP || target == FT_Q_SIGMA;
 }
 
-/* What decays the trace of (S_t, A_t) beside gamma_t lambda_t; pi is that of A_t. */
+/* What decays the trace of (S_t, A_t) beside gamma_t lambda_t; pi is that of A_t as ft_trace keeps it. */
 FT_INLINE double ft_factor_of(int64_t target, double rho, double sigma, double pi) {
+    if (pi < 0.0) pi = 0.0;
     return target == FT_EXPECTED      ? rho
            : target == FT_TREE_BACKUP ? pi
            : target == FT_RETRACE     ? (rho < 1.0 ? rho : 1.0)
@@ -159,16 +161,23 @@ FT_INLINE double ft_value_of(int64_t target, const double *q, int64_t n_actions,
                : ft_expectation(q, n_actions, pi, policy, parameter);
 }
 
-/* The factor where the learner follows its own policy: rho is 1, pi under the weights of now. */
-FT_INLINE double ft_own_factor(const ft_hot *h, ft_place x, int64_t target, int64_t policy,
-                               double parameter, double sigma, int64_t n_actions, int64_t width,
-                               int padded, double *q) {
-    double pi = 1.0;
-    if (ft_needs_pi(target)) {
-        ft_read_values(h, x.row, width, 0, width, padded, q);
-        pi = ft_probability(q, n_actions, policy, parameter, x.column);
-    }
-    return ft_factor_of(target, 1.0, sigma, pi);
+/* A probability as ft_trace keeps it, where 0 says that there is none. */
+FT_INLINE double ft_kept(double pi) { return pi == 0.0 ? -1.0 : pi; }
+
+/* pi(action) of a learner's own policy, to be kept; none where the target has no need of it. */
+FT_INLINE double ft_own_pi(int64_t target, const double *q, int64_t n_actions, int64_t policy,
+                           double parameter, int64_t action) {
+    return ft_needs_pi(target) ? ft_kept(ft_probability(q, n_actions, policy, parameter, action))
+                               : 0.0;
+}
+
+/* pi(A_t|S_t) of a learner's own policy as the last step left it, or else under w; 0 where it has no use. */
+FT_INLINE double ft_pi_now(const ft_trace *t, const ft_hot *h, ft_place x, int64_t target,
+                           int64_t policy, double parameter, int64_t width, int padded, double *q) {
+    if (!ft_needs_pi(target)) return 0.0;
+    if (t->pi != 0.0 || t->decay == 0.0) return t->pi;
+    ft_read_values(h, x.row, width, 0, width, padded, q);
+    return ft_own_pi(target, q, t->columns, policy, parameter, x.column);
 }
 
 /* AlphaBound: no step may overshoot, alpha <= 1 / |trace.(gamma' x' - x)| where that is negative.

@@ -59,6 +59,8 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
     x.row.val = NULL;
     x.column = s->action;
     x_next = x;
+    double pi = s->running ? ft_pi_now(s->trace, &h, x, s->target, s->policy, s->parameter, width, 0, s->q)
+                           : 0.0;
     if (s->running && ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 0);
     while (done < steps && ended < episodes) {
         if (!s->running) {
@@ -71,6 +73,7 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
             x.row.idx = s->idx;
             x.column = ft_choose(s, &h, x.row, width);
             if (ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 0);
+            pi = 0.0; /* as decay is */
             s->running = 1;
             s->length = 0;
             s->total = 0.0;
@@ -95,15 +98,18 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
         const int sarsa = s->target == FT_TAKEN;
         const int before = !sarsa || ft_values_before(kind, width);
         double v_next = 0.0, taken = 0.0, decay = c.decay, lambda_next = s->lambda_;
+        const double gamma_next = s->gamma * out[1];
+        if (!sarsa) decay *= ft_factor_of(s->target, 1.0, s->sigma, pi);
         if (before && !over) {
             v_next = taken = s->q[x_next.column];
-            if (!sarsa)
+            if (!sarsa) {
                 v_next = ft_value_of(s->target, s->q, env->n_actions, NULL, s->policy, s->parameter);
+                pi = gamma_next == 0.0 ? 0.0
+                                       : ft_own_pi(s->target, s->q, env->n_actions, s->policy,
+                                                   s->parameter, x_next.column);
+            }
             if (s->target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
         }
-        if (!sarsa)
-            decay *= ft_own_factor(&h, x, s->target, s->policy, s->parameter, s->sigma,
-                                   env->n_actions, width, 0, s->q);
         const double weight = ft_is_emphatic(kind) ? ft_emphasis(&c, 1.0) : 1.0;
         ft_leave(s->trace, &h, &c, x, decay, weight, kind, width, 0, sarsa);
         ft_pair sums = ft_pair_of(0.0, 0.0);
@@ -111,7 +117,6 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
             sums = ft_read_at(&h, x_next, width, 0);
             v_next = taken = ft_value(&h, sums);
         }
-        const double gamma_next = s->gamma * out[1];
         ft_arrive(&h, &c, x, sums, v_next, taken, out[0], gamma_next, lambda_next, weight, s->alpha,
                   kind, width, 0);
         if (ft_is_emphatic(kind)) ft_follow(&c, 1.0, gamma_next, lambda_next);
@@ -130,6 +135,7 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
         x = x_next;
     }
     ft_carry_store(s->trace, &h, &c, done ? s->alpha : s->trace->alpha);
+    s->trace->pi = s->running ? pi : 0.0;
     if (x.row.idx != s->idx)
         for (int64_t j = 0; j < k; j++) s->idx[j] = s->idx[k + j];
     s->action = x.column;

@@ -23,7 +23,7 @@ void ft_trace_init(ft_trace *t, int64_t n, int64_t columns, double *rows, double
     t->epoch = t->oldest = 1; /* every row is at rest */
     t->swept = t->bad_index = t->flat = 0;
     t->scale = t->snap = 1.0;
-    t->drive = t->decay = t->alpha = t->followon = t->lambda_ = 0.0;
+    t->drive = t->decay = t->alpha = t->followon = t->lambda_ = t->pi = 0.0;
     t->v_old = t->cap = (double)NAN;
     t->rows = rows;
     t->ring = ring;
@@ -36,7 +36,7 @@ void ft_trace_init(ft_trace *t, int64_t n, int64_t columns, double *rows, double
 
 void ft_trace_reset(ft_trace *t) {
     ft_close(t, 0.0, t->drive);
-    t->decay = t->followon = t->lambda_ = 0.0;
+    t->decay = t->followon = t->lambda_ = t->pi = 0.0;
     t->v_old = (double)NAN;
 }
 

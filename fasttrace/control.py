@@ -432,7 +432,8 @@ class OffPolicyAgent(_ActionLearner):
         rhos     number, (T,) or (T + 1,): entry t is pi(A_t|S_t) / mu(A_t|S_t)
         target_policy  (T + 1, A) probabilities pi(a|S_t)
 
-        Where they may be left out: rhos are then 1, and the target policy is the learner's own under w_t.
+        Where they may be left out: rhos are then 1, and the target policy in S_{t+1} is the learner's own
+        under w_t.
 
         Returns (T,) TD errors, delta_t under the weights before update t.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
@@ -574,6 +575,8 @@ class TreeBackup(_ActionLearner):
         z <- gamma lambda pi(A|S) z + x
         w <- w + alpha delta z
 
+    Where pi is the learner's own policy, online or in `learn`, pi(A_t|S_t) is that of the expectation in
+    delta_{t-1}, under w_{t-1}, from which A_t was drawn.  With epsilon 0 and no ties this is WatkinsQ.
     The arguments are Sarsa's, without the choice of a trace.
 
     Source: Precup, Sutton & Singh 2000; Sutton & Barto 2018, section 12.10.
@@ -623,7 +626,7 @@ class TreeBackup(_ActionLearner):
         gammas   number or (T,): entry t is gamma_{t+1}, the discount into S_{t+1}; 0 ends an episode
         lambdas  number or (T,): entry t is lambda_{t+1}
         alpha    number or (T,): step size
-        target_policy  (T + 1, A) probabilities pi(a|S_t); None is the learner's own policy under w_t
+        target_policy  (T + 1, A) probabilities pi(a|S_t); None: the learner's own, in S_{t+1} under w_t
 
         Returns (T,) TD errors, delta_t under the weights before update t.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
@@ -677,7 +680,8 @@ class QSigma(_ActionLearner):
         z <- gamma lambda (sigma rho + (1 - sigma) pi(A|S)) z + x
         w <- w + alpha delta z
 
-    sigma  of online steps; `learn` is given sigmas, rhos and target_policy
+    sigma  of online steps, in which rho is 1 and pi the learner's own policy, as TreeBackup has it; `learn`
+           is given sigmas, rhos and target_policy
     The other arguments are Sarsa's, without the choice of a trace.
 
     Source: Sutton & Barto 2018, sections 7.6, 12.10; De Asis et al. 2018.

@@ -32,6 +32,7 @@ _COUNTERS = (
 _SIZES = ("n", "columns", "width", "ring_size", "alive_max")  # what stays as the trace is made
 _SCALARS = ("scale", "drive", "decay", "v_old", "alpha", "snap", "followon", "lambda_", "cap")
 _POINTERS = 3
+_LATER = ("pi",)  # scalars behind the pointers: ft_trace grows at its end
 _CARRIED = (
     "decay",
     "v_old",
@@ -39,7 +40,7 @@ _CARRIED = (
     "followon",
     "lambda_",
     "cap",
-)  # what a step hands to the next, whatever the layout
+)  # what a step hands to the next, whatever the layout; beside them pi, where it is remembered
 
 # Traces that hold the step size: e = alpha z.
 FOLDED = ("dutch", "true_online", "true_online_emphatic")
@@ -53,8 +54,25 @@ def _check_arrays(arrays: dict[str, Any], expected: dict[str, NDArray[Any]]) -> 
         raise ValueError(f"state: has arrays {got}, expected {want}")
 
 
+def _with_pi(arrays: dict[str, NDArray[Any]], pi: float) -> dict[str, NDArray[Any]]:
+    """Arrays of a state; most learners, and states from before it was remembered, have no pi."""
+    return arrays | {"pi": np.array([pi])} if pi else arrays
+
+
+def _without_pi(arrays: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    rest = dict(arrays)
+    pi = rest.pop("pi", np.zeros(1))
+    _check_arrays({"pi": pi}, {"pi": np.zeros(1)})
+    return rest, float(pi[0])
+
+
 class DenseTrace:
-    """w and z, (n * columns,), and what one step hands to the next."""
+    """w and z, (n * columns,), and what one step hands to the next.
+
+    pi  of the action taken in the state arrived in, as ft_trace of csrc/fasttrace.h keeps it
+    """
+
+    pi = 0.0  # here too, for pickles from before it was remembered
 
     def __init__(self, n: int, columns: int, backend: str = "numpy") -> None:
         self.n, self.columns, self.backend = n, columns, backend
@@ -81,15 +99,17 @@ class DenseTrace:
 
     def reset(self) -> None:
         self.z[:] = 0.0
-        self.decay, self.v_old, self.followon, self.lambda_ = 0.0, math.nan, 0.0, 0.0
+        self.decay, self.v_old, self.followon, self.lambda_, self.pi = 0.0, math.nan, 0.0, 0.0, 0.0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything, for a checkpoint."""
         carried = np.array([getattr(self, name) for name in _CARRIED])
-        return {"w": self.w, "z": self.z, "carried": carried}
+        return _with_pi({"w": self.w, "z": self.z, "carried": carried}, self.pi)
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
-        _check_arrays(arrays, self.arrays())
+        arrays, pi = _without_pi(arrays)
+        _check_arrays(arrays, _without_pi(self.arrays())[0])
+        self.pi = pi
         self.set_dense(arrays["w"], arrays["z"])
         for name, value in zip(_CARRIED, arrays["carried"], strict=True):
             setattr(self, name, float(value))
@@ -97,7 +117,7 @@ class DenseTrace:
 
 def _scalar(name: str) -> Any:
     """An attribute that is a word of LazyTrace.scalars."""
-    place = _SCALARS.index(name)
+    place = (*_SCALARS, *[""] * _POINTERS, *_LATER).index(name)
 
     def set_it(self: LazyTrace, value: float) -> None:
         self.scalars[place] = value
@@ -108,13 +128,14 @@ def _scalar(name: str) -> Any:
 class LazyTrace:
     """The constant-time trace's arrays, over which C and Numba work alike.
 
-    words    the C struct ft_trace: `counters` (int64), then `scalars` (float64), then C's pointers
+    words    the C struct ft_trace: `counters` (int64), then `scalars` (float64), of which those behind
+             the first few are C's pointers, and the last is pi
     rows     (2 * width * n,) of [b(width) | z(width)]
     ring     (2 * ring_size,) of (G, P); the first pair is (0, 0), that of rows at rest
     epochs   (n,)
     """
 
-    scale, drive, decay, v_old, alpha, snap, followon, lambda_, cap = map(_scalar, _SCALARS)
+    scale, drive, decay, v_old, alpha, snap, followon, lambda_, cap, pi = map(_scalar, _SCALARS + _LATER)
 
     def __init__(self, n: int, columns: int, backend: str) -> None:
         self.n, self.columns, self.backend = n, columns, backend
@@ -128,13 +149,13 @@ class LazyTrace:
         while alive_max * alive_max < n:
             alive_max *= 2
         self.counters[:] = [n, columns, self.width, self.ring_size, 1, 1, alive_max, 0, 0, 0]
-        self.scalars[:] = [1.0, 0.0, 0.0, math.nan, 0.0, 1.0, 0.0, 0.0, math.nan]
+        self.scalars[: len(_SCALARS)] = [1.0, 0.0, 0.0, math.nan, 0.0, 1.0, 0.0, 0.0, math.nan]
         self.ring[3] = 1.0  # of epoch 1; slot 0 is for rows at rest
 
     def _allocate(self) -> None:
-        self.words = aligned_zeros(len(_COUNTERS) + len(_SCALARS) + _POINTERS, np.int64)
+        self.words = aligned_zeros(len(_COUNTERS) + len(_SCALARS) + _POINTERS + len(_LATER), np.int64)
         self.counters = self.words[: len(_COUNTERS)]
-        self.scalars = self.words[len(_COUNTERS) : -_POINTERS].view(np.float64)
+        self.scalars = self.words[len(_COUNTERS) :].view(np.float64)
         self.rows = aligned_zeros(2 * self.width * self.n, np.float64)
         self.ring = aligned_zeros(2 * self.ring_size, np.float64)
         self.epochs = aligned_zeros(self.n, np.int32)
@@ -183,17 +204,19 @@ class LazyTrace:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but C's pointers, for a checkpoint that goes on bit for bit."""
         self.counters[_COUNTERS.index("bad_index")] = 0  # of the last call that was refused, not of the trace
-        return {
+        arrays = {
             "counters": self.counters,
-            "scalars": self.scalars,
+            "scalars": self.scalars[: len(_SCALARS)],
             "rows": self.rows,
             "ring": self.ring,
             "epochs": self.epochs,
         }
+        return _with_pi(arrays, self.pi)
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
         """Become what arrays() gave.  Errors: ValueError, also for counters that kernels could not trust."""
-        own = self.arrays()
+        arrays, pi = _without_pi(arrays)
+        own, _ = _without_pi(self.arrays())
         _check_arrays(arrays, own)
         new = dict(zip(_COUNTERS, (int(each) for each in arrays["counters"]), strict=True))
         scale = float(arrays["scalars"][_SCALARS.index("scale")])
@@ -209,6 +232,7 @@ class LazyTrace:
             raise ValueError("state: the first pair of its ring is not (0, 0)")
         for name, array in own.items():
             array[:] = arrays[name]
+        self.pi = pi
 
     def __getstate__(self) -> dict[str, Any]:
         return {"size": (self.n, self.columns, self.backend), "arrays": self.arrays()}
@@ -233,6 +257,6 @@ def new_trace(n: int, columns: int, backend: str) -> Trace:
 def _copied_to(trace: Trace, backend: str) -> Trace:
     other = new_trace(trace.n, trace.columns, backend)
     other.set_dense(*trace.dense())
-    for name in _CARRIED:
+    for name in (*_CARRIED, "pi"):
         setattr(other, name, getattr(trace, name))
     return other

@@ -114,7 +114,7 @@ WITH_TRACE = [each for each in ALGORITHMS.values() if "lambdas" in each.takes]
 
 def _distinct():
     """One algorithm for each thing that a learner's state may hold: arrays, numbers carried, options."""
-    own = ("WatkinsQ", "QSigma", "ActorCritic")
+    own = ("WatkinsQ", "TreeBackup", "QSigma", "ActorCritic")
     first = {}
     for each in ALGORITHMS.values():
         layout = each.kernel if each.stem == "gradient" or each.learner in own else each.folded

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from states import THERE, close, example, same, taught
-from streams import ALGORITHMS, BACKENDS, CONTROL, ONE_VECTOR, learn, needed
+from streams import ALGORITHMS, BACKENDS, COMPILED, CONTROL, ONE_VECTOR, learn, needed
 
 import fasttrace as ft
 
@@ -536,13 +536,150 @@ def test_watkins_cuts_where_it_explores(backend):
         assert_array_equal(agent.trace[3], [1, 1])
 
 
+# ---- pi(A_t|S_t) of the learner's own policy: that of the step before ----
+
+
 @backends
-def test_tree_backup_needs_the_policy_of_the_weights_of_the_step(backend):
-    """Without a target policy, pi(A_t|S_t) of step t is that of w_t: after the update before it."""
+def test_tree_backup_decays_by_the_policy_that_it_bootstrapped_with(backend):
+    """An action that was greedy when it was drawn keeps the trace, even if the update makes it the worse."""
+    agent = ft.TreeBackup(1, 2, alpha=0.5, gamma=0.9, lambda_=0.9, epsilon=0.0, seed=0, backend=backend)
+    agent.weights = [[1.0, 0.9]]
+    assert [agent.start([0]), agent.step(-10.0, [0])] == [0, 0]
+    assert agent.act([0]) == 1
+    agent.step(0.0, [0])
+    assert_allclose(agent.trace, [[1.81, 0.0]], rtol=1e-15)
+
+
+@backends
+def test_learn_decays_by_the_policy_that_it_bootstrapped_with(backend):
+    """Without a target policy pi(A_t|S_t) of step t is that of w_{t-1}."""
     agent = ft.TreeBackup(2, 2, alpha=1.0, gamma=1.0, lambda_=1.0, epsilon=0.5, backend=backend)
     agent.learn([[0], [0], [1]], [0, 0, 0], [1.0, 0.0])
-    # q(0, 0) is 1 after the first step, so pi(0|0) is 3/4; it was 1/2 before, where both were 0
-    assert_allclose(agent.trace[0], [1.75, 0.0], rtol=1e-15)
+    # q(0, 0) is 1 after the first step, so that pi(0|0) is 3/4; it was 1/2 before, where both were 0
+    assert_allclose(agent.trace[0], [1.5, 0.0], rtol=1e-15)
+
+
+OWN_PI = [ALGORITHMS["tree_backup"], ALGORITHMS["q_sigma"]]
+own_pi = pytest.mark.parametrize("algorithm", OWN_PI, ids=str)
+
+
+@backends
+@pytest.mark.parametrize("policy", ["epsilon", "softmax"])
+@pytest.mark.parametrize(
+    ("algorithm", "form", "pairs"),
+    [
+        pytest.param(each, form, pairs, id=f"{each}-{form}{'-pairs' if pairs else ''}")
+        for each in OWN_PI
+        for form in ("indices", "pair", "dense")
+        for pairs in (False, True)
+    ],
+)
+def test_acting_is_learning_from_the_policies_that_chose(algorithm, form, pairs, policy, backend):
+    """The policy under w_t of each S_{t+1}, as a target policy, gives what acting does, and learn alone."""
+    s = example(algorithm, form=form, state_action=pairs, vary_alpha=False)
+    s = s.but(rewards=20 * s.rewards, lambdas=0.8, sigmas=0.3 if algorithm.learner == "QSigma" else None)
+    options = {"policy": policy, "epsilon": 0.4, "temperature": 0.5, "lambda_": 0.8}
+    options |= {} if s.sigmas is None else {"sigma": s.sigmas}
+    actor, student, alone = (algorithm.make(s, backend, seed=3, **options) for _ in range(3))
+
+    def chosen_by_now(t):
+        q = actor.q(state_of(s, t))
+        if policy == "softmax":
+            return np.exp(q / 0.5) / np.exp(q / 0.5).sum()
+        return 0.4 / len(q) + 0.6 * (q == q.max()) / (q == q.max()).sum()
+
+    policies, actions = [chosen_by_now(0)], [actor.start(state_of(s, 0))]
+    for t in range(s.T):
+        policies.append(chosen_by_now(t + 1))
+        actions.append(actor.step(s.rewards[t], state_of(s, t + 1), gamma=s.gammas[t]))
+    s = s.but(actions=np.array(actions))
+    learn(student, s.but(policy=np.array(policies)))
+    assert close(actor, student, 1e-13)
+    if algorithm.learner == "TreeBackup":
+        learn(alone, s)
+        assert close(alone, student, 1e-13)
+
+
+@backends
+@pytest.mark.parametrize("pairs", [False, True])
+def test_greedy_tree_backup_is_watkins_q(pairs, backend):
+    """Of a greedy policy without ties, to the bit, whatever the actions are."""
+    rng = np.random.default_rng(0)
+    shape = (41, 3, 4) if pairs else (41, 4)
+    x = rng.integers(0, 12, shape), rng.normal(size=shape)
+    actions, rewards, gammas = rng.integers(0, 3, 41), rng.normal(size=40), rng.choice([0.0, 0.9, 1.0], 40)
+    weights = rng.normal(size=12 if pairs else (12, 3))
+    options = {"alpha": 0.05, "epsilon": 0.0, "seed": 0, "state_action": pairs, "backend": backend}
+    both = ft.TreeBackup(12, 3, **options), ft.WatkinsQ(12, 3, **options)
+    for agent in both:
+        agent.weights = weights
+    assert_array_equal(*(agent.learn(x, actions, rewards, gammas=gammas) for agent in both))
+    for agent in both:
+        agent.start((x[0][0], x[1][0]))
+        for indices, values, reward in zip(*x, rewards, strict=False):
+            agent.step(reward, (indices, values))
+    assert_array_equal(both[0].weights, both[1].weights)
+    assert_array_equal(both[0].trace, both[1].trace)
+
+
+def remembers(agent):
+    return "pi" in agent.state_dict()["arrays"]
+
+
+@backends
+@own_pi
+def test_the_policy_is_forgotten_with_the_trace(algorithm, backend):
+    """By start, end, truncate and reset, a discount of 0."""
+    s = example(algorithm)
+    agent = algorithm.make(s, backend, seed=0)
+    x, y = state_of(s, 0), state_of(s, 1)
+    for forget in (
+        lambda: agent.start(x), lambda: agent.end(0.0), lambda: agent.truncate(0.0, x), agent.reset,
+        lambda: agent.step(0.0, x, gamma=0.0),
+        lambda: learn(agent, s.but(gammas=0.0), 0, 3),
+    ):  # fmt: skip
+        agent.start(x)
+        agent.step(1.0, y)
+        assert remembers(agent)
+        forget()
+        assert not remembers(agent)
+    agent.start(x)
+    agent.step(1.0, y)
+    agent.weights = agent.weights + 1.0  # the action was drawn from what it was drawn from
+    assert remembers(agent)
+    assert not remembers(walked("retrace", backend))
+
+
+@backends
+@own_pi
+def test_a_state_from_before_it_was_remembered_goes_by_the_weights(algorithm, backend):
+    """One step takes pi(A_t|S_t) under w_t; the next ones as ever."""
+    s = example(algorithm)
+    agent = algorithm.make(s, backend, seed=0, epsilon=0.4, gamma=0.9, lambda_=0.8)
+    agent.start(state_of(s, 0))
+    agent.step(50.0, state_of(s, 1))
+    state = agent.state_dict()
+    del state["arrays"]["pi"]
+    old = algorithm.make(s, backend)
+    old.load_state_dict(state)
+    q, action, trace = old.q(state_of(s, 1)), state["online"]["action"], old.trace
+    pi = 0.4 / len(q) + 0.6 * (action == np.argmax(q))
+    factor = pi if algorithm.learner == "TreeBackup" else 0.5 + 0.5 * pi
+    old.step(0.0, state_of(s, 2))
+    here = s.dense(1)[:, np.newaxis] * (np.arange(s.n_actions) == action)
+    assert_allclose(old.trace, 0.9 * 0.8 * factor * trace + here, rtol=0, atol=1e-14)
+    assert remembers(old)
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+def test_a_step_of_another_target_forgets_the_policy(backend):
+    """On one trace, as the C interface allows: what is remembered is of the step before, or nothing."""
+    agent = walked("tree_backup", backend)
+    assert remembers(agent)
+    step = agent._module.quick_control_step(agent._trace, "accumulating", "taken")
+    x = agent._state(state_of(example(ALGORITHMS["tree_backup"]), 0)).row(0)
+    step(x, 0, x, 0, 0.0, 0.9, 0.9, 0.1, ("epsilon", 0.1), 1.0)
+    assert not remembers(agent)
 
 
 @backends

@@ -15,7 +15,7 @@ import fasttrace as ft
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SNIPPETS = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PROGRAMS = sorted((ROOT / "examples").glob("*.py"))
+PROGRAMS = sorted((ROOT / "examples").rglob("*.py"))
 
 for compiler in (os.environ.get("CC", "cc"), "gcc"):
     if shutil.which(compiler):

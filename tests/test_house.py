@@ -278,8 +278,10 @@ def test_words_of_the_trace():
     fields = build["ffi"].typeof("ft_trace").fields
     kinds = {"int64_t": trace._COUNTERS, "double": trace._SCALARS}
     in_header = [(name, field.type.cname) for name, field in fields]
-    assert in_header[: -trace._POINTERS] == [(name, kind) for kind, names in kinds.items() for name in names]
-    assert all(kind.endswith("*") for _, kind in in_header[-trace._POINTERS :])
+    words = [(name, kind) for kind, names in kinds.items() for name in names]
+    pointers = in_header[len(words) :][: trace._POINTERS]
+    assert all(kind.endswith("*") for _, kind in pointers)
+    assert in_header == [*words, *pointers, *[(name, "double") for name in trace._LATER]]
     assert [field.offset for _, field in fields] == [8 * word for word in range(len(fields))]
 
 

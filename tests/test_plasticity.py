@@ -279,6 +279,51 @@ def test_what_is_clipped_has_no_gradient(bound, backend):
 # ---- theory ----
 
 
+def taylor(E, n):
+    """Value, gradient (.., 2 n) and Hessian (.., 2 n, 2 n) of E(h, i) at no activity, by differences."""
+    s, units = 1e-3, np.eye(2 * n)
+
+    def at(y):
+        return E(s * y[:n], s * y[n:])
+
+    gradient = np.stack([(at(a) - at(-a)) / (2 * s) for a in units], -1)
+    hessian = [[(at(a + b) - at(a - b) - at(b - a) + at(-a - b)) / (4 * s * s) for b in units] for a in units]
+    return at(np.zeros(2 * n)), gradient, np.moveaxis(np.array(hessian), (0, 1), (-2, -1))
+
+
+def test_why_the_product():
+    """Of a smooth rule that needs both sides of a synapse, no more, outer(post, pre) is the first term."""
+    n, near = 3, {"rtol": 0, "atol": 1e-5}
+
+    def rule(h, i):
+        return np.outer(np.sin(i), np.expm1(h)) * np.cos(np.add.outer(i, h))
+
+    def one_side(h, i):
+        return rule(h, i) + np.outer(i**2, np.ones(n))
+
+    def not_its_own(h, i):
+        return np.outer(i, np.roll(h, 1))
+
+    identity = np.einsum("ja,kb->jkab", np.eye(n), np.eye(n))
+    of_rules = {}
+    for each in (rule, one_side, not_its_own):
+        value, gradient, hessian = taylor(each, n)
+        np.testing.assert_allclose(value, 0.0, **near)
+        np.testing.assert_allclose(gradient, 0.0, **near)
+        pure = np.abs(hessian[..., :n, :n]).max() + np.abs(hessian[..., n:, n:]).max()
+        of_rules[each] = pure < 1e-5, np.allclose(hessian[..., n:, :n], identity, **near)
+    assert of_rules == {rule: (True, True), one_side: (False, True), not_its_own: (True, False)}
+
+    rng = np.random.default_rng(0)
+    h, i = rng.normal(size=n), rng.normal(size=n)
+    trace = HebbianTrace((n, n), clip=1e3, mode="simple", dtype=np.float64)
+    trace.step(i, h)
+    np.testing.assert_allclose(trace.hebb, np.einsum("jkab,a,b->jk", identity, i, h), rtol=1e-15)
+    left = [np.abs(rule(s * h, s * i) - s * s * trace.hebb).max() / s**3 for s in (1e-3, 1e-4)]
+    assert left[0] == pytest.approx(left[1], rel=0.01)  # of third order, and there
+    assert left[0] > 0.1
+
+
 @backend_
 def test_retroactive_gates_the_old_trace(backend):
     """Hebb moves by the E that was; only then E moves."""

@@ -28,6 +28,8 @@ def car(backend, *, cls=ft.TrueOnlineSarsa, seed=0, **options):
         (ft.Sarsa, {"trace": "accumulating", "alpha": 0.2 / 8}),
         (ft.Sarsa, {"trace": "dutch", "epsilon": 0.3, "lambda_": 0.0}),
         (ft.Sarsa, {"clear_others": True}),
+        (ft.TreeBackup, {"alpha": 0.3 / 8}),
+        (ft.QSigma, {"alpha": 0.3 / 8, "policy": "softmax", "temperature": 0.5}),
     ],
     ids=str,
 )
@@ -48,10 +50,11 @@ def test_same_seed_same_walk(cls, options):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_is_the_loop_that_one_would_write(backend):
+@pytest.mark.parametrize("cls", [ft.TrueOnlineSarsa, ft.TreeBackup, ft.QSigma])
+def test_is_the_loop_that_one_would_write(cls, backend):
     """simulate is start, step, end and truncate with the same generator, to the bit."""
-    env, agent, coder = car(backend)
-    by_hand = car(backend)[1]
+    env, agent, coder = car(backend, cls=cls)
+    by_hand = car(backend, cls=cls)[1]
     history = ft.simulate(env, agent, coder, episodes=4, max_episode_steps=150)
     lengths, draw = [], by_hand.generator.random
     for _ in range(4):
@@ -71,6 +74,18 @@ def test_is_the_loop_that_one_would_write(backend):
     assert history.lengths.tolist() == lengths
     np.testing.assert_array_equal(agent.weights, by_hand.weights)
     assert agent.generator.random() == by_hand.generator.random()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_greedy_tree_backup_walks_as_watkins_q_does(backend):
+    """With epsilon 0 and weights that keep actions from tying it is the same learner, to the bit."""
+    walks = []
+    for cls in (ft.TreeBackup, ft.WatkinsQ):
+        env, agent, coder = car(backend, cls=cls, alpha=0.2 / 8, epsilon=0.0)
+        agent.weights = np.random.default_rng(0).normal(size=agent.weights.shape)
+        history = ft.simulate(env, agent, coder, episodes=2, max_episode_steps=250, seed=1)
+        walks.append((history.lengths.tolist(), agent.weights.tobytes()))
+    assert walks[0] == walks[1]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -101,12 +116,13 @@ def test_ends_at_whichever_comes_first(backend):
 
 
 @pytest.mark.parametrize("backend", NATIVE)
-def test_long_runs_are_cut_into_pieces_that_do_not_show(backend, monkeypatch):
+@pytest.mark.parametrize("cls", [ft.TrueOnlineSarsa, ft.TreeBackup])
+def test_long_runs_are_cut_into_pieces_that_do_not_show(cls, backend, monkeypatch):
     """The loop is left and entered again every so often: the walk and the weights do not change by it."""
-    env, agent, coder = car(backend)
+    env, agent, coder = car(backend, cls=cls)
     whole = ft.simulate(env, agent, coder, steps=5000, max_episode_steps=700, seed=3)
     monkeypatch.setattr(sys.modules["fasttrace.simulate"], "_CHUNK", 7)
-    env, pieces, coder = car(backend)
+    env, pieces, coder = car(backend, cls=cls)
     reports = []
     history = ft.simulate(
         env,

@@ -36,7 +36,7 @@ from fasttrace.backends import _missing
 backends = pytest.mark.parametrize("backend", BACKENDS)
 everything = pytest.mark.parametrize("algorithm", DISTINCT, ids=str)
 agents = pytest.mark.parametrize("algorithm", [each for each in CONTROL if each in DISTINCT], ids=str)
-ACTING = [ALGORITHMS[name] for name in ("sarsa_replacing", "true_online_sarsa", "gq")]
+ACTING = [ALGORITHMS[name] for name in ("sarsa_replacing", "true_online_sarsa", "tree_backup", "gq")]
 TD, TRUE_ONLINE_TD = ALGORITHMS["td_accumulating"], ALGORITHMS["true_online_td"]
 SARSA, TRUE_ONLINE_SARSA = ALGORITHMS["sarsa_replacing"], ALGORITHMS["true_online_sarsa"]
 X, X_NEXT = np.array([0, 3, 5], np.int32), np.array([1, 3, 11], np.int32)

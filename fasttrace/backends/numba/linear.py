@@ -33,6 +33,7 @@ from .trace import (
     KINDS,
     LAMBDA,
     OK,
+    PI,
     REPLACING_CLEAR,
     SNAP,
     TRUE_ONLINE,
@@ -86,6 +87,7 @@ def carry_store(t, h, c, alpha):
     t.scalars[LAMBDA] = c.lambda_
     t.scalars[CAP] = c.cap
     t.scalars[ALPHA] = alpha
+    t.scalars[PI] = 0.0  # those that need one put it there
 
 
 @verb
@@ -411,17 +413,31 @@ def target_value(s, i):
 
 
 @verb
-def factor(t, h, s, i, columns, width, plain, valued):
-    """The factor of S_i's decay."""
+def factor(s, i, pi):
+    """The factor of S_i's decay; pi is that of A_i."""
     rho = s.rhos[i * np.uint64(s.rhos.size > 1)]
     sigma = s.sigmas[i * np.uint64(s.sigmas.size > 1)]
-    pi = 1.0
-    if s.pi.size:
-        pi = s.pi[i * np.uint64(s.n_actions) + np.uint64(s.actions[i])]
-    elif policy.needs_pi(s.target):
-        read_actions(t, h, s, i, columns, width, plain, valued)
-        pi = policy.probability(s.q, s.n_actions, s.policy, s.parameter, s.actions[i])
     return policy.factor_of(s.target, rho, sigma, pi)
+
+
+@verb
+def pi_of(s, i):
+    """pi(A_i|S_i), to be kept; s.q are the values there, for a policy of the learner's own."""
+    if s.pi.size and policy.needs_pi(s.target):
+        return policy.kept(s.pi[i * np.uint64(s.n_actions) + np.uint64(s.actions[i])])
+    return policy.own_pi(s.target, s.q, s.n_actions, s.policy, s.parameter, s.actions[i])
+
+
+@verb
+def first_pi(t, h, s, columns, width, plain, valued):
+    """pi(A_0|S_0), as pi_now has it."""
+    if not policy.needs_pi(s.target):
+        return 0.0
+    if not s.pi.size:
+        if t.scalars[PI] != 0.0 or t.scalars[DECAY] == 0.0:
+            return t.scalars[PI]
+        read_actions(t, h, s, _0, columns, width, plain, valued)
+    return pi_of(s, _0)
 
 
 @verb
@@ -445,6 +461,7 @@ def learn(t, s, deltas, kind, plain, task, valued):
     carried = task != ACTIONS
     if reads_once(kind) and carried:
         c = with_sums(c, trace.read(t, indices, values, x, width, padded, valued))
+    pi = first_pi(t, h, s, columns, width, plain, valued) if task == ACTIONS else 0.0
     for i in range(steps):
         x_next = place_at(s, i + _1, columns, plain, control)
         if ahead and i + _1 + ahead <= steps:
@@ -464,10 +481,11 @@ def learn(t, s, deltas, kind, plain, task, valued):
                 c, M = emphasis(c, s.interests[i * per_interest])
                 weight = rho * M
         elif task == ACTIONS:
-            D = factor(t, h, s, i, columns, width, plain, valued) * c.decay
+            D = factor(s, i, pi) * c.decay
             read_actions(t, h, s, i + _1, columns, width, plain, valued)
             v_next = target_value(s, i + _1)
             taken = s.q[s.actions[i + _1]]
+            pi = 0.0 if gamma_next == 0.0 else pi_of(s, i + _1)
             if s.target == WATKINS and not taken >= v_next:
                 lambda_next = 0.0
         elif before:
@@ -487,6 +505,7 @@ def learn(t, s, deltas, kind, plain, task, valued):
             c = follow(c, rho, gamma_next, lambda_next)
         x = x_next
     carry_store(t, h, c, s.alphas[(steps - _1) * per_alpha])
+    t.scalars[PI] = pi
 
 
 @functools.cache
@@ -704,14 +723,15 @@ def sarsa_step(
 
 
 @verb
-def own_factor(t, h, indices, values, x, target, own, parameter, sigma, n_actions, width, padded, valued, q):
-    """The factor where the learner follows its own policy; see ft_own_factor."""
-    pi = 1.0
-    if policy.needs_pi(target):
-        every = Place(x.at, x.values_at, x.k, _0)
-        read_values(t, h, indices, values, every, width, width, padded, valued, q, _0)
-        pi = policy.probability(q, n_actions, own, parameter, x.column)
-    return policy.factor_of(target, 1.0, sigma, pi)
+def pi_now(t, h, indices, values, x, target, own, parameter, width, padded, valued, q):
+    """pi(A_t|S_t) of a learner's own policy as the last step left it, or else under w; see ft_pi_now."""
+    if not policy.needs_pi(target):
+        return 0.0
+    if t.scalars[PI] != 0.0 or t.scalars[DECAY] == 0.0:
+        return t.scalars[PI]
+    every = Place(x.at, x.values_at, x.k, _0)
+    read_values(t, h, indices, values, every, width, width, padded, valued, q, _0)
+    return policy.own_pi(target, q, t.counters[COLUMNS], own, parameter, x.column)
 
 
 @verb
@@ -731,21 +751,21 @@ def control_step(
     every = Place(_0, _0, x_next.k, _0)
     valued, valued_next = values.size > 0, values_next.size > 0
     h, c = trace.load(t), carry_of(t)
-    own_part = own_factor(
-        t, h, indices, values, x, target, own, parameter, sigma, n_actions, width, True, valued, q
-    )  # fmt: skip
+    pi = pi_now(t, h, indices, values, x, target, own, parameter, width, True, valued, q)
+    D = policy.factor_of(target, 1.0, sigma, pi) * c.decay
     read_values(t, h, indices_next, values_next, every, width, width, True, valued_next, q, _0)
     v_next = policy.value_of(target, q, n_actions, q, _0, False, own, parameter)
     taken = q[action_next]
     if target == WATKINS and not taken >= v_next:
         lambda_next = 0.0
-    D = own_part * c.decay
+    pi = 0.0 if gamma_next == 0.0 else policy.own_pi(target, q, n_actions, own, parameter, action_next)
     h, c = leave(t, h, c, indices, values, x, D, 1.0, kind, width, True, valued, False)
     h, c, delta = arrive(
         t, h, c, indices, values, x, (0.0, 0.0), v_next, taken,
         reward, gamma_next, lambda_next, 1.0, alpha, kind, width, True, valued,
     )  # fmt: skip
     carry_store(t, h, c, alpha)
+    t.scalars[PI] = pi
     return OK, delta
 
 

@@ -126,7 +126,9 @@ def expectation(q, n_actions, pi, at, given, policy, parameter):
 
 @verb
 def factor_of(target, rho, sigma, pi):
-    """What decays the trace of (S_t, A_t) beside gamma_t lambda_t; pi is that of A_t."""
+    """What decays the trace of (S_t, A_t) beside gamma_t lambda_t; pi is that of A_t as ft_trace keeps it."""
+    if pi < 0.0:
+        pi = 0.0
     if target == EXPECTED:
         return rho
     if target == TREE_BACKUP:
@@ -141,6 +143,18 @@ def factor_of(target, rho, sigma, pi):
 @verb
 def needs_pi(target):
     return target in (TREE_BACKUP, Q_SIGMA)
+
+
+@verb
+def kept(pi):
+    """A probability as ft_trace keeps it, where 0 says that there is none."""
+    return -1.0 if pi == 0.0 else pi
+
+
+@verb
+def own_pi(target, q, n_actions, policy, parameter, action):
+    """pi(action) of a learner's own policy, to be kept; none where the target has no need of it."""
+    return kept(probability(q, n_actions, policy, parameter, action)) if needs_pi(target) else 0.0
 
 
 @verb

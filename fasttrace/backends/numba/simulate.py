@@ -23,7 +23,7 @@ from .linear import (
     follow,
     is_emphatic,
     leave,
-    own_factor,
+    pi_now,
     read_values,
     reads_once,
     values_before,
@@ -31,7 +31,7 @@ from .linear import (
 )
 from .policy import WATKINS
 from .tiles import tiles_one
-from .trace import ALPHA, BAD_INDEX, BAD_VALUE, KINDS, OK, WIDTH, N, Place
+from .trace import ALPHA, BAD_INDEX, BAD_VALUE, KINDS, OK, PI, WIDTH, N, Place
 
 _0 = np.uint64(0)
 _1 = np.uint64(1)
@@ -111,6 +111,11 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
     x = Place(_0, _0, k, np.uint64(counters[ACTION]))
     if counters[RUNNING] and reads_once(kind):
         c = with_sums(c, trace.read(t, idx, none, x, width, False, False))
+    pi = 0.0
+    if counters[RUNNING] and not sarsa:
+        pi = pi_now(
+            t, h, idx, none, x, counters[TARGET], counters[POLICY], numbers[3], width, False, False, s.q
+        )  # fmt: skip
     while done < steps and ended < episodes:
         if not counters[RUNNING]:
             h, c = restart(t, h)
@@ -125,6 +130,7 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
             x = Place(_0, _0, k, choose(t, h, s, random, _0, width))
             if reads_once(kind):
                 c = with_sums(c, trace.read(t, idx, none, x, width, False, False))
+            pi = 0.0  # as c.decay is
             counters[RUNNING] = 1
             counters[LENGTH] = 0
             numbers[4] = 0.0
@@ -145,6 +151,9 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
             x_next = Place(at, _0, k, choose(t, h, s, random, at, width))
         before = not sarsa or values_before(kind, width)
         v_next, taken, D, weight, lambda_next = 0.0, 0.0, c.decay, 1.0, numbers[2]
+        gamma_next = numbers[1] * gamma
+        if not sarsa:
+            D *= policy.factor_of(counters[TARGET], 1.0, numbers[5], pi)
         if before and not over:
             taken = s.q[x_next.column]
             v_next = taken
@@ -152,13 +161,14 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
                 v_next = policy.value_of(
                     counters[TARGET], s.q, counters[N_ACTIONS], s.q, _0, False, counters[POLICY], numbers[3]
                 )  # fmt: skip
+                pi = 0.0
+                if gamma_next != 0.0:
+                    pi = policy.own_pi(
+                        counters[TARGET], s.q, counters[N_ACTIONS], counters[POLICY], numbers[3],
+                        x_next.column,
+                    )  # fmt: skip
                 if counters[TARGET] == WATKINS and not taken >= v_next:
                     lambda_next = 0.0
-        if not sarsa:
-            D *= own_factor(
-                t, h, idx, none, x, counters[TARGET], counters[POLICY], numbers[3], numbers[5],
-                counters[N_ACTIONS], width, False, False, s.q,
-            )  # fmt: skip
         if is_emphatic(kind):
             c, weight = emphasis(c, 1.0)
         h, c = leave(t, h, c, idx, none, x, D, weight, kind, width, False, False, sarsa)
@@ -166,7 +176,6 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
             sums = trace.read(t, idx, none, x_next, width, False, False)
             v_next = trace.value(h, sums)
             taken = v_next
-        gamma_next = numbers[1] * gamma
         h, c, _ = arrive(
             t, h, c, idx, none, x, sums, v_next, taken,
             reward, gamma_next, lambda_next, weight, numbers[0], kind, width, False, False,
@@ -185,6 +194,7 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
                 h, c = restart(t, h)
         x = x_next
     carry_store(t, h, c, numbers[0] if done else t.scalars[ALPHA])
+    t.scalars[PI] = pi if counters[RUNNING] else 0.0
     if x.at:
         for j in range(k):
             idx[j] = idx[k + j]

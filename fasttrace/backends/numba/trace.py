@@ -33,9 +33,11 @@ KINDS = {
 ACCUMULATING, REPLACING, REPLACING_CLEAR, DUTCH, TRUE_ONLINE, EMPHATIC, TRUE_ONLINE_EMPHATIC = KINDS.values()
 OK, BAD_INDEX, BAD_ACTION, BAD_VALUE = 0, -1, -2, -3
 
-# Places in Trace.counters and Trace.scalars: the fields of ft_trace in csrc/fasttrace.h, in order.
+# Places in Trace.counters and Trace.scalars: the fields of ft_trace in csrc/fasttrace.h, in order; before
+# PI stand C's pointers.
 N, COLUMNS, WIDTH, RING_SIZE, EPOCH, OLDEST, ALIVE_MAX, SWEPT, FLAT, BAD = range(10)
 SCALE, DRIVE, DECAY, V_OLD, ALPHA, SNAP, FOLLOWON, LAMBDA, CAP = range(9)
+PI = 12
 
 THRESHOLD = 0.1
 CUT = 1e-16
@@ -50,7 +52,7 @@ class Trace(NamedTuple):
     """ft_trace as arrays; the C kernels may work on the same memory."""
 
     counters: NDArray[np.int64]  # (10,)
-    scalars: NDArray[np.float64]  # (9,)
+    scalars: NDArray[np.float64]  # (13,)
     rows: NDArray[np.float64]  # (n * 2 * width,), a row [b(width) | z(width)]
     ring: NDArray[np.float64]  # (2 * ring_size,), pairs (G, P)
     epochs: NDArray[np.int32]  # (n,)
@@ -175,6 +177,7 @@ def reset(t):
     t.scalars[FOLLOWON] = 0.0
     t.scalars[LAMBDA] = 0.0
     t.scalars[V_OLD] = np.nan
+    t.scalars[PI] = 0.0
 
 
 @kernel

@@ -329,25 +329,37 @@ def _rho(stream, t):
 
 
 def _pi_taken(trace, stream, t):
+    """pi(A_t|S_t) of the target policy.
+
+    Of the learner's own it is that of the step before, which bootstrapped from it and drew A_t from it;
+    under w where none is remembered.
+    """
+    if stream.policy is None and (trace.pi != 0 or trace.decay == 0):
+        return max(trace.pi, 0.0)
     return _pi(trace, stream, t)[stream.actions[t]]
 
 
-def _action_run(trace, stream, factor, learn, value=None):
+def _action_run(trace, stream, factor, learn, value=None, remember=False):
     """A stream of actions.
 
     factor  (t): what decays the trace of (S_t, A_t) beside gamma_t lambda_t
     value   (q): what S_{t+1} is worth, from q of its actions; else sum_a pi(a|S_{t+1}) q(a)
     learn   (x, x_next, reward, gamma_next, lambda_next, alpha, v_next, taken): the TD error; taken is
             q(S_{t+1}, A_{t+1})
+    remember  pi(A_{t+1}|S_{t+1}), which the factor of the next step will need
     """
     deltas = np.empty(stream.steps)
     for t, x, x_next, arrival in _transitions(trace, stream):
         trace.decay *= factor(t)
         v_next = taken = math.nan
+        trace.pi = 0.0
         if arrival[1] != 0:
-            q = _q(trace, stream, t + 1)
-            v_next = value(q) if value else np.dot(_pi(trace, stream, t + 1), q)
-            taken = q[stream.actions[t + 1]]
+            q, a = _q(trace, stream, t + 1), stream.actions[t + 1]
+            pi = None if value else _pi(trace, stream, t + 1)
+            v_next = value(q) if value else np.dot(pi, q)
+            taken = q[a]
+            if remember:
+                trace.pi = float(pi[a]) or -1.0  # 0 says that there is none
         deltas[t] = learn(x, x_next, *arrival, at(stream.alphas, t), v_next, taken)
     return deltas
 
@@ -401,7 +413,7 @@ def naive_q_run(trace, kind, stream):
 def tree_backup_run(trace, stream):
     """Tree backup(lambda): decay gamma lambda pi(A|S), section 12.10.  Returns the TD errors (T,)."""
     learn = _with_trace(trace, "accumulating")
-    return _action_run(trace, stream, lambda t: _pi_taken(trace, stream, t), learn)
+    return _action_run(trace, stream, lambda t: _pi_taken(trace, stream, t), learn, remember=True)
 
 
 @_quietly
@@ -419,7 +431,7 @@ def q_sigma_run(trace, stream):
         sigma = at(stream.sigmas, t)
         return sigma * _rho(stream, t) + (1.0 - sigma) * _pi_taken(trace, stream, t)
 
-    return _action_run(trace, stream, factor, _with_trace(trace, "accumulating"))
+    return _action_run(trace, stream, factor, _with_trace(trace, "accumulating"), remember=True)
 
 
 # ---- reading ----
