@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import fasttrace as ft
-from fasttrace.backends.status import refuse
 from fasttrace.features import parse_rows
+from fasttrace.status import refuse
 
 
 @pytest.mark.parametrize(

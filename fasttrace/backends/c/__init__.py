@@ -1,9 +1,9 @@
 """The C kernels, through cffi.  `lib` and `ffi` are the compiled module's own.
 
-Every status that `lib` returns goes through `refuse`; see backends.status.
+Every status that `lib` returns goes through `refuse`; see fasttrace.status.
 """
 
-from ..status import refuse
+from ...status import refuse
 
 try:
     from ._fasttrace import ffi, lib

@@ -2,15 +2,15 @@
 
 Whoever calls a kernel that returns a status hands it to `refuse` before it looks at a result:
 
-    refuse(lib.ft_values(...), rows)         from . import refuse, in backends.c and backends.numba alike
+    refuse(lib.ft_values(...), rows)         from . import refuse, in a backend, C or Numba
 
 So what was not computed never comes back, whatever the status.
 """
 
 from __future__ import annotations
 
-from ..errors import FeatureIndexError
-from ..features import Rows, raise_bad_index
+from .errors import FeatureIndexError
+from .features import Rows, raise_bad_index
 
 # ft_status of csrc/fasttrace.h.
 OK, BAD_INDEX, BAD_ACTION, BAD_VALUE = 0, -1, -2, -3
