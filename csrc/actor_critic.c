@@ -166,11 +166,12 @@ FT_CLONES static int32_t ft_actor_check(ft_trace *t, const int32_t *idx, int64_t
 
 int32_t ft_actor_critic_run(ft_actor_critic *t, const ft_stream *s, double *deltas) {
     if (s->steps == 0) return FT_OK;
-    int padded;
+    int padded = s->checked != 1;
     const int32_t status =
-        ft_actor_check(t->critic, s->indices, ft_index_count(s, s->steps + 1), &padded);
+        s->checked ? FT_OK
+                   : ft_actor_check(t->critic, s->indices, ft_index_count(s, s->steps + 1), &padded);
     if (status != FT_OK) return status;
-    for (int64_t i = 0; i <= s->steps; i++)
+    for (int64_t i = 0; !s->checked && i <= s->steps; i++)
         if (s->actions[i] < 0 || s->actions[i] >= t->actor->columns) return FT_EACTION;
     if (!(s->parameter > 0.0 && isfinite(s->parameter))) return FT_EVALUE;
     const int plain = !padded && !s->values && !s->indptr && !s->shared;

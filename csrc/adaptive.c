@@ -374,6 +374,8 @@ FT_CLONES static void ft_adaptive_range(const int32_t *FT_RESTRICT idx, int64_t 
 }
 
 static int32_t ft_adaptive_check(ft_adaptive *t, const ft_stream *s, int64_t rows, int *padded) {
+    *padded = s->checked != 1;
+    if (s->checked) return FT_OK;
     const int64_t count = s->indptr ? s->indptr[rows] : s->shared ? s->k : rows * s->k;
     uint32_t low, high;
     ft_adaptive_range(s->indices, count, &low, &high);
@@ -431,7 +433,7 @@ int32_t ft_adaptive_run(ft_adaptive *t, int32_t kind, const ft_stream *s, double
     const int32_t status = ft_adaptive_check(t, s, rows, &padded);
     if (status != FT_OK) return status;
     if (s->actions)
-        for (int64_t i = 0; i <= s->steps; i++)
+        for (int64_t i = 0; !s->checked && i <= s->steps; i++)
             if (s->actions[i] < 0 || s->actions[i] >= n_actions) return FT_EACTION;
     const int plain = !padded && !s->values && !s->indptr && !s->shared;
 #define FT_CALL_STREAM(name, value)                                                               \

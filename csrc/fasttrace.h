@@ -103,7 +103,9 @@ typedef struct ft_trace {
  *   pi            (T + 1, n_actions) the target policy, or NULL: the learner's own under the weights
  *                 before the step that arrives, enum ft_policy with its epsilon or temperature as
  *                 `parameter`
- *   q             twice the larger of n_actions and the trace's width; the kernels work in it */
+ *   q             twice the larger of n_actions and the trace's width; the kernels work in it
+ *   checked       0: a run looks at the indices and actions itself; else the caller has done so, 1: no index
+ *                 is padding, 2: some may be */
 typedef struct ft_stream {
     int64_t steps, k, shared, n_actions;
     const int32_t *indices;
@@ -120,6 +122,7 @@ typedef struct ft_stream {
     double *q;
     const double *actor_lambdas, *actor_alphas; /* ft_actor_critic_run alone */
     int64_t actor_lambda_stride, actor_alpha_stride;
+    int64_t checked;
 } ft_stream;
 
 /* ---- the trace ------------------------------------------------------------------------------ */

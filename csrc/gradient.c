@@ -263,6 +263,8 @@ FT_GRADIENT_KINDS(FT_DEFINE_GRADIENT)
 
 /* FT_OK and whether there is padding, or FT_EINDEX with bad_index set. */
 static int32_t ft_gradient_check(ft_gradient *t, const ft_stream *s, int64_t rows, int *padded) {
+    *padded = s->checked != 1;
+    if (s->checked) return FT_OK;
     const int64_t count = ft_index_count(s, rows);
     uint32_t low, high;
     ft_index_bounds(s->indices, count, &low, &high);
@@ -392,7 +394,7 @@ int32_t ft_gq_run(ft_gradient *t, double beta, const ft_stream *s, double *delta
     const int64_t rows = (s->steps + 1) * (t->columns == 1 ? s->n_actions : 1);
     const int32_t status = ft_gradient_check(t, s, rows, &padded);
     if (status != FT_OK) return status;
-    for (int64_t i = 0; i <= s->steps; i++)
+    for (int64_t i = 0; !s->checked && i <= s->steps; i++)
         if (s->actions[i] < 0 || s->actions[i] >= s->n_actions) return FT_EACTION;
     const int plain = !padded && !s->values && !s->indptr && !s->shared;
     (plain ? ft_gq_plain : ft_gq_any)(t, beta, s, deltas);

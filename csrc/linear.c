@@ -13,6 +13,8 @@ static int32_t ft_check_indices(ft_trace *t, const int32_t *idx, int64_t count, 
 }
 
 static int32_t ft_check_stream(ft_trace *t, const ft_stream *s, int64_t rows, int *padded) {
+    *padded = s->checked != 1;
+    if (s->checked) return FT_OK;
     return ft_check_indices(t, s->indices, ft_index_count(s, rows), padded);
 }
 
@@ -326,7 +328,7 @@ int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas)
     const int32_t status = ft_check_stream(t, s, rows, &padded);
     if (status != FT_OK) return status;
     if (control)
-        for (int64_t i = 0; i <= s->steps; i++)
+        for (int64_t i = 0; !s->checked && i <= s->steps; i++)
             if (s->actions[i] < 0 || s->actions[i] >= n_actions) return FT_EACTION;
     if (s->shared && t->width == 1 && taken && t->cap != t->cap) {
         ft_run_dense(t, s, kind, deltas);

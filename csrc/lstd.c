@@ -120,7 +120,7 @@ static int32_t ft_lstd_check(ft_lstd *l, const ft_stream *s) {
 }
 
 int64_t ft_lstd_run(ft_lstd *lstd, const ft_stream *s, int64_t start) {
-    if (start == 0 && ft_lstd_check(lstd, s) != FT_OK) return FT_EINDEX;
+    if (start == 0 && !s->checked && ft_lstd_check(lstd, s) != FT_OK) return FT_EINDEX;
     int64_t t = start;
     while (t < s->steps) {
         const double gamma_next = s->gammas[t * s->gamma_stride];

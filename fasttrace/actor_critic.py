@@ -10,7 +10,7 @@ import numpy as np
 from . import arguments
 from .actor_critic_trace import ActorCriticTrace
 from .control import _Agent
-from .features import Rows, Stream, is_stream, joined, parse_rows, parse_state, raise_bad_index
+from .features import Rows, Stream, is_stream, joined, parse_rows, parse_state
 from .learner import Float64
 from .policy import probabilities
 
@@ -193,9 +193,7 @@ class ActorCritic(_Agent):
         """A backend's function of every row of x, and whether x is a stream."""
         many = is_stream(x)
         rows = (parse_rows if many else parse_state)(x, self.n_features)
-        raise_bad_index(rows.indices, self.n_features, shape=rows.shape)
-        with self._read():
-            return getattr(self._module, function)(self._trace, rows), many
+        return self._read_rows(rows, function), many
 
     def predict(self, x: Any) -> float | Float64:
         """Values v(s) = w.x(s), learning nothing.

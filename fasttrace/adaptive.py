@@ -72,6 +72,13 @@ class StepSizes:
         if "_trace" in own and all(f"_{name}" in own for name in self._passed):
             own["_trace"].tune(**{passed: own[f"_{name}"] for name, passed in self._passed.items()})
 
+    def _step_work(self: Any, entries: float, shared: bool, steps: int) -> float:
+        work = super()._step_work(entries, shared, steps)  # type: ignore[misc]
+        if self.backend == "numpy" or self._rule != "swift":
+            return work
+        listed = self._trace.counter("listed") + entries * steps  # a step goes over them
+        return work + 2.0 * min(listed, self.n_features * self._columns)
+
     @property
     def alpha(self) -> float:
         """The step size that every weight begins with; setting it lets all of them begin again from there."""
@@ -127,15 +134,17 @@ class _AdaptiveLearner(StepSizes, _StateLearner):
         """
         gamma = self._gamma if gamma is None else gamma
         lambda_ = self._lambda if lambda_ is None else lambda_
-        if not self._lock.acquire(False):
-            self._acquire()  # raises
-        try:
-            delta = self._quick(x, x_next, reward, gamma, lambda_)
-            if delta is None:
-                delta = self._transition(x, x_next, reward, gamma, lambda_)
-            return delta
-        finally:
-            self._lock.release()
+        for free in self._claim:
+            if not free:
+                break
+            try:
+                delta = self._quick(x, x_next, reward, gamma, lambda_)
+                if delta is None:
+                    delta = self._transition(x, x_next, reward, gamma, lambda_)
+                return delta
+            finally:
+                self._lock.release()
+        self._refuse_use()
 
     def learn(self, x: Any, rewards: Any, *, gammas: Any = None, lambdas: Any = None) -> Float64:
         """Learn from a stream of T transitions; episodes follow each other, a discount of 0 ends one.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import module
-from .memory import aligned_zeros
+from .memory import aligned_zeros, owned
 from .trace import Float64, _check_arrays
 
 _VECTORS = ("w", "z", "beta", "h", "z_bar", "p", "h_old", "normaliser")
@@ -47,11 +47,14 @@ class DenseSteps:
     def __init__(self, n: int, columns: int, backend: str, kind: str, alpha: float) -> None:
         self.n, self.columns, self.backend, self.kind, self.alpha = n, columns, backend, kind, alpha
         for name in _VECTORS:
-            setattr(self, name, np.zeros(n * columns))
+            setattr(self, name, aligned_zeros(n * columns, np.float64))
         self.set_alphas(alpha)
         self.decay, self.v_old = 0.0, math.nan
         for name in OPTIONS:
             setattr(self, name, 1.0)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(owned(state))
 
     def tune(self, **options: float) -> None:
         """Set options of the kernels, some of OPTIONS."""

@@ -9,6 +9,7 @@ import numpy as np
 from . import arguments
 from .features import Rows, Stream, joined, parse_rows, parse_state, parse_state_actions, raise_bad_index
 from .learner import Bounded, Float64, Learner
+from .memory import aligned_copy
 from .policy import Own, choose, generator_of, generator_state
 
 
@@ -143,6 +144,12 @@ class _Agent(Learner):
             if x.values is not None:
                 arrays["x_values"] = x.values.reshape(shape).copy()
         return state, arrays
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if (x := state["_x"]) is not None:
+            x.indices = aligned_copy(x.indices)
+            x.values = None if x.values is None else aligned_copy(x.values)
+        super().__setstate__(state)
 
     def _online_of(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         indices, values = arrays.pop("x_indices", None), arrays.pop("x_values", None)

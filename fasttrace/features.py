@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ Float64 = NDArray[np.float64]
 Shape = tuple[int, ...] | NDArray[np.int64]
 # Contiguous, and aligned: C may not read other arrays.
 _LAYOUT: tuple[Literal["C"], Literal["A"]] = ("C", "A")
+_AT_ONCE = 1 << 18  # indices that are looked at between two looks at the keyboard; the cache holds them
 
 
 class Row(NamedTuple):
@@ -69,6 +70,7 @@ class Rows:
 
     shared   all rows use the same first k indices (dense features)
     shape    that the indices were given in: an array's, or the indptr of ragged rows
+    checked  0: the kernels look at the indices; else they have been looked at, 1: there is no padding
     """
 
     count: int
@@ -79,6 +81,28 @@ class Rows:
     indptr: NDArray[np.int64] | None = None
     shared: bool = False
     shape: Shape = (-1,)
+    checked: int = 0
+
+    def check(self) -> None:
+        """Look at every index, once for all parts.  Errors: FeatureIndexError."""
+        lowest, highest = _bounds(self.indices)
+        if lowest < -1 or highest >= self.n:
+            raise_bad_index(self.indices, self.n, shape=self.shape)
+        self.checked = 2 if lowest < 0 else 1
+
+    def part(self, begin: int, end: int) -> Rows:
+        """Rows begin to end - 1, in the same memory."""
+        indptr, span = self.indptr, slice(begin * self.k, end * self.k)
+        if indptr is not None:
+            span = slice(indptr[begin], indptr[end])
+            indptr = indptr[begin : end + 1] - indptr[begin]
+        return replace(
+            self,
+            count=end - begin,
+            indices=self.indices if self.shared else self.indices[span],
+            values=None if self.values is None else self.values[span],
+            indptr=indptr,
+        )
 
     def row(self, r: int) -> Row:
         if self.indptr is not None:
@@ -112,6 +136,7 @@ class Stream:
                   likewise, for the actor of an actor-critic; None: its own
     policy        (T + 1, n_actions) of the target policy, or None: `own` under the weights of the step
     own           the learner's own policy: ("epsilon", epsilon) or ("softmax", temperature)
+    deltas        (T,) where a native kernel is to put the TD errors; None: an array of its own
     """
 
     steps: int
@@ -130,6 +155,27 @@ class Stream:
     own: tuple[str, float] = ("epsilon", 0.0)
     actor_lambdas: Float64 | None = None
     actor_alphas: Float64 | None = None
+    deltas: Float64 | None = None
+
+    def room(self) -> Float64:
+        """Where to put the TD errors."""
+        return np.empty(self.steps) if self.deltas is None else self.deltas
+
+    def part(self, begin: int, end: int) -> Stream:
+        """Transitions begin to end - 1 of several, in the same memory."""
+
+        def cut(series: Any, states: int = 0) -> Any:
+            return series if series is None or len(series) == 1 else series[begin : end + states]
+
+        per_state = self.n_actions if self.state_action else 1
+        return replace(
+            self,
+            steps=end - begin,
+            rows=self.rows.part(begin * per_state, (end + 1) * per_state),
+            actions=cut(self.actions, 1),
+            policy=cut(self.policy, 1),
+            **{name: cut(getattr(self, name)) for name in _SERIES},
+        )
 
     k = property(lambda self: self.rows.k)
     shared = property(lambda self: int(self.rows.shared))
@@ -145,6 +191,12 @@ class Stream:
 
     def active(self, t: int, a: int = 0) -> Int32:
         return self.rows.active(self._r(t, a))
+
+
+_SERIES = (
+    "rewards", "gammas", "lambdas", "alphas", "rhos", "interests", "sigmas", "actor_lambdas", "actor_alphas",
+    "deltas",
+)  # fmt: skip
 
 
 def dense(row: Row, n: int) -> Float64:
@@ -273,7 +325,8 @@ def raise_bad_index(indices: Any, n: int, name: str = "x", shape: Shape = (-1,))
     shape  that `indices` were given in, to say where it stands: an array's, or the indptr of ragged rows.
     """
     indices = np.asarray(indices)
-    if indices.size == 0 or (indices.min() >= -1 and indices.max() < n):
+    lowest, highest = _bounds(indices.reshape(-1))
+    if lowest >= -1 and highest < n:
         return
     where = int(np.argmax(((indices < -1) | (indices >= n)).reshape(-1)))
     if isinstance(shape, tuple):
@@ -282,6 +335,15 @@ def raise_bad_index(indices: Any, n: int, name: str = "x", shape: Shape = (-1,))
         f"{name}: index {indices.reshape(-1)[where]} at [{_place(where, shape)}] is out of range, "
         f"expected 0 to {n - 1} ({n} features), or -1 for padding"
     )
+
+
+def _bounds(indices: NDArray[Any]) -> tuple[int, int]:
+    """The lowest and the highest of flat indices, or (0, -1)."""
+    lowest, highest = 0, -1
+    for begin in range(0, indices.size, _AT_ONCE):
+        some = indices[begin : begin + _AT_ONCE]
+        lowest, highest = min(lowest, int(some.min())), max(highest, int(some.max()))
+    return lowest, highest
 
 
 def _integers(name: str, value: Any) -> NDArray[Any]:

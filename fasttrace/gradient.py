@@ -190,15 +190,17 @@ class GTD2(_StateValues, _StateLearner):
         """
         gamma = self._gamma if gamma is None else gamma
         alpha = self._alpha if alpha is None else alpha
-        if not self._lock.acquire(False):
-            self._acquire()  # raises
-        try:
-            delta = self._quick(x, x_next, reward, gamma, 0.0, rho, alpha)
-            if delta is None:
-                delta = self._transition(x, x_next, reward, gamma, 0.0, alpha, rho=rho)
-            return delta
-        finally:
-            self._lock.release()
+        for free in self._claim:
+            if not free:
+                break
+            try:
+                delta = self._quick(x, x_next, reward, gamma, 0.0, rho, alpha)
+                if delta is None:
+                    delta = self._transition(x, x_next, reward, gamma, 0.0, alpha, rho=rho)
+                return delta
+            finally:
+                self._lock.release()
+        self._refuse_use()
 
     def learn(
         self, x: Any, rewards: Any, *, gammas: Any = None, rhos: Any = None, alpha: Any = None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import module
-from .memory import aligned_zeros
+from .memory import aligned_zeros, owned
 from .trace import _check_arrays
 
 Float64 = NDArray[np.float64]
@@ -108,8 +108,11 @@ class DenseGradient(_GradientTrace):
         self.kind, self.n, self.columns, self.backend = kind, n, columns, backend
         self._names = ("w", "v", *TRACES[kind])
         for name in self._names:
-            setattr(self, name, np.zeros(n * columns))
+            setattr(self, name, aligned_zeros(n * columns, np.float64))
         self.decay, self.v_old, self.alpha = 0.0, math.nan, 0.0
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(owned(state))
 
     def vectors(self) -> Vectors:
         return {name: getattr(self, name).copy() for name in self._names}

@@ -5,24 +5,29 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
-from typing import Any, ClassVar, TypeVar
+from itertools import repeat
+from typing import Any, ClassVar, NoReturn, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import arguments
 from .backends import NAMES, module, resolve
-from .errors import CheckpointError
+from .errors import CheckpointError, FeatureIndexError
 from .features import Rows, Stream, raise_bad_index
+from .pieces import in_pieces
 from .trace import FOLDED, new_trace
 
 Float64 = NDArray[np.float64]
 Self = TypeVar("Self", bound="Learner")
 
 _CLASSES: dict[str, type[Learner]] = {}
+_LEARNERS: WeakSet[Learner] = WeakSet()
+_NOTHING = nullcontext()
+_AT_FIRST = 30e6  # nanoseconds: what is expected to take longer is done in pieces
 
 
 class Learner:
@@ -56,8 +61,7 @@ class Learner:
         self._kind = arguments.choice("trace", kind, self._kinds) if self._kinds else kind
         self._columns = columns
         self._trace = self._new_trace(resolve(backend))
-        self._lock = threading.Lock()
-        self._user = 0  # the thread that is inside _in_use
+        self._free()
         self._bind()
 
     def _bind(self) -> None:
@@ -161,30 +165,30 @@ class Learner:
 
     # ---- one user at a time --------------------------------------------------------------------------------
 
-    @contextmanager
-    def _in_use(self) -> Iterator[None]:
-        self._acquire()
-        self._user = threading.get_ident()
-        try:
-            yield
-        finally:
-            self._user = 0
-            self._lock.release()
+    # An interrupt may come at the end of any call of a function, so also between `lock.acquire(False)` and a
+    # `try`: the lock would be held for good.  `with lock` and `for free in self._claim` are no such calls.
 
-    @contextmanager
-    def _read(self) -> Iterator[None]:
+    def _free(self) -> None:
+        """In use by nobody: a new learner, one that was unpickled, or one in a child process."""
+        self._lock = threading.Lock()
+        self._claim = map(self._lock.acquire, repeat(False))
+        self._user = 0  # the thread that is at work on it for long, and may read it meanwhile
+        _LEARNERS.add(self)
+
+    def _in_use(self) -> AbstractContextManager[Any]:
+        """What to do all that reads or writes the learner under."""
+        if self._lock.locked():  # whoever comes between this and the lock waits for it
+            self._refuse_use()
+        return self._lock
+
+    def _read(self) -> AbstractContextManager[Any]:
         """_in_use, but that a thread may look at what it is itself at work on: a simulation that reports."""
-        if self._user == threading.get_ident():
-            yield
-        else:
-            with self._in_use():
-                yield
+        return _NOTHING if self._user == threading.get_ident() else self._in_use()
 
-    def _acquire(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(
-                f"this {type(self).__name__} is in use by another thread; give each its own learner"
-            )
+    def _refuse_use(self) -> NoReturn:
+        raise RuntimeError(
+            f"this {type(self).__name__} is in use by another thread; give each its own learner"
+        )
 
     # ---- calls into the backend ----------------------------------------------------------------------------
 
@@ -207,13 +211,62 @@ class Learner:
         if stream.steps == 0:
             return np.empty(0)
         with self._in_use():
-            return self._run(stream)
+            first = self._first(stream.rows, stream.steps)
+            # An interrupt would find a step of the reference, which is in Python, half done.
+            if stream.steps <= first and (self.backend != "numpy" or stream.steps == 1):
+                return self._run(stream)
+            return self._run_in_pieces(stream, first)
+
+    def _run_in_pieces(self, stream: Stream, first: int) -> Float64:
+        """_run, but that Ctrl-C is heard between two transitions."""
+        stream.rows.check()  # the whole, so that no piece is refused when others have been learned
+        deltas = stream.deltas = np.empty(stream.steps)
+
+        def run(begin: int, end: int) -> None:
+            part = stream.part(begin, end)
+            some = self._run(part)
+            if some is not part.deltas:
+                deltas[begin:end] = some
+
+        self._user = threading.get_ident()
+        try:
+            in_pieces(stream.steps, first, run, lambda done: {"deltas": deltas[:done].copy()})
+        finally:
+            self._user = 0
+        return deltas
+
+    def _first(self, rows: Rows, steps: int) -> int:
+        """How many steps surely take less than a tenth of a second, at least 1."""
+        per_state = max(1, rows.count // (steps + 1))
+        work = self._step_work(per_state * _most_entries(rows), rows.shared, steps)
+        return max(1, int(_AT_FIRST / work))
+
+    def _step_work(self, entries: float, shared: bool, steps: int) -> float:
+        """Nanoseconds that one of these steps may take, its rows of so many entries, all of memory far."""
+        if self.backend == "numpy":
+            return 1e5 + 20.0 * self.n_features * self._columns
+        return 100.0 + (5.0 if shared else 20.0) * entries * self._columns
 
     def _values(self, rows: Rows) -> Float64:
+        return self._read_rows(rows, "values")
+
+    def _read_rows(self, rows: Rows, function: str) -> Float64:
+        """A function of the backend of every row; Ctrl-C is heard on the way."""
         if self.backend == "numpy":
             raise_bad_index(rows.indices, self.n_features, shape=rows.shape)
         with self._read():
-            return self._module.values(self._trace, rows)
+            read = getattr(self._module, function)
+            size = self._first(rows, rows.count)
+            if rows.count <= size:
+                return read(self._trace, rows)
+            values: list[Float64] = []
+            for begin in range(0, rows.count, size):
+                try:
+                    values.append(read(self._trace, rows.part(begin, min(begin + size, rows.count))))
+                except FeatureIndexError:
+                    raise_bad_index(rows.indices, self.n_features, shape=rows.shape)  # says where in all
+                    raise
+            return np.concatenate(values)
 
     def _stream(
         self, rows: Rows, rewards: Any, gammas: Any, lambdas: Any, alpha: Any, per_state: int = 1, **more: Any
@@ -324,11 +377,11 @@ class Learner:
         with self._read():
             return copy.deepcopy({k: v for k, v in vars(self).items() if k not in self._unsaved}, memo)
 
-    _unsaved: ClassVar[tuple[str, ...]] = ("_lock", "_user", "_module", "_quick")
+    _unsaved: ClassVar[tuple[str, ...]] = ("_lock", "_claim", "_user", "_module", "_quick")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock, self._user = threading.Lock(), 0
+        self._free()
         resolve(self.backend)
         self._bind()
 
@@ -371,6 +424,28 @@ class Bounded(Learner):
         if np.isnan(loaded.cap) == self.bound:
             raise ValueError(f"state: has a bound of {loaded.cap} on alpha, bound is {self.bound}")
         return attributes, loaded
+
+
+def _most_entries(rows: Rows) -> float:
+    """How many entries a row has, or, of ragged rows that have many in all, the longest."""
+    if rows.indptr is None:
+        return rows.k
+    if len(rows.indices) < 1 << 16:
+        return len(rows.indices) / max(rows.count, 1)
+    return int(np.diff(rows.indptr).max())
+
+
+def _after_fork() -> None:
+    """In the child there is one thread: what others were at work on is free, and as far as they had come."""
+    for learner in list(_LEARNERS):
+        if learner._lock.locked() and learner._user != threading.get_ident():
+            learner._free()
+            if hasattr(learner, "generator"):
+                learner.generator.bit_generator.lock._at_fork_reinit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:

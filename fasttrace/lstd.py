@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .features import Rows, Stream, raise_bad_index
-from .learner import Float64
+from .learner import Float64, _most_entries
 from .memory import aligned_zeros
 from .prediction import _StateLearner
 
@@ -41,7 +41,7 @@ class LeastSquares:
         np.fill_diagonal(self.A, epsilon)
         self.b, self.z = aligned_zeros(n, np.float64), aligned_zeros(n, np.float64)
         self.inverse: Float64 | None = None
-        self.u, self.work = np.empty(0), aligned_zeros(2 * n if inverse else n, np.float64)
+        self.u, self.work = aligned_zeros(0, np.float64), aligned_zeros(2 * n if inverse else n, np.float64)
         if inverse:
             self.inverse = aligned_zeros(n * n, np.float64).reshape(n, n)
             np.fill_diagonal(self.inverse, 1.0 / epsilon)
@@ -317,6 +317,12 @@ class LSTD(_StateLearner):
         """
         self._learn_rows(x, rewards, gammas, lambdas, rhos=rhos)
 
+    def _step_work(self, entries: float, shared: bool, steps: int) -> float:
+        n = self.n_features
+        if self._solver == "inverse":
+            return 1e5 + n * (20.0 * n + 50.0 * entries)
+        return 1e5 + 20.0 * n * n if self.backend == "numpy" else 100.0 + 5.0 * n * (1.0 + entries)
+
     def _run(self, stream: Stream) -> Float64:
         sums, t = self._trace, 0
         sums.changed()
@@ -329,13 +335,22 @@ class LSTD(_StateLearner):
     def _values(self, rows: Rows) -> Float64:
         raise_bad_index(rows.indices, self.n_features, shape=rows.shape)
         with self._read():
-            w = self._trace.solution()
-        if rows.shared and rows.values is not None:
-            return (rows.values.reshape(rows.count, rows.k) @ w)[:, np.newaxis]
-        parts: Float64 = np.append(w, 0.0)[rows.indices]  # -1, padding, is the last
-        if rows.values is not None:
-            parts = parts * rows.values
-        lengths = np.full(rows.count, rows.k) if rows.indptr is None else np.diff(rows.indptr)
-        values = np.zeros((rows.count, 1))
-        np.add.at(values[:, 0], np.repeat(np.arange(rows.count), lengths), parts)
+            w = np.append(self._trace.solution(), 0.0)  # -1, padding, is the last
+        values, size = np.zeros((rows.count, 1)), max(1, 10**6 // max(1, int(_most_entries(rows))))
+        for begin in range(0, rows.count, size):  # Ctrl-C is heard between two
+            some = rows.part(begin, min(begin + size, rows.count))
+            values[begin : begin + some.count, 0] = _products(some, w)
         return values
+
+
+def _products(rows: Rows, w: Float64) -> Float64:
+    """x.w of every row; w has a 0 more, for padding."""
+    if rows.shared and rows.values is not None:
+        return rows.values.reshape(rows.count, rows.k) @ w[:-1]
+    parts: Float64 = w[rows.indices]
+    if rows.values is not None:
+        parts = parts * rows.values
+    lengths = np.full(rows.count, rows.k) if rows.indptr is None else np.diff(rows.indptr)
+    values = np.zeros(rows.count)
+    np.add.at(values, np.repeat(np.arange(rows.count), lengths), parts)
+    return values

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -100,8 +99,7 @@ class NetworkLearner(Learner):
         self._history = History(self.keep)
         self._updated = False  # whether `before` is that of the last update
         self._kind = ""
-        self._lock = threading.Lock()
-        self._user = 0
+        self._free()
         self._bind()
 
     # ---- options -------------------------------------------------------------------------------------------

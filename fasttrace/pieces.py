@@ -30,55 +30,57 @@ def in_pieces(
     if total <= first:
         run(0, total)
         return
-    done, size = 0, first
+    done, size = 0, max(first, 1)
     try:
-        with _signals_held() as deliver:
-            while done < total:
-                end = min(done + size, total)
-                begun = time.perf_counter()
+        while done < total:
+            end = min(done + size, total)
+            begun = time.perf_counter()
+            with held():
                 run(done, end)
                 done = end
-                seconds = time.perf_counter() - begun
-                # Grow slowly: the first piece may have run where memory was warm.
-                size = max(1, min(4 * size, int(size * _AIM / max(seconds, 1e-9))))
-                if done < total:
-                    deliver()
+            size = paced(size, time.perf_counter() - begun)
     except KeyboardInterrupt as interrupt:
-        interrupt.steps = done  # type: ignore[attr-defined]
-        for name, value in partial(done).items():
-            setattr(interrupt, name, value)
+        tell(interrupt, steps=done, **partial(done))
         raise
 
 
+def paced(size: int, seconds: float) -> int:
+    """The size of the next piece, after one of `size` that took so long."""
+    # Grow slowly: the first piece may have run where memory was warm.
+    return max(1, min(4 * size, int(size * _AIM / max(seconds, 1e-9))))
+
+
+def tell(interrupt: KeyboardInterrupt, **what: Any) -> None:
+    """Let the exception carry what was done before it."""
+    for name, value in what.items():
+        setattr(interrupt, name, value)
+
+
 @contextmanager
-def _signals_held() -> Iterator[Callable[[], None]]:
-    """Keep SIGINT until it is delivered, or to the end; threads other than the main one hear of none anyway.
+def held() -> Iterator[None]:
+    """Keep SIGINT to the end; threads other than the main one hear of none anyway.
 
     While Numba compiles, which takes seconds and changes nothing, it is delivered at once.
     """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield lambda: None
+        yield
         return
-    held: list[tuple[int, FrameType | None]] = []
+    kept: list[tuple[int, FrameType | None]] = []
 
     def hold(number: int, frame: FrameType | None) -> None:
         if _compiling(frame):
             handler(number, frame)
-        held.append((number, frame))
-
-    def deliver() -> None:
-        if held:
-            number, frame = held[0]
-            held.clear()
-            handler(number, frame)
+        else:
+            kept.append((number, frame))
 
     signal.signal(signal.SIGINT, hold)
     try:
-        yield deliver
+        yield
     finally:
         signal.signal(signal.SIGINT, handler)
-        deliver()
+        if kept:
+            handler(*kept[0])
 
 
 def _compiling(frame: FrameType | None) -> bool:

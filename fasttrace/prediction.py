@@ -116,15 +116,17 @@ class OffPolicyLearner(_StateLearner):
         gamma = self._gamma if gamma is None else gamma
         lambda_ = self._lambda if lambda_ is None else lambda_
         alpha = self._alpha if alpha is None else alpha
-        if not self._lock.acquire(False):
-            self._acquire()  # raises
-        try:
-            delta = self._quick(x, x_next, reward, gamma, lambda_, rho, alpha)
-            if delta is None:
-                delta = self._transition(x, x_next, reward, gamma, lambda_, alpha, rho=rho)
-            return delta
-        finally:
-            self._lock.release()
+        for free in self._claim:
+            if not free:
+                break
+            try:
+                delta = self._quick(x, x_next, reward, gamma, lambda_, rho, alpha)
+                if delta is None:
+                    delta = self._transition(x, x_next, reward, gamma, lambda_, alpha, rho=rho)
+                return delta
+            finally:
+                self._lock.release()
+        self._refuse_use()
 
     def learn(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ from .backends import module
 from .control import _Agent
 from .envs import Environment
 from .learner import Learner
+from .pieces import held, paced, tell
 from .policy import Method
 from .tiles import TileCoder
 
 if TYPE_CHECKING:
     import gymnasium
 
-_CHUNK = 1 << 15  # steps between two looks at the clock, the progress and the keyboard
+_AT_FIRST = 1 << 12  # steps of a native loop before the first look at the clock
 _FOREVER = 1 << 62
 
 
@@ -64,7 +66,8 @@ def simulate(
                        backend: the same seed is the same walk.  None is the agent's generator
     progress           True shows a bar (with rich installed); a function gets steps and episodes so far
 
-    Begins a new episode.
+    Begins a new episode.  Ctrl-C is heard within a fraction of a second, between two steps: KeyboardInterrupt
+    then has what was done as `steps` and `history`.
     Errors: ValueError, TypeError for arguments; ValueError for an environment that gives numbers that are
     not finite; FeatureIndexError for a state that is no feature.
     """
@@ -97,24 +100,31 @@ def simulate(
             )
         loop = make(env, coder, agent._trace, agent._kind, numbers, method, generator, longest)
         done, ended, seconds = 0, 0, 0.0
-        returns: list[NDArray[np.float64]] = []
-        lengths: list[NDArray[np.int64]] = []
+        returns: list[NDArray[np.float64]] = [np.empty(0)]
+        lengths: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+        size = _AT_FIRST if agent._stem == "linear" and agent.backend != "numpy" else 1
+        agent._user = threading.get_ident()
         try:
             while done < most_steps and ended < most_episodes:
                 begin = time.perf_counter()
-                made, some_returns, some_lengths = loop.run(
-                    min(_CHUNK, most_steps - done), most_episodes - ended
-                )
-                seconds += time.perf_counter() - begin
-                done += made
-                ended += len(some_returns)
-                returns.append(some_returns)
-                lengths.append(some_lengths)
+                with held():
+                    made, some_returns, some_lengths = loop.run(
+                        min(size, most_steps - done), most_episodes - ended
+                    )
+                    took = time.perf_counter() - begin
+                    done, ended, seconds = done + made, ended + len(some_returns), seconds + took
+                    returns.append(some_returns)
+                    lengths.append(some_lengths)
+                size = paced(size, took)
                 report(done, ended)
+        except KeyboardInterrupt as interrupt:
+            history = History(np.concatenate(returns), np.concatenate(lengths), done, seconds)
+            tell(interrupt, steps=done, history=history)
+            raise
         finally:
+            agent._user = 0
             close()
-    empty = [np.empty(0)], [np.empty(0, np.int64)]
-    return History(np.concatenate(returns or empty[0]), np.concatenate(lengths or empty[1]), done, seconds)
+    return History(np.concatenate(returns), np.concatenate(lengths), done, seconds)
 
 
 def _check(env: Any, agent: Any, coder: Any) -> None:

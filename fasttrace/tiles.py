@@ -11,6 +11,7 @@ from . import arguments
 from .backends import module, resolve
 
 _FLOAT64 = np.dtype(np.float64)
+_AT_ONCE = 1 << 20  # coordinates, displaced: some milliseconds
 _INT32 = np.dtype(np.int32)
 _MOST = np.iinfo(np.int32).max
 
@@ -98,7 +99,13 @@ class TileCoder:
         if states.ndim not in (1, 2) or states.shape[-1] != dims:
             raise ValueError(f"state: got shape {states.shape}, expected ({dims},) or (N, {dims})")
         idx = np.empty((*states.shape[:-1], self.tilings), _INT32)
-        if not self._encode(states.size // dims, states, idx):
+        N, size = states.size // dims, max(1, _AT_ONCE // (dims * self.tilings))
+        if size < N:  # Ctrl-C is heard between two pieces
+            pieces = [slice(begin, begin + size) for begin in range(0, N, size)]
+            good = all(self._encode(len(idx[i]), states[i], idx[i]) for i in pieces)
+        else:
+            good = self._encode(N, states, idx)
+        if not good:
             self._refuse(states)
         return idx
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import module
-from .memory import aligned_zeros
+from .memory import aligned_zeros, owned
 
 Float64 = NDArray[np.float64]
 
@@ -76,10 +76,13 @@ class DenseTrace:
 
     def __init__(self, n: int, columns: int, backend: str = "numpy") -> None:
         self.n, self.columns, self.backend = n, columns, backend
-        self.w = np.zeros(n * columns)
-        self.z = np.zeros(n * columns)
+        self.w = aligned_zeros(n * columns, np.float64)
+        self.z = aligned_zeros(n * columns, np.float64)
         self.decay, self.v_old, self.alpha = 0.0, math.nan, 0.0
         self.followon, self.lambda_, self.cap = 0.0, 0.0, math.nan
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(owned(state))
 
     def dense(self) -> tuple[Float64, Float64]:
         """Copies of w and of z as it is kept (times alpha in the folded kinds), both (n * columns,)."""

@@ -24,7 +24,8 @@ CSRC = ROOT / "csrc"
 
 # From the ground up.  "" is the package itself, fasttrace/__init__.py: the public names.
 LAYERS = [
-    {"errors", "arguments", "features", "registry", "policy", "checkpoint", "team"} | {"memory", "pieces"},
+    {"errors", "arguments", "features", "registry", "policy", "checkpoint", "team"}
+    | {"memory", "pieces", "status"},
     {"backends"},
     {"trace", "adaptive_trace", "gradient_trace", "actor_critic_trace", "neural_network", "neural_trace"}
     | {"neural_remedies"},

@@ -121,7 +121,8 @@ def test_long_runs_are_cut_into_pieces_that_do_not_show(cls, backend, monkeypatc
     """The loop is left and entered again every so often: the walk and the weights do not change by it."""
     env, agent, coder = car(backend, cls=cls)
     whole = ft.simulate(env, agent, coder, steps=5000, max_episode_steps=700, seed=3)
-    monkeypatch.setattr(sys.modules["fasttrace.simulate"], "_CHUNK", 7)
+    monkeypatch.setattr(sys.modules["fasttrace.simulate"], "_AT_FIRST", 7)
+    monkeypatch.setattr(sys.modules["fasttrace.simulate"], "paced", lambda size, seconds: 7)
     env, pieces, coder = car(backend, cls=cls)
     reports = []
     history = ft.simulate(

@@ -1,4 +1,9 @@
-"""The C kernels, through cffi.  `lib` and `ffi` are the compiled module's own."""
+"""The C kernels, through cffi.  `lib` and `ffi` are the compiled module's own.
+
+Every status that `lib` returns goes through `refuse`; see fasttrace.status.
+"""
+
+from ...status import refuse
 
 try:
     from ._fasttrace import ffi, lib
@@ -8,4 +13,4 @@ except ImportError as error:
         "with FASTTRACE_REQUIRE_C=1 to see what fails"
     ) from error
 
-__all__ = ["ffi", "lib"]
+__all__ = ["ffi", "lib", "refuse"]

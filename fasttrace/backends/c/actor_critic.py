@@ -11,22 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from ...features import Row, Rows, Stream, raise_bad_index
-from . import ffi, lib, linear
-from .linear import _c_rows, _doubles, _int32s
+from ...features import Row, Rows, Stream
+from . import ffi, lib, linear, refuse
+from .linear import _c_rows, _doubles, _int32s, _room, writable
 
 
 def handle(owner: Any) -> Any:
     """ft_actor_critic * of an ActorCriticTrace: its words are the struct; pointers are never saved."""
     if owner.handle is None:
-        pointer = ffi.cast("ft_actor_critic *", ffi.from_buffer(owner.words))
+        pointer = writable("ft_actor_critic *", owner.words)
         pointer.critic, pointer.actor = linear.handle(owner.critic), linear.handle(owner.actor)
         owner.handle = pointer
     return owner.handle
 
 
 def _run(owner: Any, stream: Stream) -> np.ndarray:
-    deltas = np.empty(stream.steps)
+    deltas = stream.room()
     keep: list[Any] = []
     c = _c_rows(stream.rows, keep)
     c.steps, c.n_actions, c.parameter = stream.steps, stream.n_actions, stream.own[1]
@@ -40,17 +40,15 @@ def _run(owner: Any, stream: Stream) -> np.ndarray:
         "actor_alphas": (
             np.array([owner.alpha_actor]) if stream.actor_alphas is None else stream.actor_alphas
         ),
-        "q": np.empty(3 * owner.actor.width),
     }
     for name, array in arrays.items():
         keep.append(_doubles(array))
         setattr(c, name, keep[-1])
-        if name not in ("rewards", "q"):
+        if name != "rewards":
             setattr(c, name[:-1] + "_stride", len(array) > 1)
-    keep.append(_int32s(stream.actions))
-    c.actions = keep[-1]
-    if lib.ft_actor_critic_run(handle(owner), c, _doubles(deltas)) != lib.FT_OK:
-        raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
+    keep += [_int32s(stream.actions), _room(np.empty(3 * owner.actor.width))]
+    c.actions, c.q = keep[-2:]
+    refuse(lib.ft_actor_critic_run(handle(owner), c, _room(deltas)), stream.rows)
     return deltas
 
 
@@ -66,12 +64,14 @@ def quick_step(owner: Any) -> Callable[..., float]:
         x: Row, action: int, x_next: Row, reward: float, gamma: float,
         lambda_: float, lambda_actor: float, alpha: float, alpha_actor: float, temperature: float,
     ) -> float:  # fmt: skip
-        run(
+        status = run(
             pointer, temperature,
             len(x.indices), _int32s(x.indices), _doubles(x.values), action,
             len(x_next.indices), _int32s(x_next.indices), _doubles(x_next.values),
             reward, gamma, lambda_, lambda_actor, alpha, alpha_actor, work, out,
         )  # fmt: skip
+        if status:
+            refuse(status)
         return out[0]
 
     return step

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ...arguments import real
-from ...features import Row, Rows, Stream, raise_bad_index
-from . import ffi, lib
-from .linear import _INT32S, _NULL, _c_rows, _doubles, _int32s
+from ...features import Row, Rows, Stream
+from . import ffi, lib, refuse
+from .linear import _INT32S, _NULL, _c_rows, _doubles, _int32s, _room, writable
 
 KINDS = {"swift": lib.FT_SWIFT, "tidbd": lib.FT_TIDBD, "autostep": lib.FT_AUTOSTEP}
 
@@ -23,18 +23,18 @@ KINDS = {"swift": lib.FT_SWIFT, "tidbd": lib.FT_TIDBD, "autostep": lib.FT_AUTOST
 def handle(owner: Any) -> Any:
     """ft_adaptive * of a ListedSteps: its words are the struct, its pointers set once and never saved."""
     if owner.handle is None:
-        pointer = ffi.cast("ft_adaptive *", ffi.from_buffer(owner.words))
-        pointer.rows = ffi.cast("ft_adaptive_row *", ffi.from_buffer(owner.rows))
+        pointer = writable("ft_adaptive *", owner.words)
+        pointer.rows = writable("ft_adaptive_row *", owner.rows)
         for name in ("p", "inverse", "fresh", "x"):
-            setattr(pointer, name, ffi.cast("double *", ffi.from_buffer(getattr(owner, name))))
+            setattr(pointer, name, writable("double *", getattr(owner, name)))
         for name in ("list", "active"):
-            setattr(pointer, name, ffi.cast("int32_t *", ffi.from_buffer(getattr(owner, name))))
+            setattr(pointer, name, writable("int32_t *", getattr(owner, name)))
         owner.handle = pointer
     return owner.handle
 
 
 def _run(owner: Any, stream: Stream) -> np.ndarray:
-    deltas = np.empty(stream.steps)
+    deltas = stream.room()
     keep: list[Any] = []
     c = _c_rows(stream.rows, keep)
     c.steps, c.n_actions = stream.steps, stream.n_actions
@@ -46,8 +46,7 @@ def _run(owner: Any, stream: Stream) -> np.ndarray:
             setattr(c, name[:-1] + "_stride", len(array) > 1)
     keep.append(_int32s(stream.actions))
     c.actions = keep[-1]
-    if lib.ft_adaptive_run(handle(owner), KINDS[owner.kind], c, _doubles(deltas)) != lib.FT_OK:
-        raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
+    refuse(lib.ft_adaptive_run(handle(owner), KINDS[owner.kind], c, _room(deltas)), stream.rows)
     return deltas
 
 
@@ -110,12 +109,14 @@ def quick_control_step(owner: Any, kind: str, target: str) -> Callable[..., None
         x: Row, action: int, x_next: Row, action_next: int,
         reward: float, gamma: float, lambda_: float, *more: Any,
     ) -> None:  # fmt: skip
-        run(
+        status = run(
             pointer, number,
             len(x.indices), _int32s(x.indices), _doubles(x.values), action,
             len(x_next.indices), _int32s(x_next.indices), _doubles(x_next.values), action_next,
             reward, gamma, lambda_, out,
         )  # fmt: skip
+        if status:
+            refuse(status)
 
     return step
 
@@ -124,8 +125,7 @@ def values(owner: Any, rows: Rows) -> np.ndarray:
     """w.x for every row, (rows, columns)."""
     out = np.empty((rows.count, owner.columns))
     keep: list[Any] = []
-    if lib.ft_adaptive_values(handle(owner), _c_rows(rows, keep), rows.count, _doubles(out)) != lib.FT_OK:
-        raise_bad_index(rows.indices, owner.n, shape=rows.shape)
+    refuse(lib.ft_adaptive_values(handle(owner), _c_rows(rows, keep), rows.count, _room(out)), rows)
     return out
 
 

@@ -10,36 +10,34 @@ from typing import Any
 
 import numpy as np
 
-from ...features import Rows, Stream, raise_bad_index
-from . import ffi, lib
-from .linear import _c_rows, _doubles, c_stream, quick
+from ...features import Rows, Stream
+from . import lib, refuse
+from .linear import _c_rows, _room, c_stream, quick, writable
 
 
 def handle(trace: Any) -> Any:
     """ft_gradient * of a LazyGradient: its words are the struct; the pointers are set once, never saved."""
     if trace.handle is None:
-        pointer = ffi.cast("ft_gradient *", ffi.from_buffer(trace.words))
-        pointer.rows = ffi.cast("double *", ffi.from_buffer(trace.rows))
-        pointer.ring = ffi.cast("double *", ffi.from_buffer(trace.ring))
+        pointer = writable("ft_gradient *", trace.words)
+        pointer.rows = writable("double *", trace.rows)
+        pointer.ring = writable("double *", trace.ring)
         trace.handle = pointer
     return trace.handle
 
 
 def gtd_run(trace: Any, beta: float, stream: Stream) -> np.ndarray:
-    deltas = np.empty(stream.steps)
+    deltas = stream.room()
     keep: list[Any] = []
     c = c_stream(stream, keep)
-    if lib.ft_gradient_run(handle(trace), beta, c, _doubles(deltas)) != lib.FT_OK:
-        raise_bad_index(stream.indices, trace.n, shape=stream.rows.shape)
+    refuse(lib.ft_gradient_run(handle(trace), beta, c, _room(deltas)), stream.rows)
     return deltas
 
 
 def gq_run(trace: Any, beta: float, stream: Stream) -> np.ndarray:
-    deltas = np.empty(stream.steps)
+    deltas = stream.room()
     keep: list[Any] = []
     c = c_stream(stream, keep, work=2 * stream.n_actions)
-    if lib.ft_gq_run(handle(trace), beta, c, _doubles(deltas)) != lib.FT_OK:
-        raise_bad_index(stream.indices, trace.n, shape=stream.rows.shape)
+    refuse(lib.ft_gq_run(handle(trace), beta, c, _room(deltas)), stream.rows)
     return deltas
 
 
@@ -55,8 +53,7 @@ def values(trace: Any, rows: Rows) -> np.ndarray:
     """w.x for every row, (rows, columns)."""
     out = np.empty((rows.count, trace.columns))
     keep: list[Any] = []
-    if lib.ft_gradient_values(handle(trace), _c_rows(rows, keep), rows.count, _doubles(out)) != lib.FT_OK:
-        raise_bad_index(rows.indices, trace.n, shape=rows.shape)
+    refuse(lib.ft_gradient_values(handle(trace), _c_rows(rows, keep), rows.count, _room(out)), rows)
     return out
 
 

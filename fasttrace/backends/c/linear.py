@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...arguments import real
-from ...features import Row, Rows, Stream, raise_bad_index
-from . import ffi, lib
+from ...features import Row, Rows, Stream
+from . import ffi, lib, refuse
 
 KINDS = {
     "accumulating": lib.FT_ACCUMULATING,
@@ -38,13 +38,18 @@ _INT32S, _INT64S, _DOUBLES = ffi.typeof("int32_t[]"), ffi.typeof("int64_t[]"), f
 _NULL = ffi.NULL
 
 
+def writable(kind: str, array: np.ndarray) -> Any:
+    """A pointer for C to write through.  Errors: ValueError for an array that may not be written to."""
+    return ffi.cast(kind, ffi.from_buffer(array, require_writable=True))
+
+
 def handle(trace: Any) -> Any:
     """ft_trace * of a LazyTrace: its words are the struct; the pointers are set once, and never saved."""
     if trace.handle is None:
-        pointer = ffi.cast("ft_trace *", ffi.from_buffer(trace.words))
-        pointer.rows = ffi.cast("double *", ffi.from_buffer(trace.rows))
-        pointer.ring = ffi.cast("double *", ffi.from_buffer(trace.ring))
-        pointer.epochs = ffi.cast("int32_t *", ffi.from_buffer(trace.epochs))
+        pointer = writable("ft_trace *", trace.words)
+        pointer.rows = writable("double *", trace.rows)
+        pointer.ring = writable("double *", trace.ring)
+        pointer.epochs = writable("int32_t *", trace.epochs)
         trace.handle = pointer
     return trace.handle
 
@@ -57,10 +62,15 @@ def _doubles(array: Any) -> Any:
     return _NULL if array is None else ffi.from_buffer(_DOUBLES, array)
 
 
+def _room(array: Any) -> Any:
+    """double * of an array for results."""
+    return ffi.from_buffer(_DOUBLES, array, require_writable=True)
+
+
 def _c_rows(rows: Rows, keep: list[Any]) -> Any:
     """An ft_stream with the rows filled in; `keep` holds the buffers alive."""
     stream = ffi.new("ft_stream *")
-    stream.k, stream.shared, stream.n_actions = rows.k, rows.shared, 1
+    stream.k, stream.shared, stream.n_actions, stream.checked = rows.k, rows.shared, 1, rows.checked
     keep += [_int32s(rows.indices), _doubles(rows.values)]
     stream.indices, stream.values = keep[-2:]
     if rows.indptr is not None:
@@ -86,7 +96,7 @@ def c_stream(stream: Stream, keep: list[Any], target: int = lib.FT_TAKEN, work: 
     c.actions = keep[-1]
     if work:
         c.policy, c.parameter = POLICIES[stream.own[0]], stream.own[1]
-        keep += [_doubles(stream.policy), _doubles(np.empty(work))]
+        keep += [_doubles(stream.policy), _room(np.empty(work))]
         c.pi, c.q = keep[-2:]
     return c
 
@@ -97,12 +107,11 @@ def are_policies(pi: np.ndarray) -> bool:
 
 
 def _run(trace: Any, kind: int, stream: Stream, target: int = lib.FT_TAKEN) -> np.ndarray:
-    deltas = np.empty(stream.steps)
+    deltas = stream.room()
     keep: list[Any] = []
     work = 0 if target == lib.FT_TAKEN else 2 * max(stream.n_actions, trace.width)
     c = c_stream(stream, keep, target, work)
-    if lib.ft_td_run(handle(trace), kind, c, _doubles(deltas)) != lib.FT_OK:
-        raise_bad_index(stream.indices, trace.n, shape=stream.rows.shape)
+    refuse(lib.ft_td_run(handle(trace), kind, c, _room(deltas)), stream.rows)
     return deltas
 
 
@@ -213,12 +222,14 @@ def quick_control_step(trace: Any, kind: str, target: str) -> Callable[..., None
         x: Row, action: int, x_next: Row, action_next: int,
         reward: float, gamma: float, lambda_: float, alpha: float, own: tuple[str, float], sigma: float,
     ) -> None:  # fmt: skip
-        run(
+        status = run(
             pointer, number, aim, POLICIES[own[0]], own[1], sigma,
             len(x.indices), _int32s(x.indices), _doubles(x.values), action,
             len(x_next.indices), _int32s(x_next.indices), _doubles(x_next.values), action_next,
             reward, gamma, lambda_, alpha, q, out,
         )  # fmt: skip
+        if status:
+            refuse(status)
 
     return step
 
@@ -227,8 +238,7 @@ def values(trace: Any, rows: Rows) -> np.ndarray:
     """w.x for every row, (rows, columns)."""
     out = np.empty((rows.count, trace.columns))
     keep: list[Any] = []
-    if lib.ft_values(handle(trace), _c_rows(rows, keep), rows.count, _doubles(out)) != lib.FT_OK:
-        raise_bad_index(rows.indices, trace.n, shape=rows.shape)
+    refuse(lib.ft_values(handle(trace), _c_rows(rows, keep), rows.count, _room(out)), rows)
     return out
 
 

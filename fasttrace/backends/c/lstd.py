@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...features import Stream, raise_bad_index
-from . import ffi, lib
-from .linear import _c_rows, _doubles
+from ...features import Stream
+from . import lib, refuse
+from .linear import _c_rows, _doubles, writable
 
 
 def handle(sums: Any) -> Any:
     """ft_lstd * of a LeastSquares: its words are the struct; the pointers are set once, and never saved."""
     if sums.handle is None:
-        pointer = ffi.cast("ft_lstd *", ffi.from_buffer(sums.words))
+        pointer = writable("ft_lstd *", sums.words)
         for name in ("A", "b", "z", "u", "work"):
-            setattr(pointer, name, ffi.cast("double *", ffi.from_buffer(getattr(sums, name))))
+            setattr(pointer, name, writable("double *", getattr(sums, name)))
         if sums.inverse is not None:
-            pointer.inverse = ffi.cast("double *", ffi.from_buffer(sums.inverse))
-        pointer.list = ffi.cast("int32_t *", ffi.from_buffer(sums.list))
-        pointer.listed = ffi.cast("uint8_t *", ffi.from_buffer(sums.listed))
+            pointer.inverse = writable("double *", sums.inverse)
+        pointer.list = writable("int32_t *", sums.list)
+        pointer.listed = writable("uint8_t *", sums.listed)
         sums.handle = pointer
     return sums.handle
 
@@ -35,6 +35,6 @@ def lstd_run(sums: Any, stream: Stream, start: int) -> int:
         if array is not None and name != "rewards":
             setattr(c, name[:-1] + "_stride", len(array) > 1)
     stop = lib.ft_lstd_run(handle(sums), c, start)
-    if stop == lib.FT_EINDEX:
-        raise_bad_index(stream.indices, sums.n, shape=stream.rows.shape)
+    if stop < 0:
+        refuse(stop, stream.rows)
     return stop

@@ -9,10 +9,10 @@ import numpy as np
 
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
 from ...policy import Method
-from . import ffi, lib
-from .linear import KINDS, POLICIES, TARGETS, handle
+from . import ffi, lib, refuse
+from .linear import KINDS, POLICIES, TARGETS, _room, handle
 
-_DOUBLES, _INT64S = ffi.typeof("double[]"), ffi.typeof("int64_t[]")
+_INT64S = ffi.typeof("int64_t[]")
 
 
 class Loop:
@@ -52,10 +52,9 @@ class Loop:
         s = self._simulation
         with self._lock:
             status = lib.ft_simulate(
-                s, steps, episodes, ffi.from_buffer(_DOUBLES, returns), ffi.from_buffer(_INT64S, lengths)
+                s, steps, episodes, _room(returns), ffi.from_buffer(_INT64S, lengths, require_writable=True)
             )
-        if status == lib.FT_EVALUE:
-            raise ValueError(NOT_FINITE)
         if status == lib.FT_EINDEX:
             raise FeatureIndexError(no_feature(s.state[0], s.trace.n))
+        refuse(status, value=NOT_FINITE)
         return s.steps, returns[: s.episodes], lengths[: s.episodes]

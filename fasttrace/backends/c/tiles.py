@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import ffi, lib
+from . import ffi, lib, refuse
 
 _DOUBLES = ffi.typeof("double[]")
 _INTS = ffi.typeof("int32_t[]")
@@ -19,13 +19,16 @@ class Coder:
         bounds = [ffi.from_buffer(_DOUBLES, np.ascontiguousarray(each)) for each in (low, high)]
         tiles = ffi.from_buffer("int64_t[]", np.ascontiguousarray(tiles, np.int64))
         wraps = ffi.from_buffer("uint8_t[]", np.ascontiguousarray(wraps, np.uint8))
-        if lib.ft_tiles_init(struct, dims, tilings, *bounds, tiles, wraps, memory, self._table) != lib.FT_OK:
-            raise AssertionError("arguments that TileCoder takes and ft_tiles_init does not")
-
-        encode, from_buffer, FT_OK = lib.ft_tiles_encode, ffi.from_buffer, lib.FT_OK
+        refuse(
+            lib.ft_tiles_init(struct, dims, tilings, *bounds, tiles, wraps, memory, self._table),
+            value="arguments that TileCoder takes and ft_tiles_init does not",
+        )
+        encode, from_buffer, FT_EVALUE = lib.ft_tiles_encode, ffi.from_buffer, lib.FT_EVALUE
 
         def encode_states(N, states, idx):
-            status = encode(struct, N, from_buffer(_DOUBLES, states), from_buffer(_INTS, idx))
-            return status == FT_OK
+            status = encode(struct, N, from_buffer(_DOUBLES, states), from_buffer(_INTS, idx, True))
+            if status and status != FT_EVALUE:
+                refuse(status)
+            return status == 0
 
         self.encode = encode_states

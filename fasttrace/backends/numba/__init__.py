@@ -2,6 +2,7 @@
 
 Numba refuses to cache where neither the package nor the home directory can be written; jit() then
 compiles without a cache.  error_model="numpy" and uint64 indices keep the loops free of Python's checks.
+Every status that a kernel returns goes through `refuse`; see fasttrace.status.
 """
 
 import hashlib
@@ -10,6 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+
+from ...status import refuse
+
+__all__ = ["jit", "kernel", "refuse", "verb"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import features
-from ...features import raise_bad_index
-from . import kernel, linear, policy, trace, verb
+from . import kernel, linear, policy, refuse, trace, verb
 from .linear import _borrowed
-from .trace import ACCUMULATING, COLUMNS, DECAY, OK, WIDTH, Trace
+from .trace import ACCUMULATING, COLUMNS, DECAY, WIDTH, Trace
 
 # Places in ActorCritic.numbers: the fields of ft_actor_critic.
 DISCOUNT, AVERAGE_REWARD, ETA = range(3)
@@ -200,7 +199,7 @@ def arrays_of(owner: Any) -> ActorCritic:
 
 
 def _run(owner: Any, stream: features.Stream) -> NDArray[np.float64]:
-    deltas = np.empty(stream.steps)
+    deltas = stream.room()
     if stream.steps == 0:
         return deltas
     own_lambdas = stream.lambdas if math.isnan(owner.lambda_actor) else np.array([owner.lambda_actor])
@@ -220,8 +219,8 @@ def _run(owner: Any, stream: features.Stream) -> NDArray[np.float64]:
         np.empty(3 * owner.actor.width),
     )
     t = arrays_of(owner)
-    if check_rows(t.critic, s.rows, stream.steps + 1) != OK:
-        raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
+    if not stream.rows.checked:
+        refuse(check_rows(t.critic, s.rows, stream.steps + 1), stream.rows)
     run(t, s, deltas)
     return deltas
 

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from ... import features
 from ...arguments import actions_array, real
-from ...features import raise_bad_index
-from . import kernel, verb
-from .linear import _NO_DOUBLES, _NO_INT32S, Rows, _borrowed, place_of, row_at, rows_of
+from . import kernel, refuse, verb
+from .linear import _NO_DOUBLES, _NO_INT32S, Rows, _borrowed, has_padding, place_of, row_at, rows_of
 from .trace import BAD_ACTION, BAD_INDEX, BAD_VALUE, CUT, OK, Place
 
 KINDS = {"swift": 0, "tidbd": 1, "autostep": 2}
@@ -510,7 +509,7 @@ def arrays_of(owner: Any) -> Steps:
 
 
 def _run(owner: Any, stream: features.Stream) -> NDArray[np.float64]:
-    deltas = np.empty(stream.steps)
+    deltas = stream.room()
     if stream.steps == 0:
         return deltas
     t, control = arrays_of(owner), stream.actions is not None
@@ -523,12 +522,10 @@ def _run(owner: Any, stream: features.Stream) -> NDArray[np.float64]:
         _borrowed(stream.gammas),
         _borrowed(stream.lambdas),
     )
-    if control:
+    if control and not stream.rows.checked:
         actions_array("actions", stream.actions, stream.steps + 1, stream.n_actions)
     per_state = stream.n_actions if control and owner.columns == 1 else 1
-    status, padded = check_rows(t, s.rows, (stream.steps + 1) * per_state)
-    if status != OK:
-        raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
+    padded = has_padding(stream.rows, check_rows, t, s.rows, (stream.steps + 1) * per_state)
     valued = s.rows.values.size > 0
     plain = not (padded or valued or s.rows.indptr.size or control)
     run_kernel(KINDS[owner.kind], plain, control, valued)(t, s, deltas)
@@ -575,12 +572,13 @@ def quick_control_step(owner: Any, kind: str, target: str) -> Callable[..., None
         x: features.Row, action: int, x_next: features.Row, action_next: int,
         reward: float, gamma: float, lambda_: float, *more: Any,
     ) -> None:  # fmt: skip
-        run(
+        status, _ = run(
             t,
             x.indices, none if x.values is None else x.values, action,
             x_next.indices, none if x_next.values is None else x_next.values, action_next,
             reward, gamma, lambda_,
         )  # fmt: skip
+        refuse(status)
 
     return step
 
@@ -588,8 +586,7 @@ def quick_control_step(owner: Any, kind: str, target: str) -> Callable[..., None
 def values(owner: Any, rows: features.Rows) -> NDArray[np.float64]:
     """w.x for every row, (rows, columns)."""
     out = np.empty((rows.count, owner.columns))
-    if values_kernel(arrays_of(owner), rows_of(rows), rows.count, out.reshape(-1)) != OK:
-        raise_bad_index(rows.indices, owner.n, shape=rows.shape)
+    refuse(values_kernel(arrays_of(owner), rows_of(rows), rows.count, out.reshape(-1)), rows)
     return out
 
 

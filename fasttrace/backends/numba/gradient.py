@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import features
-from ...features import raise_bad_index
-from . import kernel, linear, policy, trace, verb
+from . import kernel, linear, policy, refuse, trace, verb
 from .trace import (
     ALIVE_MAX,
     BAD_INDEX,
@@ -725,23 +724,19 @@ def arrays_of(owner: Any, beta: float = 0.0) -> Gradient:
 
 
 def gtd_run(owner: Any, beta: float, stream: features.Stream) -> NDArray[np.float64]:
-    deltas = np.empty(stream.steps)
+    deltas = stream.room()
     t, s = arrays_of(owner, beta), linear.stream_of(stream, 0)
-    status, padded = linear.check_rows_kernel(t, s.rows, stream.steps + 1)
-    if status != OK:
-        raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
+    padded = linear.has_padding(stream.rows, linear.check_rows_kernel, t, s.rows, stream.steps + 1)
     plain = not (padded or s.rows.shared or s.rows.values.size or s.rows.indptr.size)
     run_kernel(owner.counters[KIND].item(), plain)(t, s, deltas)
     return deltas
 
 
 def gq_run(owner: Any, beta: float, stream: features.Stream) -> NDArray[np.float64]:
-    deltas = np.empty(stream.steps)
+    deltas = stream.room()
     t, s = arrays_of(owner, beta), linear.stream_of(stream, 2 * stream.n_actions)
     per_state = stream.n_actions if owner.columns == 1 else 1
-    status, padded = linear.check_stream(t, s, (stream.steps + 1) * per_state)
-    if status != OK:
-        raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
+    padded = linear.has_padding(stream.rows, linear.check_stream, t, s, (stream.steps + 1) * per_state)
     plain = not (padded or s.rows.shared or s.rows.values.size or s.rows.indptr.size)
     gq_kernel(plain)(t, s, deltas)
     return deltas
@@ -758,8 +753,7 @@ def quick_step(owner: Any, beta: float) -> Callable[..., float | None]:
 def values(owner: Any, rows: features.Rows) -> NDArray[np.float64]:
     """w.x for every row, (rows, columns)."""
     out = np.empty((rows.count, owner.columns))
-    if values_kernel(arrays_of(owner), linear.rows_of(rows), rows.count, out.reshape(-1)) != OK:
-        raise_bad_index(rows.indices, owner.n, shape=rows.shape)
+    refuse(values_kernel(arrays_of(owner), linear.rows_of(rows), rows.count, out.reshape(-1)), rows)
     return out
 
 

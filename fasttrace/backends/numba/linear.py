@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import features
-from ...arguments import actions_array, real
-from ...features import raise_bad_index
-from . import kernel, policy, trace, verb
+from ...arguments import real
+from . import kernel, policy, refuse, trace, verb
 from .policy import TAKEN, WATKINS
 from .trace import (
     ACCUMULATING,
@@ -874,18 +873,23 @@ def stream_of(stream: features.Stream, work: int, target: int = TAKEN) -> Stream
     )
 
 
+def has_padding(rows: features.Rows, check: Callable[..., tuple[int, bool]], *given: Any) -> bool:
+    """Whether an index is padding; check(*given) looks unless that has been done.  Errors: see refuse."""
+    if rows.checked:
+        return rows.checked == 2
+    status, padded = check(*given)
+    refuse(status, rows)
+    return bool(padded)
+
+
 def _run(owner: Any, kind: int, stream: features.Stream, target: int = TAKEN) -> NDArray[np.float64]:
-    deltas = np.empty(stream.steps)
+    deltas = stream.room()
     if stream.steps == 0:
         return deltas
     t, control = arrays_of(owner), stream.actions is not None
     s = stream_of(stream, 2 * max(stream.n_actions, owner.width), target)
     per_state = stream.n_actions if control and owner.columns == 1 else 1
-    status, padded = check_stream(t, s, (stream.steps + 1) * per_state)
-    if status == BAD_ACTION:
-        actions_array("actions", stream.actions, stream.steps + 1, stream.n_actions)
-    elif status != OK:
-        raise_bad_index(stream.indices, owner.n, shape=stream.rows.shape)
+    padded = has_padding(stream.rows, check_stream, t, s, (stream.steps + 1) * per_state)
     task = STATES if not control else SARSA if target == TAKEN else ACTIONS
     if s.rows.shared and owner.width == 1 and task != ACTIONS and np.isnan(owner.cap):
         dense_run_kernel(kind)(t, s, deltas)
@@ -965,12 +969,13 @@ def quick_control_step(owner: Any, kind: str, target: str) -> Callable[..., None
         x: features.Row, action: int, x_next: features.Row, action_next: int,
         reward: float, gamma: float, lambda_: float, alpha: float, own: tuple[str, float], sigma: float,
     ) -> None:  # fmt: skip
-        run(
+        status, _ = run(
             t,
             x.indices, none if x.values is None else x.values, action,
             x_next.indices, none if x_next.values is None else x_next.values, action_next,
             reward, gamma, lambda_, alpha, aim, policy.POLICIES[own[0]], own[1], sigma, q,
         )  # fmt: skip
+        refuse(status)
 
     return step
 
@@ -978,8 +983,7 @@ def quick_control_step(owner: Any, kind: str, target: str) -> Callable[..., None
 def values(owner: Any, rows: features.Rows) -> NDArray[np.float64]:
     """w.x for every row, (rows, columns)."""
     out = np.empty((rows.count, owner.columns))
-    if values_kernel(arrays_of(owner), rows_of(rows), rows.count, out.reshape(-1)) != OK:
-        raise_bad_index(rows.indices, owner.n, shape=rows.shape)
+    refuse(values_kernel(arrays_of(owner), rows_of(rows), rows.count, out.reshape(-1)), rows)
     return out
 
 

@@ -189,7 +189,7 @@ def run(s, stream, start):
 
 def lstd_run(sums: Any, stream: features.Stream, start: int) -> int:
     """See backends.numpy.lstd.lstd_run."""
-    if start == 0:
+    if start == 0 and not stream.rows.checked:
         features.raise_bad_index(stream.indices, sums.n, shape=stream.rows.shape)
     none = _NONE if sums.inverse is None else sums.inverse
     s = Sums(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
 from ...policy import Method
-from . import jit, policy, trace, verb
+from . import jit, policy, refuse, trace, verb
 from .linear import (
     arrays_of,
     arrive,
@@ -263,9 +263,8 @@ class Loop:
                 self._trace, s, self._generator, *self._callbacks,
                 steps, episodes, returns, lengths,
             )  # fmt: skip
-        if status == BAD_VALUE:
-            raise ValueError(NOT_FINITE)
         if status == BAD_INDEX:
             raise FeatureIndexError(no_feature(s.state[0], self._n))
+        refuse(status, value=NOT_FINITE)
         ended = s.counters[EPISODES]
         return done, returns[:ended], lengths[:ended]
