@@ -76,9 +76,28 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def array_of(name: str, value: Any, lengths: str = "") -> NDArray[Any]:
+    """`value` as an array of any kind, without a copy where it is one.
+
+    lengths  advice for nested sequences whose lengths differ
+
+    Errors: ValueError for those, TypeError for what NumPy cannot read (a tensor of bfloat16, or on a GPU).
+    """
+    if type(value) is np.ndarray:
+        return value
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise ValueError(f"{name}: no array can be made of it ({error})") from error
+        raise ValueError(f"{name}: got sequences whose lengths differ, expected an array{lengths}") from error
+    except Exception as error:  # each library has its own
+        raise TypeError(f"{name}: no array can be made of a {type(value).__name__} ({error})") from error
+
+
 def floats(name: str, value: Any) -> NDArray[np.float64]:
     """`value` as a contiguous float64 array; integers are taken, bool, complex and objects are not."""
-    array = np.asarray(value)
+    array = array_of(name, value)
     if array.dtype.kind not in _NUMERIC and array.size:
         raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
     return np.require(array, np.float64, ["C", "A"])  # a number stays of no dimension
@@ -132,7 +151,7 @@ def series(
 
 def actions_array(name: str, value: Any, length: int, n_actions: int) -> NDArray[np.int32]:
     """Actions (length,) as int32; IndexError for one outside [0, n_actions)."""
-    array = np.asarray(value)
+    array = array_of(name, value)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
     if array.shape != (length,):

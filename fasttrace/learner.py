@@ -36,6 +36,9 @@ class Learner:
 
     def __init_subclass__(cls) -> None:
         _CLASSES[cls.__name__] = cls
+        for name in ("__init__", "learn"):  # not what is called once a step
+            if name in vars(cls):
+                setattr(cls, name, arguments.explained(vars(cls)[name]))
 
     def __init__(
         self,
@@ -223,9 +226,10 @@ class Learner:
         if states < 1:
             raise ValueError("x: got no rows, expected T + 1 with T rewards")
         steps = states - 1
-        if np.shape(rewards) != (steps,):
+        rewards = arguments.floats("rewards", rewards)
+        if rewards.shape != (steps,):
             raise ValueError(
-                f"rewards: got shape {np.shape(rewards)}, expected ({steps},): x has {states} rows, "
+                f"rewards: got shape {rewards.shape}, expected ({steps},): x has {states} rows, "
                 "one more than there are rewards"
             )
         return Stream(
@@ -373,6 +377,7 @@ class Bounded(Learner):
         return attributes, loaded
 
 
+@arguments.explained
 def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:
     """The learner of a checkpoint, in the backend that saved it or in the one named.
 

@@ -42,6 +42,7 @@ class History:
     seconds: float
 
 
+@arguments.explained
 def simulate(
     env: Environment,
     agent: Learner,
@@ -165,6 +166,7 @@ def _progress(
     return lambda done, ended: bar.update(task, completed=ended if episodes else done), bar.stop
 
 
+@arguments.explained
 def evaluate(
     env: gymnasium.Env[Any, Any],
     agent: _Agent,

@@ -40,6 +40,7 @@ class TileCoder:
     Source: Sutton & Barto 2018, section 9.5.4.
     """
 
+    @arguments.explained
     def __init__(
         self,
         low: Sequence[float] | NDArray[Any],
