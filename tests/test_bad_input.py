@@ -19,6 +19,7 @@ NAN, INF = float("nan"), float("inf")
 X = np.array([[0, 3, 5], [1, 3, -1], [2, 2, 7], [11, 0, 4], [6, 8, 9]], np.int32)  # (T + 1, 3)
 DENSE = np.random.default_rng(1).normal(size=(T + 1, N))
 REWARDS = np.array([1.0, -0.5, 0.0, 2.0])
+ENDS = np.arange(T) == T - 1
 ACTIONS = np.array([0, 2, 1, 1, 0])
 TD, REPLACING = ALGORITHMS["td_accumulating"], ALGORITHMS["td_replacing"]
 TRUE_ONLINE_TD, TRUE_ONLINE_SARSA = ALGORITHMS["true_online_td"], ALGORITHMS["true_online_sarsa"]
@@ -394,7 +395,7 @@ def test_vectors_of_bits_elsewhere():
     for call in (
         lambda: ft.LSTD(3).learn(BITS, REWARDS),
         lambda: ft.LSTD(3).update(BITS[0], 1.0, [1]),
-        lambda: ft.forward.monte_carlo(BITS, REWARDS, alpha=0.1, gammas=1.0, n_features=3),
+        lambda: ft.forward.monte_carlo(BITS, REWARDS, alpha=0.1, gammas=1.0, terminated=ENDS, n_features=3),
     ):
         with pytest.raises(ValueError, match=r"^x: got integers.*np\.flatnonzero.*x\.astype\(float\)"):
             call()
@@ -440,10 +441,9 @@ def test_rows_of_csr_are_ragged_rows(algorithm, form, dtype, sparse):
     else:
         assert_array_equal(one.predict(csr), other.predict(ragged))
         assert one.update(row, 1.0, csr[[2]].tocsr()) == other.update(pair, 1.0, [])
-        forward = ft.forward.monte_carlo(csr, REWARDS, alpha=0.1, gammas=1.0)
-        assert_array_equal(
-            forward, ft.forward.monte_carlo(dense.astype(float), REWARDS, alpha=0.1, gammas=1.0)
-        )
+        options = {"alpha": 0.1, "gammas": 1.0, "terminated": ENDS}
+        forward = ft.forward.monte_carlo(csr, REWARDS, **options)
+        assert_array_equal(forward, ft.forward.monte_carlo(dense.astype(float), REWARDS, **options))
 
 
 def test_rows_of_csr_for_state_action_pairs(sparse):
