@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,9 @@ from .backends import NAMES, module, resolve
 from .errors import CheckpointError
 from .features import Rows, Stream, raise_bad_index
 from .trace import FOLDED, new_trace
+
+if TYPE_CHECKING:
+    from .checkpoint import Target
 
 Float64 = NDArray[np.float64]
 Self = TypeVar("Self", bound="Learner")
@@ -314,8 +316,22 @@ class Learner:
         """A new learner with the options of a state."""
         return cls(**options, backend=backend)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint (.npz) that fasttrace.load reads; in the same backend it goes on bit for bit."""
+    @classmethod
+    def _entries(cls, options: dict[str, Any]) -> int:
+        """How many numbers the arrays of a state with these options hold at least."""
+        columns = (
+            1 if options.get("state_action") else arguments.count("n_actions", options.get("n_actions", 1))
+        )
+        return columns * arguments.count("n_features", options["n_features"])
+
+    def save(self, path: Target) -> None:
+        """Write a checkpoint (.npz) that fasttrace.load reads; in the same backend it goes on bit for bit.
+
+        path  or a binary file that is open for writing.  A file that is there is replaced as a whole or not
+              at all, and its mode is kept; links are followed
+
+        Errors: OSError, also for a folder, a device or a pipe; TypeError for a file that takes text.
+        """
         from . import checkpoint  # and with it json, hashlib and zipfile: a third of the import time
 
         checkpoint.write(path, self.state_dict())
@@ -378,27 +394,36 @@ class Bounded(Learner):
 
 
 @arguments.explained
-def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:
-    """The learner of a checkpoint, in the backend that saved it or in the one named.
+def load(path: Target, backend: str | None = None) -> Any:
+    """The learner, or TileCoder, of a checkpoint, in the backend that saved it or in the one named.
+
+    path  or a binary file that is open for reading
 
     Errors: CheckpointError for a file that is truncated, damaged, not ours, or of a newer version;
     BackendUnavailable; FileNotFoundError.
     """
     from . import checkpoint
+    from .tiles import TileCoder
 
-    state = checkpoint.read(path)
+    state, place = checkpoint.read(path), checkpoint.name_of(path)
     try:
-        if state["class"] not in _CLASSES:
+        if state["class"] not in {*_CLASSES, TileCoder.__name__}:
             import_module(f"{__package__}.neural")  # the learners that are not for everybody
-        cls, options, saved = _CLASSES[state["class"]], state["options"], state["backend"]
+        cls: Any = TileCoder if state["class"] == TileCoder.__name__ else _CLASSES[state["class"]]
+        options, saved = state["options"], state["backend"]
         if saved not in NAMES:
             raise ValueError(f"saved by the backend {saved!r}")
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: not of a learner that this version knows ({error})") from error
+        raise CheckpointError(f"{place}: not of a learner that this version knows ({error})") from error
     name = resolve(saved if backend is None else backend)
     try:
+        if cls is TileCoder and not state["arrays"]:
+            return TileCoder(**options, backend=name)
+        there, needed = sum(array.size for array in state["arrays"].values()), cls._entries(options)
+        if there < needed:  # before the learner is made: it may be larger than memory
+            raise ValueError(f"has arrays of {there} numbers, its options ask for {needed} at least")
         learner = cls._of_options(options, name)
         learner.load_state_dict(state)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: does not hold what its header says ({error})") from error
+    except Exception as error:  # there is no end to what a header may hold
+        raise CheckpointError(f"{place}: does not hold what its header says ({error!r})") from error
     return learner
