@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,12 +21,14 @@ from .envs import Environment
 from .learner import Learner
 from .policy import Method
 from .tiles import TileCoder
+from .trace import LazyTrace
 
 if TYPE_CHECKING:
     import gymnasium
 
 _CHUNK = 1 << 15  # steps between two looks at the clock, the progress and the keyboard
 _FOREVER = 1 << 62
+_LOOK = 1 << 16  # steps between two looks whether the agent has diverged: by the walk, not by the clock
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,14 @@ class History:
     lengths  (E,) its steps
     steps    in all, with those of an episode that has not ended
     seconds  in the loop
+    diverged whether the agent was found to have diverged
     """
 
     returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
     steps: int
     seconds: float
+    diverged: bool = False
 
 
 @arguments.explained
@@ -52,7 +59,7 @@ def simulate(
     steps: int | None = None,
     max_episode_steps: int | None = None,
     seed: int | np.random.Generator | None = None,
-    progress: bool | Callable[[int, int], None] = False,
+    progress: bool | Callable[..., object] = False,
 ) -> History:
     """Let an agent learn in an environment, all in one loop of the agent's backend.
 
@@ -63,9 +70,15 @@ def simulate(
     max_episode_steps  truncates: the agent bootstraps from the last state, then the episode ends
     seed               of start states, dynamics, exploration and ties, in the same order in every
                        backend: the same seed is the same walk.  None is the agent's generator
-    progress           True shows a bar (with rich installed); a function gets steps and episodes so far
+    progress           True shows a bar (with rich installed); a function gets steps and episodes so far.  One
+                       that needs a third argument, or names it returns, gets the returns (m,) of the episodes
+                       that ended since the last call too
 
     Begins a new episode.
+    An agent that has diverged is a RuntimeWarning, once, and ends the simulation: what it does means nothing
+    any more, and an episode of it may never end.  Looked for every 65 536 steps, less often where there are
+    many weights, and at the end; `History.diverged` says so.
+
     Errors: ValueError, TypeError for arguments; ValueError for an environment that gives numbers that are
     not finite; FeatureIndexError for a state that is no feature.
     """
@@ -97,25 +110,40 @@ def simulate(
                 values=getattr(agent._module, "values", None),
             )
         loop = make(env, coder, agent._trace, agent._kind, numbers, method, generator, longest)
-        done, ended, seconds = 0, 0, 0.0
+        done, ended, seconds, diverged = 0, 0, 0.0, False
+        look = due = max(_LOOK, 32 * math.prod(agent._shape()))
         returns: list[NDArray[np.float64]] = []
         lengths: list[NDArray[np.int64]] = []
         try:
             while done < most_steps and ended < most_episodes:
                 begin = time.perf_counter()
                 made, some_returns, some_lengths = loop.run(
-                    min(_CHUNK, most_steps - done), most_episodes - ended
+                    min(_CHUNK, most_steps - done, due - done), most_episodes - ended
                 )
                 seconds += time.perf_counter() - begin
                 done += made
                 ended += len(some_returns)
                 returns.append(some_returns)
                 lengths.append(some_lengths)
-                report(done, ended)
+                report(done, ended, some_returns)
+                if done == due:
+                    due += look
+                    if diverged := agent.diverged:
+                        break
         finally:
             close()
+        diverged = diverged or (_may_have_diverged(agent, done) and agent.diverged)
+    if diverged:
+        warnings.warn(
+            f"{type(agent).__name__} has diverged: a weight or its trace is not finite after {done} steps of "
+            "simulate; try a smaller alpha",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     empty = [np.empty(0)], [np.empty(0, np.int64)]
-    return History(np.concatenate(returns or empty[0]), np.concatenate(lengths or empty[1]), done, seconds)
+    return History(
+        np.concatenate(returns or empty[0]), np.concatenate(lengths or empty[1]), done, seconds, diverged
+    )
 
 
 def _check(env: Any, agent: Any, coder: Any) -> None:
@@ -148,14 +176,34 @@ def _check(env: Any, agent: Any, coder: Any) -> None:
         )
 
 
+def _may_have_diverged(agent: Learner, steps: int) -> bool:
+    """Whether a look at all weights is worth its time: by what drove them, or as the steps cost far more."""
+    if isinstance(trace := agent._trace, LazyTrace):
+        with np.errstate(all="ignore"):
+            return not (math.isfinite(trace.drive) and math.isfinite(trace.ring.sum()))
+    return math.prod(agent._shape()) <= 16 * steps
+
+
+def _takes_returns(progress: Callable[..., object]) -> bool:
+    """By a third argument that it cannot do without, or one of that name; *args are the two of always."""
+    try:
+        parameters = list(inspect.signature(progress).parameters.values())
+    except (TypeError, ValueError):  # no function in Python
+        return False
+    plain = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    return len(plain) > 2 and (plain[2].name == "returns" or plain[2].default is plain[2].empty)
+
+
 def _progress(
-    progress: bool | Callable[[int, int], None], episodes: int | None, steps: int | None
-) -> tuple[Callable[[int, int], None], Callable[[], None]]:
-    """What to call with steps and episodes, and what to call at the end."""
+    progress: bool | Callable[..., object], episodes: int | None, steps: int | None
+) -> tuple[Callable[[int, int, NDArray[np.float64]], object], Callable[[], None]]:
+    """What to call with steps, episodes and new returns, and what to call at the end."""
     if callable(progress):
-        return progress, lambda: None
+        if _takes_returns(progress):
+            return progress, lambda: None
+        return lambda done, ended, returns: progress(done, ended), lambda: None
     if not progress:
-        return lambda done, ended: None, lambda: None
+        return lambda done, ended, returns: None, lambda: None
     try:
         from rich.progress import Progress
     except ImportError as error:
@@ -163,7 +211,14 @@ def _progress(
     bar = Progress()
     task = bar.add_task("episodes" if episodes else "steps", total=episodes or steps)
     bar.start()
-    return lambda done, ended: bar.update(task, completed=ended if episodes else done), bar.stop
+
+    def report(done: int, ended: int, returns: NDArray[np.float64]) -> None:
+        bar.update(task, completed=ended if episodes else done)
+        if len(returns):
+            what = "episodes" if episodes else "steps"
+            bar.update(task, description=f"{what}, mean return {returns[-100:].mean():.4g}")
+
+    return report, bar.stop
 
 
 @arguments.explained

@@ -260,7 +260,7 @@ def test_what_is_no_file_to_write_to_or_read(learner):
 @pytest.mark.skipif("not os.path.exists('/dev/full')", reason="no full device")
 def test_a_full_disk_is_told_by_an_open_file_too(learner):
     """What the file has buffered is written before save returns."""
-    file = open("/dev/full", "wb")
+    file = io.BufferedWriter(io.FileIO("/dev/full", "w"))
     with pytest.raises(OSError, match="No space left"):
         learner.save(file)
     with contextlib.suppress(OSError):
