@@ -1,6 +1,7 @@
 """The command line: python -m fasttrace demo | info | ...  Each command imports what it needs itself."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +11,20 @@ from .backends import NAMES
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status.  Usage errors leave with 2, as argparse does."""
+    """Run one command; the exit status.  Usage errors leave with 2, as argparse does, Ctrl-C with 130."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read, as head does, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
     if arguments[:1] == ["bench"]:  # its options are its own
         from .experiments import bench
 
@@ -20,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command == "info":
         from .experiments import info
 
-        return info.run()
+        return info.run(options.json)
     if options.command == "algorithms":
         from . import registry
 
@@ -37,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command == "stream":
         from .experiments import stream
 
-        settings = stream.Settings(options.env, options.learner, options.steps, tuple(options.hidden))
+        settings = stream.Settings(
+            options.env, getattr(options, "learner", None), options.steps, tuple(options.hidden)
+        )
         return stream.run(settings, options.seeds, options.output, options.backend)
     if options.command == "staleness":
         from .experiments import staleness
@@ -45,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return staleness.run(options.seeds, options.output, options.backend, options.quick)
     from .experiments import demo
 
-    return demo.run(options.episodes, options.seed, options.output, options.backend)
+    return demo.run(options.episodes, options.seed, options.output, getattr(options, "backend", ()))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "--backend",
         choices=NAMES,
         action="append",
-        default=[],
+        default=argparse.SUPPRESS,
         help="this one only; may be given more than once (default: all that are there)",
     )
     baird = commands.add_parser(
@@ -92,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="small tasks for seconds: a look, not the figures stated"
     )
     _add_networks(commands)
-    commands.add_parser("info", help="version, backends, compiler, CPU features in use")
+    info = commands.add_parser("info", help="version, backends, compiler, CPU features in use")
+    info.add_argument("--json", action="store_true", help="for programs")
     commands.add_parser("algorithms", help="every linear algorithm: recipe, cost, equation, source")
     commands.add_parser("bench", help="run the benchmark suite and write its report", add_help=False)
     return parser
@@ -107,7 +123,12 @@ def _add_networks(commands: Any) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     stream.add_argument("--env", default="CartPole-v1", help="id of an environment of vectors")
-    stream.add_argument("--learner", choices=("q", "sarsa", "ac", "qrc"), default="q", help="StreamQ, ...")
+    stream.add_argument(
+        "--learner",
+        choices=("q", "sarsa", "ac", "qrc"),
+        default=argparse.SUPPRESS,
+        help="StreamQ, ... (default: q; where actions are real-valued ac, the one that takes them)",
+    )
     stream.add_argument("--seeds", type=_positive, default=5, help="runs")
     stream.add_argument("--steps", type=_positive, default=100_000, help="of each run")
     stream.add_argument(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import arguments
 from .errors import FeatureIndexError
 
 Int32 = NDArray[np.int32]
@@ -17,6 +19,8 @@ Shape = tuple[int, ...] | NDArray[np.int64]
 # Contiguous, and aligned: C may not read other arrays.
 _LAYOUT: tuple[Literal["C"], Literal["A"]] = ("C", "A")
 _AT_ONCE = 1 << 18  # indices that are looked at between two looks at the keyboard; the cache holds them
+# Rows as long as this may be told from indices: of one or two features [0, 1] is a good row of indices.
+_TELLING = 3
 
 
 class Row(NamedTuple):
@@ -36,6 +40,9 @@ class Ragged:
     indices  (indptr[-1],) integers; -1 is padding
     values   (indptr[-1],) floats, or None for binary features
 
+    A SciPy CSR matrix or array, whose rows these are, is taken wherever a Ragged is, without a copy of int32
+    indices and float64 data.
+
     Errors: ValueError for shapes and an indptr that is not one, TypeError for dtypes.  What a learner finds
     wrong in an entry is told with its row and its place in the row.
     """
@@ -43,7 +50,7 @@ class Ragged:
     def __init__(self, indptr: Any, indices: Any, values: Any = None) -> None:
         self.indptr = np.require(_integers("indptr", indptr), np.int64, _LAYOUT)
         self.indices = _integers("indices", indices)
-        self.values = None if values is None else _floats("values", values)
+        self.values = None if values is None else _values("values", values)
         self.check()
 
     def check(self) -> None:
@@ -56,6 +63,18 @@ class Ragged:
             raise ValueError(f"indices: got shape {self.indices.shape}, expected ({self.indptr[-1]},)")
         if self.values is not None and self.values.shape != self.indices.shape:
             raise ValueError(f"values: got shape {self.values.shape}, expected {self.indices.shape}")
+
+    def padded(self) -> tuple[NDArray[Any], Float64 | None]:
+        """The same rows as (rows, k) indices, padded with -1, and (rows, k) values or None."""
+        lengths = np.diff(self.indptr)
+        places = np.arange(lengths.max(initial=0)) < lengths[:, None]
+        indices = np.full(places.shape, -1, self.indices.dtype)
+        indices[places] = self.indices
+        if self.values is None:
+            return indices, None
+        values = np.zeros(places.shape)
+        values[places] = self.values
+        return indices, values
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -209,23 +228,39 @@ def dense(row: Row, n: int) -> Float64:
 
 
 def parse_state(x: Any, n: int, name: str = "x") -> Rows:
-    """One state's features, as a single row: indices (k,), a pair of (k,), or dense floats (n,)."""
+    """One state's features, as a single row: indices (k,), a pair of (k,), dense floats (n,), or CSR."""
+    if (sparse := _sparse(x, n, name)) is not None:
+        if len(sparse) != 1:
+            raise ValueError(f"{name}: got {len(sparse)} sparse rows, expected that of one state")
+        x = sparse.indices, sparse.values
     return _parse(x, n, (), name)
 
 
 def is_stream(x: Any) -> bool:
     """Whether x is many rows: an array, or a pair of arrays, of two dimensions, or Ragged."""
-    if isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) > 0:
-        x = x[0]
-    return isinstance(x, Ragged) or np.ndim(x) == 2
+    return isinstance(x, Ragged) or _ndim(x[0] if _is_pair(x) else x) == 2
+
+
+def _is_pair(x: Any) -> bool:
+    return isinstance(x, tuple) and len(x) == 2 and _ndim(x[0]) > 0
+
+
+def _ndim(x: Any) -> int:
+    """The number of dimensions; of what no array can be made of, one: whoever makes it says why not."""
+    try:
+        return np.ndim(x)
+    except Exception:  # each library has its own
+        return 1
 
 
 def parse_rows(x: Any, n: int, name: str = "x", per_state: int | None = None) -> Rows:
-    """A stream's features: (rows, k), a pair of such, Ragged, or dense (rows, n).
+    """A stream's features: (rows, k), a pair of such, Ragged, CSR, or dense (rows, n).
 
     per_state  the number of actions, for features of state-action pairs: (states, actions, k).
     Errors: FeatureIndexError, ValueError for shapes and non-finite values, TypeError for dtypes.
     """
+    if (sparse := _sparse(x, n, name)) is not None:
+        x = sparse
     if isinstance(x, Ragged):
         x.check()
         if per_state and len(x) % per_state:
@@ -236,26 +271,28 @@ def parse_rows(x: Any, n: int, name: str = "x", per_state: int | None = None) ->
 
 
 def parse_state_actions(x: Any, n: int, n_actions: int, name: str = "x") -> Rows:
-    """The features of every action in one state: (actions, k), a pair of such, or dense (actions, n)."""
+    """The features of every action in one state: (actions, k), a pair of such, dense (actions, n), or CSR."""
+    if (sparse := _sparse(x, n, name)) is not None:
+        x = sparse.padded()
     return _parse(x, n, (n_actions,), name)
 
 
 def _parse(x: Any, n: int, lead: tuple[int, ...], name: str) -> Rows:
     """Rows of shape (*lead, k) or (*lead, n); -1 in lead stands for any length of at least 1."""
     values = None
-    if isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) > 0:
-        indices, values = _integers(f"{name}[0]", x[0]), _floats(f"{name}[1]", x[1])
+    if _is_pair(x):
+        indices, values = _integers(f"{name}[0]", x[0]), _values(f"{name}[1]", x[1])
         if indices.shape != values.shape:
             raise ValueError(f"{name}: indices {indices.shape} and values {values.shape} differ in shape")
     else:
-        indices = np.asarray(x)
+        indices = arguments.array_of(name, x, _LENGTHS)
         if indices.size == 0 and not isinstance(x, np.ndarray):
             indices = indices.astype(np.int32)  # [] is a state without features
         if indices.dtype.kind == "f":
             values = _floats(name, indices)
         elif indices.dtype.kind not in "iu":
             raise TypeError(
-                f"{name}: got dtype {indices.dtype}, expected integers (indices of active features) "
+                f"{name}: got {_what(x, indices)}, expected integers (indices of active features) "
                 "or floats (dense features)"
             )
     shape = indices.shape
@@ -271,6 +308,12 @@ def _parse(x: Any, n: int, lead: tuple[int, ...], name: str) -> Rows:
     if is_dense:
         rows = Rows(int(np.prod(shape[:-1])), n, n, np.arange(n, dtype=np.int32), values, shared=True)
     else:
+        if values is None and shape[-1] == n and is_one_hot(indices, n):
+            raise ValueError(
+                f"{name}: got integers of shape {shape} that are all 0 or 1, as long as there are features: "
+                "integers are indices. Give the indices of the active features, as in np.flatnonzero(row) "
+                "(of one-hot rows x.argmax(-1)[..., None]), or floats for dense features: x.astype(float)"
+            )
         rows = Rows(int(np.prod(shape[:-1])), n, shape[-1], indices, values)
     return _checked(rows, name, shape)
 
@@ -295,6 +338,11 @@ def _checked(rows: Rows, name: str, shape: Shape) -> Rows:
     rows.shape = shape
     rows.indices = np.require(rows.indices, np.int32, _LAYOUT).reshape(-1)
     return rows
+
+
+def is_one_hot(row: NDArray[Any], n: int) -> bool:
+    """Whether integer rows are most likely vectors of n zeros and ones, not indices: each is refused then."""
+    return n >= _TELLING and row.shape[-1] == n and bool(row.min() >= 0 and row.max() <= 1)
 
 
 def joined(x: Rows, x_next: Rows | None) -> Rows:
@@ -346,8 +394,15 @@ def _bounds(indices: NDArray[Any]) -> tuple[int, int]:
     return lowest, highest
 
 
+_LENGTHS = "; a stream whose rows differ in length is ft.Ragged(indptr, indices), or padded with -1"
+_TWO_WAYS = (
+    "expected floats, the values of the features before them: values.astype(float). Two coders' indices are "
+    "one row of indices: np.concatenate([a, first.n_features + b], axis=-1)"
+)
+
+
 def _integers(name: str, value: Any) -> NDArray[Any]:
-    array = np.asarray(value)
+    array = arguments.array_of(name, value, _LENGTHS)
     if array.size == 0 and not isinstance(value, np.ndarray):
         array = array.astype(np.int32)
     if array.dtype.kind not in "iu":
@@ -355,8 +410,46 @@ def _integers(name: str, value: Any) -> NDArray[Any]:
     return array
 
 
-def _floats(name: str, value: Any) -> Float64:
-    array = np.asarray(value)
+def _values(name: str, value: Any) -> Float64:
+    """The values beside indices.  Integers are refused: they are most often a second coder's indices."""
+    array = arguments.array_of(name, value, _LENGTHS)
+    if array.dtype.kind in "iu":
+        raise TypeError(f"{name}: got dtype {array.dtype}, {_TWO_WAYS}")
+    return _floats(name, array)
+
+
+def _floats(name: str, array: NDArray[Any]) -> Float64:
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name}: got dtype {array.dtype}, expected real numbers")
     return np.require(array, np.float64, _LAYOUT)
+
+
+def _what(x: Any, array: NDArray[Any]) -> str:
+    """What stands where features should: an array's dtype, or the kind of object that NumPy makes none of."""
+    if isinstance(x, Ragged):
+        return "Ragged, the rows of a stream"
+    return f"dtype {array.dtype}" if array.ndim else f"{type(x).__name__}"
+
+
+def is_sparse(x: Any) -> bool:
+    """Whether x is a sparse matrix or array of SciPy, which is there if there is one."""
+    scipy = None if type(x) is np.ndarray else sys.modules.get("scipy.sparse")
+    return scipy is not None and bool(scipy.issparse(x))
+
+
+def _sparse(x: Any, n: int, name: str) -> Ragged | None:
+    """The rows of a sparse matrix or array of SciPy, if x is one.
+
+    Its data may be integers or bool too: beside a shape they can be nothing but values.
+    """
+    if not is_sparse(x):
+        return None
+    if x.format != "csr":
+        raise TypeError(f"{name}: got a sparse array of format {x.format!r}, expected CSR: {name}.tocsr()")
+    if x.shape[-1] != n:
+        raise ValueError(
+            f"{name}: got a sparse array of shape {x.shape}, expected ({'rows, ' * (x.ndim == 2)}{n})"
+        )
+    if x.data.dtype.kind not in "iufb":
+        raise TypeError(f"{name}: got a sparse array of dtype {x.dtype}, expected real numbers")
+    return Ragged(x.indptr, x.indices, x.data.astype(np.float64, copy=False))

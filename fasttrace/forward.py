@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import arguments
-from .features import Ragged, parse_rows, raise_bad_index
+from .features import Ragged, is_sparse, parse_rows, raise_bad_index
 
 Float64 = NDArray[np.float64]
 
 VARIANTS = ("live", "sequential", "batch")
 
 
+@arguments.explained
 def offline_lambda_return(
     x: Any,
     rewards: Any,
@@ -68,6 +69,7 @@ def offline_lambda_return(
     return w
 
 
+@arguments.explained
 def monte_carlo(
     x: Any,
     rewards: Any,
@@ -94,6 +96,7 @@ def monte_carlo(
     )  # fmt: skip
 
 
+@arguments.explained
 def online_lambda_return(
     x: Any,
     rewards: Any,
@@ -142,6 +145,7 @@ def online_lambda_return(
     return w
 
 
+@arguments.explained
 def truncated_td(
     x: Any,
     rewards: Any,
@@ -191,6 +195,7 @@ def truncated_td(
     return w
 
 
+@arguments.explained
 def dutch_monte_carlo(
     x: Any, G: Any, *, alpha: Any, n_features: int | None = None, weights: Any = None
 ) -> Float64:
@@ -266,9 +271,10 @@ def _task(
 ) -> _Task:
     w, X = _dense(x, n, weights)
     T = len(X) - 1
-    if np.shape(rewards) != (T,):
+    rewards = arguments.floats("rewards", rewards)
+    if rewards.shape != (T,):
         raise ValueError(
-            f"rewards: got shape {np.shape(rewards)}, expected ({T},): x has {T + 1} rows, "
+            f"rewards: got shape {rewards.shape}, expected ({T},): x has {T + 1} rows, "
             "one more than there are rewards"
         )
     flags = np.zeros(T, bool) if terminated is None else _flags(terminated, T)
@@ -289,7 +295,9 @@ def _dense(x: Any, n: int | None, weights: Any) -> tuple[Float64, Float64]:
         n = arguments.count("n_features", n)
     elif weights is not None:
         n = np.size(weights)
-    elif not isinstance(x, (Ragged, tuple)) and np.asarray(x).dtype.kind == "f":
+    elif is_sparse(x) or (
+        not isinstance(x, (Ragged, tuple)) and arguments.array_of("x", x).dtype.kind == "f"
+    ):
         n = np.shape(x)[-1]
     else:
         raise ValueError("n_features: got None, which only weights or dense features can stand for")
@@ -308,7 +316,7 @@ def _numbers(name: str, value: Any, T: int, allowed: str) -> Float64:
 
 
 def _flags(terminated: Any, T: int) -> NDArray[np.bool_]:
-    flags = np.asarray(terminated)
+    flags = arguments.array_of("terminated", terminated)
     if flags.dtype.kind not in "biu" and flags.size:
         raise TypeError(f"terminated: got dtype {flags.dtype}, expected booleans")
     if flags.shape != (T,):

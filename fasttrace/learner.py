@@ -8,7 +8,7 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from itertools import repeat
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 from weakref import WeakSet
 
 import numpy as np
@@ -20,6 +20,9 @@ from .errors import CheckpointError, FeatureIndexError
 from .features import Rows, Stream, raise_bad_index
 from .pieces import in_pieces
 from .trace import FOLDED, new_trace
+
+if TYPE_CHECKING:
+    from .checkpoint import Target
 
 Float64 = NDArray[np.float64]
 Self = TypeVar("Self", bound="Learner")
@@ -41,6 +44,9 @@ class Learner:
 
     def __init_subclass__(cls) -> None:
         _CLASSES[cls.__name__] = cls
+        for name in ("__init__", "learn"):  # not what is called once a step
+            if name in vars(cls):
+                setattr(cls, name, arguments.explained(vars(cls)[name]))
 
     def __init__(
         self,
@@ -276,9 +282,10 @@ class Learner:
         if states < 1:
             raise ValueError("x: got no rows, expected T + 1 with T rewards")
         steps = states - 1
-        if np.shape(rewards) != (steps,):
+        rewards = arguments.floats("rewards", rewards)
+        if rewards.shape != (steps,):
             raise ValueError(
-                f"rewards: got shape {np.shape(rewards)}, expected ({steps},): x has {states} rows, "
+                f"rewards: got shape {rewards.shape}, expected ({steps},): x has {states} rows, "
                 "one more than there are rewards"
             )
         return Stream(
@@ -363,8 +370,22 @@ class Learner:
         """A new learner with the options of a state."""
         return cls(**options, backend=backend)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint (.npz) that fasttrace.load reads; in the same backend it goes on bit for bit."""
+    @classmethod
+    def _entries(cls, options: dict[str, Any]) -> int:
+        """How many numbers the arrays of a state with these options hold at least."""
+        columns = (
+            1 if options.get("state_action") else arguments.count("n_actions", options.get("n_actions", 1))
+        )
+        return columns * arguments.count("n_features", options["n_features"])
+
+    def save(self, path: Target) -> None:
+        """Write a checkpoint (.npz) that fasttrace.load reads; in the same backend it goes on bit for bit.
+
+        path  or a binary file that is open for writing.  A file that is there is replaced as a whole or not
+              at all, and its mode is kept; links are followed
+
+        Errors: OSError, also for a folder, a device or a pipe; TypeError for a file that takes text.
+        """
         from . import checkpoint  # and with it json, hashlib and zipfile: a third of the import time
 
         checkpoint.write(path, self.state_dict())
@@ -448,27 +469,37 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def load(path: str | os.PathLike[str], backend: str | None = None) -> Learner:
-    """The learner of a checkpoint, in the backend that saved it or in the one named.
+@arguments.explained
+def load(path: Target, backend: str | None = None) -> Any:
+    """The learner, or TileCoder, of a checkpoint, in the backend that saved it or in the one named.
+
+    path  or a binary file that is open for reading
 
     Errors: CheckpointError for a file that is truncated, damaged, not ours, or of a newer version;
     BackendUnavailable; FileNotFoundError.
     """
     from . import checkpoint
+    from .tiles import TileCoder
 
-    state = checkpoint.read(path)
+    state, place = checkpoint.read(path), checkpoint.name_of(path)
     try:
-        if state["class"] not in _CLASSES:
+        if state["class"] not in {*_CLASSES, TileCoder.__name__}:
             import_module(f"{__package__}.neural")  # the learners that are not for everybody
-        cls, options, saved = _CLASSES[state["class"]], state["options"], state["backend"]
+        cls: Any = TileCoder if state["class"] == TileCoder.__name__ else _CLASSES[state["class"]]
+        options, saved = state["options"], state["backend"]
         if saved not in NAMES:
             raise ValueError(f"saved by the backend {saved!r}")
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: not of a learner that this version knows ({error})") from error
+        raise CheckpointError(f"{place}: not of a learner that this version knows ({error})") from error
     name = resolve(saved if backend is None else backend)
     try:
+        if cls is TileCoder and not state["arrays"]:
+            return TileCoder(**options, backend=name)
+        there, needed = sum(array.size for array in state["arrays"].values()), cls._entries(options)
+        if there < needed:  # before the learner is made: it may be larger than memory
+            raise ValueError(f"has arrays of {there} numbers, its options ask for {needed} at least")
         learner = cls._of_options(options, name)
         learner.load_state_dict(state)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: does not hold what its header says ({error})") from error
+    except Exception as error:  # there is no end to what a header may hold
+        raise CheckpointError(f"{place}: does not hold what its header says ({error!r})") from error
     return learner

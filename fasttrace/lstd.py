@@ -226,6 +226,10 @@ class LSTD(_StateLearner):
         own = {"n_features": self.n_features, "epsilon": self._epsilon, "solver": self._solver}
         return own | super()._options()
 
+    @classmethod
+    def _entries(cls, options: dict[str, Any]) -> int:
+        return super()._entries(options) ** 2
+
     def _new_trace(self, backend: str) -> LeastSquares:
         return LeastSquares(self.n_features, self._epsilon, self._solver == "inverse", backend)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -181,6 +182,15 @@ class NetworkLearner(Learner):
             "optimiser": self._optimiser.options(),
             "keep": self.keep,
         }
+
+    @classmethod
+    def _entries(cls, options: dict[str, Any]) -> int:
+        if "network" in options:
+            layers = options["network"]["sizes"]
+        else:
+            layers = [options["n_inputs"], *options["hidden"], options.get("n_actions") or 1]
+        sizes = [arguments.count("sizes", size) for size in layers]
+        return sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
 
     @classmethod
     def _of_options(cls, options: dict[str, Any], backend: str) -> Any:

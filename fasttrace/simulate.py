@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +23,14 @@ from .learner import Learner
 from .pieces import held, paced, tell
 from .policy import Method
 from .tiles import TileCoder
+from .trace import LazyTrace
 
 if TYPE_CHECKING:
     import gymnasium
 
 _AT_FIRST = 1 << 12  # steps of a native loop before the first look at the clock
 _FOREVER = 1 << 62
+_LOOK = 1 << 16  # steps between two looks whether the agent has diverged: by the walk, not by the clock
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,17 @@ class History:
     lengths  (E,) its steps
     steps    in all, with those of an episode that has not ended
     seconds  in the loop
+    diverged whether the agent was found to have diverged
     """
 
     returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
     steps: int
     seconds: float
+    diverged: bool = False
 
 
+@arguments.explained
 def simulate(
     env: Environment,
     agent: Learner,
@@ -53,7 +61,7 @@ def simulate(
     steps: int | None = None,
     max_episode_steps: int | None = None,
     seed: int | np.random.Generator | None = None,
-    progress: bool | Callable[[int, int], None] = False,
+    progress: bool | Callable[..., object] = False,
 ) -> History:
     """Let an agent learn in an environment, all in one loop of the agent's backend.
 
@@ -64,10 +72,16 @@ def simulate(
     max_episode_steps  truncates: the agent bootstraps from the last state, then the episode ends
     seed               of start states, dynamics, exploration and ties, in the same order in every
                        backend: the same seed is the same walk.  None is the agent's generator
-    progress           True shows a bar (with rich installed); a function gets steps and episodes so far
+    progress           True shows a bar (with rich installed); a function gets steps and episodes so far.  One
+                       that needs a third argument, or names it returns, gets the returns (m,) of the episodes
+                       that ended since the last call too
 
     Begins a new episode.  Ctrl-C is heard within a fraction of a second, between two steps: KeyboardInterrupt
     then has what was done as `steps` and `history`.
+    An agent that has diverged is a RuntimeWarning, once, and ends the simulation: what it does means nothing
+    any more, and an episode of it may never end.  Looked for every 65 536 steps, less often where there are
+    many weights, and at the end; `History.diverged` says so.
+
     Errors: ValueError, TypeError for arguments; ValueError for an environment that gives numbers that are
     not finite; FeatureIndexError for a state that is no feature.
     """
@@ -99,7 +113,8 @@ def simulate(
                 values=getattr(agent._module, "values", None),
             )
         loop = make(env, coder, agent._trace, agent._kind, numbers, method, generator, longest)
-        done, ended, seconds = 0, 0, 0.0
+        done, ended, seconds, diverged = 0, 0, 0.0, False
+        look = due = max(_LOOK, 32 * math.prod(agent._shape()))
         returns: list[NDArray[np.float64]] = [np.empty(0)]
         lengths: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         size = _AT_FIRST if agent._stem == "linear" and agent.backend != "numpy" else 1
@@ -109,14 +124,18 @@ def simulate(
                 begin = time.perf_counter()
                 with held():
                     made, some_returns, some_lengths = loop.run(
-                        min(size, most_steps - done), most_episodes - ended
+                        min(size, most_steps - done, due - done), most_episodes - ended
                     )
                     took = time.perf_counter() - begin
                     done, ended, seconds = done + made, ended + len(some_returns), seconds + took
                     returns.append(some_returns)
                     lengths.append(some_lengths)
                 size = paced(size, took)
-                report(done, ended)
+                report(done, ended, some_returns)
+                if done == due:
+                    due += look
+                    if diverged := agent.diverged:
+                        break
         except KeyboardInterrupt as interrupt:
             history = History(np.concatenate(returns), np.concatenate(lengths), done, seconds)
             tell(interrupt, steps=done, history=history)
@@ -124,7 +143,15 @@ def simulate(
         finally:
             agent._user = 0
             close()
-    return History(np.concatenate(returns), np.concatenate(lengths), done, seconds)
+        diverged = diverged or (_may_have_diverged(agent, done) and agent.diverged)
+    if diverged:
+        warnings.warn(
+            f"{type(agent).__name__} has diverged: a weight or its trace is not finite after {done} steps of "
+            "simulate; try a smaller alpha",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return History(np.concatenate(returns), np.concatenate(lengths), done, seconds, diverged)
 
 
 def _check(env: Any, agent: Any, coder: Any) -> None:
@@ -157,14 +184,34 @@ def _check(env: Any, agent: Any, coder: Any) -> None:
         )
 
 
+def _may_have_diverged(agent: Learner, steps: int) -> bool:
+    """Whether a look at all weights is worth its time: by what drove them, or as the steps cost far more."""
+    if isinstance(trace := agent._trace, LazyTrace):
+        with np.errstate(all="ignore"):
+            return not (math.isfinite(trace.drive) and math.isfinite(trace.ring.sum()))
+    return math.prod(agent._shape()) <= 16 * steps
+
+
+def _takes_returns(progress: Callable[..., object]) -> bool:
+    """By a third argument that it cannot do without, or one of that name; *args are the two of always."""
+    try:
+        parameters = list(inspect.signature(progress).parameters.values())
+    except (TypeError, ValueError):  # no function in Python
+        return False
+    plain = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    return len(plain) > 2 and (plain[2].name == "returns" or plain[2].default is plain[2].empty)
+
+
 def _progress(
-    progress: bool | Callable[[int, int], None], episodes: int | None, steps: int | None
-) -> tuple[Callable[[int, int], None], Callable[[], None]]:
-    """What to call with steps and episodes, and what to call at the end."""
+    progress: bool | Callable[..., object], episodes: int | None, steps: int | None
+) -> tuple[Callable[[int, int, NDArray[np.float64]], object], Callable[[], None]]:
+    """What to call with steps, episodes and new returns, and what to call at the end."""
     if callable(progress):
-        return progress, lambda: None
+        if _takes_returns(progress):
+            return progress, lambda: None
+        return lambda done, ended, returns: progress(done, ended), lambda: None
     if not progress:
-        return lambda done, ended: None, lambda: None
+        return lambda done, ended, returns: None, lambda: None
     try:
         from rich.progress import Progress
     except ImportError as error:
@@ -172,9 +219,17 @@ def _progress(
     bar = Progress()
     task = bar.add_task("episodes" if episodes else "steps", total=episodes or steps)
     bar.start()
-    return lambda done, ended: bar.update(task, completed=ended if episodes else done), bar.stop
+
+    def report(done: int, ended: int, returns: NDArray[np.float64]) -> None:
+        bar.update(task, completed=ended if episodes else done)
+        if len(returns):
+            what = "episodes" if episodes else "steps"
+            bar.update(task, description=f"{what}, mean return {returns[-100:].mean():.4g}")
+
+    return report, bar.stop
 
 
+@arguments.explained
 def evaluate(
     env: gymnasium.Env[Any, Any],
     agent: _Agent,

@@ -1,14 +1,19 @@
 """Tile coding: a state's active features, one a tiling."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import arguments
 from .backends import module, resolve
+
+if TYPE_CHECKING:
+    from .checkpoint import Target
 
 _FLOAT64 = np.dtype(np.float64)
 _AT_ONCE = 1 << 20  # coordinates, displaced: some milliseconds
@@ -41,6 +46,7 @@ class TileCoder:
     Source: Sutton & Barto 2018, section 9.5.4.
     """
 
+    @arguments.explained
     def __init__(
         self,
         low: Sequence[float] | NDArray[Any],
@@ -146,6 +152,15 @@ class TileCoder:
             f"TileCoder(low={low}, high={high}, tiles={tiles}, tilings={tilings}, "
             f"wrap={wrap}, memory={memory}, backend={self.backend!r})"
         )
+
+    def save(self, path: Target) -> None:
+        """Write a checkpoint (.npz) that fasttrace.load reads; path and errors as a learner's."""
+        from . import checkpoint
+
+        names = ("low", "high", "tiles", "tilings", "wrap", "memory")
+        options = dict(zip(names, self._key(), strict=True))
+        state = {"class": type(self).__name__, "backend": self.backend, "options": options, "arrays": {}}
+        checkpoint.write(path, state)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (*self._key(), self._asked)

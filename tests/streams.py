@@ -201,6 +201,7 @@ def features(rows, n, form, state_action=False):
             else ft.Ragged(indptr, indices)
         )
     k = max(1, *(len(i) for i, _ in flat))
+    k += k == n  # with a padding, rows of as many zeros and ones as there are features are indices still
     indices, padded = np.full((len(flat), k), -1, np.int32), np.full((len(flat), k), np.nan)
     for r, (i, _) in enumerate(flat):
         indices[r, : len(i)], padded[r, : len(i)] = i, values[r]

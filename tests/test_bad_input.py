@@ -1,6 +1,7 @@
 """What is refused: the same error in every backend, before anything has changed; and what is not refused."""
 
 import functools
+import inspect
 import itertools
 import operator
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from states import THERE, same, taught
-from streams import AGENTS, ALGORITHMS, BACKENDS, CONTROL, needed
+from streams import AGENTS, ALGORITHMS, BACKENDS, CONTROL, EVERY, needed
 
 import fasttrace as ft
 from fasttrace.backends import _missing
@@ -18,6 +19,7 @@ NAN, INF = float("nan"), float("inf")
 X = np.array([[0, 3, 5], [1, 3, -1], [2, 2, 7], [11, 0, 4], [6, 8, 9]], np.int32)  # (T + 1, 3)
 DENSE = np.random.default_rng(1).normal(size=(T + 1, N))
 REWARDS = np.array([1.0, -0.5, 0.0, 2.0])
+ENDS = np.arange(T) == T - 1
 ACTIONS = np.array([0, 2, 1, 1, 0])
 TD, REPLACING = ALGORITHMS["td_accumulating"], ALGORITHMS["td_replacing"]
 TRUE_ONLINE_TD, TRUE_ONLINE_SARSA = ALGORITHMS["true_online_td"], ALGORITHMS["true_online_sarsa"]
@@ -165,6 +167,14 @@ def test_the_place_of_a_bad_index_in_a_ragged_stream(algorithm, dtype, place):
 
 # ---- shapes and dtypes of features ----
 
+
+class Unreadable:
+    """As PyTorch's tensors of bfloat16, and those on a GPU."""
+
+    def __array__(self, *_, **__):
+        raise TypeError("Got unsupported ScalarType BFloat16")
+
+
 GOOD = X[1]
 BAD_ROWS = {
     "two dimensions": (X[:2, None], ValueError),
@@ -194,6 +204,10 @@ BAD_ROWS = {
     "pair, NaN": ((GOOD, [1.0, NAN, 1.0]), ValueError),
     "pair, -inf": ((GOOD, [1.0, -INF, 1.0]), ValueError),
     "ragged": (ft.Ragged([0, 2], [1, 2]), TypeError),
+    "bfloat16": (np.zeros(N, "V2"), TypeError),  # as ml_dtypes' own looks to NumPy
+    "a tensor that NumPy cannot read": (Unreadable(), TypeError),
+    "lists of different lengths": ([[0, 1], [2]], ValueError),
+    "pair of such lists": (([[0, 1], [2]], [[1.0, 1.0], [2.0]]), ValueError),
 }
 BAD_STREAMS = {
     "no rows": (np.empty((0, 3), np.int32), ValueError),
@@ -220,6 +234,9 @@ BAD_STREAMS = {
     "pair, NaN": ((X, np.where(X == 7, NAN, 1.0)), ValueError),
     "pair, complex": ((X, np.ones(X.shape, complex)), TypeError),
     "pair, float indices": ((X.astype(float), np.ones(X.shape)), TypeError),
+    "lists of different lengths": ([[0, 1], [2], [3], [4], [5]], ValueError),
+    "bfloat16": (np.zeros((T + 1, N), "V2"), TypeError),
+    "a tensor that NumPy cannot read": (Unreadable(), TypeError),
     "ragged, NaN": (ft.Ragged(np.arange(6), np.arange(5), [1, 1, 1, 1, NAN]), ValueError),
 }
 
@@ -285,6 +302,7 @@ def test_the_place_of_a_value_that_is_not_finite(value):
         (([0, 2], [0.0, 1.0]), TypeError),
         (([0, 2], [False, True]), TypeError),
         (([0, 2], [0, 1], ["1", "2"]), TypeError),
+        (([0, 2], [0, 1], [1, 2]), TypeError),
         (([0, 2], [0, 1], [1j, 2j]), TypeError),
     ],
 )
@@ -292,6 +310,216 @@ def test_ragged_rows_that_are_none(arguments, exception):
     """Ragged looks at its arrays when it is made."""
     with pytest.raises(exception):
         ft.Ragged(*arguments)
+
+
+def test_lists_of_different_lengths_are_told_of_ragged():
+    """The error says what to give in their place, and which argument it is."""
+    learner = ft.TD(N, alpha=0.1, backend="numpy")
+    with pytest.raises(ValueError, match=r"^x: .*lengths differ.*ft\.Ragged\(indptr, indices\).*-1"):
+        learner.learn([[0, 1], [2]], [1.0])
+    with pytest.raises(ValueError, match=r"^rewards: .*lengths differ"):
+        learner.learn(X[:3], [[1.0, 2.0], [3.0]])
+    for name in ("rewards", "gammas"):
+        with pytest.raises(TypeError, match=rf"^{name}: .*Unreadable .*BFloat16"):
+            learner.learn(X, **{"rewards": REWARDS, name: Unreadable()})
+    with pytest.raises(TypeError, match=r"^weights: .*Unreadable .*BFloat16"):
+        learner.weights = Unreadable()
+    with pytest.raises(TypeError, match=r"^actions: .*BFloat16"):
+        ft.Sarsa(N, A, alpha=0.1, backend="numpy").learn(X, Unreadable(), REWARDS)
+
+
+# ---- what is most likely meant otherwise ----
+
+BITS = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0], [0, 0, 1], [1, 1, 1]])  # Gymnasium's one-hots are int64
+
+
+def new(algorithm, n, backend):
+    sizes = (n, A) if algorithm.control else (n,)
+    return getattr(ft, algorithm.learner)(*sizes, alpha=0.1, backend=backend, **algorithm.options)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8])
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("algorithm", EVERY.values(), ids=str)
+def test_vectors_of_bits_are_no_indices(algorithm, backend, dtype):
+    """Integers 0 and 1, as many as there are features: both ways out are named, and nothing is learned."""
+    learner, rows = new(algorithm, 3, backend), BITS.astype(dtype)
+    good = {"update x": (lambda a: a.update(rows[0], 1.0, [1]), "x")}
+    good |= {"update x_next": (lambda a: a.update(np.array([1], dtype), 1.0, rows[2]), "x_next")}
+    for name, (call, argument) in (
+        calls(algorithm, rows[1], rows) | ({} if algorithm.control else good)
+    ).items():
+        if name == "the end":
+            continue
+        for _ in range(2):  # a quick way has not learned it either
+            kind, message = error_of(call, learner)
+            assert kind is ValueError, name
+            assert message.startswith(f"{argument}: got integers"), name
+            assert "np.flatnonzero" in message
+            assert "x.astype(float)" in message
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_vectors_of_bits_of_state_action_pairs_are_no_indices(backend):
+    """A row an action, and a stream of them."""
+    agent = ft.Sarsa(3, 2, alpha=0.1, state_action=True, backend=backend)
+    for call in (lambda a: a.start(BITS[:2]), lambda a: a.act(BITS[1:3].tolist()), lambda a: a.q(BITS[:2]),
+                 lambda a: a.learn(BITS[:4].reshape(2, 2, 3), [0, 1], [1.0])):  # fmt: skip
+        kind, message = error_of(call, agent)
+        assert kind is ValueError
+        assert "np.flatnonzero" in message
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_may_be_indices_is_taken(backend):
+    """A row of other indices, of padding, in a pair or Ragged; where one row of a stream is none of bits;
+    and rows of one or two features, where 0 and 1 are as good as any."""
+    rows = np.array([[0, 1, 2], [0, 1, 1], [0, 1, -1]], np.int32)
+    one, other = (ft.TD(3, alpha=0.1, backend=backend) for _ in range(2))
+    dense = np.array([[1.0, 1.0, 1.0], [1.0, 2.0, 0.0], [1.0, 1.0, 0.0]])
+    one.learn(rows, [1.0, 2.0])
+    other.learn(dense, [1.0, 2.0])
+    np.testing.assert_allclose(one.weights, other.weights, rtol=0, atol=1e-15)
+    assert one.update(rows[0], 1.0, rows[2]) == pytest.approx(
+        other.update(dense[0], 1.0, dense[2]), abs=1e-15
+    )
+    pair = (rows[1], np.ones(3))
+    assert one.predict(pair) == one.predict(ft.Ragged([0, 3], rows[1]))[0]
+    small = ft.TD(2, alpha=0.1, backend=backend)
+    small.update(np.array([0, 1], np.int32), 1.0, np.array([1, 1], np.int32))
+    np.testing.assert_allclose(small.weights, [0.1, 0.1], rtol=0, atol=1e-15)
+
+
+def test_vectors_of_bits_elsewhere():
+    """Least squares and the forward views look at features alike."""
+    for call in (
+        lambda: ft.LSTD(3).learn(BITS, REWARDS),
+        lambda: ft.LSTD(3).update(BITS[0], 1.0, [1]),
+        lambda: ft.forward.monte_carlo(BITS, REWARDS, alpha=0.1, gammas=1.0, terminated=ENDS, n_features=3),
+    ):
+        with pytest.raises(ValueError, match=r"^x: got integers.*np\.flatnonzero.*x\.astype\(float\)"):
+            call()
+
+
+@pytest.mark.parametrize("algorithm", [TD, ALGORITHMS["sarsa_dutch"]], ids=str)
+def test_features_of_two_coders_are_no_values(algorithm):
+    """A pair is indices and their values: integers in the second place are most often other indices."""
+    row, rows = (X[3], X[1]), (X, X[::-1])
+    for name, (call, argument) in calls(algorithm, row, rows).items():
+        if name == "learn nothing":
+            continue
+        words = f"{argument}[1]: got dtype int32, expected floats", "values.astype(float)", "np.concatenate"
+        refused(algorithm, call, TypeError, *words)
+
+
+# ---- sparse matrices ----
+
+
+@pytest.fixture(scope="module")
+def sparse():
+    return pytest.importorskip("scipy.sparse")
+
+
+@pytest.mark.parametrize("form", ["csr_array", "csr_matrix"])
+@pytest.mark.parametrize("dtype", [float, np.float32, np.int64, bool])
+@pytest.mark.parametrize("algorithm", [TD, ALGORITHMS["sarsa_dutch"]], ids=str)
+def test_rows_of_csr_are_ragged_rows(algorithm, form, dtype, sparse):
+    """Whatever its dtype, one row or many, to the bit; where an empty row is, too."""
+    dense = np.where(np.random.default_rng(3).random((T + 1, N)) < 0.3, DENSE, 0.0).astype(dtype)
+    dense[2] = 0
+    csr = getattr(sparse, form)(dense)
+    ragged = ft.Ragged(csr.indptr, csr.indices, csr.data.astype(float))
+    one, other = (new(algorithm, N, "numpy") for _ in range(2))
+    more = (ACTIONS, REWARDS) if algorithm.control else (REWARDS,)
+    assert_array_equal(one.learn(csr, *more), other.learn(ragged, *more))
+    assert_array_equal(one.weights, other.weights)
+    row, pair = csr[[1]].tocsr(), (ragged.indices[ragged.indptr[1] : ragged.indptr[2]],
+                                   ragged.values[ragged.indptr[1] : ragged.indptr[2]])  # fmt: skip
+    if algorithm.control:
+        assert_array_equal(one.q(row), other.q(pair))
+        assert one.act(row) == other.act(pair)
+    else:
+        assert_array_equal(one.predict(csr), other.predict(ragged))
+        assert one.update(row, 1.0, csr[[2]].tocsr()) == other.update(pair, 1.0, [])
+        options = {"alpha": 0.1, "gammas": 1.0, "terminated": ENDS}
+        forward = ft.forward.monte_carlo(csr, REWARDS, **options)
+        assert_array_equal(forward, ft.forward.monte_carlo(dense.astype(float), REWARDS, **options))
+
+
+def test_rows_of_csr_for_state_action_pairs(sparse):
+    """As many rows as there are actions, for each state."""
+    dense = np.where(np.random.default_rng(3).random((4, N)) < 0.3, 2.0, 0.0)
+    one, other = (
+        ft.Sarsa(N, 2, alpha=0.1, trace="dutch", state_action=True, backend="numpy") for _ in range(2)
+    )
+    one.learn(sparse.csr_array(dense), [0, 1], [1.0])
+    other.learn(dense.reshape(2, 2, N), [0, 1], [1.0])
+    np.testing.assert_allclose(one.weights, other.weights, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(one.q(sparse.csr_array(dense[:2])), other.q(dense[:2]), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("algorithm", [TD, ALGORITHMS["sarsa_dutch"]], ids=str)
+def test_sparse_matrices_that_are_none_of_ours(algorithm, sparse):
+    """Other formats are told the way, another width is refused, and values must be finite."""
+    rows = np.eye(T + 1, N)
+    learn = calls(algorithm, X[0], sparse.coo_array(rows))["learn"][0]
+    refused(algorithm, learn, TypeError, "x: ", "'coo'", "x.tocsr()")
+    for _, (call, argument) in calls(algorithm, sparse.csc_matrix(rows[:1]), X).items():
+        if "learn" not in _ and "many" not in _:
+            refused(algorithm, call, TypeError, argument, "'csc'", ".tocsr()")
+    wide, nan = sparse.csr_array(np.ones((T + 1, N + 1))), sparse.csr_array(rows * NAN)
+    refused(algorithm, calls(algorithm, X[0], wide)["learn"][0], ValueError, f"({T + 1}, {N + 1})", N)
+    refused(algorithm, calls(algorithm, X[0], nan)["learn"][0], ValueError, "nan", "finite")
+    complex_ = sparse.csr_array(rows * 1j)
+    refused(algorithm, calls(algorithm, X[0], complex_)["learn"][0], TypeError, "complex128")
+    two = calls(algorithm, sparse.csr_array(rows[:2]), X)
+    for name in ("update x", "update x_next", "start", "step", "act"):
+        if name in two:
+            refused(algorithm, two[name][0], ValueError, "2 sparse rows", "one state")
+
+
+# ---- keywords ----
+
+
+def test_an_unknown_keyword_is_told_with_the_nearest():
+    """By the names that users know, whatever is between; what is called with good keywords is as it was."""
+    learner, agent = ft.TD(N, alpha=0.1), ft.Sarsa(N, A, alpha=0.1)
+    for call, words in (
+        (lambda: ft.TD(10, alpha=0.1, lamda=0.9), "TD: unknown keyword 'lamda'; did you mean 'lambda_'?"),
+        (lambda: ft.TD(10, alfa=0.1), "TD: unknown keyword 'alfa'; did you mean 'alpha'?"),
+        (lambda: ft.SwiftTD(10, alpha=0.1, etta=0.9), "SwiftTD: unknown keyword 'etta'; did you mean 'eta'?"),
+        (lambda: ft.TD(10, lr=0.1), "TD: unknown keyword 'lr'; it takes n_features, trace, alpha, gamma, "),
+        (lambda: learner.learn(X, REWARDS, gamma=0.9),
+         "TD.learn: unknown keyword 'gamma'; did you mean 'gammas'?"),
+        (lambda: agent.learn(X, ACTIONS, REWARDS, lambda_=0.9),
+         "Sarsa.learn: unknown keyword 'lambda_'; did you mean 'lambdas'?"),
+        (lambda: ft.LSTD(3, gama=1.0), "LSTD: unknown keyword 'gama'; did you mean 'gamma'?"),
+        (lambda: ft.ActorCritic(3, 2, alfa=1.0),
+         "ActorCritic: unknown keyword 'alfa'; did you mean 'alpha'?"),
+        (lambda: ft.TileCoder([0], [1], 8, num_tilings=8),
+         "TileCoder: unknown keyword 'num_tilings'; did you mean 'tilings'?"),
+        (lambda: ft.simulate(ft.envs.RandomWalk(5), learner, n_episodes=3),
+         "simulate: unknown keyword 'n_episodes'; did you mean 'episodes'?"),
+        (lambda: ft.evaluate(None, agent, None, episode=3),
+         "evaluate: unknown keyword 'episode'; did you mean 'episodes'?"),
+        (lambda: ft.load("nothing", back_end="c"),
+         "load: unknown keyword 'back_end'; did you mean 'backend'?"),
+        (lambda: ft.envs.RandomWalk(N=5), "RandomWalk: unknown keyword 'N'; did you mean 'n'?"),
+        (lambda: ft.envs.custom(None, None, actions=1),
+         "custom: unknown keyword 'actions'; did you mean 'n_actions'?"),
+        (lambda: ft.forward.monte_carlo(X, REWARDS, alpha=0.1, gamma=1.0),
+         "monte_carlo: unknown keyword 'gamma'; did you mean 'gammas'?"),
+    ):  # fmt: skip
+        with pytest.raises(TypeError) as caught:
+            call()
+        assert str(caught.value).startswith(words), caught.value
+    with pytest.raises(TypeError, match=r"missing 1 required keyword-only argument: 'alpha'"):
+        ft.TD(10)
+    with pytest.raises(TypeError, match=r"^alpha: expected a real number"):
+        ft.TD(10, alpha="x")
+    assert list(inspect.signature(ft.TD).parameters) == [
+        "n_features", "trace", "alpha", "gamma", "lambda_", "bound", "backend",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -2,6 +2,9 @@
 
 import importlib.metadata
 import io
+import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +98,27 @@ def test_demo_compares_those_that_went_on(mountain_car, monkeypatch):
     assert "c and numba part in episode 4 of 4; from there on they are different walks." in said
 
 
+@pytest.mark.parametrize(
+    "command", [["demo", "--episodes", "1", "--backend", "c"], ["baird", "--steps", "1"]]
+)
+@pytest.mark.skipif("c" not in BACKENDS, reason="no C library")
+def test_a_picture_of_one_point_shows_it(command, monkeypatch, tmp_path, recwarn):
+    """A line alone would be an empty picture."""
+    pytest.importorskip("rich")
+    figure = pytest.importorskip("matplotlib.figure")
+    lines = []
+    monkeypatch.setattr(
+        figure.Figure,
+        "savefig",
+        lambda drawn, *_, **__: lines.extend(line for axes in drawn.axes for line in axes.lines),
+    )
+    assert main([*command, "--output", str(tmp_path)]) == 0
+    assert lines
+    assert {len(line.get_xdata()) for line in lines} == {1}
+    assert {line.get_marker() for line in lines} == {"o"}
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize("missing", ["matplotlib", "rich"])
 def test_demo_names_the_extra(missing, monkeypatch, tmp_path, capsys):
     """Without the extra the demo says what to install, and trains nothing."""
@@ -150,6 +174,43 @@ def test_usage_errors(arguments, said, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["demo", "baird", "stream", "plasticity", "staleness", "info"])
+def test_help_shows_defaults_that_mean_something(command, capsys):
+    """Each option has at most one default, and none is an empty list."""
+    with pytest.raises(SystemExit) as leaving:
+        main([command, "--help"])
+    assert leaving.value.code == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "[])" not in printed
+    assert "None" not in printed
+    assert not re.search(r"\(default: [^)]*\) \(default", printed)
+
+
+def test_interrupted(monkeypatch, capsys):
+    """Ctrl-C leaves with the shell's 130, and no traceback."""
+    from fasttrace.experiments import info
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(info, "run", interrupt)
+    assert main(["info"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe of POSIX")
+def test_nobody_reads_on():
+    """Where the reader has gone, as `head` does, there is no traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "fasttrace", "algorithms"], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert done.stderr == b""
+    assert done.returncode == 1
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit) as leaving:
         main(["--version"])
@@ -175,6 +236,20 @@ def test_info(capsys):
         assert f"{name:11}{importlib.metadata.version(name)}\n" in printed
     for name in NAMES:
         assert f"backend {name:7}" in printed
+
+
+def test_info_for_programs(capsys, monkeypatch):
+    """--json: the same, as data."""
+    monkeypatch.setitem(_missing, "numba", "ImportError: not today")
+    assert main(["info", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["fasttrace"] == ft.__version__
+    assert found["backends"] == {**ft.backends(), "numba": "ImportError: not today"}
+    assert found["auto"] == ("c" if "c" in BACKENDS else "numpy")
+    assert found["packages"]["numpy"] == np.__version__
+    assert found["numba"] is None
+    if "c" in BACKENDS:
+        assert set(found["c"]) == {"compiler", "cpu_level"}
 
 
 def test_info_gives_reasons(monkeypatch, capsys):

@@ -120,7 +120,8 @@ def test_stream_command(learner, tmp_path, capsys):
     ("options", "said"),
     [
         (["--env", "Nothing-v0"], "Nothing"),
-        (["--env", "Pendulum-v1"], "numbered actions"),
+        (["--env", "Pendulum-v1", "--learner", "q"], "real-valued ones with --learner ac"),
+        (["--env", "FrozenLake-v1"], "expected a vector"),
         (["--backend", "numpy", "--output", "/dev/null/folder"], "folder"),
     ],
 )
@@ -128,6 +129,44 @@ def test_stream_command_refuses(options, said, capsys):
     """Before anything is trained: status 1 and the reason."""
     assert main(["stream", "--steps", "10", *options]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_stream_command_with_real_valued_actions(tmp_path, capsys, monkeypatch):
+    """StreamAC is what takes them, with no word; what the environment gets is within its bounds."""
+    import gymnasium
+
+    made, given = gymnasium.make, []
+
+    def watched(name):
+        env = made(name)
+        step = env.step
+        monkeypatch.setattr(env, "step", lambda action: given.append(action) or step(action), raising=False)
+        return env
+
+    monkeypatch.setattr(gymnasium, "make", watched)
+    options = ["--seeds", "1", "--steps", "250", "--hidden", "8", "--output", str(tmp_path)]
+    assert main(["stream", "--env", "Pendulum-v1", *options]) == 0
+    printed = capsys.readouterr().out
+    assert "StreamAC on Pendulum-v1, 250 steps" in printed
+    assert len(given) == 250
+    assert {(each.shape, each.dtype) for each in given} == {((1,), np.dtype(np.float32))}
+    assert np.abs(given).max() == 2.0
+
+
+def test_a_stream_in_which_no_episode_ends(tmp_path, capsys, monkeypatch):
+    """The table has no mean, and the picture says so."""
+    from matplotlib.figure import Figure
+
+    said = []
+    monkeypatch.setattr(
+        Figure,
+        "savefig",
+        lambda figure, *_, **__: said.extend(text.get_text() for text in figure.axes[0].texts),
+    )
+    options = ["--seeds", "1", "--steps", "3", "--hidden", "4", "--output", str(tmp_path)]
+    assert main(["stream", *options]) == 0
+    assert "nan" not in capsys.readouterr().out
+    assert "no episode ended" in said
 
 
 @pytest.mark.parametrize("command", ["stream", "staleness"])

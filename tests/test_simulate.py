@@ -3,6 +3,7 @@
 import math
 import pickle
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -138,6 +139,56 @@ def test_long_runs_are_cut_into_pieces_that_do_not_show(cls, backend, monkeypatc
     np.testing.assert_allclose(pieces.weights, agent.weights, rtol=0, atol=1e-12 * abs(agent.weights).max())
     assert reports[-1] == (5000, len(whole.lengths))
     assert len(reports) == math.ceil(5000 / 7)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_agent_that_diverges_is_told_once(backend):
+    """A RuntimeWarning where the call stands, in a run that ends soon, and in the history."""
+    env, agent, coder = car(backend, cls=ft.Sarsa, trace="accumulating", alpha=2.0)
+    with pytest.warns(RuntimeWarning, match="Sarsa has diverged: .* after 1200 steps") as caught:
+        history = ft.simulate(env, agent, coder, steps=1200, max_episode_steps=600, seed=0)
+    assert [each.filename for each in caught] == [__file__]
+    assert history.diverged
+    assert agent.diverged
+    assert (history.steps, len(history.returns)) == (1200, 2)
+    env, agent, coder = car(backend, cls=ft.Sarsa, trace="accumulating", alpha=0.2 / 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not ft.simulate(env, agent, coder, steps=1200, seed=0).diverged
+
+
+@pytest.mark.parametrize("backend", NATIVE)
+def test_an_agent_that_has_diverged_ends_the_simulation(backend):
+    """An episode of it may never end: the run does, after as many steps whatever the clock says."""
+    env, agent, coder = car(backend, cls=ft.Sarsa, trace="accumulating", alpha=2.0)
+    with pytest.warns(RuntimeWarning, match="Sarsa has diverged"):
+        history = ft.simulate(env, agent, coder, episodes=1000, seed=0)
+    assert history.diverged
+    assert history.steps == 1 << 16
+    assert history.lengths.sum() <= history.steps
+
+
+def test_progress_gets_returns_where_it_takes_them():
+    """A third argument that is needed, or of that name: the returns since the last call.  Others get two."""
+    env, agent, coder = car("c")
+    reports = {"named": [], "third": [], "two": [], "any": [], "default": []}
+    callables = {
+        "named": lambda steps, episodes, returns=None: reports["named"].append((steps, episodes, returns)),
+        "third": lambda a, b, c: reports["third"].append((a, b, c)),
+        "two": lambda a, b: reports["two"].append((a, b)),
+        "any": lambda *each: reports["any"].append(each),
+        "default": lambda a, b, kept="mine": reports["default"].append((a, b, kept)),
+    }
+    for name, progress in callables.items():
+        history = ft.simulate(env, agent, coder, steps=70_000, max_episode_steps=500, progress=progress)
+        if name in ("named", "third"):
+            returns = np.concatenate([each[2] for each in reports[name]])
+            assert returns.tolist() == history.returns.tolist()
+        last = reports[name][-1]
+        assert last[:2] == (70_000, len(history.returns))
+    assert {len(each) for each in reports["two"] + reports["any"]} == {2}
+    assert {each[2] for each in reports["default"]} == {"mine"}
+    ft.simulate(env, agent, coder, steps=10, progress=max)  # of no signature
 
 
 def reset(u):

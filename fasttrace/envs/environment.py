@@ -77,6 +77,7 @@ class _Custom(Environment):
         )
 
 
+@arguments.explained
 def custom(
     reset: Callable[..., State],
     step: Callable[..., tuple[State, float, float]],

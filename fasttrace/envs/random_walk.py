@@ -18,6 +18,7 @@ class RandomWalk(PredictionTask):
     Source: Sutton & Barto 2018, example 7.1 (n = 19).
     """
 
+    @arguments.explained
     def __init__(self, n: int = 19) -> None:
         n = arguments.count("n", n)
 

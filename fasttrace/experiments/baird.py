@@ -188,11 +188,12 @@ def draw(curves: dict[str, Curve], path: Path, steps: int) -> None:
     for k, (axes, title) in enumerate(zip(panels, ("value error", "projected Bellman error"), strict=True)):
         for label, (at, *both) in curves.items():
             shown = np.where(np.isfinite(both[k]), both[k], np.nan)[1:]
-            axes.plot(at[1:], shown, label=label, **styles[label])
+            few = {"marker": "o"} if len(shown) < 20 else {}  # of which a line alone would show little
+            axes.plot(at[1:], shown, label=label, **styles[label] | few)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_ylim(1e-3, 1e4)
-        axes.set_xlim(1, steps)
+        axes.set_xlim(1, max(steps, 2))
         axes.grid(which="major", color="0.9", linewidth=0.6)
         axes.set_xlabel("steps")
         axes.set_title(title, fontsize=10)

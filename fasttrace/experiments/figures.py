@@ -26,8 +26,9 @@ def learning_curves(runs: list[Run], path: str | PathLike[str], title: str) -> N
     by_episode, by_time = figure.subplots(1, 2, sharey=True)
     for run in runs:
         mean = _trailing_mean(run.lengths)
-        by_episode.plot(np.arange(1, len(mean) + 1), mean, **STYLES[run.backend])
-        by_time.plot(run.clock, mean, **STYLES[run.backend] | {"linewidth": 1.2})
+        few = {"marker": "o" if len(mean) < 20 else ""}  # of which a line alone would show little or nothing
+        by_episode.plot(np.arange(1, len(mean) + 1), mean, **STYLES[run.backend] | few)
+        by_time.plot(run.clock, mean, **STYLES[run.backend] | {"linewidth": 1.2} | few)
     for axes in (by_episode, by_time):
         axes.set_xscale("log")
         axes.set_yscale("log")

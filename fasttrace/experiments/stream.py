@@ -5,10 +5,11 @@ Each step is learned from once, when it comes, and forgotten: no replay, no batc
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,13 +33,21 @@ CHUNK = 500  # steps between two looks at the bar
 
 @dataclass(frozen=True)
 class Settings:
-    """What all seeds share; `hidden` are the sizes of the hidden layers."""
+    """What all seeds share; `hidden` are the sizes of the hidden layers.
+
+    learner  of LEARNERS; None: the usual one for the environment's actions, see settled
+    """
 
     env: str = "CartPole-v1"
-    learner: str = "q"
+    learner: str | None = "q"
     steps: int = 100_000
     hidden: tuple[int, ...] = (64, 64)
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of the learner's class."""
+        return LEARNERS[self.learner] if self.learner else "a learner"
 
 
 @dataclass
@@ -62,25 +71,50 @@ class Run:
         return None
 
 
+def settled(settings: Settings, env: gymnasium.Env[Any, Any]) -> Settings:
+    """With a learner that takes this environment's actions, where none is named."""
+    if settings.learner is not None:
+        return settings
+    return replace(settings, learner="ac" if _moves(env) else "q")
+
+
+def _moves(env: gymnasium.Env[Any, Any]) -> int:
+    """How many real numbers an action is; 0: actions are numbered, or of another kind."""
+    import gymnasium
+
+    return math.prod(env.action_space.shape) if isinstance(env.action_space, gymnasium.spaces.Box) else 0
+
+
 def make(settings: Settings, env: gymnasium.Env[Any, Any], seed: int, backend: str) -> Any:
-    """The agent for an environment of vectors and numbered actions.
+    """The agent for an environment of vectors and actions that are numbered, or for "ac" real-valued.
 
     Errors: ValueError for another kind of environment.
     """
     from .. import neural
 
+    assert settings.learner is not None
     shape = getattr(env.observation_space, "shape", None)
-    n_actions = getattr(env.action_space, "n", None)
-    if shape is None or len(shape) != 1 or n_actions is None:
+    n_actions, moves = int(getattr(env.action_space, "n", 0)), _moves(env)
+    if shape is None or len(shape) != 1 or not (n_actions or (moves and settings.learner == "ac")):
         raise ValueError(
             f"{settings.env}: observations {env.observation_space}, actions {env.action_space}; "
-            "expected a vector and numbered actions"
+            "expected a vector and numbered actions, or real-valued ones with --learner ac"
         )
     options: dict[str, Any] = {"hidden": settings.hidden} | settings.options
     if settings.learner != "ac":
         options["epsilon"] = (1.0, 0.01, max(1, settings.steps // 5))
     kind = getattr(neural, LEARNERS[settings.learner])
-    return kind(shape[0], int(n_actions), seed=seed, backend=backend, **options)
+    actions = {"n_moves": moves} if moves else {"n_actions": n_actions}
+    return kind(shape[0], **actions, seed=seed, backend=backend, **options)
+
+
+def _givable(env: gymnasium.Env[Any, Any]) -> Callable[[Any], Any]:
+    """From an agent's action to the environment's: the number that is meant, or numbers within its bounds."""
+    space: Any = env.action_space
+    if not _moves(env):
+        first = int(getattr(space, "start", 0))
+        return lambda action: first + action
+    return lambda action: np.clip(np.reshape(action, space.shape), space.low, space.high).astype(space.dtype)
 
 
 def train(
@@ -93,14 +127,14 @@ def train(
     import gymnasium
 
     env = gymnasium.make(settings.env)
-    agent = make(settings, env, seed, backend)
-    first = int(getattr(env.action_space, "start", 0))
+    settings = settled(settings, env)
+    agent, givable = make(settings, env, seed, backend), _givable(env)
     returns, ends, total = [], [], 0.0
     began = time.perf_counter()
     x, _ = env.reset(seed=seed)
     action = agent.start(x)
     for t in range(1, settings.steps + 1):
-        x, reward, terminated, truncated, _ = env.step(first + action)
+        x, reward, terminated, truncated, _ = env.step(givable(action))
         total += float(reward)
         if terminated:
             agent.end(float(reward))
@@ -135,6 +169,7 @@ def run(settings: Settings, seeds: int, output: str, backend: str) -> int:
     try:
         backend = resolve(backend)
         env = gymnasium.make(settings.env)
+        settings = settled(settings, env)
         make(settings, env, 0, backend)
         env.close()
         folder.mkdir(parents=True, exist_ok=True)
@@ -162,7 +197,7 @@ def _train_all(settings: Settings, seeds: int, backend: str, console: Console) -
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %")
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         for seed in range(seeds):
-            name = f"{settings.env}: {LEARNERS[settings.learner]}, seed {seed}"
+            name = f"{settings.env}: {settings.name}, seed {seed}"
             bar = progress.add_task(f"{name:44}", total=settings.steps)
             runs.append(train(settings, seed, backend, partial(progress.advance, bar)))
     return runs
@@ -173,14 +208,18 @@ def table(settings: Settings, runs: list[Run]) -> Table:
     from rich.table import Table
 
     goal = SOLVED.get(settings.env)
-    grid = Table("seed", title=f"{LEARNERS[settings.learner]} on {settings.env}, {settings.steps:,} steps")
+    grid = Table("seed", title=f"{settings.name} on {settings.env}, {settings.steps:,} steps")
     headings = ["episodes", f"mean return, last {LAST}", "microseconds a step"]
     if goal is not None:
         headings.insert(2, f"steps until above {goal:g}")
     for heading in headings:
         grid.add_column(heading, justify="right")
     for each in runs:
-        cells = [str(len(each.returns)), f"{each.last():.1f}", f"{each.seconds / settings.steps * 1e6:.1f}"]
+        cells = [
+            str(len(each.returns)),
+            f"{each.last():.1f}" if len(each.returns) else "-",
+            f"{each.seconds / settings.steps * 1e6:.1f}",
+        ]
         if goal is not None:
             reached = each.reached(goal)
             cells.insert(2, "-" if reached is None else f"{reached:,}")

@@ -27,7 +27,7 @@ def running_mean(returns: NDArray[np.float64], window: int) -> NDArray[np.float6
 
 def learning_curves(settings: Settings, runs: list[Run], path: str | PathLike[str]) -> None:
     """A line for each seed: the mean return over the last 50 episodes against the steps taken."""
-    from .stream import LAST, LEARNERS, SOLVED
+    from .stream import LAST, SOLVED
 
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -35,8 +35,18 @@ def learning_curves(settings: Settings, runs: list[Run], path: str | PathLike[st
     for i, each in enumerate(runs):
         colour = COLOURS[i % len(COLOURS)]
         means = running_mean(each.returns, LAST)
-        axes.plot(each.ends, means, color=colour, linewidth=1.5, label=f"seed {each.seed}")
+        few = len(means) < 20  # points, of which a line alone would show little or nothing
+        axes.plot(
+            each.ends,
+            means,
+            color=colour,
+            linewidth=1.5,
+            marker="o" if few else "",
+            label=f"seed {each.seed}",
+        )
         axes.plot(each.ends, each.returns, ".", color=colour, markersize=1.5, alpha=0.35)
+    if not any(len(each.returns) for each in runs):
+        axes.text(0.5, 0.5, "no episode ended", ha="center", transform=axes.transAxes)
     goal = SOLVED.get(settings.env)
     if goal is not None:
         axes.axhline(goal, color="0.4", linewidth=0.8)
@@ -45,9 +55,7 @@ def learning_curves(settings: Settings, runs: list[Run], path: str | PathLike[st
     axes.set_xlabel("steps")
     axes.set_ylabel("return of an episode")
     axes.grid(color="0.9", linewidth=0.6)
-    axes.set_title(
-        f"{LEARNERS[settings.learner]} on {settings.env}: episodes, and their mean over {LAST}", fontsize=11
-    )
+    axes.set_title(f"{settings.name} on {settings.env}: episodes, and their mean over {LAST}", fontsize=11)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.legend(frameon=False, loc="lower right", fontsize=8)
     figure.savefig(path, dpi=120)

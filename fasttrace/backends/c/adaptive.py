@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...arguments import real
-from ...features import Row, Rows, Stream
+from ...features import Row, Rows, Stream, is_one_hot
 from . import ffi, lib, refuse
 from .linear import _INT32S, _NULL, _c_rows, _doubles, _int32s, _room, writable
 
@@ -62,7 +62,7 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
     pointer, number, run = handle(owner), KINDS[owner.kind], lib.ft_adaptive_step
     out = ffi.new("double *")
     from_buffer, int32s, null, ok = ffi.from_buffer, _INT32S, _NULL, lib.FT_OK
-    array, int32 = np.ndarray, np.dtype(np.int32)
+    array, int32, n = np.ndarray, np.dtype(np.int32), owner.n
     seen: Any = None  # x_next is most often the next step's x: its pointer is taken once
     seen_pointer: Any = None
     seen_k = 0
@@ -85,6 +85,8 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
             if type(x_next) is array and x_next.dtype is int32 and x_next.ndim == 1:
                 q, k_next = from_buffer(int32s, x_next), x_next.size
             else:
+                return None
+            if (k == n and is_one_hot(x, n)) or (k_next == n and is_one_hot(x_next, n)):
                 return None
             if run(
                 pointer, number, k, p, null, 0, k_next, q, null, 0, reward, gamma, lambda_, out

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...arguments import real
-from ...features import Row, Rows, Stream
+from ...features import Row, Rows, Stream, is_one_hot
 from . import ffi, lib, refuse
 
 KINDS = {
@@ -149,7 +149,7 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
     """
     out = ffi.new("double *")
     from_buffer, int32s, null, ok = ffi.from_buffer, _INT32S, _NULL, lib.FT_OK
-    array, int32 = np.ndarray, np.dtype(np.int32)
+    array, int32, n = np.ndarray, np.dtype(np.int32), pointer.n
     seen: Any = None  # x_next is most often the next step's x: its pointer is taken once
     seen_pointer: Any = None
     seen_k = 0
@@ -177,6 +177,8 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
                 q, k_next = from_buffer(int32s, x_next), x_next.size
             else:
                 return None
+            if (k == n and is_one_hot(x, n)) or (k_next == n and is_one_hot(x_next, n)):
+                return None
             if run(
                 pointer, first, k, p, null, k_next, q, null, reward, gamma, lambda_, rho, alpha, out
             ) != ok:  # fmt: skip
@@ -192,11 +194,12 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
 def quick_emphatic_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
     """quick_td_step with an interest."""
     pointer, number, run, out = handle(trace), KINDS[kind], lib.ft_emphatic_td_step, ffi.new("double *")
-    int32 = np.dtype(np.int32)
+    int32, n = np.dtype(np.int32), trace.n
 
     def step(x: Any, x_next: Any, *given: Any) -> float | None:
         if not all(
-            type(each) is np.ndarray and each.dtype is int32 and each.ndim == 1 for each in (x, x_next)
+            type(each) is np.ndarray and each.dtype is int32 and each.ndim == 1 and not is_one_hot(each, n)
+            for each in (x, x_next)
         ):
             return None
         try:

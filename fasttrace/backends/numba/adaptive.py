@@ -542,12 +542,14 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
     It returns None, having changed nothing, for whatever is not of that form or not allowed.
     """
     t, run, none, zero = arrays_of(owner), step_kernel(KINDS[owner.kind]), _NO_DOUBLES, 0
-    array, int32 = np.ndarray, np.dtype(np.int32)
+    array, int32, n = np.ndarray, np.dtype(np.int32), owner.n
 
     def step(x: Any, x_next: Any, reward: float, gamma: float, lambda_: float) -> float | None:
         # Whatever Numba would compile anew for goes another way: other dtypes and layouts, and integers.
         for each in (x, x_next):
             if type(each) is not array or each.dtype is not int32 or each.ndim != 1 or not each.flags.carray:
+                return None
+            if each.size == n and features.is_one_hot(each, n):
                 return None
         try:
             numbers = [

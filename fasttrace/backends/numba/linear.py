@@ -934,7 +934,7 @@ def quick(t: Any, run: Callable[..., tuple[int, float]]) -> Callable[..., float 
     run(t, ...) is a td_step_kernel, or takes what it takes.
     The step returns None, having changed nothing, for whatever is not of that form or not allowed.
     """
-    array, int32 = np.ndarray, np.dtype(np.int32)
+    array, int32, n = np.ndarray, np.dtype(np.int32), int(t.counters[N])
 
     def step(
         x: Any, x_next: Any, reward: float, gamma: float, lambda_: float, rho: float, alpha: float,
@@ -943,6 +943,8 @@ def quick(t: Any, run: Callable[..., tuple[int, float]]) -> Callable[..., float 
         # Whatever Numba would compile anew for goes another way: other dtypes and layouts, and integers.
         for each in (x, x_next):
             if type(each) is not array or each.dtype is not int32 or each.ndim != 1 or not each.flags.carray:
+                return None
+            if each.size == n and features.is_one_hot(each, n):
                 return None
         try:
             numbers = [
