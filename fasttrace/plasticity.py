@@ -12,6 +12,7 @@ Source: Miconi et al. 2019, "Backpropamine".
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
 from collections.abc import Callable
@@ -120,9 +121,11 @@ def _write(arrays: list[Array], values: list[Array]) -> None:
 
 
 def _own(value: Any) -> Any:
-    """Arrays, and those of a dict, in memory of their own: what a pickle brings may be read-only."""
+    """Arrays, and those of a dict or list, in memory of their own: what a pickle brings may be read-only."""
     if isinstance(value, dict):
         return {name: _own(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_own(each) for each in value]
     return aligned_copy(value) if isinstance(value, np.ndarray) else value
 
 
@@ -222,6 +225,20 @@ class Pass(_Owner):
     hebb0: Array | None = None
     E0: Array | None = None
 
+    def seen(self) -> tuple[Array, Array]:
+        """h and M as a sequence has them: not to be written to, the way back reads them."""
+        h, M = self.h.view(), (self.modulation if self.M is None else self.M).view()  # type: ignore[union-attr]
+        h.flags.writeable = M.flags.writeable = False
+        return h, M
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "h": None if self.c is None else self.h}
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        if self.c is None:
+            self.h = self.u[0]
+
 
 @dataclass
 class Sequence(_Owner):
@@ -242,15 +259,13 @@ class Sequence(_Owner):
     _xs: Array = field(repr=False)
     _Wx: list[Array] = field(repr=False)
 
-    def __post_init__(self) -> None:
-        self.h.flags.writeable = False  # the way back reads them
-        if self.M is not None:
-            self.M.flags.writeable = False
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "h": None, "M": None}  # views
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
-        self._Wx = [_own(each) for each in self._Wx]
-        self.__post_init__()
+        self.h, self.M = self._pass.seen()
+        self.state = copy.copy(self.state)
 
     @property
     def y(self) -> Array:
@@ -507,7 +522,8 @@ class _Plastic(_Owner):
                     team.go_on()
                     run(begin, end)
 
-                in_pieces(total, total if self._backend == "numpy" else once, piece)
+                at_once = total if self._backend == "numpy" else once
+                in_pieces(total, at_once, piece, lambda done: {"steps": 0})
             finally:
                 self._work.give(work)
             return result
@@ -550,8 +566,7 @@ class _Plastic(_Owner):
             self._run(p, team)
         h = None if self._cell == "layer" else p.h[-1].copy()
         after = PlasticState(h, None if p.c is None else p.c[-1].copy(), p.hebb, p.E)
-        h, M = p.h.view(), (p.modulation if p.M is None else p.M).view()  # type: ignore[union-attr]
-        return Sequence(h, M, after, p, self, xs, [params[Wx].copy() for Wx, _ in self._inputs])
+        return Sequence(*p.seen(), after, p, self, xs, [params[Wx].copy() for Wx, _ in self._inputs])
 
     def _step(self, x: Any, state: PlasticState, modulation: Any) -> Pass:
         array = np.asarray(x)
@@ -931,9 +946,11 @@ class HebbianTrace(_Owner):
             gain = np.full(n_post, arguments.finite("modulation", modulation), self.dtype)
         else:
             gain = _array("modulation", modulation, (n_post,), self.dtype)
+        if not (self._hebb.flags.writeable and self._E.flags.writeable):
+            raise ValueError("hebb, E: got a read-only array, expected what a step can write to")
         step = module(self.backend, "plasticity").hebbian_step
         hebb, E = step(
-            self.hebb, self.E, post, pre, gain, self.mode, self.dtype.type(self.eta),
+            self._hebb, self._E, post, pre, gain, self.mode, self.dtype.type(self.eta),
             self.dtype.type(self.clip), self.bound,
         )  # fmt: skip
         if hebb is not self._hebb:

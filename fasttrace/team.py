@@ -49,9 +49,11 @@ class Team:
             self._pool = ThreadPoolExecutor(self._n - 1)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if self._pool is not None:
             self._pool.shutdown()
+        if isinstance(error, KeyboardInterrupt):
+            error.steps = 0  # type: ignore[attr-defined] - what a team has begun is whole or nothing
 
     def __call__(self, function: Callable[[int, int], Any], size: int) -> list[Any]:
         n = max(1, min(self._n, size))

@@ -152,7 +152,11 @@ def _forward(p):
             if p.modulation is not None:
                 M = p.modulation[t]
             else:
-                M = np.zeros(len(h), p.dtype) if p.cell == "layer" else _MODULATION[p.activation](h @ p.wm + p.bm)
+                M = (
+                    np.zeros(len(h), p.dtype)
+                    if p.cell == "layer"
+                    else _MODULATION[p.activation](h @ p.wm + p.bm)
+                )
             if p.M is not None:
                 p.M[t] = M
             _, hebb, E = _update(p, hebb, E, post, pre, M)
