@@ -513,10 +513,13 @@ FT_API int32_t ft_returns_level(void);
  * Source: Miconi et al. 2019, "Backpropamine"; docs/plasticity.md has the equations and their order. */
 enum ft_plastic_cell { FT_PLASTIC_LAYER, FT_PLASTIC_RNN, FT_PLASTIC_LSTM };
 enum ft_plastic_mode { FT_NO_PLASTICITY, FT_PLASTIC, FT_SIMPLE, FT_RETROACTIVE };
+enum ft_plastic_bound { FT_HARD, FT_SOFT, FT_DECAY };
+enum ft_plastic_activation { FT_TANH_MODULATION, FT_SIGMOID_MODULATION, FT_LINEAR_MODULATION };
 
 /* A network and T steps of B elements.  G is 4 for the LSTM (i, j, f, o), else 1; matrices (post, pre).
  *
- *   cell, mode   enum ft_plastic_cell, ft_plastic_mode; soft 1: the soft bound
+ *   cell, mode   enum ft_plastic_cell, ft_plastic_mode
+ *   soft         enum ft_plastic_bound
  *   n_pre        of RNN and LSTM that of n_post
  *   al           entry (j, k) stands at j * al_post + k * al_pre
  *   gates        LSTM: (3, n_post, n_post), hidden to j, f, o
@@ -527,7 +530,10 @@ enum ft_plastic_mode { FT_NO_PLASTICITY, FT_PLASTIC, FT_SIMPLE, FT_RETROACTIVE }
  *   u            (G, T, B, n_post) in: what inputs and biases add; out: the activations
  *   h, c, M      out (T, B, n_post) twice and (T, B).  h is u but for the LSTM, which alone has c;
  *                M is NULL where per_neuron is 1
- *   hebb, E      out: the state afterwards (B, n_post, n_pre); E only in the retroactive mode */
+ *   hebb, E      out: the state afterwards (B, n_post, n_pre); E only in the retroactive mode
+ *   begin, end   0, 0; or what this call does of the work, where several calls share it: see below
+ *   activation   enum ft_plastic_activation, of wm . h + bm
+ *   plain        so many post neurons, the last, take eta and no modulation: as in FT_PLASTIC */
 typedef struct ft_plastic_f32 {
     int64_t cell, mode, soft, fan_out, per_neuron;
     int64_t T, B, n_post, n_pre, al_post, al_pre;
@@ -535,6 +541,7 @@ typedef struct ft_plastic_f32 {
     const float *W, *al, *gates, *wm, *fw, *fb;
     const float *pre, *modulation, *h0, *c0, *hebb0, *E0;
     float *u, *h, *c, *M, *hebb, *E;
+    int64_t begin, end, activation, plain;
 } ft_plastic_f32;
 typedef struct ft_plastic_f64 {
     int64_t cell, mode, soft, fan_out, per_neuron;
@@ -543,6 +550,7 @@ typedef struct ft_plastic_f64 {
     const double *W, *al, *gates, *wm, *fw, *fb;
     const double *pre, *modulation, *h0, *c0, *hebb0, *E0;
     double *u, *h, *c, *M, *hebb, *E;
+    int64_t begin, end, activation, plain;
 } ft_plastic_f64;
 
 /* The way back.  What is not given is NULL.
@@ -575,7 +583,11 @@ FT_API int64_t ft_plastic_work_f64(const ft_plastic_f64 *net, int64_t spacing);
  * work      aligned to 64 bytes, changed
  *
  * O(T n_post n_pre) an element.  FT_OK, or FT_EVALUE for an impossible range.  Threads: safe for
- * distinct elements, each with its own work, al and sums. */
+ * distinct elements, each with its own work, al and sums.
+ *
+ * The work can be shared among calls that follow each other, with the same work, al and sums: it is
+ * (last - first) T units forward and (last - first) 2 (T + 1) backward, and a call does [begin, end).
+ * The result is the same to the bit, and is there after the last. */
 FT_API int32_t ft_plastic_forward_f32(const ft_plastic_f32 *net, int64_t first, int64_t last,
                                        float *work);
 FT_API int32_t ft_plastic_forward_f64(const ft_plastic_f64 *net, int64_t first, int64_t last,

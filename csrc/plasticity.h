@@ -73,7 +73,7 @@ typedef struct {
 } NAME(ft_ahead);
 
 /* Hebb and E move by one step, and then, with `product`, meet the next input. */
-FT_INLINE void NAME(ft_ahead_rows)(const NAME(ft_ahead) * a, int mode, int soft, int product) {
+FT_INLINE void NAME(ft_ahead_rows)(const NAME(ft_ahead) * a, int mode, int bound, int product) {
     const int64_t n = a->n;
     const VEC top = SPREAD(a->clip);
     const VEC *pre = (const VEC *)(const void *)a->pre;
@@ -101,10 +101,11 @@ FT_INLINE void NAME(ft_ahead_rows)(const NAME(ft_ahead) * a, int mode, int soft,
                     E_out[k] = keep * E + drive * pre[k];
                 } else
                     D = drive * pre[k];
-                if (soft) {
+                if (bound == FT_SOFT) {
                     const VEC part = hebb / top;
                     D = D * SELECT(NEGATIVE(D), 1 + part, 1 - part);
                 }
+                if (bound == FT_DECAY) D = D - gain * hebb;
                 hebb = hebb + D;
                 hebb = CLIP(hebb, top);
                 hebb_out[k] = hebb;
@@ -128,10 +129,10 @@ typedef struct {
     REAL *dal, *dhebb, *dE; /* changed; dE: of E_t, then of E_{t-1} */
     REAL *dpre, *dpre_old;  /* (pre) added to: through y_t, through the move */
     REAL *dgain, *dpost;    /* (post) out, of t - 1.  plastic, simple: dgain of gain * post */
-    REAL *dE_E;             /* (post) out: sum over pre of dE_t E_{t-1} */
+    REAL *dE_E;             /* (post) out: sum over pre of dE_t E_{t-1}; FT_DECAY without E: of dD Hebb_{t-1} */
 } NAME(ft_back);
 
-FT_INLINE void NAME(ft_back_rows)(const NAME(ft_back) * a, int mode, int soft) {
+FT_INLINE void NAME(ft_back_rows)(const NAME(ft_back) * a, int mode, int bound) {
     const int64_t n = a->n;
     const VEC top = SPREAD(a->clip), zero = SPREAD((REAL)0);
     const VEC *pre = (const VEC *)(const void *)a->pre;
@@ -164,7 +165,8 @@ FT_INLINE void NAME(ft_back_rows)(const NAME(ft_back) * a, int mode, int soft) {
             d = SELECT(INSIDE(now, top), d, zero);
             VEC dD = d, E = zero;
             if (mode == FT_RETROACTIVE) E = E_old[k];
-            if (soft) {
+            if (bound == FT_DECAY) d = d - gain * d;
+            if (bound == FT_SOFT) {
                 const VEC D = mode == FT_RETROACTIVE ? gain * E : drive * pre_old[k];
                 const VEC sign = SELECT(NEGATIVE(D), zero - 1, zero + 1);
                 dD = d * (1 - sign * hebb_old[k] / top);
@@ -173,22 +175,21 @@ FT_INLINE void NAME(ft_back_rows)(const NAME(ft_back) * a, int mode, int soft) {
             dhebb[k] = d;
             if (mode == FT_RETROACTIVE) {
                 const VEC e = dE[k];
-                sum = sum + dD * E;
+                sum = sum + dD * (bound == FT_DECAY ? E - hebb_old[k] : E);
                 dE_pre = dE_pre + e * pre_old[k];
                 dE_E = dE_E + e * E;
                 dpre_old[k] = dpre_old[k] + drive * e;
                 dE[k] = keep * e + gain * dD;
             } else {
                 sum = sum + dD * pre_old[k];
+                if (bound == FT_DECAY) dE_E = dE_E + dD * hebb_old[k];
                 dpre_old[k] = dpre_old[k] + drive * dD;
             }
         }
         if (mode == FT_NO_PLASTICITY) continue;
         a->dgain[j] = NAME(ft_sum)(&sum);
-        if (mode == FT_RETROACTIVE) {
-            a->dpost[j] = NAME(ft_sum)(&dE_pre);
-            a->dE_E[j] = NAME(ft_sum)(&dE_E);
-        }
+        if (mode == FT_RETROACTIVE) a->dpost[j] = NAME(ft_sum)(&dE_pre);
+        if (mode == FT_RETROACTIVE || bound == FT_DECAY) a->dE_E[j] = NAME(ft_sum)(&dE_E);
     }
 }
 
@@ -215,58 +216,114 @@ FT_CLONES static void NAME(ft_columns_times)(int64_t n_post, int64_t n, const RE
 }
 
 /* Each mode compiled by itself.  `plastic` is `simple` with eta for a gain. */
-#define AHEAD(name, mode, soft, product)                                                           \
+#define AHEAD(name, mode, bound, product)                                                          \
     FT_CLONES static void NAME(name)(const NAME(ft_ahead) * a) {                                   \
-        NAME(ft_ahead_rows)(a, mode, soft, product);                                               \
+        NAME(ft_ahead_rows)(a, mode, bound, product);                                              \
     }
-AHEAD(ft_meet, FT_NO_PLASTICITY, 0, 1)
-AHEAD(ft_move_simple, FT_SIMPLE, 0, 0)
-AHEAD(ft_move_simple_soft, FT_SIMPLE, 1, 0)
-AHEAD(ft_move_retroactive, FT_RETROACTIVE, 0, 0)
-AHEAD(ft_move_retroactive_soft, FT_RETROACTIVE, 1, 0)
-AHEAD(ft_go_simple, FT_SIMPLE, 0, 1)
-AHEAD(ft_go_simple_soft, FT_SIMPLE, 1, 1)
-AHEAD(ft_go_retroactive, FT_RETROACTIVE, 0, 1)
-AHEAD(ft_go_retroactive_soft, FT_RETROACTIVE, 1, 1)
+AHEAD(ft_meet, FT_NO_PLASTICITY, FT_HARD, 1)
+AHEAD(ft_move_simple, FT_SIMPLE, FT_HARD, 0)
+AHEAD(ft_move_simple_soft, FT_SIMPLE, FT_SOFT, 0)
+AHEAD(ft_move_simple_decay, FT_SIMPLE, FT_DECAY, 0)
+AHEAD(ft_move_retroactive, FT_RETROACTIVE, FT_HARD, 0)
+AHEAD(ft_move_retroactive_soft, FT_RETROACTIVE, FT_SOFT, 0)
+AHEAD(ft_move_retroactive_decay, FT_RETROACTIVE, FT_DECAY, 0)
+AHEAD(ft_go_simple, FT_SIMPLE, FT_HARD, 1)
+AHEAD(ft_go_simple_soft, FT_SIMPLE, FT_SOFT, 1)
+AHEAD(ft_go_retroactive, FT_RETROACTIVE, FT_HARD, 1)
+AHEAD(ft_go_retroactive_soft, FT_RETROACTIVE, FT_SOFT, 1)
 #undef AHEAD
 
-#define BACK(name, mode, soft)                                                                     \
+#define BACK(name, mode, bound)                                                                    \
     FT_CLONES static void NAME(name)(const NAME(ft_back) * a) {                                    \
-        NAME(ft_back_rows)(a, mode, soft);                                                         \
+        NAME(ft_back_rows)(a, mode, bound);                                                        \
     }
-BACK(ft_back_none, FT_NO_PLASTICITY, 0)
-BACK(ft_back_simple, FT_SIMPLE, 0)
-BACK(ft_back_simple_soft, FT_SIMPLE, 1)
-BACK(ft_back_retroactive, FT_RETROACTIVE, 0)
-BACK(ft_back_retroactive_soft, FT_RETROACTIVE, 1)
+BACK(ft_back_none, FT_NO_PLASTICITY, FT_HARD)
+BACK(ft_back_simple, FT_SIMPLE, FT_HARD)
+BACK(ft_back_simple_soft, FT_SIMPLE, FT_SOFT)
+BACK(ft_back_simple_decay, FT_SIMPLE, FT_DECAY)
+BACK(ft_back_retroactive, FT_RETROACTIVE, FT_HARD)
+BACK(ft_back_retroactive_soft, FT_RETROACTIVE, FT_SOFT)
+BACK(ft_back_retroactive_decay, FT_RETROACTIVE, FT_DECAY)
 #undef BACK
 
 /* Hebb and E move, out of place or in place. */
-static void NAME(ft_move)(const NAME(ft_ahead) * a, int64_t mode, int64_t soft) {
+static void NAME(ft_move)(const NAME(ft_ahead) * a, int64_t mode, int64_t bound) {
     if (mode == FT_RETROACTIVE)
-        (soft ? NAME(ft_move_retroactive_soft) : NAME(ft_move_retroactive))(a);
+        (bound == FT_DECAY  ? NAME(ft_move_retroactive_decay)
+         : bound == FT_SOFT ? NAME(ft_move_retroactive_soft)
+                            : NAME(ft_move_retroactive))(a);
     else
-        (soft ? NAME(ft_move_simple_soft) : NAME(ft_move_simple))(a);
+        (bound == FT_DECAY  ? NAME(ft_move_simple_decay)
+         : bound == FT_SOFT ? NAME(ft_move_simple_soft)
+                            : NAME(ft_move_simple))(a);
 }
 
-/* The same, and then y = (W + al * Hebb) pre_next. */
-static void NAME(ft_go)(const NAME(ft_ahead) * a, int64_t mode, int64_t soft) {
+/* In place, and then y = (W + al * Hebb) pre_next. */
+static void NAME(ft_go)(const NAME(ft_ahead) * a, int64_t mode, int64_t bound) {
     if (mode == FT_NO_PLASTICITY)
         NAME(ft_meet)(a);
-    else if (mode == FT_RETROACTIVE)
-        (soft ? NAME(ft_go_retroactive_soft) : NAME(ft_go_retroactive))(a);
+    else if (bound == FT_DECAY) {
+        NAME(ft_move)(a, mode, bound);
+        NAME(ft_meet)(a);
+    } else if (mode == FT_RETROACTIVE)
+        (bound == FT_SOFT ? NAME(ft_go_retroactive_soft) : NAME(ft_go_retroactive))(a);
     else
-        (soft ? NAME(ft_go_simple_soft) : NAME(ft_go_simple))(a);
+        (bound == FT_SOFT ? NAME(ft_go_simple_soft) : NAME(ft_go_simple))(a);
 }
 
-static void NAME(ft_return)(const NAME(ft_back) * a, int64_t mode, int64_t soft) {
+static void NAME(ft_return)(const NAME(ft_back) * a, int64_t mode, int64_t bound) {
     if (mode == FT_NO_PLASTICITY)
         NAME(ft_back_none)(a);
     else if (mode == FT_RETROACTIVE)
-        (soft ? NAME(ft_back_retroactive_soft) : NAME(ft_back_retroactive))(a);
+        (bound == FT_DECAY  ? NAME(ft_back_retroactive_decay)
+         : bound == FT_SOFT ? NAME(ft_back_retroactive_soft)
+                            : NAME(ft_back_retroactive))(a);
     else
-        (soft ? NAME(ft_back_simple_soft) : NAME(ft_back_simple))(a);
+        (bound == FT_DECAY  ? NAME(ft_back_simple_decay)
+         : bound == FT_SOFT ? NAME(ft_back_simple_soft)
+                            : NAME(ft_back_simple))(a);
 }
+
+/* Neurons from here on take eta and no modulation; in the simple mode their gain is eta and no more is
+ * needed, in the retroactive one their rows go without E. */
+static int64_t NAME(ft_modulated)(const NAME(ft_plastic) * net) {
+    return net->mode == FT_PLASTIC ? 0 : net->n_post - net->plain;
+}
+
+static NAME(ft_ahead) NAME(ft_ahead_from)(NAME(ft_ahead) a, int64_t j) {
+    const int64_t at = j * a.n * LANES;
+    a.n_post -= j;
+    a.W += at, a.al += at, a.hebb_in += at, a.E_in += at, a.hebb_out += at, a.E_out += at;
+    a.post += j, a.gain += j, a.y += j;
+    return a;
+}
+
+static NAME(ft_back) NAME(ft_back_from)(NAME(ft_back) a, int64_t j) {
+    const int64_t at = j * a.n * LANES;
+    a.n_post -= j;
+    a.W += at, a.al += at, a.hebb += at, a.hebb_old += at, a.E_old += at;
+    a.dal += at, a.dhebb += at, a.dE += at;
+    a.dy += j, a.post += j, a.gain += j, a.dgain += j, a.dpost += j, a.dE_E += j;
+    return a;
+}
+
+/* All rows: `each` for those that are modulated, and for the others as in the simple mode. */
+#define ROWS(name, kind, each, from)                                                               \
+    static void NAME(name)(const NAME(ft_plastic) * net, const NAME(kind) * a, int64_t mode) {     \
+        if (mode != FT_RETROACTIVE || net->plain == 0) {                                           \
+            NAME(each)(a, mode, net->soft);                                                        \
+            return;                                                                                \
+        }                                                                                          \
+        NAME(kind) part = *a;                                                                      \
+        part.n_post -= net->plain;                                                                 \
+        NAME(each)(&part, mode, net->soft);                                                        \
+        part = NAME(from)(*a, part.n_post);                                                        \
+        NAME(each)(&part, FT_SIMPLE, net->soft);                                                   \
+    }
+ROWS(ft_move_rows, ft_ahead, ft_move, ft_ahead_from)
+ROWS(ft_go_rows, ft_ahead, ft_go, ft_ahead_from)
+ROWS(ft_return_rows, ft_back, ft_return, ft_back_from)
+#undef ROWS
 
 /* ---- the workspace ---- */
 
@@ -381,9 +438,12 @@ FT_CLONES static void NAME(ft_tanh_all)(int64_t n, REAL *x) {
     for (int64_t i = 0; i < n; i++) x[i] = NAME(ft_tanh)(x[i]);
 }
 
+FT_INLINE REAL NAME(ft_sigmoid)(REAL x) {
+    return (REAL)0.5 + (REAL)0.5 * NAME(ft_tanh)((REAL)0.5 * x);
+}
+
 FT_CLONES static void NAME(ft_sigmoid_all)(int64_t n, REAL *x) {
-    for (int64_t i = 0; i < n; i++)
-        x[i] = (REAL)0.5 + (REAL)0.5 * NAME(ft_tanh)((REAL)0.5 * x[i]);
+    for (int64_t i = 0; i < n; i++) x[i] = NAME(ft_sigmoid)(x[i]);
 }
 
 /* The input that the matrices meet at step t: a layer's own, or the h before. */
@@ -408,6 +468,7 @@ static void NAME(ft_gain)(const NAME(ft_plastic) * net, int64_t b, int64_t t, RE
         for (int64_t j = 0; j < P; j++) gain[j] = net->fw[j] * net->M[at] + net->fb[j];
     else
         NAME(ft_fill)(gain, P, net->M ? net->M[at] : 0);
+    NAME(ft_fill)(gain + P - net->plain, net->plain, net->eta);
 }
 
 /* Activations of step t from u + y; for the LSTM also c and h. */
@@ -443,22 +504,26 @@ static void NAME(ft_modulate)(const NAME(ft_plastic) * net, int64_t b, int64_t t
         const REAL *h = net->h + at * net->n_post;
         REAL sum = net->bm;
         for (int64_t j = 0; j < net->n_post; j++) sum += net->wm[j] * h[j];
-        net->M[at] = NAME(ft_tanh)(sum);
+        net->M[at] = net->activation == FT_LINEAR_MODULATION    ? sum
+                     : net->activation == FT_SIGMOID_MODULATION ? NAME(ft_sigmoid)(sum)
+                                                     : NAME(ft_tanh)(sum);
     }
 }
 
-static void NAME(ft_forward_one)(const NAME(ft_plastic) * net, const NAME(ft_room) * r, int64_t b) {
+/* Steps [from, to) of element b; the workspace keeps what the next ones need. */
+static void NAME(ft_forward_one)(const NAME(ft_plastic) * net, const NAME(ft_room) * r, int64_t b,
+                                 int64_t from, int64_t to) {
     const int64_t P = net->n_post, K = net->n_pre;
     NAME(ft_ahead) a = {P,       r->n,   r->W,        r->al,   r->hebb, r->E,      r->hebb, r->E,
                         r->pre,  r->pre_next, r->post, r->gain, net->clip, net->eta, r->y};
-    NAME(ft_begin)(net, r, b, r->hebb, r->E);
-    for (int64_t t = 0; t < net->T; t++) {
+    if (from == 0) NAME(ft_begin)(net, r, b, r->hebb, r->E);
+    for (int64_t t = from; t < to; t++) {
         NAME(ft_copy)(r->pre_next, NAME(ft_pre_at)(net, b, t), K);
         /* Hebb moves by what the step before left in pre, post and gain. */
         if (t > 0)
-            NAME(ft_go)(&a, net->mode, net->soft);
+            NAME(ft_go_rows)(net, &a, net->mode);
         else
-            NAME(ft_go)(&a, FT_NO_PLASTICITY, 0);
+            NAME(ft_meet)(&a);
         if (net->cell == FT_LSTM) {
             NAME(ft_fill)(r->y + r->wide, 3 * r->wide, 0);
             for (int64_t g = 1; g < 4; g++)
@@ -471,7 +536,8 @@ static void NAME(ft_forward_one)(const NAME(ft_plastic) * net, const NAME(ft_roo
         NAME(ft_copy)(r->post, NAME(ft_u_at)(net, b, t, 0), P);
         NAME(ft_copy)(r->pre, r->pre_next, K);
     }
-    if (net->mode != FT_NO_PLASTICITY) NAME(ft_move)(&a, net->mode, net->soft);
+    if (to < net->T) return;
+    if (net->mode != FT_NO_PLASTICITY) NAME(ft_move_rows)(net, &a, net->mode);
     NAME(ft_draw_in)(net->hebb + b * P * K, r->hebb, P, K, r->row);
     if (net->mode == FT_RETROACTIVE)
         NAME(ft_draw_in)(net->E + b * P * K, r->E, P, K, r->row);
@@ -484,12 +550,27 @@ int64_t NAME(ft_plastic_work)(const NAME(ft_plastic) * net, int64_t spacing) {
     return NAME(ft_lay)(&room, net, spacing, (REAL *)0);
 }
 
+/* Where this call ends, of `each` units an element; -1 where it asks for what is not there. */
+static int64_t NAME(ft_end)(const NAME(ft_plastic) * net, int64_t first, int64_t last, int64_t each) {
+    const int64_t all = (last - first) * each, end = net->end ? net->end : all;
+    const int there = net->T >= 1 && first >= 0 && first <= last && last <= net->B;
+    return there && net->begin >= 0 && net->begin <= end && end <= all ? end : -1;
+}
+
 int32_t NAME(ft_plastic_forward)(const NAME(ft_plastic) * net, int64_t first, int64_t last,
                                  REAL *work) {
-    if (net->T < 1 || first < 0 || last > net->B) return FT_EVALUE;
+    const int64_t each = net->T, end = NAME(ft_end)(net, first, last, each);
+    if (end < 0) return FT_EVALUE;
     NAME(ft_room) room;
-    NAME(ft_enter)(net, &room, 0, work);
-    for (int64_t b = first; b < last; b++) NAME(ft_forward_one)(net, &room, b);
+    if (net->begin == 0)
+        NAME(ft_enter)(net, &room, 0, work);
+    else
+        NAME(ft_lay)(&room, net, 0, work);
+    for (int64_t i = net->begin, b = first + i / each; i < end; b++) {
+        const int64_t from = i % each, to = end - i < each - from ? from + end - i : each;
+        NAME(ft_forward_one)(net, &room, b, from, to);
+        i += to - from;
+    }
     return FT_OK;
 }
 
@@ -505,7 +586,7 @@ static void NAME(ft_replay)(const NAME(ft_plastic) * net, const NAME(ft_room) * 
     NAME(ft_ahead) a = {net->n_post, r->n,        r->W,    r->al,   from,      from + kinds, to,
                         to + kinds,  r->pre_next, r->pre_next, r->post, r->gain, net->clip, net->eta,
                         r->y};
-    NAME(ft_move)(&a, net->mode, net->soft);
+    NAME(ft_move_rows)(net, &a, net->mode);
 }
 
 /* Through M_t and V_t: adds to dh (post), and says what M, wm, bm, fw, fb get. */
@@ -532,7 +613,10 @@ static void NAME(ft_back_modulation)(const NAME(ft_plastic) * net, const NAME(ft
         }
     up->M[at] = (REAL)dM;
     if (net->modulation || net->cell == FT_LAYER) return;
-    const REAL dm = (REAL)(dM * (1.0 - (double)M * (double)M));
+    const double m = (double)M;
+    const REAL dm = (REAL)(net->activation == FT_LINEAR_MODULATION    ? dM
+                           : net->activation == FT_SIGMOID_MODULATION ? dM * (m * (1.0 - m))
+                                                           : dM * (1.0 - m * m));
     const REAL *h = net->h + at * P;
     *bm += (double)dm;
     for (int64_t j = 0; j < P; j++) {
@@ -571,112 +655,121 @@ static void NAME(ft_back_cell)(const NAME(ft_plastic) * net, const NAME(ft_plast
     for (int64_t g = 0; g < 4; g++) NAME(ft_copy)(du + g * gate, dy + g * r->wide, P);
 }
 
-/* After the matrices of a pass: what the move of step t - 1 gives to its post and to eta. */
+/* After the matrices of a pass: what the move of step t - 1 gives to its post, its gain and to eta. */
 static void NAME(ft_back_move)(const NAME(ft_plastic) * net, const NAME(ft_plastic_back) * up,
                                const NAME(ft_room) * r) {
-    const int64_t P = net->n_post;
+    const int64_t P = net->n_post, modulated = NAME(ft_modulated)(net);
     double deta = 0.0;
     for (int64_t j = 0; j < P; j++) {
         const REAL post = r->post[j];
-        if (net->mode == FT_RETROACTIVE) {
+        if (net->mode == FT_RETROACTIVE && j < modulated) {
             deta += (double)post * (double)r->dpost[j] - (double)r->dE_E[j];
             r->dpost[j] = net->eta * r->dpost[j];
-        } else {
-            const REAL d = r->dgain[j]; /* of gain * post */
-            if (net->mode == FT_PLASTIC) deta += (double)(post * d);
-            r->dpost[j] = r->gain[j] * d;
-            r->dgain[j] = post * d;
+            continue;
+        }
+        const REAL d = r->dgain[j]; /* of gain * post */
+        r->dpost[j] = r->gain[j] * d;
+        r->dgain[j] = net->soft == FT_DECAY ? post * d - r->dE_E[j] : post * d;
+        if (j >= modulated) {
+            deta += (double)r->dgain[j];
+            r->dgain[j] = 0;
         }
     }
     up->sums[3 * P + 1] += deta;
 }
 
+/* Pass t: it takes Hebb_t, which lies at `at`, and with the matrices of step t - 1 that lie before it
+ * goes through the move from there. */
+static void NAME(ft_back_step)(const NAME(ft_plastic) * net, const NAME(ft_plastic_back) * up,
+                               const NAME(ft_room) * r, int64_t b, int64_t t, const REAL *at) {
+    const int64_t P = net->n_post, K = net->n_pre, T = net->T;
+    const int retroactive = net->mode == FT_RETROACTIVE, move = net->mode != FT_NO_PLASTICITY && t > 0;
+    if (t < T) {
+        if (up->dh) {
+            const REAL *dh = up->dh + (t * net->B + b) * P;
+            for (int64_t j = 0; j < P; j++) r->dh[j] = r->dh[j] + dh[j];
+        }
+        NAME(ft_back_modulation)(net, up, r, b, t);
+        NAME(ft_back_cell)(net, up, r, b, t);
+        NAME(ft_copy)(r->pre, NAME(ft_pre_at)(net, b, t), K);
+    } else {
+        NAME(ft_fill)(r->dy, P, 0);
+        NAME(ft_fill)(r->pre, K, 0);
+    }
+    /* dpre of t: what the move of t gave, and from here what y_t gives. */
+    REAL *dpre = r->dpre;
+    NAME(ft_copy)(dpre, r->dpre_old, r->wide);
+    NAME(ft_fill)(r->dpre_old, r->wide, 0);
+    if (move) {
+        NAME(ft_copy)(r->pre_next, NAME(ft_pre_at)(net, b, t - 1), K);
+        NAME(ft_copy)(r->post, NAME(ft_u_at)(net, b, t - 1, 0), P);
+        NAME(ft_gain)(net, b, t - 1, r->gain);
+    }
+    const REAL *old = move ? at - (retroactive ? 2 : 1) * r->matrix : at;
+    const NAME(ft_back) a = {P, r->n, r->W, r->al, at, old, old + (retroactive ? r->matrix : 0),
+                             r->pre, r->pre_next, r->dy, r->post, r->gain, net->clip, net->eta,
+                             r->dal, r->dhebb, retroactive ? r->dE : r->dhebb, dpre, r->dpre_old,
+                             r->dgain, r->dpost, r->dE_E};
+    NAME(ft_return_rows)(net, &a, move ? net->mode : FT_NO_PLASTICITY);
+    if (move) NAME(ft_back_move)(net, up, r);
+    if (t == T) return;
+    if (net->cell == FT_LSTM)
+        for (int64_t g = 1; g < 4; g++)
+            NAME(ft_columns_times)
+    (P, r->n, r->gates + (g - 1) * r->matrix, r->dy + g * r->wide, dpre);
+    if (net->cell == FT_LAYER)
+        NAME(ft_copy)(up->pre + (t * net->B + b) * K, dpre, K);
+    else
+        NAME(ft_copy)(r->dh, dpre, P);
+    if (net->cell == FT_LAYER) NAME(ft_fill)(r->dh, P, 0);
+}
+
+/* Units [from, to) of element b, of 2 (T + 1): first the replays that leave checkpoints, then the passes.
+ * The workspace keeps what the next ones need. */
 static void NAME(ft_backward_one)(const NAME(ft_plastic) * net, const NAME(ft_plastic_back) * up,
-                                  const NAME(ft_room) * r, int64_t b, int64_t spacing) {
+                                  const NAME(ft_room) * r, int64_t b, int64_t spacing, int64_t from,
+                                  int64_t to) {
     const int64_t P = net->n_post, K = net->n_pre, T = net->T, row = r->row;
     const int retroactive = net->mode == FT_RETROACTIVE, moves = net->mode != FT_NO_PLASTICITY;
     const int64_t both = retroactive ? 2 * r->matrix : r->matrix; /* Hebb and E of one step */
     /* Pass t takes Hebb_t and E_{t-1}; pass T is there for what the last state is told. */
     const int64_t passes = moves && (up->dhebb || up->dE) ? T + 1 : T;
     const int64_t length = spacing < passes ? spacing : passes;
-    NAME(ft_spread_out)(r->dhebb, up->dhebb ? up->dhebb + b * P * K : up->dhebb, P, K, K, 1, row);
-    if (retroactive)
-        NAME(ft_spread_out)(r->dE, up->dE ? up->dE + b * P * K : up->dE, P, K, K, 1, row);
-    NAME(ft_fill)(r->dal, r->matrix, 0);
-    NAME(ft_fill)(r->dh, P, 0);
-    NAME(ft_fill)(r->dpost, P, 0);
-    NAME(ft_fill)(r->dgain, P, 0);
-    NAME(ft_fill)(r->dpre_old, r->wide, 0);
-    NAME(ft_copy)(r->dc, up->dc ? up->dc + b * P : up->dc, P);
-
-    /* Passes [s length, (s + 1) length) start from checkpoint s: the step before them. */
     const int64_t last = (passes - 1) / length;
-    NAME(ft_begin)(net, r, b, r->hebb, r->E);
-    if (moves) {
-        NAME(ft_copy)(r->checkpoints, r->hebb, r->matrix);
-        if (retroactive) NAME(ft_copy)(r->checkpoints + r->matrix, r->E, r->matrix);
-    }
-    for (int64_t s = 1; moves && s <= last; s++) {
-        REAL *to = r->checkpoints + s * both, *from = to - both;
-        int64_t t = s > 1 ? (s - 1) * length - 1 : 0;
-        if (t == s * length - 1) NAME(ft_copy)(to, from, both);
-        for (; t < s * length - 1; t++) {
-            NAME(ft_replay)(net, r, b, t, from, to);
-            from = to;
-        }
-    }
-    for (int64_t s = last; s >= 0; s--) {
-        const int64_t first = s * length, base = first > 0 ? first - 1 : 0;
-        const int64_t end = first + length < passes ? first + length : passes;
+    REAL *checkpoints = r->checkpoints, *history = r->history;
+    if (from == 0) {
+        NAME(ft_spread_out)(r->dhebb, up->dhebb ? up->dhebb + b * P * K : up->dhebb, P, K, K, 1, row);
+        if (retroactive)
+            NAME(ft_spread_out)(r->dE, up->dE ? up->dE + b * P * K : up->dE, P, K, K, 1, row);
+        NAME(ft_fill)(r->dal, r->matrix, 0);
+        NAME(ft_fill)(r->dh, P, 0);
+        NAME(ft_fill)(r->dpost, P, 0);
+        NAME(ft_fill)(r->dgain, P, 0);
+        NAME(ft_fill)(r->dpre_old, r->wide, 0);
+        NAME(ft_copy)(r->dc, up->dc ? up->dc + b * P : up->dc, P);
+        NAME(ft_begin)(net, r, b, r->hebb, r->E);
         if (moves) {
-            NAME(ft_copy)(r->history, r->checkpoints + s * both, both);
-            for (int64_t t = base; t + 1 < end; t++)
-                NAME(ft_replay)
-            (net, r, b, t, r->history + (t - base) * both, r->history + (t + 1 - base) * both);
-        }
-        for (int64_t t = end - 1; t >= first; t--) {
-            const REAL *at = moves ? r->history + (t - base) * both : r->hebb;
-            if (t < T) {
-                if (up->dh) {
-                    const REAL *dh = up->dh + (t * net->B + b) * P;
-                    for (int64_t j = 0; j < P; j++) r->dh[j] = r->dh[j] + dh[j];
-                }
-                NAME(ft_back_modulation)(net, up, r, b, t);
-                NAME(ft_back_cell)(net, up, r, b, t);
-                NAME(ft_copy)(r->pre, NAME(ft_pre_at)(net, b, t), K);
-            } else {
-                NAME(ft_fill)(r->dy, P, 0);
-                NAME(ft_fill)(r->pre, K, 0);
-            }
-            /* dpre of t: what the move of t gave, and from here what y_t gives. */
-            REAL *dpre = r->dpre;
-            NAME(ft_copy)(dpre, r->dpre_old, r->wide);
-            NAME(ft_fill)(r->dpre_old, r->wide, 0);
-            const int move = moves && t > 0;
-            if (move) {
-                NAME(ft_copy)(r->pre_next, NAME(ft_pre_at)(net, b, t - 1), K);
-                NAME(ft_copy)(r->post, NAME(ft_u_at)(net, b, t - 1, 0), P);
-                NAME(ft_gain)(net, b, t - 1, r->gain);
-            }
-            const REAL *old = move ? at - both : at;
-            NAME(ft_back) a = {P, r->n, r->W, r->al, at, old, old + (retroactive ? r->matrix : 0),
-                               r->pre, r->pre_next, r->dy, r->post, r->gain, net->clip, net->eta,
-                               r->dal, r->dhebb, retroactive ? r->dE : r->dhebb, dpre, r->dpre_old,
-                               r->dgain, r->dpost, r->dE_E};
-            NAME(ft_return)(&a, move ? net->mode : FT_NO_PLASTICITY, net->soft);
-            if (move) NAME(ft_back_move)(net, up, r);
-            if (t == T) continue;
-            if (net->cell == FT_LSTM)
-                for (int64_t g = 1; g < 4; g++)
-                    NAME(ft_columns_times)
-            (P, r->n, r->gates + (g - 1) * r->matrix, r->dy + g * r->wide, dpre);
-            if (net->cell == FT_LAYER)
-                NAME(ft_copy)(up->pre + (t * net->B + b) * K, dpre, K);
-            else
-                NAME(ft_copy)(r->dh, dpre, P);
-            if (net->cell == FT_LAYER) NAME(ft_fill)(r->dh, P, 0);
+            NAME(ft_copy)(checkpoints, r->hebb, r->matrix);
+            if (retroactive) NAME(ft_copy)(checkpoints + r->matrix, r->E, r->matrix);
+            if (length == 1 && last > 0) NAME(ft_copy)(checkpoints + both, checkpoints, both);
         }
     }
+    /* Passes [s length, (s + 1) length) start from checkpoint s: the step before them. */
+    for (int64_t t = from; moves && t < to && t < last * length - 1; t++)
+        NAME(ft_replay)
+    (net, r, b, t, checkpoints + (t > 0 ? t / length + 1 : 0) * both,
+     checkpoints + ((t + 1) / length + 1) * both);
+    for (int64_t i = from > T + 1 ? from : T + 1; i < to && i < T + 1 + passes; i++) {
+        const int64_t t = T + passes - i, s = t / length, base = s > 0 ? s * length - 1 : 0;
+        if (moves && (t == passes - 1 || (t + 1) % length == 0)) {
+            NAME(ft_copy)(history, checkpoints + s * both, both);
+            for (int64_t k = base; k < t; k++)
+                NAME(ft_replay)
+            (net, r, b, k, history + (k - base) * both, history + (k + 1 - base) * both);
+        }
+        NAME(ft_back_step)(net, up, r, b, t, moves ? history + (t - base) * both : r->hebb);
+    }
+    if (to < 2 * (T + 1)) return;
     NAME(ft_draw_in)(up->hebb0 + b * P * K, r->dhebb, P, K, row);
     if (retroactive)
         NAME(ft_draw_in)(up->E0 + b * P * K, r->dE, P, K, row);
@@ -689,14 +782,23 @@ static void NAME(ft_backward_one)(const NAME(ft_plastic) * net, const NAME(ft_pl
 
 int32_t NAME(ft_plastic_backward)(const NAME(ft_plastic) * net, const NAME(ft_plastic_back) * up,
                                   int64_t first, int64_t last, int64_t spacing, REAL *work) {
-    if (net->T < 1 || first < 0 || last > net->B || spacing < 1) return FT_EVALUE;
+    const int64_t each = 2 * (net->T + 1), end = NAME(ft_end)(net, first, last, each);
+    if (end < 0 || spacing < 1) return FT_EVALUE;
     NAME(ft_room) room;
-    NAME(ft_enter)(net, &room, spacing, work);
-    NAME(ft_fill)(room.dal_sum, room.matrix, 0);
-    NAME(ft_fill)(room.dpre, room.wide, 0);
-    for (int64_t i = 0; i < 3 * net->n_post + 2; i++) up->sums[i] = 0.0;
-    for (int64_t b = first; b < last; b++) NAME(ft_backward_one)(net, up, &room, b, spacing);
-    NAME(ft_draw_in)(up->al, room.dal_sum, net->n_post, net->n_pre, room.row);
+    if (net->begin == 0) {
+        NAME(ft_enter)(net, &room, spacing, work);
+        NAME(ft_fill)(room.dal_sum, room.matrix, 0);
+        NAME(ft_fill)(room.dpre, room.wide, 0);
+        for (int64_t i = 0; i < 3 * net->n_post + 2; i++) up->sums[i] = 0.0;
+    } else
+        NAME(ft_lay)(&room, net, spacing, work);
+    for (int64_t i = net->begin, b = first + i / each; i < end; b++) {
+        const int64_t from = i % each, to = end - i < each - from ? from + end - i : each;
+        NAME(ft_backward_one)(net, up, &room, b, spacing, from, to);
+        i += to - from;
+    }
+    if (end == (last - first) * each)
+        NAME(ft_draw_in)(up->al, room.dal_sum, net->n_post, net->n_pre, room.row);
     return FT_OK;
 }
 
@@ -710,6 +812,7 @@ FT_CLONES void NAME(ft_hebbian_step)(int64_t n_post, int64_t n_pre, REAL *FT_RES
     for (int64_t j = 0; j < n_post; j++) {
         REAL *FT_RESTRICT h = hebb + j * n_pre, *FT_RESTRICT e = E + j * n_pre;
         const REAL drive = mode == FT_SIMPLE ? gain[j] * post[j] : eta * post[j];
+        const REAL rate = mode == FT_PLASTIC ? eta : gain[j];
         for (int64_t k = 0; k < n_pre; k++) {
             REAL D = drive * pre[k];
             if (mode == FT_RETROACTIVE) {
@@ -717,7 +820,8 @@ FT_CLONES void NAME(ft_hebbian_step)(int64_t n_post, int64_t n_pre, REAL *FT_RES
                 D = gain[j] * e[k];
                 e[k] = moved;
             }
-            if (soft) D = D * (D < 0 ? 1 + h[k] / clip : 1 - h[k] / clip);
+            if (soft == FT_SOFT) D = D * (D < 0 ? 1 + h[k] / clip : 1 - h[k] / clip);
+            if (soft == FT_DECAY) D = D - rate * h[k];
             const REAL next = h[k] + D;
             h[k] = next > clip ? clip : next < -clip ? -clip : next;
         }

@@ -12,9 +12,12 @@ Source: Miconi et al. 2019, "Backpropamine".
 
 from __future__ import annotations
 
+import copy
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import repeat
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -23,13 +26,16 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .backends import module, resolve
-from .memory import aligned_zeros
+from .memory import aligned_copy, aligned_zeros
+from .pieces import in_pieces
 from .team import ALONE, Team, gram, times
 
 Array = NDArray[Any]
 
 MODES = ("none", "plastic", "simple", "retroactive")
-BOUNDS = ("hard", "soft")
+BOUNDS = ("hard", "soft", "decay")
+MODULATIONS = ("tanh", "sigmoid", "linear")
+MODULATED = ("all", "half")
 ALPHAS = ("synapse", "neuron", "scalar")
 _MODULATED = ("simple", "retroactive")
 
@@ -109,10 +115,35 @@ def _first_bad_step(array: Array) -> int | None:
     return int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(1)))
 
 
+def _write(arrays: list[Array], values: list[Array]) -> None:
+    """array[...] = value for each, all or none: in one C call, so that Ctrl-C comes before or after."""
+    deque(map(np.ndarray.__setitem__, arrays, repeat(...), values), maxlen=0)
+
+
+def _own(value: Any) -> Any:
+    """Arrays, and those of a dict or list, in memory of their own: what a pickle brings may be read-only."""
+    if isinstance(value, dict):
+        return {name: _own(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_own(each) for each in value]
+    return aligned_copy(value) if isinstance(value, np.ndarray) else value
+
+
+class _Owner:
+    """Owns its arrays after a copy and a pickle too."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: Any) -> None:
+        for part in state if isinstance(state, tuple) else (state,):  # (of the dict, of the slots)
+            for name, value in (part or {}).items():
+                setattr(self, name, _own(value))
+
+
 # ---- state ---------------------------------------------------------------------------------------------
 
 
-class PlasticState:
+class PlasticState(_Owner):
     """What a network carries from step to step, for each of B elements.
 
     h, c     (B, H); None where the network has none (c: LSTM only; a layer has neither)
@@ -151,7 +182,7 @@ class PlasticState:
 
 
 @dataclass
-class Pass:
+class Pass(_Owner):
     """T steps of a batch: what a backend's kernels read and write.  H post, K pre neurons.
 
     u           (G, T, B, H) what inputs and biases add; forward leaves the activations there.
@@ -162,11 +193,14 @@ class Pass:
     h0 ...      the state before, each None for 0; hebb, E  that afterwards (B, H, K)
     h, c        (T, B, H); c is None but for the LSTM
     M           (T, B); None where the modulation is by the neuron
+    plain       so many neurons, the last, take eta and no modulation
     """
 
     cell: str
     mode: str
-    soft: bool
+    bound: str
+    activation: str
+    plain: int
     fan_out: bool
     clip: float
     dtype: np.dtype[Any]
@@ -191,9 +225,23 @@ class Pass:
     hebb0: Array | None = None
     E0: Array | None = None
 
+    def seen(self) -> tuple[Array, Array]:
+        """h and M as a sequence has them: not to be written to, the way back reads them."""
+        h, M = self.h.view(), (self.modulation if self.M is None else self.M).view()  # type: ignore[union-attr]
+        h.flags.writeable = M.flags.writeable = False
+        return h, M
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "h": None if self.c is None else self.h}
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        if self.c is None:
+            self.h = self.u[0]
+
 
 @dataclass
-class Sequence:
+class Sequence(_Owner):
     """A sequence that has run; `backward` of the network that made it takes it.
 
     h      (T, B, H), for a layer also called y
@@ -211,6 +259,14 @@ class Sequence:
     _xs: Array = field(repr=False)
     _Wx: list[Array] = field(repr=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "h": None, "M": None}  # views
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.h, self.M = self._pass.seen()
+        self.state = copy.copy(self.state)
+
     @property
     def y(self) -> Array:
         return self.h
@@ -227,7 +283,8 @@ class _Workspaces:
             work = self._free.pop()
         except IndexError:
             work = None
-        return work if work is not None and work.size >= size else aligned_zeros(size, dtype)
+        fits = work is not None and work.size >= size and work.dtype == dtype
+        return work if fits else aligned_zeros(size, dtype)  # type: ignore[return-value]
 
     def give(self, work: Array) -> None:
         self._free.append(work)
@@ -242,7 +299,7 @@ class _Workspaces:
 # ---- networks ------------------------------------------------------------------------------------------
 
 
-class _Plastic:
+class _Plastic(_Owner):
     """What layer, RNN and LSTM share.  Not for use by itself."""
 
     _cell: ClassVar[str]
@@ -259,6 +316,8 @@ class _Plastic:
         clip: float,
         bound: str,
         fan_out: bool,
+        modulation: str,
+        modulated: str,
         alpha: str,
         eta: float,
         seed: Any,
@@ -272,6 +331,8 @@ class _Plastic:
         if not isinstance(fan_out, (bool, np.bool_)):
             raise TypeError(f"fan_out: got {fan_out!r}, expected True or False")
         self.fan_out = bool(fan_out)
+        self.modulation = arguments.choice("modulation", modulation, MODULATIONS)
+        self.modulated = arguments.choice("modulated", modulated, MODULATED)
         self.alpha = arguments.choice("alpha", alpha, ALPHAS)
         self.dtype = _dtype(dtype)
         self._work = _Workspaces()
@@ -303,7 +364,7 @@ class _Plastic:
         params["eta"] = eta
         if self.fan_out:
             params["fw"], params["fb"] = np.ones(H), np.zeros(H)
-        return {name: np.array(value, self.dtype) for name, value in params.items()}
+        return {name: aligned_copy(np.asarray(value, self.dtype)) for name, value in params.items()}
 
     def _checked_params(self) -> dict[str, Array]:
         """The parameters as they are now.  Errors: ValueError, TypeError, and FloatingPointError for NaN."""
@@ -336,6 +397,8 @@ class _Plastic:
         options = f"mode={self.mode!r}, clip={self.clip!r}, bound={self.bound!r}"
         if self._modulates:
             options += f", fan_out={self.fan_out!r}"
+        defaults = {"modulation": "tanh", "modulated": "all"}
+        options += "".join(f", {n}={getattr(self, n)!r}" for n in defaults if getattr(self, n) != defaults[n])
         options += f", alpha={self.alpha!r}, dtype={self.dtype.name}, backend={self._backend!r}"
         return f"{type(self).__name__}({self._n_inputs}, {self._n_hidden}, {options})"
 
@@ -404,7 +467,9 @@ class _Plastic:
         return Pass(
             cell=self._cell,
             mode=self.mode,
-            soft=self.bound == "soft",
+            bound=self.bound,
+            activation=self.modulation,
+            plain=H - H // 2 if self.modulated == "half" else 0,
             fan_out=self.fan_out,
             clip=self.clip,
             dtype=self.dtype,
@@ -431,23 +496,44 @@ class _Plastic:
         )
 
     def _in_parts(
-        self, team: Team, function: Callable[[int, int, Array], Any], B: int, size: int
+        self,
+        team: Team,
+        p: Pass,
+        size: int,
+        units: int,
+        runner: Callable[[int, int, Array], tuple[Callable[[int, int], None], Any]],
     ) -> list[Any]:
-        """function(first, last, workspace) over the batch, in order."""
+        """Each thread runs its part of the batch, in pieces between which Ctrl-C is heard; returns what they give.
+
+        size, units  numbers of workspace; of work an element
+        runner       (run(begin, end), what that fills in) for first, last, workspace
+        """
+        G, _, B, H = p.u.shape
+        # Few enough for a tenth of a second anywhere; the reference's own loop is heard at any time.
+        once = (1 << 25) // (G * H * (p.W.shape[1] + 64) + 256) + 1
 
         def part(first: int, last: int) -> Any:
-            work = self._work.take(size, self.dtype)
+            total = (last - first) * units
+            work = self._work.take(size, p.dtype)
             try:
-                return function(first, last, work)
+                run, result = runner(first, last, work)
+
+                def piece(begin: int, end: int) -> None:
+                    team.go_on()
+                    run(begin, end)
+
+                at_once = total if self._backend == "numpy" else once
+                in_pieces(total, at_once, piece, lambda done: {"steps": 0})
             finally:
                 self._work.give(work)
+            return result
 
         return team(part, B)
 
     def _run(self, p: Pass, team: Team) -> None:
         kernels = module(self._backend, "plasticity")
         size = kernels.work_size(p, 0)
-        self._in_parts(team, lambda *part: kernels.forward(p, *part), p.u.shape[2], size)
+        self._in_parts(team, p, size, p.u.shape[1], lambda *part: (kernels.forward(p, *part), None))
         for name, array in (("h", p.h), ("M", p.M)):
             if array is not None and (t := _first_bad_step(array)) is not None:
                 raise FloatingPointError(
@@ -465,6 +551,7 @@ class _Plastic:
 
         Errors: ValueError for shapes, an empty sequence, or NaN, with its step; TypeError for another dtype
         than the network's; FloatingPointError for a parameter that is not finite, or numbers that overflow.
+        Ctrl-C: KeyboardInterrupt with `.steps` 0, whatever was done: half a sequence is none.
         """
         array = _steps("xs", xs, (self._n_inputs,), self.dtype)
         T, B = array.shape[:2]
@@ -479,9 +566,7 @@ class _Plastic:
             self._run(p, team)
         h = None if self._cell == "layer" else p.h[-1].copy()
         after = PlasticState(h, None if p.c is None else p.c[-1].copy(), p.hebb, p.E)
-        h, M = p.h.view(), (p.modulation if p.M is None else p.M).view()  # type: ignore[union-attr]
-        h.flags.writeable = M.flags.writeable = False  # the way back reads them
-        return Sequence(h, M, after, p, self, xs, [params[Wx].copy() for Wx, _ in self._inputs])
+        return Sequence(*p.seen(), after, p, self, xs, [params[Wx].copy() for Wx, _ in self._inputs])
 
     def _step(self, x: Any, state: PlasticState, modulation: Any) -> Pass:
         array = np.asarray(x)
@@ -502,14 +587,19 @@ class _Plastic:
         given = self._checked_modulation(given, 1, B)
         p = self._new_pass(self._checked_params(), array[None], start, given, ALONE)
         self._run(p, ALONE)
+        arrays, values = [], []
         if state.h is not None:
-            state.h[:] = p.h[0]
-        if state.c is not None and p.c is not None:
-            state.c[:] = p.c[0]
+            arrays, values = [state.h], [p.h[0]]
+        if p.c is not None:
+            arrays.append(state.c)
+            values.append(p.c[0])
         if self.mode != "none":
-            state.hebb[:] = p.hebb
+            arrays.append(state.hebb)
+            values.append(p.hebb)
         if self.mode == "retroactive":
-            state.E[:] = p.E
+            arrays.append(state.E)
+            values.append(p.E)
+        _write(arrays, values)
         return p
 
     def backward(
@@ -535,6 +625,7 @@ class _Plastic:
 
         Errors: ValueError for shapes, NaN, or a sequence that this network did not make; TypeError for
         another dtype; FloatingPointError for a gradient that is not finite, with its step.
+        Ctrl-C: KeyboardInterrupt with `.steps` 0; the sequence can be gone through again.
         """
         if not isinstance(sequence, Sequence):
             raise TypeError(f"sequence: got {type(sequence).__name__}, expected what forward returns")
@@ -559,7 +650,9 @@ class _Plastic:
         kernels = module(self._backend, "plasticity")
         size = kernels.work_size(p, spacing)
         with Team(threads) as team:
-            parts = self._in_parts(team, lambda *part: kernels.backward(p, up, g, *part, spacing), B, size)
+            parts = self._in_parts(
+                team, p, size, 2 * (T + 1), lambda *part: kernels.backward(p, up, g, *part, spacing)
+            )
             if not np.isfinite(g.u).all():
                 bad = next(t for t in reversed(range(T)) if not np.isfinite(g.u[:, t]).all())
                 raise FloatingPointError(f"gradient: not finite at step {bad}")
@@ -631,8 +724,11 @@ class PlasticRNN(_Plastic):
     mode     "none"; "plastic": Hebb += eta outer(h_t, h_{t-1}), no modulation; "simple": Hebb += M_t outer;
              "retroactive": Hebb += M_t E_t with the E that was, then E goes to the outer product by eta
     clip     Hebb stays in [-clip, clip]
-    bound    "hard", or "soft": the step shrinks as Hebb nears the bound it moves to
+    bound    "hard"; "soft": the step shrinks as Hebb nears the bound it moves to; "decay": Hebb goes to the
+             outer product (or E) by M_t (or eta) and so forgets, Hebb += M_t (outer - Hebb)
     fan_out  one modulation a post neuron, fw M_t + fb
+    modulation  M_t is "tanh", "sigmoid" or "linear" of wm . h_t + bm
+    modulated   "all" neurons, or "half": the first H // 2, and for the others Hebb += eta outer
     alpha    al a "synapse" (H, H), a "neuron" (H, 1), or one "scalar" ()
     eta      where it starts; it is trained like the rest
     seed     int or Generator, of the first parameters
@@ -654,6 +750,8 @@ class PlasticRNN(_Plastic):
         clip: float = 1.0,
         bound: str = "hard",
         fan_out: bool = False,
+        modulation: str = "tanh",
+        modulated: str = "all",
         alpha: str = "synapse",
         eta: float = 0.1,
         seed: Any = 0,
@@ -667,6 +765,8 @@ class PlasticRNN(_Plastic):
             clip=clip,
             bound=bound,
             fan_out=fan_out,
+            modulation=modulation,
+            modulated=modulated,
             alpha=alpha,
             eta=eta,
             seed=seed,
@@ -713,6 +813,8 @@ class PlasticLSTM(PlasticRNN):
 class PlasticLayer(_Plastic):
     """y = tanh((W + al * Hebb) x), with outer(y, x) in the trace and the modulation given from outside.
 
+    Options as PlasticRNN's, but for those of a modulation of its own.
+
     params   W (n_out, n_in), al, eta
     """
 
@@ -729,6 +831,7 @@ class PlasticLayer(_Plastic):
         clip: float = 1.0,
         eta: float = 0.1,
         bound: str = "hard",
+        modulated: str = "all",
         alpha: str = "synapse",
         seed: Any = 0,
         dtype: Any = np.float32,
@@ -741,6 +844,8 @@ class PlasticLayer(_Plastic):
             clip=clip,
             bound=bound,
             fan_out=False,
+            modulation="tanh",
+            modulated=modulated,
             alpha=alpha,
             eta=eta,
             seed=seed,
@@ -767,12 +872,15 @@ class PlasticLayer(_Plastic):
 # ---- one trace -----------------------------------------------------------------------------------------
 
 
-class HebbianTrace:
+class HebbianTrace(_Owner):
     """Hebb and E of one matrix of synapses, moved step by step.
 
         plastic      Hebb <- clip(Hebb + eta outer(post, pre))
         simple       Hebb <- clip(Hebb + modulation outer(post, pre))
         retroactive  Hebb <- clip(Hebb + modulation E), then E <- (1 - eta) E + eta outer(post, pre)
+
+    With bound "decay" outer(post, pre) - Hebb stands for the product there, and E - Hebb for E; "soft" as
+    PlasticRNN's.
 
     shape    (post, pre)
     hebb, E  the live arrays.  What is assigned is checked, and copied into them; what is written into them is
@@ -838,15 +946,15 @@ class HebbianTrace:
             gain = np.full(n_post, arguments.finite("modulation", modulation), self.dtype)
         else:
             gain = _array("modulation", modulation, (n_post,), self.dtype)
+        if not (self._hebb.flags.writeable and self._E.flags.writeable):
+            raise ValueError("hebb, E: got a read-only array, expected what a step can write to")
         step = module(self.backend, "plasticity").hebbian_step
         hebb, E = step(
-            self.hebb, self.E, post, pre, gain, self.mode, self.dtype.type(self.eta),
-            self.dtype.type(self.clip), self.bound == "soft",
+            self._hebb, self._E, post, pre, gain, self.mode, self.dtype.type(self.eta),
+            self.dtype.type(self.clip), self.bound,
         )  # fmt: skip
-        if hebb is not self.hebb:
-            self.hebb[:] = hebb
-        if E is not self.E:
-            self.E[:] = E
+        if hebb is not self._hebb:
+            _write([self._hebb, self._E], [hebb, E])
 
     def __repr__(self) -> str:
         return (

@@ -10,6 +10,7 @@ Needs PyTorch: pip install "fasttrace[torch]".
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ except ImportError as error:
     raise ImportError(f'fasttrace.torch: {error}; pip install "fasttrace[torch]"') from error
 
 from . import plasticity
-from .torch_trace import Trace, trace
+from .torch_trace import Trace, outside, trace
 
 __all__ = ["PlasticLSTM", "PlasticLayer", "PlasticOutput", "PlasticRNN", "PlasticState", "Trace", "trace"]
 
@@ -61,6 +62,56 @@ class PlasticOutput(NamedTuple):
 
 
 _STATE = ("h", "c", "hebb", "E")
+_KINDS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+
+
+class PlasticState(NamedTuple):
+    """What a sequence ended in: h, c (B, H), hebb, E (B, H, H); c is None but for the LSTM, h for a layer.
+
+    Gradients flow through it into the sequence that made it; `detach()` ends that.
+    """
+
+    h: torch.Tensor | None
+    c: torch.Tensor | None
+    hebb: torch.Tensor
+    E: torch.Tensor
+
+    def detach(self) -> PlasticState:
+        return self._each(lambda each: each.detach())
+
+    def reset(self, mask: torch.Tensor) -> PlasticState:
+        """The state with zeros where mask (B,) is True; a new one, so that gradients stay right."""
+        if mask.dtype != torch.bool:
+            raise TypeError(f"mask: got dtype {mask.dtype}, expected torch.bool")
+
+        return self._each(lambda each: each.masked_fill(mask.view(-1, *[1] * (each.ndim - 1)), 0.0))
+
+    def _each(self, function: Callable[[torch.Tensor], torch.Tensor]) -> PlasticState:
+        return PlasticState(*(None if each is None else function(each) for each in self))
+
+
+class PlasticOutput(NamedTuple):
+    """h (T, B, H), M (T, B) and the state after the last step."""
+
+    h: torch.Tensor
+    M: torch.Tensor
+    state: PlasticState
+
+
+_STATE = ("h", "c", "hebb", "E")
+_KINDS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+
+
+def _outside(method: Any) -> Any:
+    """What torch.compile leaves alone.  As torch.compiler.disable, whose import takes seconds otherwise too."""
+
+    @functools.wraps(method)
+    def border(*given: Any, **named: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(method)(*given, **named)
+        return method(*given, **named)
+
+    return border
 
 
 def _array(name: str, value: Any, dtype: torch.dtype) -> Any:
@@ -79,24 +130,21 @@ def _array(name: str, value: Any, dtype: torch.dtype) -> Any:
 class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, module: Any, xs: Any, modulation: Any, *rest: Any) -> Any:
+        network, dtype = module._of_its_dtype(), module.dtype
         state, params = rest[: len(_STATE)], rest[len(_STATE) :]
         arrays = {
-            name: _array(f"state.{name}", each, module.dtype)
-            for name, each in zip(_STATE, state, strict=True)
+            name: _array(f"state.{name}", each, dtype) for name, each in zip(_STATE, state, strict=True)
         }
         start = None if state[-1] is None else SimpleNamespace(**arrays)
-        module._network.params = {
-            name: _array(name, each, module.dtype) for name, each in zip(module._names, params, strict=True)
+        network.params = {
+            name: _array(name, each, dtype) for name, each in zip(module._names, params, strict=True)
         }
-        sequence = module._network.forward(
-            _array("xs", xs, module.dtype),
-            start,
-            _array("modulation", modulation, module.dtype),
-            threads=module.threads,
+        sequence = network.forward(
+            _array("xs", xs, dtype), start, _array("modulation", modulation, dtype), threads=module.threads
         )
         ctx.module, ctx.sequence, ctx.given = module, sequence, (modulation is not None, start is not None)
         ctx.set_materialize_grads(False)
-        M, after = sequence._pass.M if module._network._modulates else None, sequence.state
+        M, after = sequence._pass.M if network._modulates else None, sequence.state
         out = sequence._pass.h, M, after.h, after.c, after.hebb, after.E
         return tuple(None if each is None else torch.from_numpy(each) for each in out)
 
@@ -107,8 +155,8 @@ class _Run(torch.autograd.Function):
             return None if each is None else each.contiguous().numpy()
 
         up = SimpleNamespace(h=array(dh_last), hebb=array(dhebb), E=array(dE), c=array(dc))
-        module = ctx.module
-        grads = module._network.backward(ctx.sequence, array(dh), array(dM), up, threads=module.threads)
+        module, sequence = ctx.module, ctx.sequence
+        grads = sequence._owner.backward(sequence, array(dh), array(dM), up, threads=module.threads)
         tensors = {name: torch.from_numpy(np.asarray(each)) for name, each in grads.items()}
         modulated, started = ctx.given
         state = [tensors.get(f"{name}0") if started else None for name in _STATE]
@@ -130,6 +178,8 @@ class _PlasticModule(torch.nn.Module):
         clip: float = 1.0,
         bound: str = "hard",
         fan_out: bool | None = False,
+        modulation: str | None = "tanh",
+        modulated: str = "all",
         alpha: str = "synapse",
         eta: float = 0.1,
         seed: Any = 0,
@@ -138,28 +188,41 @@ class _PlasticModule(torch.nn.Module):
         threads: int = 1,
     ) -> None:
         super().__init__()
-        kinds = {torch.float32: np.float32, torch.float64: np.float64}
-        more = (
-            {} if fan_out is None else {"fan_out": fan_out}
-        )  # None: the network has no modulation of its own
+        # None: the network has no modulation of its own
+        more = {} if fan_out is None else {"fan_out": fan_out, "modulation": modulation}
         self._network = self._kind(
             n_inputs,
             n_hidden,
             mode=mode,
             clip=clip,
             bound=bound,
+            modulated=modulated,
             alpha=alpha,
             eta=eta,
             seed=seed,
-            dtype=kinds.get(dtype, dtype),
+            dtype=_KINDS.get(dtype, dtype),
             backend=backend,
             **more,
         )
-        self.dtype = dtype if dtype in kinds else torch.from_numpy(np.empty(0, dtype)).dtype
         self.threads = threads
         self._names = tuple(self._network.params)
         for name, array in self._network.params.items():
             self.register_parameter(name, torch.nn.Parameter(torch.from_numpy(array)))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the parameters, which .double() and .to() may change."""
+        return getattr(self, self._names[0]).dtype  # type: ignore[no-any-return]
+
+    def _of_its_dtype(self) -> Any:
+        """The network; a new one where the module was converted, since sequences keep the one they are of."""
+        dtype = self.dtype
+        if dtype not in _KINDS:
+            raise TypeError(f"{self._names[0]}: got dtype {dtype}, expected torch.float32 or torch.float64")
+        if self._network.dtype != _KINDS[dtype]:
+            self._network = copy.copy(self._network)
+            self._network.dtype = _KINDS[dtype]
+        return self._network
 
     def _run(self, xs: Any, state: Any, modulation: Any) -> Any:
         start = (None,) * len(_STATE) if state is None else tuple(getattr(state, name) for name in _STATE)
@@ -167,21 +230,24 @@ class _PlasticModule(torch.nn.Module):
         h, M, *after = _Run.apply(self, xs, modulation, *start, *params)
         return PlasticOutput(h, M, PlasticState(*after))
 
+    @outside
     def forward(self, xs: Any, state: Any = None, modulation: Any = None) -> Any:
         """Run xs (T, B, I) from `state`, None for zeros; modulation (T, B) in place of the network's own.
 
         Returns PlasticOutput.
-        Errors: TypeError for a dtype other than the module's, ValueError for another device or shape, for
-        NaN, and for an empty sequence.
+        Errors: TypeError for a dtype other than the parameters', and for parameters of neither float32 nor
+        float64; ValueError for another device or shape, for NaN, and for an empty sequence.
         """
         return self._run(xs, state, modulation)
 
+    @outside
     def initial_state(self, batch: int) -> PlasticState:
         """The state of `batch` elements before their first step: zeros."""
-        zeros = self._network.initial_state(batch)
+        zeros = self._of_its_dtype().initial_state(batch)
         arrays = (getattr(zeros, name) for name in _STATE)
         return PlasticState(*(None if each is None else torch.from_numpy(each) for each in arrays))
 
+    @outside
     def step(self, x: Any, state: PlasticState, modulation: Any = None) -> Any:
         """One step of x (B, I) without gradients: (h (B, H), M (B,)).  The state changes in place."""
         h, M = self._step(x, state, modulation)
@@ -189,16 +255,16 @@ class _PlasticModule(torch.nn.Module):
 
     @torch.no_grad()
     def _step(self, x: Any, state: PlasticState, modulation: Any) -> Any:
-        arrays = {name: _array(f"state.{name}", getattr(state, name), self.dtype) for name in _STATE}
-        self._network.params = {name: _array(name, getattr(self, name), self.dtype) for name in self._names}
-        return self._network.step(
-            _array("x", x, self.dtype),
-            plasticity.PlasticState(**arrays),
-            _array("modulation", modulation, self.dtype),
+        network, dtype = self._of_its_dtype(), self.dtype
+        arrays = {name: _array(f"state.{name}", getattr(state, name), dtype) for name in _STATE}
+        network.params = {name: _array(name, getattr(self, name), dtype) for name in self._names}
+        return network.step(
+            _array("x", x, dtype), plasticity.PlasticState(**arrays), _array("modulation", modulation, dtype)
         )
 
     def extra_repr(self) -> str:
-        return repr(self._network).partition("(")[2].removesuffix(")")
+        options = repr(self._network).partition("(")[2].removesuffix(")")
+        return options.replace(f"dtype={self._network.dtype}", f"dtype={str(self.dtype)[6:]}")
 
 
 class PlasticRNN(_PlasticModule):
@@ -227,6 +293,7 @@ class PlasticLayer(_PlasticModule):
         clip: float = 1.0,
         eta: float = 0.1,
         bound: str = "hard",
+        modulated: str = "all",
         alpha: str = "synapse",
         seed: Any = 0,
         dtype: Any = torch.float32,
@@ -234,10 +301,11 @@ class PlasticLayer(_PlasticModule):
         threads: int = 1,
     ) -> None:
         super().__init__(
-            n_in, n_out, mode=mode, clip=clip, bound=bound, fan_out=None, alpha=alpha, eta=eta, seed=seed,
-            dtype=dtype, backend=backend, threads=threads,
+            n_in, n_out, mode=mode, clip=clip, bound=bound, fan_out=None, modulated=modulated, alpha=alpha,
+            eta=eta, seed=seed, dtype=dtype, backend=backend, threads=threads,
         )  # fmt: skip
 
+    @outside
     def forward(self, xs: Any, state: Any = None, modulation: Any = None) -> Any:
         """Run xs (T, B, n_in) from `state`, None for zeros; modulation (T, B) or (T, B, n_out).
 
@@ -247,6 +315,7 @@ class PlasticLayer(_PlasticModule):
         y, _, state = self._run(xs, state, modulation)
         return y, state
 
+    @outside
     def step(self, x: Any, state: PlasticState, modulation: Any = None) -> torch.Tensor:
         """One step of x (B, n_in) without gradients: y (B, n_out).  The state changes in place."""
         return torch.from_numpy(self._step(x, state, modulation))

@@ -13,6 +13,7 @@ Source: Sutton & Barto 2018, (12.5) to (12.7) with the gradient of a network.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,6 +23,20 @@ from . import arguments
 from .neural_trace import AdaptiveObGD, ObGD
 
 __all__ = ["Trace", "trace"]
+
+_KINDS = (torch.float32, torch.float64)
+
+
+def outside(method: Any) -> Any:
+    """What torch.compile leaves alone: torch.compiler.disable, which takes seconds to import, where it compiles."""
+
+    @functools.wraps(method)
+    def border(*given: Any, **named: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(method)(*given, **named)
+        return method(*given, **named)
+
+    return border
 
 
 def trace(parameters: Any, *, gamma: float = 0.99, lambda_: float = 0.9) -> Trace:
@@ -36,7 +51,7 @@ def trace(parameters: Any, *, gamma: float = 0.99, lambda_: float = 0.9) -> Trac
 
 
 class Trace:
-    """Traces of a module's parameters; made by `trace`.
+    """Traces of a module's parameters; made by `trace`.  They follow where all of these go to another dtype.
 
     One scalar is traced: its gradient is what `backward` leaves in `.grad`.  A network of m predictions with
     a trace each takes m of these, and a backward pass for each (or fasttrace.neural.JacobianTrace).
@@ -61,6 +76,7 @@ class Trace:
         parts = flat.split([each.numel() for each in self._parameters])
         return tuple(part.view(each.shape) for part, each in zip(parts, self._parameters, strict=True))
 
+    @outside
     @torch.no_grad()
     def accumulate(
         self, *, gamma: float | None = None, lambda_: float | None = None, keep_grad: bool = False
@@ -79,6 +95,7 @@ class Trace:
             raise RuntimeError(
                 f"{', '.join(missing)}: without a gradient; call backward() before accumulate()"
             )
+        self._follow()
         for name, each in self._each():
             self._check(name, each)
             if each.grad is not None and each.grad.layout != torch.strided:
@@ -93,6 +110,7 @@ class Trace:
             for each in self._parameters:
                 each.grad = None
 
+    @outside
     @torch.no_grad()
     def step(self, delta: Any, alpha: float | ObGD) -> float:
         """w <- w + alpha delta z, in place; returns the step size.
@@ -104,6 +122,7 @@ class Trace:
         alpha <= 0; then nothing has changed.
         """
         error = self._error(delta)
+        self._follow()
         if not isinstance(alpha, ObGD):
             size = arguments.positive("alpha", alpha)
             self._move(self._flat, error * size)
@@ -121,6 +140,7 @@ class Trace:
         self._v, self._power = v, power
         return size
 
+    @outside
     def reset(self) -> None:
         """Empty the traces: a new episode.  The moments of AdaptiveObGD stay."""
         self._flat = torch.zeros_like(self._flat)
@@ -175,6 +195,12 @@ class Trace:
     def _each(self) -> Iterable[tuple[str, torch.Tensor]]:
         return zip(self._names, self._parameters, strict=True)
 
+    def _follow(self) -> None:
+        dtypes = {each.dtype for each in self._parameters}
+        if len(dtypes) == 1 and (dtype := dtypes.pop()) in _KINDS:
+            self._flat = self._flat.to(dtype)
+            self._v = None if self._v is None else self._v.to(dtype)
+
     def _check(self, name: str, each: torch.Tensor) -> None:
         """A module that was moved or converted since has parameters that this trace is not for."""
         flat = self._flat
@@ -224,7 +250,7 @@ def _named(parameters: Any) -> tuple[tuple[str, ...], list[torch.Tensor]]:
     for name, each in given:
         if not isinstance(each, torch.Tensor):
             raise TypeError(f"parameters: {name} is a {type(each).__name__}, expected a torch.Tensor")
-        if each.dtype not in (torch.float32, torch.float64):
+        if each.dtype not in _KINDS:
             raise TypeError(f"{name}: got dtype {each.dtype}, expected float32 or float64")
         if not each.is_leaf or not each.requires_grad:
             raise ValueError(f"{name}: is no leaf that requires a gradient; nothing would ever be traced")

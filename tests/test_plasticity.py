@@ -3,6 +3,7 @@
 import copy
 import itertools
 import pickle
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,8 +12,19 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import fasttrace as ft
-from fasttrace import registry
-from fasttrace.plasticity import MODES, HebbianTrace, PlasticLayer, PlasticLSTM, PlasticRNN, PlasticState
+from fasttrace import plasticity, registry
+from fasttrace.backends import module
+from fasttrace.pieces import in_pieces
+from fasttrace.plasticity import (
+    BOUNDS,
+    MODES,
+    HebbianTrace,
+    PlasticLayer,
+    PlasticLSTM,
+    PlasticRNN,
+    PlasticState,
+    Sequence,
+)
 
 BACKENDS = [name for name, reason in ft.backends().items() if reason is None]
 NETWORKS = {row.cell: getattr(ft.plasticity, row.name) for row in registry.NETWORKS}
@@ -22,6 +34,23 @@ backend_ = pytest.mark.parametrize("backend", BACKENDS)
 compiled = pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "numpy"])
 cells = pytest.mark.parametrize("cell", NETWORKS)
 modes = pytest.mark.parametrize("mode", MODES)
+bounds = pytest.mark.parametrize("bound", BOUNDS)
+# What may be modulated, and how; a layer is given its modulation.
+VARIANTS = [
+    {"modulation": "sigmoid"},
+    {"modulation": "linear", "bound": "soft"},
+    {"modulated": "half"},
+    {"modulated": "half", "modulation": "sigmoid", "bound": "decay", "fan_out": True},
+]
+variants = pytest.mark.parametrize(
+    "options", VARIANTS, ids=lambda options: " ".join(map(str, options.values()))
+)
+modulated = pytest.mark.parametrize("mode", ["simple", "retroactive"])
+
+
+def for_cell(cell, options):
+    """Those of the options that there are for this network."""
+    return {n: v for n, v in options.items() if cell != "layer" or n in ("bound", "modulated")}
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +173,7 @@ class TestGolden:
 @compiled
 @cells
 @modes
-@pytest.mark.parametrize("bound", ["hard", "soft"])
+@bounds
 def test_agrees_with_the_reference(cell, mode, bound, backend):
     """In float64 with everything that an option may be, whatever the spacing of the checkpoints."""
     row = next(row for row in registry.NETWORKS if row.cell == cell)
@@ -163,14 +192,29 @@ def test_agrees_with_the_reference(cell, mode, bound, backend):
                 assert all(np.array_equal(again[name], first[name]) for name in first), spacing
 
 
+@compiled
+@cells
+@modulated
+@variants
+def test_variants_agree_with_the_reference(cell, mode, options, backend):
+    row = next(row for row in registry.NETWORKS if row.cell == cell)
+    net = network(cell, mode, **for_cell(cell, options))
+    e = example(net)
+    want = results(net.to("numpy"), e)
+    first = results(net.to(backend), e)
+    assert_close(first, want, row.tolerance)
+    again = results(net, e, spacing=1)
+    assert all(np.array_equal(again[name], first[name]) for name in first)
+
+
 @pytest.mark.skipif("c" not in BACKENDS or "numba" not in BACKENDS, reason="one of the two is missing")
 @cells
 @modes
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_numba_is_c_to_the_bit(cell, mode, dtype):
     """The same operations in the same order."""
-    for bound in ("hard", "soft"):
-        net = network(cell, mode, "c", bound=bound, dtype=dtype)
+    for options in ({}, {"bound": "soft"}, {"bound": "decay"}, *VARIANTS):
+        net = network(cell, mode, "c", dtype=dtype, **for_cell(cell, options))
         e = example(net)
         one, other = results(net, e), results(net.to("numba"), e)
         different = [name for name in one if not np.array_equal(one[name], other[name])]
@@ -232,11 +276,23 @@ def loss(net, e):
 @backend_
 @cells
 @modes
-@pytest.mark.parametrize("bound", ["hard", "soft"])
+@bounds
 def test_gradients_are_those_of_differences(cell, mode, bound, backend):
     """Every parameter, the inputs, the state before and the modulation, in one random direction each."""
-    fan_out = {} if cell == "layer" else {"fan_out": True}
-    net = network(cell, mode, backend, bound=bound, clip=2.0, **fan_out)
+    check_gradients(
+        cell, network(cell, mode, backend, clip=2.0, **for_cell(cell, {"bound": bound, "fan_out": True}))
+    )
+
+
+@backend_
+@cells
+@modulated
+@variants
+def test_gradients_of_variants_are_those_of_differences(cell, mode, options, backend):
+    check_gradients(cell, network(cell, mode, backend, clip=2.0, **for_cell(cell, options)))
+
+
+def check_gradients(cell, net):
     for modulated in (False, True):
         if cell == "layer" and not modulated:
             continue
@@ -392,6 +448,64 @@ def test_soft_bound_is_reached_slowly(backend):
 
 
 @backend_
+@modulated
+def test_decay_is_an_average(mode, backend):
+    """Hebb <- (1 - M) Hebb + M X, by neuron too; X is the outer product, or the E that was."""
+    rng = np.random.default_rng(0)
+    trace = HebbianTrace((3, 2), mode=mode, bound="decay", eta=0.3, dtype=np.float64, backend=backend)
+    trace.hebb, trace.E = rng.uniform(-1, 1, (2, 3, 2))
+    post, pre, M = rng.uniform(-1, 1, 3), rng.uniform(-1, 1, 2), rng.random(3)
+    X = np.outer(post, pre) if mode == "simple" else trace.E.copy()
+    want = (1 - M[:, None]) * trace.hebb + M[:, None] * X
+    trace.step(post, pre, M)
+    np.testing.assert_allclose(trace.hebb, want, rtol=0, atol=1e-15)
+
+
+@backend_
+def test_decay_forgets(backend):
+    """Mode plastic without activity: Hebb shrinks by 1 - eta a step; a decay by 1 leaves the last product."""
+    trace = HebbianTrace((1, 1), mode="plastic", bound="decay", eta=0.25, dtype=np.float64, backend=backend)
+    trace.hebb[:] = 0.8
+    for _ in range(3):
+        trace.step(np.zeros(1), np.zeros(1))
+    assert trace.hebb[0, 0] == pytest.approx(0.8 * 0.75**3, rel=1e-15)
+    last = HebbianTrace((1, 1), mode="plastic", bound="decay", eta=1.0, dtype=np.float64, backend=backend)
+    last.hebb[:] = 0.8
+    last.step(np.full(1, 0.5), np.full(1, 0.5))
+    assert last.hebb[0, 0] == pytest.approx(0.25, rel=1e-15)
+
+
+@backend_
+@pytest.mark.parametrize(
+    ("modulation", "function"),
+    [("tanh", np.tanh), ("sigmoid", lambda x: 1 / (1 + np.exp(-x))), ("linear", lambda x: x)],
+)
+def test_what_the_modulation_is(modulation, function, backend):
+    net = network("rnn", "simple", backend, modulation=modulation)
+    s = net.forward(example(net).xs)
+    want = function(s.h @ net.params["wm"] + net.params["bm"])
+    np.testing.assert_allclose(s.M, want, rtol=0, atol=1e-14)
+
+
+@backend_
+@modulated
+def test_half_of_the_neurons_are_modulated(mode, backend):
+    """The first H // 2 move as if all were; the others as in the mode plastic, without E."""
+    nets = {
+        "half": network("layer", mode, backend, modulated="half"),
+        "all": network("layer", mode, backend),
+        "plastic": network("layer", "plastic", backend),
+    }
+    e = example(nets["half"], steps=1)
+    half, every, plastic = (net.forward(e.xs, e.state, e.modulation).state for net in nets.values())
+    n = H // 2
+    assert_array_equal(half.hebb[:, :n], every.hebb[:, :n])
+    np.testing.assert_allclose(half.hebb[:, n:], plastic.hebb[:, n:], rtol=0, atol=1e-15)
+    assert_array_equal(half.E[:, :n], every.E[:, :n])
+    assert_array_equal(half.E[:, n:], e.state.E[:, n:])
+
+
+@backend_
 @cells
 @modes
 def test_one_step_at_a_time(cell, mode, backend):
@@ -478,16 +592,214 @@ def test_the_way_back_takes_the_parameters_of_the_way_there(backend):
     assert all(np.array_equal(got[name], want[name]) for name in want)
 
 
+# ---- copies ----
+
+
+def made(name, backend):
+    """An object of a public class, after some steps."""
+    if name == "HebbianTrace":
+        trace = HebbianTrace((3, 2), backend=backend)
+        trace.step(np.ones(3, np.float32), np.ones(2, np.float32), 1.0)
+        return trace
+    if name in ("PlasticState", "Sequence"):
+        net = PlasticLSTM(I, H, mode="retroactive", backend=backend)
+        sequence = net.forward(example(net).xs)
+        return sequence if name == "Sequence" else sequence.state
+    return getattr(ft.plasticity, name)(I, H, backend=backend)
+
+
+def arrays_of(value):
+    """Every array in it, but for scratch, and for a sequence's h and M, which are read-only views."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from arrays_of(each)
+    else:
+        names = [*getattr(value, "__dict__", ()), *getattr(value, "__slots__", ())]
+        for name in names:
+            if name != "_work" and not (isinstance(value, Sequence) and name in ("h", "M")):
+                yield from arrays_of(getattr(value, name))
+
+
+def from_read_only_memory(value):
+    """As workers of joblib, dask and Ray get it."""
+    buffers = []
+    data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    return pickle.loads(data, buffers=[bytes(each.raw()) for each in buffers])
+
+
+copied = pytest.mark.parametrize(
+    "again",
+    [from_read_only_memory, lambda x: pickle.loads(pickle.dumps(x)), copy.copy, copy.deepcopy],
+    ids=["read-only", "pickle", "copy", "deepcopy"],
+)
+
+
 @backend_
-def test_networks_copy_and_pickle(backend):
-    net = network("rnn", "retroactive", backend)
+@copied
+@pytest.mark.parametrize("name", ft.plasticity.__all__)
+def test_copies_own_their_memory(name, again, backend):
+    """Writable, at a multiple of 64 bytes, and nobody else's."""
+    one = made(name, backend)
+    other = again(one)
+    if isinstance(one, Sequence) and again is copy.copy:  # what it was made of is for reading
+        one, other = one.state, other.state
+    arrays, before = list(arrays_of(other)), list(arrays_of(one))
+    assert len(arrays) == len(before) > 0
+    for array, old in zip(arrays, before, strict=True):
+        assert_array_equal(array, old)
+        assert array.flags.writeable
+        assert array.size == 0 or not np.shares_memory(array, old)
+    owned = [array for array in arrays if array.size and (array.base is None or array.base.dtype == np.uint8)]
+    assert owned
+    assert all(array.ctypes.data % 64 == 0 for array in owned)
+
+
+@backend_
+@copied
+def test_copies_go_on(again, backend):
+    """A network with its sequence, its state and a trace: what comes next is the same, and written there."""
+    for cell in NETWORKS:
+        net = network(cell, "retroactive", backend)
+        e = example(net)
+        s = net.forward(e.xs, e.state, e.modulation)
+        M = None if e.modulation is None else e.modulation[0]
+        want = net.backward(s, e.dh)
+        other = again(net)
+        if again is copy.copy:
+            other, twin = net, copy.copy(s)  # a copy of a sequence is still this network's
+        else:
+            other, twin = again((net, s))
+        got = other.backward(twin, e.dh)
+        assert all(np.array_equal(got[name], want[name]) for name in want)
+        net.step(e.xs[0], s.state, M)
+        other.step(e.xs[0], twin.state, M)
+        for one, two in zip(twin.state._arrays(), s.state._arrays(), strict=True):
+            assert_array_equal(one, two)
+        with pytest.raises(ValueError, match="read-only"):
+            twin.h[:] = 0.0
+        again(net).params["al"][...] = 0.0
+        assert net.params["al"].any()
+    trace = made("HebbianTrace", backend)
+    other = again(trace)
+    for each in (trace, other):
+        each.step(np.ones(3, np.float32), np.ones(2, np.float32), 1.0)
+    assert_array_equal(other.hebb, trace.hebb)
+    assert trace.hebb.any()
+
+
+# ---- Ctrl-C ----
+
+
+def in_pieces_of(size):
+    """in_pieces, of that many units each."""
+
+    def loop(total, first, run, partial=None):
+        for begin in range(0, total, size):
+            run(begin, min(begin + size, total))
+
+    return loop
+
+
+@compiled
+@cells
+@modes
+def test_pieces_are_the_whole(cell, mode, backend, monkeypatch):
+    """However the work is cut, in the midst of an element too: to the bit."""
+    for options in ({}, {"bound": "decay"}, {"modulated": "half"}):
+        net = network(cell, mode, backend, **for_cell(cell, options))
+        e = example(net)
+        whole = {spacing: results(net, e, spacing=spacing) for spacing in (1, 4, 100)}
+        for size, (spacing, want) in itertools.product((1, 7, T + 1), whole.items()):
+            with monkeypatch.context() as patch:
+                patch.setattr(plasticity, "in_pieces", in_pieces_of(size))
+                got = results(net, e, spacing=spacing, threads=2 if size == 7 else 1)
+            if size == 7:  # sums over the batch are those of two parts
+                assert_close(got, want, 1e-13)
+            else:
+                assert all(np.array_equal(got[name], want[name]) for name in want), (size, spacing)
+
+
+@pytest.fixture
+def ctrl_c():
+    """SIGINT raises KeyboardInterrupt, also where the tests were started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@compiled
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("what", ["forward", "backward", "step"])
+def test_ctrl_c(what, threads, backend, monkeypatch, ctrl_c):
+    """Heard between two pieces; nothing has changed, and the same again gives what it would have given."""
+    net = network("lstm", "retroactive", backend)
     e = example(net)
-    want = results(net, e)
-    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        other_results = results(other, e)
-        assert all(np.array_equal(other_results[name], want[name]) for name in want)
-        other.params["W"][:] = 0.0
-        assert net.params["W"].any()
+    state, params = e.state.copy(), copy.deepcopy(net.params)
+    s = net.forward(e.xs, e.state)
+    calls = {
+        "forward": lambda: net.forward(e.xs, e.state, threads=threads).h,
+        "backward": lambda: net.backward(s, e.dh, threads=threads)["xs"],
+        "step": lambda: net.step(e.xs[0], e.state)[0],
+    }
+    pieces = []
+
+    def interrupted(total, first, run, partial):
+        def piece(begin, end):
+            pieces.append(begin)
+            if begin == 1:
+                signal.raise_signal(signal.SIGINT)
+            run(begin, end)
+
+        in_pieces(total, 1, piece, partial)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as caught:
+        patch.setattr(plasticity, "in_pieces", interrupted)
+        calls[what]()
+    assert caught.value.steps == 0
+    units = {"forward": T, "backward": 2 * (T + 1), "step": 1}[what] * B
+    assert 2 <= len(pieces) < units
+    for one, two in zip(e.state._arrays(), state._arrays(), strict=True):
+        assert_array_equal(one, two)
+    for name, array in params.items():
+        assert_array_equal(net.params[name], array)
+    fresh = network("lstm", "retroactive", backend)
+    want = {"forward": s.h, "backward": fresh.backward(fresh.forward(e.xs, e.state), e.dh)["xs"]}
+    want["step"] = fresh.step(e.xs[0], state)[0]
+    assert_array_equal(calls[what](), want[what])
+
+
+@compiled
+def test_long_runs_are_cut(backend, monkeypatch):
+    """The first piece does little enough to be heard; a short run is one piece."""
+    sizes = []
+
+    def loop(total, first, run, partial):
+        sizes.append((total, first))
+        run(0, total)
+
+    monkeypatch.setattr(plasticity, "in_pieces", loop)
+    for steps, hidden in ((1, 8), (20, 200)):
+        net = PlasticRNN(1, hidden, backend=backend)
+        net.backward(net.forward(np.zeros((steps, 1, 1), np.float32)), None)
+    assert all(first >= total for total, first in sizes)
+    assert all(first * 200 * 200 <= 1 << 25 for _, first in sizes[2:])
+
+
+@pytest.mark.skipif("c" not in BACKENDS, reason="the C library is not built")
+def test_a_status_is_an_error():
+    """What C cannot do is not taken for a result."""
+    net = network("rnn", "simple", "c")
+    e = example(net)
+    s = net.forward(e.xs)
+    kernels, p = module("c", "plasticity"), s._pass
+    work = np.zeros(kernels.work_size(p, 1))
+    with pytest.raises(RuntimeError, match="ft_plastic_forward_f64: status"):
+        kernels.forward(p, 0, B + 1, work)(0, 1)
+    up = SimpleNamespace(dh=e.dh, dM=None, dc=None, dhebb=None, dE=None)
+    with pytest.raises(RuntimeError, match="ft_plastic_backward_f64: status"):
+        kernels.backward(p, up, net._new_gradients(p), 0, B, work, 0)[0](0, 1)
 
 
 def test_sequences_are_not_to_be_written_to():
@@ -505,5 +817,7 @@ def test_repr_says_what_it_is():
         "PlasticLSTM(3, 4, mode='simple', clip=1.0, bound='hard', fan_out=False, alpha='synapse', "
         "dtype=float32, backend='numpy')"
     )
+    half = PlasticRNN(3, 4, modulated="half", modulation="sigmoid", bound="decay")
+    assert "bound='decay', fan_out=False, modulation='sigmoid', modulated='half', alpha=" in repr(half)
     assert repr(PlasticRNN(3, 4).initial_state(2)) == "PlasticState(B=2; h, hebb, E)"
     assert "retroactive" in repr(HebbianTrace((2, 2)))

@@ -43,6 +43,8 @@ def with_nan(array, *place):
     [
         ({"mode": "hebbian"}, ValueError, "mode: got 'hebbian', expected one of 'none', 'plastic', 'simple'"),
         ({"bound": "firm"}, ValueError, "bound: got 'firm', expected one of 'hard', 'soft'"),
+        ({"bound": "firm"}, ValueError, "expected one of 'hard', 'soft', 'decay'"),
+        ({"modulated": "some"}, ValueError, "modulated: got 'some', expected one of 'all', 'half'"),
         ({"alpha": "layer"}, ValueError, "alpha: got 'layer', expected one of 'synapse', 'neuron', 'scalar'"),
         ({"clip": 0.0}, ValueError, "clip: got 0.0, expected a finite number above 0"),
         ({"clip": -1.0}, ValueError, "clip: got -1.0, expected a finite number above 0"),
@@ -68,6 +70,11 @@ def test_sizes():
     )
     refuses(ValueError, "n_in: got -1", lambda: PlasticLayer(-1, 3))
     refuses(TypeError, "fan_out: got 1, expected True or False", lambda: PlasticRNN(3, 3, fan_out=1))
+    refuses(
+        ValueError,
+        "modulation: got 'relu', expected one of 'tanh', 'sigmoid', 'linear'",
+        lambda: PlasticLSTM(3, 3, modulation="relu"),
+    )
     refuses(ValueError, "shape: got 3, expected (post, pre)", lambda: HebbianTrace(3, mode="simple"))
     refuses(ValueError, "batch: got 0", lambda: net().initial_state(0))
 
@@ -314,6 +321,10 @@ def test_traces(backend):
     assert_array_equal(trace.E, E)
     live, trace.hebb = trace.hebb, -hebb
     assert_array_equal(live, -hebb)
+    trace.E.flags.writeable = False
+    hebb = trace.hebb.copy()
+    refuses(ValueError, "hebb, E: got a read-only array", lambda: trace.step(draw(2), draw(3)))
+    assert_array_equal(trace.hebb, hebb)
     refuses(ValueError, "eta: got 2.0", lambda: HebbianTrace((2, 2), eta=2.0))
     refuses(ValueError, "clip: got 0.0", lambda: HebbianTrace((2, 2), clip=0.0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,12 @@ MODES = {
     "plastic": lib.FT_PLASTIC,
     "simple": lib.FT_SIMPLE,
     "retroactive": lib.FT_RETROACTIVE,
+}
+BOUNDS = {"hard": lib.FT_HARD, "soft": lib.FT_SOFT, "decay": lib.FT_DECAY}
+MODULATIONS = {
+    "tanh": lib.FT_TANH_MODULATION,
+    "sigmoid": lib.FT_SIGMOID_MODULATION,
+    "linear": lib.FT_LINEAR_MODULATION,
 }
 _READ = ("W", "al", "gates", "wm", "fw", "fb", "pre", "modulation", "h0", "c0", "hebb0", "E0")
 _WRITTEN = ("u", "h", "c", "M", "hebb", "E")
@@ -30,26 +37,30 @@ class _Call:
         self.suffix = _SUFFIX[dtype.name]
         self._keep: list[Any] = []
 
-    def pointer(self, array: Any) -> Any:
+    def pointer(self, array: Any, written: bool = False) -> Any:
         if array is None:
             return ffi.NULL
-        self._keep.append(ffi.from_buffer(self._arrays, array))
+        self._keep.append(ffi.from_buffer(self._arrays, array, require_writable=written))
         return self._keep[-1]
 
     def function(self, name: str) -> Any:
         return getattr(lib, f"ft_{name}_{self.suffix}")
 
-    def network(self, p: Any) -> Any:
+    def network(self, p: Any, written: bool = False) -> Any:
+        """`written`: it is to run forward; the way back reads what that has left."""
         net = ffi.new(f"ft_plastic_{self.suffix} *")
         _, net.T, net.B, net.n_post = p.u.shape
         net.n_pre = p.W.shape[1]
-        net.cell, net.mode, net.soft, net.fan_out = CELLS[p.cell], MODES[p.mode], p.soft, p.fan_out
+        net.cell, net.mode, net.soft, net.fan_out = CELLS[p.cell], MODES[p.mode], BOUNDS[p.bound], p.fan_out
+        net.activation, net.plain = MODULATIONS[p.activation], p.plain
         net.per_neuron = p.modulation is not None and p.modulation.ndim == 3
         al = np.broadcast_to(p.al, p.W.shape)
         net.al_post, net.al_pre = (stride // al.itemsize for stride in al.strides)
         net.clip, net.eta, net.bm = p.clip, p.eta, p.bm
-        for name in (*_READ, *_WRITTEN):
+        for name in _READ:
             setattr(net, name, self.pointer(getattr(p, name)))
+        for name in _WRITTEN:
+            setattr(net, name, self.pointer(getattr(p, name), written))
         return net
 
 
@@ -59,33 +70,48 @@ def work_size(p: Any, spacing: int) -> int:
     return call.function("plastic_work")(call.network(p), spacing)
 
 
-def forward(p: Any, first: int, last: int, work: Any) -> None:
+def _runner(call: _Call, name: str, net: Any, *rest: Any) -> Callable[[int, int], None]:
+    """run(begin, end) does those units of the work; csrc/fasttrace.h says which they are."""
+    function, keep = call.function(name), call
+
+    def run(begin: int, end: int) -> None:
+        net.begin, net.end = begin, end
+        if status := function(net, *rest):
+            raise RuntimeError(f"ft_{name}_{keep.suffix}: status {status} for units {begin} to {end}")
+
+    return run
+
+
+def forward(p: Any, first: int, last: int, work: Any) -> Callable[[int, int], None]:
     call = _Call(p.dtype)
-    status = call.function("plastic_forward")(call.network(p), first, last, call.pointer(work))
-    assert status == lib.FT_OK
+    net = call.network(p, written=True)
+    return _runner(call, "plastic_forward", net, first, last, call.pointer(work, True))
 
 
-def backward(p: Any, up: Any, g: Any, first: int, last: int, work: Any, spacing: int) -> dict[str, Any]:
+def backward(
+    p: Any, up: Any, g: Any, first: int, last: int, work: Any, spacing: int
+) -> tuple[Callable[[int, int], None], dict[str, Any]]:
     call, H = _Call(p.dtype), p.W.shape[0]
     al, sums = np.empty(p.W.shape, p.dtype), np.empty(3 * H + 2)
     back = ffi.new(f"ft_plastic_back_{call.suffix} *")
     for name in _GIVEN:
         setattr(back, name, call.pointer(getattr(up, name)))
     for name in _GRADIENTS:
-        setattr(back, name, call.pointer(getattr(g, name)))
-    back.al, back.sums = call.pointer(al), ffi.from_buffer("double[]", sums)
-    run = call.function("plastic_backward")
-    status = run(call.network(p), back, first, last, spacing, call.pointer(work))
-    assert status == lib.FT_OK
+        setattr(back, name, call.pointer(getattr(g, name), True))
+    back.al, back.sums = call.pointer(al, True), ffi.from_buffer("double[]", sums, require_writable=True)
+    net = call.network(p)
+    run = _runner(call, "plastic_backward", net, back, first, last, spacing, call.pointer(work, True))
     wm, fw, fb = sums[: 3 * H].reshape(3, H)
-    return {"al": al, "wm": wm, "bm": sums[-2], "fw": fw, "fb": fb, "eta": sums[-1]}
+    bm, eta = sums[-2:-1].reshape(()), sums[-1:].reshape(())
+    return run, {"al": al, "wm": wm, "bm": bm, "fw": fw, "fb": fb, "eta": eta}
 
 
 def hebbian_step(
-    hebb: Any, E: Any, post: Any, pre: Any, modulation: Any, mode: str, eta: Any, clip: Any, soft: bool
+    hebb: Any, E: Any, post: Any, pre: Any, modulation: Any, mode: str, eta: Any, clip: Any, bound: str
 ) -> tuple[Any, Any]:
     if mode != "none":
         call = _Call(hebb.dtype)
-        arrays = (call.pointer(each) for each in (hebb, E, post, pre, modulation))
-        call.function("hebbian_step")(*hebb.shape, *arrays, MODES[mode], soft, eta, clip)
+        live = (call.pointer(each, True) for each in (hebb, E))
+        arrays = (call.pointer(each) for each in (post, pre, modulation))
+        call.function("hebbian_step")(*hebb.shape, *live, *arrays, MODES[mode], BOUNDS[bound], eta, clip)
     return hebb, E

@@ -6,6 +6,7 @@ One flat workspace holds all matrices of one element, in rows of whole vectors; 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,12 +20,16 @@ NONE, PLASTIC, SIMPLE, RETROACTIVE = range(4)
 LAYER, RNN, LSTM = range(3)
 MODES = {"none": NONE, "plastic": PLASTIC, "simple": SIMPLE, "retroactive": RETROACTIVE}
 CELLS = {"layer": LAYER, "rnn": RNN, "lstm": LSTM}
+HARD, SOFT, DECAY = range(3)
+BOUNDS = {"hard": HARD, "soft": SOFT, "decay": DECAY}
+TANH, SIGMOID, LINEAR = range(3)
+MODULATIONS = {"tanh": TANH, "sigmoid": SIGMOID, "linear": LINEAR}
 
 
 # ---- rows ----
 
 
-def _moved(w, mode, soft):
+def _moved(w, mode, bound):
     """Hebb and E move by one step; returns the new Hebb."""
     hebb = w.load("hebb_in")
     if mode == RETROACTIVE:
@@ -34,9 +39,11 @@ def _moved(w, mode, soft):
     else:
         D = w.scalar("drive") * w.load("pre")
     top, one = w.scalar("clip"), w.number(1.0)
-    if soft:
+    if bound == SOFT:
         part = hebb / top
         D = D * D.negative().where(one + part, one - part)
+    if bound == DECAY:
+        D = D - w.scalar("gain") * hebb
     hebb = hebb + D
     hebb = (hebb > top).where(top, hebb)
     hebb = (hebb < -top).where(-top, hebb)
@@ -51,21 +58,22 @@ _AHEAD = (
 )
 
 
-def _ahead(mode, soft, product):
+def _ahead(mode, bound, product):
     @row(*_AHEAD)
     def body(w):
-        hebb = w.load("hebb_in") if mode == NONE else _moved(w, mode, soft)
+        hebb = w.load("hebb_in") if mode == NONE else _moved(w, mode, bound)
         if product:
             w.add(0, (w.load("W") + w.load("al") * hebb) * w.load("pre_next"))
 
     return body
 
 
-meet = _ahead(NONE, False, True)
-move_simple, move_simple_soft = _ahead(SIMPLE, False, False), _ahead(SIMPLE, True, False)
-move_retroactive, move_retroactive_soft = _ahead(RETROACTIVE, False, False), _ahead(RETROACTIVE, True, False)
-go_simple, go_simple_soft = _ahead(SIMPLE, False, True), _ahead(SIMPLE, True, True)
-go_retroactive, go_retroactive_soft = _ahead(RETROACTIVE, False, True), _ahead(RETROACTIVE, True, True)
+meet = _ahead(NONE, HARD, True)
+move_simple, move_simple_soft = _ahead(SIMPLE, HARD, False), _ahead(SIMPLE, SOFT, False)
+move_retroactive, move_retroactive_soft = _ahead(RETROACTIVE, HARD, False), _ahead(RETROACTIVE, SOFT, False)
+move_simple_decay, move_retroactive_decay = _ahead(SIMPLE, DECAY, False), _ahead(RETROACTIVE, DECAY, False)
+go_simple, go_simple_soft = _ahead(SIMPLE, HARD, True), _ahead(SIMPLE, SOFT, True)
+go_retroactive, go_retroactive_soft = _ahead(RETROACTIVE, HARD, True), _ahead(RETROACTIVE, SOFT, True)
 
 _BACK = (
     ("W", "al", "hebb", "hebb_old", "E_old", "pre", "pre_old", "dal", "dhebb", "dE", "dpre", "dpre_old"),
@@ -74,7 +82,7 @@ _BACK = (
 )
 
 
-def _back(mode, soft):
+def _back(mode, bound):
     @row(*_BACK)
     def body(w):
         now, al, outer = w.load("hebb"), w.load("al"), w.scalar("dy") * w.load("pre")
@@ -89,7 +97,9 @@ def _back(mode, soft):
         E = w.load("E_old") if mode == RETROACTIVE else zero
         d = ((now < top) & (now > -top)).where(d, zero)
         dD = d
-        if soft:
+        if bound == DECAY:
+            d = d - gain * d
+        if bound == SOFT:
             D = gain * E if mode == RETROACTIVE else drive * pre_old
             sign = D.negative().where(-one, one)
             dD = d * (one - sign * w.load("hebb_old") / top)
@@ -97,21 +107,24 @@ def _back(mode, soft):
         w.store("dhebb", d)
         if mode == RETROACTIVE:
             e = w.load("dE")
-            w.add(0, dD * E)
+            w.add(0, dD * (E - w.load("hebb_old") if bound == DECAY else E))
             w.add(1, e * pre_old)
             w.add(2, e * E)
             w.store("dpre_old", w.load("dpre_old") + drive * e)
             w.store("dE", w.scalar("keep") * e + gain * dD)
         else:
             w.add(0, dD * pre_old)
+            if bound == DECAY:
+                w.add(2, dD * w.load("hebb_old"))
             w.store("dpre_old", w.load("dpre_old") + drive * dD)
 
     return body
 
 
-back_none = _back(NONE, False)
-back_simple, back_simple_soft = _back(SIMPLE, False), _back(SIMPLE, True)
-back_retroactive, back_retroactive_soft = _back(RETROACTIVE, False), _back(RETROACTIVE, True)
+back_none = _back(NONE, HARD)
+back_simple, back_simple_soft = _back(SIMPLE, HARD), _back(SIMPLE, SOFT)
+back_retroactive, back_retroactive_soft = _back(RETROACTIVE, HARD), _back(RETROACTIVE, SOFT)
+back_simple_decay, back_retroactive_decay = _back(SIMPLE, DECAY), _back(RETROACTIVE, DECAY)
 
 
 @row(("A", "x"), (), 1)
@@ -193,8 +206,10 @@ class Net(NamedTuple):
 
     cell: int
     mode: int
-    soft: bool
+    bound: int
     fan_out: bool
+    activation: int
+    modulated: int  # neurons from here on take eta, and no modulation
     clip: Any
     eta: Any
     bm: Any
@@ -225,9 +240,11 @@ def _or_empty(array: Any, ndim: int, dtype: Any) -> Any:
 
 def _net(p: Any) -> Net:
     dtype, per_neuron = p.dtype, p.modulation is not None and p.modulation.ndim == 3
+    modulated = 0 if p.mode == "plastic" else len(p.W) - p.plain
     sizes = {"gates": 3, "wm": 1, "fw": 1, "fb": 1, "pre": 3, "h0": 2, "c0": 2, "hebb0": 3, "E0": 3, "c": 3}
     return Net(
-        cell=CELLS[p.cell], mode=MODES[p.mode], soft=p.soft, fan_out=p.fan_out,
+        cell=CELLS[p.cell], mode=MODES[p.mode], bound=BOUNDS[p.bound], fan_out=p.fan_out,
+        activation=MODULATIONS[p.activation], modulated=modulated,
         clip=dtype.type(p.clip), eta=dtype.type(p.eta), bm=dtype.type(p.bm),
         W=p.W, al=np.broadcast_to(p.al, p.W.shape).copy(), u=p.u, h=p.h, M=_or_empty(p.M, 2, dtype),
         modulation=_or_empty(None if per_neuron else p.modulation, 2, dtype),
@@ -352,7 +369,7 @@ def _post_and_gain(net, r, work, b, t):
     M = net.M[t, b] if len(net.M) else net.clip
     for j in range(P):
         work[r.post + j] = net.u[0, t, b, j]
-        if net.mode == PLASTIC:
+        if j >= net.modulated:
             work[r.gain + j] = net.eta
         elif len(net.by_neuron):
             work[r.gain + j] = net.by_neuron[t, b, j]
@@ -371,23 +388,43 @@ def _move(net, r, work, start, to, E_start, E_to, pre):
         o = j * r.row
         gain, post = work[r.gain + j], work[r.post + j]
         places = (o, o, start + o, E_start + o, to + o, E_to + o, pre, pre)
-        if net.mode == RETROACTIVE:
+        if net.mode == RETROACTIVE and j < net.modulated:
             numbers = (gain, net.eta * post, keep, net.clip)
-            if net.soft:
+            if net.bound == DECAY:
+                move_retroactive_decay(work, r.n, places, numbers)
+            elif net.bound == SOFT:
                 move_retroactive_soft(work, r.n, places, numbers)
             else:
                 move_retroactive(work, r.n, places, numbers)
         else:
             numbers = (gain, gain * post, keep, net.clip)
-            if net.soft:
+            if net.bound == DECAY:
+                move_simple_decay(work, r.n, places, numbers)
+            elif net.bound == SOFT:
                 move_simple_soft(work, r.n, places, numbers)
             else:
                 move_simple(work, r.n, places, numbers)
 
 
 @kernel
-def _go(net, r, work, mode):
-    """The same in place, and then y = (W + al * Hebb) pre_next."""
+def _meet(net, r, work):
+    """y = (W + al * Hebb) pre_next."""
+    one = work.dtype.type(1)
+    for j in range(net.W.shape[0]):
+        o = j * r.row
+        hebb, E = r.hebb + o, r.E + o
+        places = (r.W + o, r.al + o, hebb, E, hebb, E, r.pre, r.pre_next)
+        work[r.y + j] = meet(work, r.n, places, (one, one, one, net.clip))[0]
+
+
+@kernel
+def _go(net, r, work, moves):
+    """Hebb and E move in place, and then y = (W + al * Hebb) pre_next."""
+    if moves and net.bound == DECAY:
+        _move(net, r, work, r.hebb, r.hebb, r.E, r.E, r.pre)
+    if not moves or net.bound == DECAY:
+        _meet(net, r, work)
+        return
     one = work.dtype.type(1)
     keep = one - net.eta
     for j in range(net.W.shape[0]):
@@ -395,17 +432,15 @@ def _go(net, r, work, mode):
         hebb, E = r.hebb + o, r.E + o
         gain, post = work[r.gain + j], work[r.post + j]
         places = (r.W + o, r.al + o, hebb, E, hebb, E, r.pre, r.pre_next)
-        if mode == NONE:
-            y = meet(work, r.n, places, (one, one, keep, net.clip))[0]
-        elif mode == RETROACTIVE:
+        if net.mode == RETROACTIVE and j < net.modulated:
             numbers = (gain, net.eta * post, keep, net.clip)
-            if net.soft:
+            if net.bound == SOFT:
                 y = go_retroactive_soft(work, r.n, places, numbers)[0]
             else:
                 y = go_retroactive(work, r.n, places, numbers)[0]
         else:
             numbers = (gain, gain * post, keep, net.clip)
-            if net.soft:
+            if net.bound == SOFT:
                 y = go_simple_soft(work, r.n, places, numbers)[0]
             else:
                 y = go_simple(work, r.n, places, numbers)[0]
@@ -444,39 +479,61 @@ def _modulate(net, b, t):
         total = net.bm
         for j in range(len(net.wm)):
             total += net.wm[j] * net.h[t, b, j]
-        net.M[t, b] = tanh(total)
+        if net.activation == LINEAR:
+            net.M[t, b] = total
+        elif net.activation == SIGMOID:
+            half = net.wm.dtype.type(0.5)
+            net.M[t, b] = half + half * tanh(half * total)
+        else:
+            net.M[t, b] = tanh(total)
 
 
 @kernel
-def _forward(net, r, work, hebb, E, first, last):
-    _enter(net, r, work)
+def _forward_one(net, r, work, hebb, E, b, begin, end):
+    """Steps [begin, end) of element b; the workspace keeps what the next ones need."""
     P, K = net.W.shape
-    for b in range(first, last):
+    if begin == 0:
         _begin(net, r, work, b, r.hebb, r.E)
-        for t in range(net.u.shape[1]):
-            _pre_at(net, work, r.pre_next, b, t)
-            # Hebb moves by what the step before left in pre, post and gain.
-            _go(net, r, work, net.mode if t > 0 else NONE)
-            if net.cell == LSTM:
-                for g in range(3):
-                    for j in range(P):
-                        places = (r.gates + g * r.matrix + j * r.row, r.pre_next)
-                        work[r.y + (g + 1) * r.wide + j] = row_times(work, r.n, places, ())[0]
-            _activate(net, r, work, b, t)
-            _modulate(net, b, t)
-            _post_and_gain(net, r, work, b, t)
-            _copy(work, r.pre, r.pre_next, K)
-        if net.mode != NONE:
-            _move(net, r, work, r.hebb, r.hebb, r.E, r.E, r.pre)
-        _draw_in(hebb[b], work, r.hebb, r.row)
-        if net.mode == RETROACTIVE:
-            _draw_in(E[b], work, r.E, r.row)
+    for t in range(begin, end):
+        _pre_at(net, work, r.pre_next, b, t)
+        # Hebb moves by what the step before left in pre, post and gain.
+        _go(net, r, work, net.mode != NONE and t > 0)
+        if net.cell == LSTM:
+            for g in range(3):
+                for j in range(P):
+                    places = (r.gates + g * r.matrix + j * r.row, r.pre_next)
+                    work[r.y + (g + 1) * r.wide + j] = row_times(work, r.n, places, ())[0]
+        _activate(net, r, work, b, t)
+        _modulate(net, b, t)
+        _post_and_gain(net, r, work, b, t)
+        _copy(work, r.pre, r.pre_next, K)
+    if end < net.u.shape[1]:
+        return
+    if net.mode != NONE:
+        _move(net, r, work, r.hebb, r.hebb, r.E, r.E, r.pre)
+    _draw_in(hebb[b], work, r.hebb, r.row)
+    if net.mode == RETROACTIVE:
+        _draw_in(E[b], work, r.E, r.row)
 
 
-def forward(p: Any, first: int, last: int, work: Any) -> None:
+@kernel
+def _forward(net, r, work, hebb, E, first, begin, end):
+    """Steps [begin, end) of the elements from `first` on, T an element."""
+    if begin == 0:
+        _enter(net, r, work)
+    each = net.u.shape[1]
+    while begin < end:
+        start = begin % each
+        stop = min(each, start + end - begin)
+        _forward_one(net, r, work, hebb, E, first + begin // each, start, stop)
+        begin += stop - start
+
+
+def forward(p: Any, first: int, last: int, work: Any) -> Callable[[int, int], None]:
     if p.mode != "retroactive" and p.E0 is not None:
         p.E[first:last] = p.E0[first:last]
-    _forward(_net(p), _lay(p, 0)[0], work, p.hebb, p.E, first, last)
+    given = _net(p), _lay(p, 0)[0], work, p.hebb, p.E, first
+    return lambda begin, end: _forward(*given, begin, end)
 
 
 # ---- backward ----
@@ -537,7 +594,9 @@ def _back_modulation(net, up, r, work, b, t):
     up.M[t, b] = dM
     if len(net.modulation) or net.cell == LAYER:
         return
-    dm = work.dtype.type(dM * (1.0 - np.float64(M) * np.float64(M)))
+    m = np.float64(M)
+    slope = 1.0 if net.activation == LINEAR else m * (1.0 - m) if net.activation == SIGMOID else 1.0 - m * m
+    dm = work.dtype.type(dM * slope)
     up.bm_eta[0] += np.float64(dm)
     for j in range(P):
         up.wm[j] += np.float64(dm * net.h[t, b, j])
@@ -572,51 +631,56 @@ def _back_cell(net, up, r, work, b, t):
 
 
 @kernel
-def _back_rows(net, r, work, mode, hebb, old, E_old):
+def _back_rows(net, r, work, moves, hebb, old, E_old):
     """Through y_t and the move before it, row by row; see ft_back_rows."""
     one = work.dtype.type(1)
     keep = one - net.eta
     for j in range(net.W.shape[0]):
         o = j * r.row
         dy, gain, post = work[r.dy + j], work[r.gain + j], work[r.post + j]
-        dE = r.dE + o if mode == RETROACTIVE else r.dhebb + o
+        dE = r.dE + o if net.mode == RETROACTIVE else r.dhebb + o
         places = (
             r.W + o, r.al + o, hebb + o, old + o, E_old + o, r.pre, r.pre_next,
             r.dal + o, r.dhebb + o, dE, r.dpre, r.dpre_old,
         )  # fmt: skip
-        if mode == NONE:
+        if not moves:
             back_none(work, r.n, places, (dy, one, one, keep, net.clip))
-        elif mode == RETROACTIVE:
+        elif net.mode == RETROACTIVE and j < net.modulated:
             numbers = (dy, gain, net.eta * post, keep, net.clip)
-            if net.soft:
+            if net.bound == DECAY:
+                sums = back_retroactive_decay(work, r.n, places, numbers)
+            elif net.bound == SOFT:
                 sums = back_retroactive_soft(work, r.n, places, numbers)
             else:
                 sums = back_retroactive(work, r.n, places, numbers)
             work[r.dgain + j], work[r.dpost + j], work[r.dE_E + j] = sums
         else:
             numbers = (dy, gain, gain * post, keep, net.clip)
-            if net.soft:
+            if net.bound == DECAY:
+                sums = back_simple_decay(work, r.n, places, numbers)
+            elif net.bound == SOFT:
                 sums = back_simple_soft(work, r.n, places, numbers)
             else:
                 sums = back_simple(work, r.n, places, numbers)
-            work[r.dgain + j] = sums[0]
+            work[r.dgain + j], work[r.dE_E + j] = sums[0], sums[2]  # the latter: of dD Hebb, where it decays
 
 
 @kernel
 def _back_move(net, up, r, work):
-    """What the move of step t - 1 gives to its post and to eta."""
+    """What the move of step t - 1 gives to its post, its gain and to eta."""
     deta = 0.0
     for j in range(net.W.shape[0]):
         post = work[r.post + j]
-        if net.mode == RETROACTIVE:
+        if net.mode == RETROACTIVE and j < net.modulated:
             deta += np.float64(post) * np.float64(work[r.dpost + j]) - np.float64(work[r.dE_E + j])
             work[r.dpost + j] = net.eta * work[r.dpost + j]
-        else:
-            d = work[r.dgain + j]  # of gain * post
-            if net.mode == PLASTIC:
-                deta += np.float64(post * d)
-            work[r.dpost + j] = work[r.gain + j] * d
-            work[r.dgain + j] = post * d
+            continue
+        d = work[r.dgain + j]  # of gain * post
+        work[r.dpost + j] = work[r.gain + j] * d
+        work[r.dgain + j] = post * d - work[r.dE_E + j] if net.bound == DECAY else post * d
+        if j >= net.modulated:
+            deta += np.float64(work[r.dgain + j])
+            work[r.dgain + j] = 0
     up.bm_eta[1] += deta
 
 
@@ -644,7 +708,7 @@ def _back_step(net, up, r, work, b, t, at, both):
         _post_and_gain(net, r, work, b, t - 1)
         old = at - both
     E_old = old + (r.matrix if net.mode == RETROACTIVE else 0)
-    _back_rows(net, r, work, net.mode if move else NONE, at, old, E_old)
+    _back_rows(net, r, work, move, at, old, E_old)
     if move:
         _back_move(net, up, r, work)
     if t == net.u.shape[1]:
@@ -663,13 +727,9 @@ def _back_step(net, up, r, work, b, t, at, both):
 
 
 @kernel
-def _backward_one(net, up, r, work, b, spacing):
+def _back_begin(net, up, r, work, b):
+    """What the last state is told, and zeros."""
     P = net.W.shape[0]
-    T, both = net.u.shape[1], r.matrix * (2 if net.mode == RETROACTIVE else 1)
-    moves = net.mode != NONE
-    # Pass T is there for what the last state is told.
-    passes = T + 1 if moves and (len(up.dhebb) or len(up.dE)) else T
-    length = min(spacing, passes)
     _fill(work, r.dhebb, r.matrix, 0)
     if len(up.dhebb):
         _spread_out(work, r.dhebb, up.dhebb[b], r.row)
@@ -683,56 +743,79 @@ def _backward_one(net, up, r, work, b, spacing):
     _fill(work, r.dpre_old, r.wide, 0)
     for j in range(P):
         work[r.dc + j] = up.dc[b, j] if len(up.dc) else 0
-
-    # Passes [s length, (s + 1) length) start from checkpoint s: the step before them.
-    last = (passes - 1) // length
     _begin(net, r, work, b, r.hebb, r.E)
-    if moves:
+    if net.mode != NONE:
         _copy(work, r.checkpoints, r.hebb, r.matrix)
-        if net.mode == RETROACTIVE:
-            _copy(work, r.checkpoints + r.matrix, r.E, r.matrix)
-        for s in range(1, last + 1):
-            to = r.checkpoints + s * both
-            start = to - both
-            t = (s - 1) * length - 1 if s > 1 else 0
-            if t == s * length - 1:
-                _copy(work, to, start, both)
-            while t < s * length - 1:
-                _replay(net, r, work, b, t, start, to)
-                start = to
-                t += 1
-    for s in range(last, -1, -1):
-        begin, end = s * length, min((s + 1) * length, passes)
-        base = begin - 1 if begin > 0 else 0
-        if moves:
-            _copy(work, r.history, r.checkpoints + s * both, both)
-            for t in range(base, end - 1):
-                place = r.history + (t - base) * both
-                _replay(net, r, work, b, t, place, place + both)
-        for t in range(end - 1, begin - 1, -1):
-            _back_step(net, up, r, work, b, t, r.history + (t - base) * both if moves else r.hebb, both)
+    if net.mode == RETROACTIVE:
+        _copy(work, r.checkpoints + r.matrix, r.E, r.matrix)
 
 
 @kernel
-def _backward(net, up, r, work, first, last, spacing):
-    _enter(net, r, work)
-    _fill(work, r.dal_sum, r.matrix, 0)
-    for b in range(first, last):
-        _backward_one(net, up, r, work, b, spacing)
-        _draw_in(up.hebb0[b], work, r.dhebb, r.row)
-        if net.mode == RETROACTIVE:
-            _draw_in(up.E0[b], work, r.dE, r.row)
-        for j in range(net.W.shape[0]):
-            if net.cell != LAYER:
-                up.h0[b, j] = work[r.dh + j]
-            if net.cell == LSTM:
-                up.c0[b, j] = work[r.dc + j]
-        for i in range(r.matrix):
-            work[r.dal_sum + i] = work[r.dal_sum + i] + work[r.dal + i]
-    _draw_in(up.al, work, r.dal_sum, r.row)
+def _back_end(net, up, r, work, b):
+    _draw_in(up.hebb0[b], work, r.dhebb, r.row)
+    if net.mode == RETROACTIVE:
+        _draw_in(up.E0[b], work, r.dE, r.row)
+    for j in range(net.W.shape[0]):
+        if net.cell != LAYER:
+            up.h0[b, j] = work[r.dh + j]
+        if net.cell == LSTM:
+            up.c0[b, j] = work[r.dc + j]
+    for i in range(r.matrix):
+        work[r.dal_sum + i] = work[r.dal_sum + i] + work[r.dal + i]
 
 
-def backward(p: Any, up: Any, g: Any, first: int, last: int, work: Any, spacing: int) -> dict[str, Any]:
+@kernel
+def _backward_one(net, up, r, work, b, spacing, begin, end):
+    """Units [begin, end) of element b, of 2 (T + 1): the replays that leave checkpoints, then the passes."""
+    T, both = net.u.shape[1], r.matrix * (2 if net.mode == RETROACTIVE else 1)
+    moves = net.mode != NONE
+    # Pass T is there for what the last state is told.
+    passes = T + 1 if moves and (len(up.dhebb) or len(up.dE)) else T
+    length = min(spacing, passes)
+    last = (passes - 1) // length
+    if begin == 0:
+        _back_begin(net, up, r, work, b)
+        if moves and length == 1 and last > 0:
+            _copy(work, r.checkpoints + both, r.checkpoints, both)
+    # Passes [s length, (s + 1) length) start from checkpoint s: the step before them.
+    if moves:
+        for t in range(begin, min(end, last * length - 1)):
+            start = r.checkpoints + (t // length + 1 if t > 0 else 0) * both
+            _replay(net, r, work, b, t, start, r.checkpoints + ((t + 1) // length + 1) * both)
+    for i in range(max(begin, T + 1), min(end, T + 1 + passes)):
+        t = T + passes - i
+        s = t // length
+        base = s * length - 1 if s > 0 else 0
+        if moves and (t == passes - 1 or (t + 1) % length == 0):
+            _copy(work, r.history, r.checkpoints + s * both, both)
+            for k in range(base, t):
+                place = r.history + (k - base) * both
+                _replay(net, r, work, b, k, place, place + both)
+        _back_step(net, up, r, work, b, t, r.history + (t - base) * both if moves else r.hebb, both)
+    if end == 2 * (T + 1):
+        _back_end(net, up, r, work, b)
+
+
+@kernel
+def _backward(net, up, r, work, spacing, first, last, begin, end):
+    """Units [begin, end) of the elements [first, last), 2 (T + 1) an element."""
+    if begin == 0:
+        _enter(net, r, work)
+        _fill(work, r.dal_sum, r.matrix, 0)
+    each = 2 * (net.u.shape[1] + 1)
+    at = begin
+    while at < end:
+        start = at % each
+        stop = min(each, start + end - at)
+        _backward_one(net, up, r, work, first + at // each, spacing, start, stop)
+        at += stop - start
+    if end == (last - first) * each:
+        _draw_in(up.al, work, r.dal_sum, r.row)
+
+
+def backward(
+    p: Any, up: Any, g: Any, first: int, last: int, work: Any, spacing: int
+) -> tuple[Callable[[int, int], None], dict[str, Any]]:
     H, K = p.W.shape
     if p.mode != "retroactive" and up.dE is not None:
         g.E0[first:last] = up.dE[first:last]
@@ -748,34 +831,39 @@ def backward(p: Any, up: Any, g: Any, first: int, last: int, work: Any, spacing:
         M=_or_empty(None if per_neuron else g.M, 2, p.dtype),
         by_neuron=_or_empty(g.M if per_neuron else None, 3, p.dtype),
     )  # fmt: skip
-    _backward(_net(p), arrays, _lay(p, spacing)[0], work, first, last, spacing)
-    return {"al": al, "wm": wm, "bm": bm_eta[0], "fw": fw, "fb": fb, "eta": bm_eta[1]}
+    call = _net(p), arrays, _lay(p, spacing)[0], work, spacing, first, last
+    bm, eta = bm_eta[:1].reshape(()), bm_eta[1:].reshape(())
+    sums = {"al": al, "wm": wm, "bm": bm, "fw": fw, "fb": fb, "eta": eta}
+    return lambda begin, end: _backward(*call, begin, end), sums
 
 
 # ---- one trace ----
 
 
 @jit
-def _hebbian_step(hebb, E, post, pre, gain, mode, soft, eta, clip):
+def _hebbian_step(hebb, E, post, pre, gain, mode, bound, eta, clip):
     one = hebb.dtype.type(1)
     for j in range(len(post)):
         drive = gain[j] * post[j] if mode == SIMPLE else eta * post[j]
+        rate = eta if mode == PLASTIC else gain[j]
         for k in range(len(pre)):
             D, h = drive * pre[k], hebb[j, k]
             if mode == RETROACTIVE:
                 moved = (one - eta) * E[j, k] + D
                 D = gain[j] * E[j, k]
                 E[j, k] = moved
-            if soft:
+            if bound == SOFT:
                 D = D * (one + h / clip if D < 0 else one - h / clip)
+            elif bound == DECAY:
+                D = D - rate * h
             h = h + D
             hebb[j, k] = clip if h > clip else -clip if h < -clip else h
 
 
 def hebbian_step(
-    hebb: Any, E: Any, post: Any, pre: Any, modulation: Any, mode: str, eta: Any, clip: Any, soft: bool
+    hebb: Any, E: Any, post: Any, pre: Any, modulation: Any, mode: str, eta: Any, clip: Any, bound: str
 ) -> tuple[Any, Any]:
     if mode != "none":
         post, pre, gain = (_or_empty(each, 1, hebb.dtype) for each in (post, pre, modulation))
-        _hebbian_step(hebb, E, post, pre, gain, MODES[mode], soft, eta, clip)
+        _hebbian_step(hebb, E, post, pre, gain, MODES[mode], BOUNDS[bound], eta, clip)
     return hebb, E

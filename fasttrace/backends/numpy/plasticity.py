@@ -1,13 +1,14 @@
 """Plastic networks as the equations say: every Hebb and E is kept, every gradient is written out.
 
         y_t = u_t + (W + al * Hebb_t) pre_t                      layer, RNN: post_t = tanh(y_t)
-        M_t = tanh(wm . h_t + bm), V_t = M_t, with fan-out fw M_t + fb
-        plastic      D_t = eta outer(post_t, pre_t)
-        simple       D_t = V_t outer(post_t, pre_t)
-        retroactive  D_t = V_t E_t, then E_{t+1} = (1 - eta) E_t + eta outer(post_t, pre_t)
+        M_t = tanh(wm . h_t + bm), V_t = M_t, with fan-out fw M_t + fb; eta where nothing is modulated
+        plastic, simple  X_t = outer(post_t, pre_t)
+        retroactive      X_t = E_t, then E_{t+1} = (1 - eta) E_t + eta outer(post_t, pre_t)
+        D_t = V_t X_t, with the bound "decay" V_t (X_t - Hebb_t)
         Hebb_{t+1} = clip(Hebb_t + D_t)
 
-pre_t is the input of a layer, h_{t-1} of an RNN and an LSTM; u_t is what the inputs and the bias add.
+pre_t is the input of a layer, h_{t-1} of an RNN and an LSTM; u_t is what the inputs and the bias add.  In the
+mode plastic nothing is modulated, else all but the last `plain` neurons, which go without E too.
 
 Source: Miconi et al. 2019, "Backpropamine: training self-modifying neural networks with differentiable
 neuromodulated plasticity", section 3; Hochreiter & Schmidhuber 1997 with forget gates for the LSTM.
@@ -15,66 +16,84 @@ neuromodulated plasticity", section 3; Hochreiter & Schmidhuber 1997 with forget
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 
-def hebb_next(hebb, D, clip, soft):
+def hebb_next(hebb, D, clip, bound):
     """clip(hebb + D); with the soft bound, D shrinks as hebb nears the bound it moves to."""
-    if soft:
+    if bound == "soft":
         D = np.maximum(D, 0) * (1 - hebb / clip) + np.minimum(D, 0) * (1 + hebb / clip)
     return np.clip(hebb + D, -clip, clip)
 
 
-def hebb_next_gradient(hebb, D, hebb_after, dhebb_after, clip, soft):
+def hebb_next_gradient(hebb, D, hebb_after, dhebb_after, clip, bound):
     """(gradient of hebb, gradient of D): 1 inside the clip and 0 outside."""
     d = np.where(np.abs(hebb_after) < clip, dhebb_after, 0)
-    if not soft:
+    if bound != "soft":
         return d, d
     sign = np.where(D < 0, -1, 1)
     return d * (1 - sign * D / clip), d * (1 - sign * hebb / clip)
 
 
-def hebbian_step(hebb, E, post, pre, modulation, mode, eta, clip, soft):
+def hebbian_step(hebb, E, post, pre, modulation, mode, eta, clip, bound):
     """(hebb, E) after one step of a single trace (post, pre); `modulation` is a number or (post,)."""
-    outer = np.outer(post, pre)
-    if mode == "plastic":
-        D = eta * outer
-    elif mode == "simple":
-        D = np.reshape(modulation, (-1, 1)) * outer
-    elif mode == "retroactive":
-        D, E = np.reshape(modulation, (-1, 1)) * E, (1 - eta) * E + eta * outer
-    else:
+    if mode == "none":
         return hebb, E
-    return hebb_next(hebb, D, clip, soft), E
+    outer = np.outer(post, pre)
+    V = eta if mode == "plastic" else np.reshape(modulation, (-1, 1))
+    X = E if mode == "retroactive" else outer
+    if mode == "retroactive":
+        E = (1 - eta) * E + eta * outer
+    D = V * (X - hebb) if bound == "decay" else V * X
+    return hebb_next(hebb, D, clip, bound), E
 
 
 def _sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+_MODULATION = {"tanh": np.tanh, "sigmoid": _sigmoid, "linear": lambda x: x}
+_SLOPE = {"tanh": lambda M: 1 - M * M, "sigmoid": lambda M: M * (1 - M), "linear": np.ones_like}
+
+
+def _modulated(p):
+    """So many neurons are, the first."""
+    return 0 if p.mode == "plastic" else len(p.W) - p.plain
+
+
 def _gain(p, M):
-    """V (B, H), or (B, 1) where all neurons share one modulation."""
-    if M.ndim == 2:
-        return M
-    return p.fw * M[:, None] + p.fb if p.fan_out else M[:, None]
+    """V (B, H, 1), or (B, 1, 1) where all neurons share one modulation."""
+    if p.mode == "plastic":
+        return p.eta.reshape(1, 1, 1)
+    V = M if M.ndim == 2 else p.fw * M[:, None] + p.fb if p.fan_out else M[:, None]
+    if p.plain:
+        V = np.broadcast_to(V, (len(V), len(p.W))).copy()
+        V[:, _modulated(p) :] = p.eta
+    return V[:, :, None]
+
+
+def _driven(p, E, outer):
+    """X: what V multiplies."""
+    if p.mode != "retroactive":
+        return outer
+    return np.concatenate([E[:, : _modulated(p)], outer[:, _modulated(p) :]], 1) if p.plain else E
 
 
 def _update(p, hebb, E, post, pre, M):
     """(D, Hebb, E) of the next step."""
-    outer = post[:, :, None] * pre[:, None, :]
     if p.mode == "none":
         return np.zeros_like(hebb), hebb, E
-    if p.mode == "plastic":
-        D = p.eta * outer
-    elif p.mode == "simple":
-        D = _gain(p, M)[:, :, None] * outer
-    else:
-        D = _gain(p, M)[:, :, None] * E
-        E = (1 - p.eta) * E + p.eta * outer
-    return D, hebb_next(hebb, D, p.clip, p.soft), E
+    outer, n = post[:, :, None] * pre[:, None, :], _modulated(p)
+    X = _driven(p, E, outer)
+    D = _gain(p, M) * (X - hebb if p.bound == "decay" else X)
+    if p.mode == "retroactive":
+        E = E.copy()
+        E[:, :n] = (1 - p.eta) * E[:, :n] + p.eta * outer[:, :n]
+    return D, hebb_next(hebb, D, p.clip, p.bound), E
 
 
 def _initial(p):
@@ -105,9 +124,16 @@ def _part(p: Any, first: int, last: int) -> Any:
     })  # fmt: skip
 
 
-def forward(p: Any, first: int, last: int, work: Any) -> None:
-    """Run the sequence: u becomes the activations; h, c, M, hebb, E are filled in."""
-    p = _part(p, first, last)
+def forward(p: Any, first: int, last: int, work: Any) -> Callable[[int, int], None]:
+    """A function that runs the sequence: u becomes the activations; h, c, M, hebb, E are filled in.
+
+    In the other backends it does the units of work that it is asked for, here all at once.
+    """
+    part = _part(p, first, last)
+    return lambda begin, end: _forward(part)
+
+
+def _forward(p):
     h, c, hebb, E = _initial(p)
     for t in range(p.u.shape[1]):
         pre = p.pre[t] if p.cell == "layer" else h
@@ -126,7 +152,11 @@ def forward(p: Any, first: int, last: int, work: Any) -> None:
             if p.modulation is not None:
                 M = p.modulation[t]
             else:
-                M = np.zeros(len(h), p.dtype) if p.cell == "layer" else np.tanh(h @ p.wm + p.bm)
+                M = (
+                    np.zeros(len(h), p.dtype)
+                    if p.cell == "layer"
+                    else _MODULATION[p.activation](h @ p.wm + p.bm)
+                )
             if p.M is not None:
                 p.M[t] = M
             _, hebb, E = _update(p, hebb, E, post, pre, M)
@@ -148,16 +178,24 @@ def _history(p):
     return hebbs, Es, Ds
 
 
-def backward(p: Any, up: Any, g: Any, first: int, last: int, work: Any, spacing: int) -> dict[str, Any]:
-    """Gradients of the sum of what `up` weighs; `spacing` is for the backends that keep no history.
+def backward(
+    p: Any, up: Any, g: Any, first: int, last: int, work: Any, spacing: int
+) -> tuple[Callable[[int, int], None], dict[str, Any]]:
+    """(a function as of forward, what it fills in): gradients of the sum of what `up` weighs.
 
     up   dh (T, B, H), dM (T, B), and those of the state it ends in: dc, dhebb, dE; each may be None
     g    filled in: u (G, T, B, H), M (T, B) or (T, B, H), pre (T, B, K), h0, c0, hebb0, E0
-    Returns the sums over the batch: al (H, K), wm, fw, fb (H,), bm, eta ().
+    The sums over the batch are filled in: al (H, K), wm, fw, fb (H,), bm, eta ().  `spacing` is for the
+    backends that keep no history.
     """
-    p, up, g = (_part(each, first, last) for each in (p, up, g))
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by its step
-        return _backward(p, up, g)
+    parts = [_part(each, first, last) for each in (p, up, g)]
+    sums: dict[str, Any] = {}
+
+    def run(begin: int, end: int) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by its step
+            sums.update(_backward(*parts))
+
+    return run, sums
 
 
 def _backward(p, up, g):
@@ -168,7 +206,7 @@ def _backward(p, up, g):
     dhebb = zeros(hebbs[0]) if up.dhebb is None else up.dhebb
     dE = zeros(hebbs[0]) if up.dE is None else up.dE
     dc = zeros(c0) if up.dc is None else up.dc
-    dh = zeros(h0)
+    dh, n = zeros(h0), _modulated(p)
     du, dal = zeros(p.u), np.zeros(p.W.shape, p.dtype)
     dwm, dfw, dfb = (np.zeros(H, p.dtype) for _ in range(3))
     dbm = deta = 0.0
@@ -183,20 +221,19 @@ def _backward(p, up, g):
         # Hebb_{t+1} = clip(Hebb_t + D), E_{t+1}
         dpost, dpre, dV = zeros(post), zeros(pre), zeros(post)
         if p.mode != "none":
-            dhebb, dD = hebb_next_gradient(hebbs[t], Ds[t], hebbs[t + 1], dhebb, p.clip, p.soft)
-            outer = post[:, :, None] * pre[:, None, :]
-            V = np.broadcast_to(_gain(p, M), post.shape)[:, :, None]
-            if p.mode == "plastic":
-                douter = p.eta * dD
-                deta += np.sum(dD * outer)
-            elif p.mode == "simple":
-                douter = V * dD
-                dV = np.sum(dD * outer, 2)
-            else:
-                douter = p.eta * dE
-                deta += np.sum(dE * (outer - Es[t]))
-                dE = (1 - p.eta) * dE + V * dD
-                dV = np.sum(dD * Es[t], 2)
+            outer, V = post[:, :, None] * pre[:, None, :], _gain(p, M)
+            X = _driven(p, Es[t], outer)
+            dhebb, dD = hebb_next_gradient(hebbs[t], Ds[t], hebbs[t + 1], dhebb, p.clip, p.bound)
+            dX = douter = V * dD
+            dV = np.sum(dD * (X - hebbs[t] if p.bound == "decay" else X), 2)
+            if p.bound == "decay":
+                dhebb = dhebb - dX
+            if p.mode == "retroactive":
+                deta += np.sum(dE[:, :n] * (outer - Es[t])[:, :n])
+                douter = np.concatenate([p.eta * dE[:, :n], dX[:, n:]], 1)
+                dE = np.concatenate([(1 - p.eta) * dE[:, :n] + dX[:, :n], dE[:, n:]], 1)
+            deta += np.sum(dV[:, n:])
+            dV[:, n:] = 0
             dpost = np.einsum("bjk,bk->bj", douter, pre)
             dpre = np.einsum("bjk,bj->bk", douter, post)
 
@@ -211,7 +248,7 @@ def _backward(p, up, g):
             dM = np.sum(dV, 1) if up.dM is None else np.sum(dV, 1) + up.dM[t]
             dMs[t] = dM
             if p.cell != "layer" and p.modulation is None:
-                dm = dM * (1 - M * M)
+                dm = dM * _SLOPE[p.activation](M)
                 dwm += dm @ p.h[t]
                 dbm += np.sum(dm)
                 dh = dh + dm[:, None] * p.wm
