@@ -21,3 +21,10 @@ def aligned_copy(array: NDArray[Any]) -> NDArray[Any]:
     copy = aligned_zeros(array.size, array.dtype).reshape(array.shape)
     copy[...] = array
     return copy
+
+
+def owned(state: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of a pickle, its arrays copied: joblib, Ray and dask bring read-only ones."""
+    return {
+        name: aligned_copy(value) if isinstance(value, np.ndarray) else value for name, value in state.items()
+    }
