@@ -149,7 +149,9 @@ class TDRC(_Corrected, RemedyTD):
         state, run = self._set(self.alpha), module(self.backend, "neural_gradient").qrc_run
         state.rhos = part.rhos
         columns = (np.ascontiguousarray(each[:, 0]) for each in (part.rewards, gammas, lambdas))
-        return run(state, states, None, *columns, part.deltas[:, 0])
+        done = run(state, states, None, *columns, part.deltas[:, 0])
+        state.rhos = None
+        return done
 
 
 class QRC(_Corrected, _StreamActionValues):

@@ -359,8 +359,8 @@ class _StreamAgent(_Streaming):
         action = state["action"]
         if isinstance(action, list):
             action = np.array(action, np.float64)
-        else:
-            action = arguments.count("action", action, 0, self.n_actions - 1)
+        else:  # of moves there is none before start
+            action = arguments.count("action", action, 0, max(self.n_actions - 1, 0))
         found = super()._online_of(state, arrays)
         return found | {"_acting": bool(state["acting"]), "_action": action}
 
