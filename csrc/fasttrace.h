@@ -449,7 +449,8 @@ FT_API int32_t ft_tiles_encode(const ft_tiles *coder, int64_t N, const double *s
  *   FT_Q_SIGMA_RETURN     the same, c = sigma rho + (1 - sigma) pi
  *   FT_GAE         A = delta + gamma lambda A';  second: A + v
  *   FT_VTRACE      Y = min(rho_bar, rho) delta + gamma lambda min(c_bar, rho) Y';  v + Y;
- *                  second: min(rho_bar, rho) (R + gamma (v' + Y') - v)
+ *                  second: min(rho_bar, rho) (R + gamma (v' + Y') - v), with a bound of its own where
+ *                  has_pg_rho_bar is 1
  *   FT_SUM         X = R + gamma lambda X'
  *   FT_UPGO        FT_LAMBDA with lambda 0 where q' < v' */
 enum ft_family {
@@ -483,6 +484,10 @@ enum ft_rate { FT_ONE, FT_BY_STEP, FT_EACH_F32, FT_EACH_F64 };
  *   horizon      transitions that a return looks ahead; 0: all
  *   scratch      (horizon), where horizon is not 0
  *   second       (GAE, VTRACE) or NULL
+ *   carry        (B) or NULL; time-major, without a horizon: what transition 0 would hand on to one before it.
+ *                So a long problem can be done in pieces, the latest first, with the same results to the bit
+ *   open         1: others follow transition T - 1, which have been done: carry holds what they hand on, and
+ *                values, nexts and q_nexts have what stands behind the piece; last is not read
  *
  * Outputs overlap no input. */
 typedef struct ft_returns {
@@ -498,9 +503,13 @@ typedef struct ft_returns {
     int64_t gammas_stride, lambdas_stride, next_values_stride, rhos_stride, pi_stride, sigmas_stride;
     int64_t q_nexts_stride, ends_stride;
     double *scratch;
+    double pg_rho_bar;
+    int64_t has_pg_rho_bar, open;
+    double *carry;
 } ft_returns;
 
-/* O(T B), whatever lambda and horizon.  FT_OK, or FT_EVALUE for an unknown family or a negative size.
+/* O(T B), whatever lambda and horizon.  FT_OK, or FT_EVALUE for an unknown family, a negative size, or a
+ * carry where there can be none.
  * Threads: safe for distinct outputs and scratch; it takes up to 110 KB of stack. */
 FT_API int32_t ft_returns_run(const ft_returns *returns);
 

@@ -17,7 +17,8 @@
     FT_FAMILY(FT_GAE)                                                                                  \
     FT_FAMILY(FT_VTRACE)                                                                               \
     FT_FAMILY(FT_SUM)                                                                                  \
-    FT_FAMILY(FT_UPGO)
+    FT_FAMILY(FT_UPGO)                                                                                 \
+    FT_FAMILY(FT_VTRACE_PG)
 
 #define FT_LEVEL 0
 #define FT_L(name) FT_JOINED(name, _l0)
@@ -94,13 +95,18 @@ static int ft_is_plain(const ft_returns *p) {
            (p->terminations_only || !p->flags);
 }
 
+/* Which of the loops. */
+static int64_t ft_loop(const ft_returns *p) {
+    return p->family == FT_VTRACE && p->has_pg_rho_bar ? FT_VTRACE_PG : p->family;
+}
+
 /* The loop over trajectories side by side. */
 static ft_lanes_fn *ft_lanes_for(const ft_returns *p, const ft_loops *l, int plain) {
     if (p->family == FT_GAE && l->gae_lanes) {
         if (!p->terminations_only && p->flags) return l->gae_full_lanes;
         return plain ? l->gae_lanes : l->gae_each_lanes;
     }
-    return (plain ? l->plain : l->lanes)[p->family];
+    return (plain ? l->plain : l->lanes)[ft_loop(p)];
 }
 
 /* gammas or lambdas can be turned. */
@@ -128,8 +134,8 @@ static void ft_batch_major(const ft_returns *p, const ft_loops *l, int plain) {
     } else {
         const int64_t vectors = l->scan ? (p->T - 1) / l->width * l->width : 0;
         for (int64_t b = 0; b < p->B; b++) {
-            const double Y = l->series[p->family](p, b, vectors);
-            if (vectors) l->scan[p->family](p, b, vectors, Y);
+            const double Y = l->series[ft_loop(p)](p, b, vectors);
+            if (vectors) l->scan[ft_loop(p)](p, b, vectors, Y);
         }
     }
 }
@@ -138,11 +144,12 @@ int32_t ft_returns_run_at(const ft_returns *p, int32_t level) {
     if (p->T < 0 || p->B < 0 || p->horizon < 0 || p->family < FT_LAMBDA || p->family > FT_UPGO ||
         level < 0 || level > ft_returns_level())
         return FT_EVALUE;
+    if ((p->carry || p->open) && (p->batch_major || p->horizon || !p->carry)) return FT_EVALUE;
     const ft_loops *l = &ft_all_loops[level][p->f64 != 0], *one = &ft_all_loops[0][p->f64 != 0];
     const int plain = ft_is_plain(p);
     if (p->T == 0) return FT_OK;
     if (p->horizon && p->horizon < p->T) {
-        for (int64_t b = 0; b < p->B; b++) l->windows[p->family](p, b);
+        for (int64_t b = 0; b < p->B; b++) l->windows[ft_loop(p)](p, b);
     } else if (p->batch_major) {
         ft_batch_major(p, l, plain);
     } else {

@@ -36,6 +36,11 @@ typedef void ft_lanes_fn(const ft_returns *, int64_t b, int64_t n);
 #define FT_TURNED 16
 #define FT_TURNED_T 64
 
+/* FT_VTRACE with a bound of its own on the ratio in its second result. */
+enum { FT_VTRACE_PG = FT_UPGO + 1 };
+
+FT_INLINE int ft_is_vtrace(int family) { return family == FT_VTRACE || family == FT_VTRACE_PG; }
+
 /* What such a family carries is a return of values: S_T's to begin with. */
 FT_INLINE int ft_has_ends(int family) {
     return family == FT_LAMBDA || family == FT_OFF_POLICY || family == FT_UPGO;
@@ -46,14 +51,14 @@ FT_INLINE int ft_of_actions(int family) {
 }
 
 FT_INLINE int ft_has_rho(int family) {
-    return family == FT_OFF_POLICY || family == FT_VTRACE || ft_of_actions(family);
+    return family == FT_OFF_POLICY || ft_is_vtrace(family) || ft_of_actions(family);
 }
 
 FT_INLINE int ft_has_v(int family) {
     return family != FT_LAMBDA && family != FT_SUM && family != FT_UPGO;
 }
 
-FT_INLINE int ft_has_second(int family) { return family == FT_GAE || family == FT_VTRACE; }
+FT_INLINE int ft_has_second(int family) { return family == FT_GAE || ft_is_vtrace(family); }
 
 /* Where entry (t, b) of an array is. */
 FT_INLINE int64_t ft_place(const ft_returns *p, int64_t t, int64_t b, int64_t stride) {

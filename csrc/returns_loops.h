@@ -72,15 +72,20 @@ FT_INLINE FT_L(ft_step) FT_TL(ft_step_at)(int family, int plain, const ft_return
     return FT_L(ft_step_of)(family, !plain, &x, p);
 }
 
-FT_INLINE void FT_TL(ft_put)(int family, const ft_returns *p, const FT_L(ft_step) * s, FT_V Y, int64_t out,
-                             int64_t second) {
-    FT_L(FT_T(ft_store))((FT_REAL *)p->out + out, FT_L(ft_onto)(s->out_a, s->out_c, Y));
+/* The second result first: where none is wanted its place is that of the first, which then goes over it. */
+FT_INLINE void FT_TL(ft_put)(int family, const FT_L(ft_step) * s, FT_V Y, FT_REAL *out, FT_REAL *second) {
     if (ft_has_second(family))
-        FT_L(FT_T(ft_store))((FT_REAL *)p->second + second, FT_L(ft_onto)(s->second_a, s->second_c, Y));
+        FT_L(FT_T(ft_store))(second, FT_L(ft_onto)(s->second_a, s->second_c, Y));
+    FT_L(FT_T(ft_store))(out, FT_L(ft_onto)(s->out_a, s->out_c, Y));
+}
+
+FT_INLINE FT_REAL *FT_TL(ft_second)(const ft_returns *p, FT_REAL *out, int64_t t, int64_t b) {
+    return p->second ? (FT_REAL *)p->second + ft_place(p, t, b, p->second_stride) : out;
 }
 
 /* What the end hands on. */
 FT_INLINE double FT_TL(ft_begin)(int family, const ft_returns *p, int64_t b) {
+    if (p->open) return p->carry[b];
     return ft_has_ends(family) || family == FT_SUM ? (double)((const FT_REAL *)p->last)[b] : 0.0;
 }
 
@@ -89,15 +94,17 @@ FT_INLINE void FT_TL(ft_lanes)(int family, int plain, const ft_returns *p, int64
     double Y[FT_LANES];
     for (int64_t i = 0; i < n; i++) Y[i] = FT_TL(ft_begin)(family, p, b + i);
     for (int64_t t = p->T - 1; t >= 0; t--) {
-        const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == p->T - 1);
-        const int64_t out = t * p->out_stride + b, second = t * p->second_stride + b;
+        const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == p->T - 1 && !p->open);
+        FT_REAL *const out = (FT_REAL *)p->out + t * p->out_stride + b;
+        FT_REAL *const second = FT_TL(ft_second)(p, out, t, b);
         for (int64_t i = 0; i < n; i += FT_WIDTH) {
             const FT_L(ft_step) s = FT_TL(ft_step_at)(family, plain, p, &at, i, 0);
             const FT_V y = FT_L(ft_load_f64)(Y + i);
-            FT_TL(ft_put)(family, p, &s, y, out + i, second + i);
+            FT_TL(ft_put)(family, &s, y, out + i, second + i);
             FT_L(ft_store_f64)(Y + i, FT_L(ft_onto)(s.a, s.c, y));
         }
     }
+    for (int64_t i = 0; p->carry && i < n; i++) p->carry[b + i] = Y[i];
 }
 
 #if FT_WIDTH > 1
@@ -118,7 +125,7 @@ FT_INLINE FT_TL(ft_gae_row) FT_TL(ft_gae_row_of)(const ft_returns *p, int64_t t,
     if (p->next_values) row.v_cut = (const FT_REAL *)p->next_values + t * p->next_values_stride + b;
     row.flag = p->flags ? (const uint8_t *)p->flags + t * p->flags_stride + b : NULL;
     row.out = (FT_REAL *)p->out + t * p->out_stride + b;
-    row.second = (FT_REAL *)p->second + t * p->second_stride + b;
+    row.second = p->second ? (FT_REAL *)p->second + t * p->second_stride + b : NULL;
     row.t = t;
     row.gammas = t * p->gammas_stride + b;
     row.lambdas = t * p->lambdas_stride + b;
@@ -165,7 +172,7 @@ FT_INLINE void FT_TL(ft_gae_put)(int kind, const FT_TL(ft_gae_row) * row, FT_REA
 FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, int kind, int64_t t,
                                    int64_t low, double *Y, int apart) {
     const FT_REAL *const values = (const FT_REAL *)p->values + t * p->values_stride;
-    const FT_REAL *const next = (t == p->T ? (const FT_REAL *)p->last : values) + b;
+    const FT_REAL *const next = (t == p->T && !p->open ? (const FT_REAL *)p->last : values) + b;
     FT_V y[FT_BLOCK], v_next[FT_BLOCK], v[FT_BLOCK];
     for (int j = 0; j < k; j++) {
         y[j] = FT_L(ft_load_f64)(Y + j * FT_WIDTH);
@@ -185,6 +192,7 @@ FT_INLINE void FT_TL(ft_gae_block)(const ft_returns *p, int64_t b, const int k, 
         }
         FT_UNROLL
         for (int j = 0; apart && j < k; j++) FT_TL(ft_gae_put)(kind, &row, row.out, j * FT_WIDTH, y[j]);
+        if (!row.second) continue;
         FT_UNROLL
         for (int j = 0; j < k; j++)
             FT_TL(ft_gae_put)(kind, &row, row.second, j * FT_WIDTH, FT_L(ft_more)(y[j], v[j]));
@@ -209,13 +217,11 @@ FT_INLINE void FT_TL(ft_gae_rows)(const ft_returns *p, int64_t b, int64_t n, int
 FT_INLINE void FT_TL(ft_gae_any)(const ft_returns *p, int64_t b, int64_t n, int kind) {
     const int apart = p->values_stride * (int64_t)sizeof(FT_REAL) >= 4096;
     double Y[FT_LANES];
-    for (int64_t i = 0; i < n; i++) Y[i] = 0.0;
-    if (!apart) {
-        FT_TL(ft_gae_rows)(p, b, n, kind, p->T, 0, Y, 0);
-        return;
-    }
-    for (int64_t t = p->T; t > 0; t -= FT_ROWS)
+    for (int64_t i = 0; i < n; i++) Y[i] = FT_TL(ft_begin)(FT_GAE, p, b + i);
+    if (!apart) FT_TL(ft_gae_rows)(p, b, n, kind, p->T, 0, Y, 0);
+    for (int64_t t = p->T; apart && t > 0; t -= FT_ROWS)
         FT_TL(ft_gae_rows)(p, b, n, kind, t, t > FT_ROWS ? t - FT_ROWS : 0, Y, 1);
+    for (int64_t i = 0; p->carry && i < n; i++) p->carry[b + i] = Y[i];
 }
 
 static void FT_TL(ft_gae_lanes)(const ft_returns *p, int64_t b, int64_t n) {
@@ -241,7 +247,7 @@ FT_INLINE void FT_TL(ft_scan)(int family, int plain, const ft_returns *p, int64_
     FT_V a4_next = a_next, c4_next = zero;
 #endif
     const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, 0, b, 0);
-    const int64_t out = b * p->out_stride, second = b * p->second_stride;
+    FT_REAL *const out = (FT_REAL *)p->out + b * p->out_stride, *const second = FT_TL(ft_second)(p, out, 0, b);
     for (int64_t t = end - FT_WIDTH; t >= 0; t -= FT_WIDTH) {
         const FT_L(ft_step) s = FT_TL(ft_step_at)(family, plain, p, &at, t, 1);
         const FT_V a2 = FT_L(ft_onto)(s.a, s.c, FT_SHIFTED(s.a, a_next, 1));
@@ -256,7 +262,7 @@ FT_INLINE void FT_TL(ft_scan)(int family, int plain, const ft_returns *p, int64_
         c4_next = c4;
 #endif
         const FT_V here = FT_L(ft_onto)(a, c, Y_next);
-        FT_TL(ft_put)(family, p, &s, FT_SHIFTED(here, Y_next, 1), out + t, second + t);
+        FT_TL(ft_put)(family, &s, FT_SHIFTED(here, Y_next, 1), out + t, second + t);
         a_next = s.a;
         c_next = s.c;
         a2_next = a2;
@@ -275,8 +281,9 @@ typedef struct {
     uint64_t on, on2, on4; /* a bit for each transition: what follows its window of 1, 2, 4 is handed on */
 } FT_TL(ft_gae_scanner);
 
-/* k vectors from t on, one window after the other for all of them: each waits for its own. */
-FT_INLINE void FT_TL(ft_gae_scan_block)(FT_TL(ft_gae_scanner) * s, int64_t t, const int k) {
+/* k vectors from t on, one window after the other for all of them: each waits for its own.  both: there is a
+ * second result. */
+FT_INLINE void FT_TL(ft_gae_scan_block)(FT_TL(ft_gae_scanner) * s, int64_t t, const int k, int both) {
     const int n = k * FT_WIDTH;
     const uint64_t all = ~(uint64_t)0 >> (64 - n);
     const uint64_t on = s->flag ? FT_L(ft_unflagged_bits)(s->flag + t, n, FT_TERMINATED) : all;
@@ -318,14 +325,14 @@ FT_INLINE void FT_TL(ft_gae_scan_block)(FT_TL(ft_gae_scanner) * s, int64_t t, co
         FT_L(FT_T(ft_store))(s->out + t + i, s->Y);
     }
     FT_UNROLL
-    for (int j = k - 1; j >= 0; j--) /* see ft_gae_block */
+    for (int j = k - 1; both && j >= 0; j--) /* see ft_gae_block */
         FT_L(FT_T(ft_store))(s->second + t + j * FT_WIDTH, FT_L(ft_more)(a[j], v[j]));
     s->on = on;
     s->on2 = on2;
     s->on4 = on4;
 }
 
-FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end, double Y) {
+FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end, double Y, int both) {
     const double decay = p->gamma * p->lambda_, decay2 = decay * decay, decay4 = decay2 * decay2;
     double first[FT_WIDTH] = {Y};
     const FT_TL(ft_at) at = FT_TL(ft_at_of)(FT_GAE, p, 0, b, 0);
@@ -334,7 +341,7 @@ FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end,
     s.value = at.v;
     s.flag = at.flag;
     s.out = (FT_REAL *)p->out + b * p->out_stride;
-    s.second = (FT_REAL *)p->second + b * p->second_stride;
+    s.second = both ? (FT_REAL *)p->second + b * p->second_stride : NULL;
     s.gamma = FT_L(ft_all)(p->gamma);
     s.decay = FT_L(ft_all)(decay);
     s.decay2 = FT_L(ft_all)(decay2);
@@ -345,8 +352,8 @@ FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end,
     s.on = s.on2 = s.on4 = 0;
     const int64_t block = FT_BLOCK * FT_WIDTH, blocks = end / block * block;
     int64_t t = end;
-    while (t > blocks) FT_TL(ft_gae_scan_block)(&s, t -= FT_WIDTH, 1);
-    while (t > 0) FT_TL(ft_gae_scan_block)(&s, t -= block, FT_BLOCK);
+    while (t > blocks) FT_TL(ft_gae_scan_block)(&s, t -= FT_WIDTH, 1, both);
+    while (t > 0) FT_TL(ft_gae_scan_block)(&s, t -= block, FT_BLOCK, both);
     return FT_L(ft_entry_0)(s.Y);
 }
 
@@ -376,13 +383,11 @@ FT_INLINE double FT_TL(ft_gae_end)(const ft_returns *p, int64_t b, int64_t begin
     copy.second = second;
     copy.rewards_stride = copy.values_stride = copy.nexts_stride = copy.flags_stride = 0;
     copy.out_stride = copy.second_stride = copy.gammas_stride = copy.lambdas_stride = 0;
-    const double Y = FT_TL(ft_gae_scan)(&copy, 0, FT_WIDTH, 0.0);
+    const double Y = FT_TL(ft_gae_scan)(&copy, 0, FT_WIDTH, 0.0, 1);
     FT_REAL *first = (FT_REAL *)p->out + b * p->out_stride + begin;
-    FT_REAL *other = (FT_REAL *)p->second + b * p->second_stride + begin;
-    for (int64_t i = 0; i < n; i++) {
-        first[i] = out[i];
-        other[i] = second[i];
-    }
+    for (int64_t i = 0; i < n; i++) first[i] = out[i];
+    FT_REAL *other = p->second ? (FT_REAL *)p->second + b * p->second_stride + begin : NULL;
+    for (int64_t i = 0; other && i < n; i++) other[i] = second[i];
     return Y;
 }
 #else
@@ -393,7 +398,8 @@ FT_INLINE double FT_TL(ft_series)(int family, const ft_returns *p, int64_t b, in
     for (int64_t t = p->T - 1; t >= begin; t--) {
         const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == p->T - 1);
         const FT_L(ft_step) s = FT_TL(ft_step_at)(family, 0, p, &at, 0, 1);
-        FT_TL(ft_put)(family, p, &s, Y, ft_place(p, t, b, p->out_stride), ft_place(p, t, b, p->second_stride));
+        FT_REAL *const out = (FT_REAL *)p->out + ft_place(p, t, b, p->out_stride);
+        FT_TL(ft_put)(family, &s, Y, out, FT_TL(ft_second)(p, out, t, b));
         Y = FT_L(ft_onto)(s.a, s.c, Y);
     }
     return Y;
@@ -426,8 +432,8 @@ FT_INLINE void FT_TL(ft_windows)(int family, const ft_returns *p, int64_t b) {
             const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == T - 1);
             const FT_L(ft_step) s = FT_TL(ft_step_at)(family, 0, p, &at, 0, 1);
             const double Y = FT_L(ft_onto)(a, c, p->scratch[(t + h < T ? t + h : T) - mid]);
-            FT_TL(ft_put)(family, p, &s, Y, ft_place(p, t, b, p->out_stride),
-                          ft_place(p, t, b, p->second_stride));
+            FT_REAL *const out = (FT_REAL *)p->out + ft_place(p, t, b, p->out_stride);
+            FT_TL(ft_put)(family, &s, Y, out, FT_TL(ft_second)(p, out, t, b));
             a = FT_L(ft_onto)(s.a, s.c, a);
             c = FT_L(ft_weighed)(s.c, c);
         }
@@ -477,7 +483,8 @@ static void FT_TL(ft_gae_series)(const ft_returns *p) {
     const int64_t begin = (p->T - 1) / FT_WIDTH * FT_WIDTH;
     for (int64_t b = 0; b < p->B; b++) {
         const double Y = FT_TL(ft_gae_end)(p, b, begin);
-        if (begin) (void)FT_TL(ft_gae_scan)(p, b, begin, Y);
+        if (!begin) continue;
+        (void)(p->second ? FT_TL(ft_gae_scan)(p, b, begin, Y, 1) : FT_TL(ft_gae_scan)(p, b, begin, Y, 0));
     }
 }
 #else

@@ -68,6 +68,6 @@ static void FT_T(ft_turned)(const ft_returns *p, int64_t b, ft_lanes_fn *lanes) 
     copy.out_stride = copy.second_stride = FT_TURNED;
     lanes(&copy, 0, FT_TURNED);
     FT_T(ft_turn_back)(out[0], p->T, (FT_REAL *)p->out + b * p->out_stride, p->out_stride);
-    if (ft_has_second(family))
+    if (ft_has_second(family) && p->second)
         FT_T(ft_turn_back)(out[1], p->T, (FT_REAL *)p->second + b * p->second_stride, p->second_stride);
 }

@@ -221,13 +221,17 @@ FT_INLINE FT_L(ft_step) FT_L(ft_step_of)(int family, int full, const FT_L(ft_tra
         s.out_a = s.a = FT_L(ft_sub)(target, x->v);
         s.second_a = FT_L(ft_add)(x->v, s.a);
         s.second_c = decay;
-    } else if (family == FT_VTRACE) {
+    } else if (ft_is_vtrace(family)) {
         w = FT_L(ft_at_most)(p->rho_bar, x->rho);
         s.a = FT_L(ft_weighed)(w, FT_L(ft_sub)(target, x->v));
         s.c = FT_L(ft_weighed)(decay, FT_L(ft_at_most)(p->c_bar, x->rho));
         s.out_a = FT_L(ft_add)(x->v, s.a);
         s.out_c = s.c;
         s.second_a = s.a;
+        if (family == FT_VTRACE_PG) {
+            w = FT_L(ft_at_most)(p->pg_rho_bar, x->rho);
+            s.second_a = FT_L(ft_weighed)(w, FT_L(ft_sub)(target, x->v));
+        }
         s.second_c = FT_L(ft_weighed)(FT_L(ft_unless)(ended, x->gamma), w);
     }
     if (full) {

@@ -11,6 +11,7 @@ from .backends import module, resolve
 from .neural_forward import RemedyTD
 from .neural_network import MLP
 from .neural_remedies import ExpectedState
+from .neural_trace import NetworkStream
 
 Array = NDArray[Any]
 
@@ -77,8 +78,11 @@ class ExpectedTraceTD(RemedyTD):
         with self._read():
             return self._trace.Theta.copy()
 
-    def _run_steps(self, states: Array, rewards: Array, gammas: Array, lambdas: Array, deltas: Array) -> int:
+    def _work(self) -> float:
+        return 1.0 + self._trace.k**2 / self.network.n_params
+
+    def _run_steps(self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array) -> int:
         state = self._trace
         state.alpha, state.alpha_z, state.eta = self.alpha, self.alpha_z, self.eta
         run = module(self.backend, "neural_expected").expected_run
-        return run(state, states, rewards[:, 0], gammas[:, 0], lambdas[:, 0], deltas[:, 0])
+        return run(state, states, part.rewards[:, 0], gammas[:, 0], lambdas[:, 0], part.deltas[:, 0])

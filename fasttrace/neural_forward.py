@@ -14,6 +14,7 @@ from .neural_learner import NetworkTD, Plain, checked_network
 from .neural_network import MLP
 from .neural_remedies import ForwardState
 from .neural_trace import NetworkStream
+from .pieces import in_pieces
 
 Array = NDArray[Any]
 
@@ -83,21 +84,27 @@ class RemedyTD(NetworkTD):
         """Not kept here: RuntimeError.  NetworkTD measures it."""
         raise RuntimeError(f"staleness: {type(self).__name__} keeps no states; NetworkTD does")
 
-    def _run_network(self, stream: NetworkStream) -> None:
-        self.network.to_be_written()
-        T, m = stream.steps, self.n_outputs
-        states = stream.states.astype(self.network.dtype)
-        if stream.ends:
-            states[-1] = 0
-        gammas, lambdas = (
-            np.ascontiguousarray(np.broadcast_to(each, (T, m))) for each in (stream.gammas, stream.lambdas)
-        )
-        done = self._run_steps(states, stream.rewards, gammas, lambdas, stream.deltas)
-        if done < T:
-            raise FloatingPointError(f"TD error, gradient or parameter: not finite at step {done}")
+    def _run_pieces(self, stream: NetworkStream) -> None:
+        def piece(begin: int, end: int) -> None:
+            part, shape = stream.part(begin, end), (end - begin, self.n_outputs)
+            states = part.states.astype(self.network.dtype)
+            if part.ends:
+                states[-1] = 0
+            gammas, lambdas = (
+                np.ascontiguousarray(np.broadcast_to(each, shape)) for each in (part.gammas, part.lambdas)
+            )
+            stream.done = begin + self._run_steps(part, states, gammas, lambdas)
+            if stream.done < end:
+                raise FloatingPointError(f"TD error, gradient or parameter: not finite at step {stream.done}")
 
-    def _run_steps(self, states: Array, rewards: Array, gammas: Array, lambdas: Array, deltas: Array) -> int:
-        """Hand arrays (T, m) to the backend; the number of steps learned from."""
+        in_pieces(stream.steps, self._first_piece(self._work()), piece)
+
+    def _work(self) -> float:
+        """Passes over the network that a step takes, in those of NetworkTD."""
+        return 1.0
+
+    def _run_steps(self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array) -> int:
+        """Hand a piece of T steps to the backend, arrays (T, m); the number of steps learned from."""
         raise NotImplementedError
 
 
@@ -165,11 +172,15 @@ class ForwardTD(RemedyTD):
         Errors: FloatingPointError; then nothing has changed.
         """
         with self._in_use():
+            self.network.to_be_written()
             self._trace.alpha = self.alpha
             if not module(self.backend, "neural_forward").forward_td_flush(self._trace):
                 raise FloatingPointError("flush: a gradient or parameter is not finite; nothing was changed")
 
-    def _run_steps(self, states: Array, rewards: Array, gammas: Array, lambdas: Array, deltas: Array) -> int:
+    def _work(self) -> float:
+        return 1.0 + self.window * (self.values == "fresh")
+
+    def _run_steps(self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array) -> int:
         self._trace.alpha = self.alpha
         run = module(self.backend, "neural_forward").forward_td_run
-        return run(self._trace, states, rewards, gammas, lambdas, deltas)
+        return run(self._trace, states, part.rewards, gammas, lambdas, part.deltas)

@@ -15,6 +15,7 @@ from .neural_network import MLP, flag, state_array
 from .neural_remedies import GradientState
 from .neural_stream import _StreamActionValues
 from .neural_trace import Kept, NetworkStream
+from .pieces import in_pieces
 
 Array = NDArray[Any]
 
@@ -121,12 +122,12 @@ class TDRC(_Corrected, RemedyTD):
         stream = actions_stream(self, 0, states, None, flat, gammas, lambdas)
         ratios = arguments.series("rhos", rhos, stream.steps, None, "not_negative", spare=True)
         if ratios is not None:
-            ratios = np.ascontiguousarray(np.broadcast_to(ratios, stream.steps))
+            stream.rhos = np.ascontiguousarray(np.broadcast_to(ratios, stream.steps))
+        stream.flat = not column
         if stream.steps:
             with self._in_use():
-                self._trace.rhos = ratios
                 self._run_network(stream)
-        return stream.deltas if column else stream.deltas[:, 0]
+        return stream.errors()
 
     def update(
         self, s: Any, reward: Any, s_next: Any, *, gamma: Any = None, lambda_: Any = None, rho: float = 1.0
@@ -144,10 +145,13 @@ class TDRC(_Corrected, RemedyTD):
         lambdas = None if lambda_ is None else arguments.unit("lambda_", lambda_)
         return float(self.learn([now, after], [reward], gammas=gamma, lambdas=lambdas, rhos=rho)[0])
 
-    def _run_steps(self, states: Array, rewards: Array, gammas: Array, lambdas: Array, deltas: Array) -> int:
-        run = module(self.backend, "neural_gradient").qrc_run
-        columns = (np.ascontiguousarray(each[:, 0]) for each in (rewards, gammas, lambdas))
-        return run(self._set(self.alpha), states, None, *columns, deltas[:, 0])
+    def _run_steps(self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array) -> int:
+        state, run = self._set(self.alpha), module(self.backend, "neural_gradient").qrc_run
+        state.rhos = part.rhos
+        columns = (np.ascontiguousarray(each[:, 0]) for each in (part.rewards, gammas, lambdas))
+        done = run(state, states, None, *columns, part.deltas[:, 0])
+        state.rhos = None
+        return done
 
 
 class QRC(_Corrected, _StreamActionValues):
@@ -221,16 +225,18 @@ class QRC(_Corrected, _StreamActionValues):
         """Not kept here: RuntimeError.  StreamQ(keep=None) measures it."""
         raise RuntimeError("staleness: QRC keeps no states; StreamQ with keep=None does")
 
-    def _run_network(self, stream: NetworkStream) -> None:
-        self.network.to_be_written()
-        for start in range(0, max(stream.steps, 1), _PART):
-            stop = min(stream.steps, start + _PART)
-            done, fault = self._run_part(stream, start, stop)
-            stream.done = start + done
-            if fault or stream.done < stop:
-                raise FloatingPointError(
-                    f"{fault or 'TD error or gradient'}: not finite at step {stream.done}"
-                )
+    def _run_pieces(self, stream: NetworkStream) -> None:
+        def piece(begin: int, end: int) -> None:
+            for start in range(begin, max(end, begin + 1), _PART):
+                stop = min(end, start + _PART)
+                done, fault = self._run_part(stream, start, stop)
+                stream.done = start + done
+                if fault or stream.done < stop:
+                    raise FloatingPointError(
+                        f"{fault or 'TD error or gradient'}: not finite at step {stream.done}"
+                    )
+
+        in_pieces(stream.steps, 0, piece)  # statistics are in Python: SIGINT would be heard within a step
 
     def _run_part(self, stream: NetworkStream, start: int, stop: int) -> tuple[int, str]:
         """Learn from the steps from start to stop; how many were, and what fault there is in the states."""

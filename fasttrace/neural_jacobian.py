@@ -8,7 +8,7 @@ import numpy as np
 
 from . import arguments
 from .backends import module, resolve
-from .memory import aligned_zeros
+from .memory import aligned_zeros, owned
 from .neural_learner import compare
 from .neural_network import Array, dtype_of
 
@@ -33,7 +33,8 @@ class JacobianTrace:
         self.dtype = dtype_of(dtype)
         self._backend = resolve(backend)
         self.memory = aligned_zeros(m * n, self.dtype)
-        self.largest = np.zeros(2 * m)  # bounds on |Z| by the row, then what the kernels write there
+        # Bounds on |Z| by the row, then what the kernels write there.
+        self.largest = aligned_zeros(2 * m, np.float64)
 
     @property
     def backend(self) -> str:
@@ -156,6 +157,9 @@ class JacobianTrace:
         if not np.isfinite(array).all():
             raise ValueError("fresh: has an entry that is not finite")
         return compare(self.Z, array)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(owned(state))
 
     def __repr__(self) -> str:
         m, n = self.Z.shape

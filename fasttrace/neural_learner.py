@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from . import arguments
 from .backends import module, resolve
 from .learner import Float64, Learner
+from .memory import owned
 from .neural_network import MLP, fitting, state_array, states_array
 from .neural_trace import Head, NetworkStream, NetworkTrace, Optimiser, Plain, optimiser_of
+from .pieces import in_pieces
 
 Array = NDArray[Any]
 
@@ -102,6 +104,9 @@ class NetworkLearner(Learner):
         self._kind = ""
         self._free()
         self._bind()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(owned(state))
 
     # ---- options -------------------------------------------------------------------------------------------
 
@@ -278,19 +283,47 @@ class NetworkLearner(Learner):
         return array.reshape(len(array) if array.ndim else 1, -1 if array.size else m)
 
     def _run_network(self, stream: NetworkStream) -> None:
-        """Hand a stream to the backend; the learner is in use.  Errors: FloatingPointError with the step."""
-        self.network.to_be_written()
+        """Learn from a stream; the learner is in use.
+
+        Errors: FloatingPointError with the step; KeyboardInterrupt with `steps` and `deltas`, of a long one.
+        """
+        for net in self._trace.nets:
+            net.to_be_written()
         stream.normalise, stream.scale = self._normalise, self._scale
+        try:
+            self._run_pieces(stream)
+        except KeyboardInterrupt as interrupt:
+            interrupt.steps, interrupt.deltas = stream.done, stream.errors()  # type: ignore[attr-defined]
+            raise
+
+    def _run_pieces(self, stream: NetworkStream) -> None:
+        """Hand it to the backend; stream.done says how far that came, whatever is raised."""
         decay = self._trace.critic.decays.copy()
         keeps = self.keep != 0 and stream.steps > 0
         if keeps:
             stream.inputs = np.empty((stream.steps, self.n_features))
-        fault = module(self.backend, "neural").network_run(self._trace, stream)
-        if keeps and stream.done:
-            self._remember(stream, decay)
-            self._updated = fault is None
-        if fault is not None:
-            raise FloatingPointError(f"{fault}: not finite at step {stream.done}")
+        run = module(self.backend, "neural").network_run
+
+        def piece(begin: int, end: int) -> None:
+            part = stream.part(begin, end)
+            fault = run(self._trace, part)
+            stream.done = begin + part.done
+            self._updated = keeps and fault is None
+            if fault is not None:
+                raise FloatingPointError(f"{fault}: not finite at step {stream.done}")
+
+        try:
+            in_pieces(stream.steps, self._first_piece(), piece)
+        finally:
+            if keeps and stream.done:
+                self._remember(stream, decay)
+
+    def _first_piece(self, work: float = 1.0) -> int:
+        """Steps that surely take less than a tenth of a second.  work: passes over the network a step."""
+        if self.backend == "numpy":
+            return 0  # whose steps are in Python: SIGINT would be heard within one
+        numbers = work * sum(net.n_params for net in self._trace.nets) * self._trace.critic.n_traces
+        return max(1, int(5e7 / (2_000.0 + 3.0 * numbers)))  # ns
 
     def _remember(self, stream: NetworkStream, decay: Float64) -> None:
         """After stream.done steps; decay is what decayed the trace of the first."""
@@ -436,7 +469,8 @@ class NetworkTD(_UnitOptions):
         Returns TD errors of the shape of the rewards.  A further call goes on from here.
         Errors: ValueError, TypeError, before anything has changed; FloatingPointError where a gradient or
         parameter is not finite, with the step, all as it was before that step; RuntimeError where another
-        thread uses the learner.
+        thread uses the learner; KeyboardInterrupt between two steps, with `steps`, how many were learned
+        from, and `deltas`, their errors.
         """
         array = states_array("states", states, self.n_features)
         steps = len(array) - 1
@@ -446,12 +480,12 @@ class NetworkTD(_UnitOptions):
         by_gamma = self._series("gammas", gammas, steps, self._gamma)
         by_lambda = self._series("lambdas", lambdas, steps, self._lambda)
         deltas = np.empty((steps, self.n_outputs))
+        stream = NetworkStream(steps, self._method, array, checked, by_gamma, by_lambda, deltas)
+        stream.flat = len(shape) == 1
         if steps:
             with self._in_use():
-                self._run_network(
-                    NetworkStream(steps, self._method, array, checked, by_gamma, by_lambda, deltas)
-                )
-        return deltas.reshape(shape)
+                self._run_network(stream)
+        return stream.errors()
 
     def update(
         self, s: Any, reward: Any, s_next: Any, *, gamma: Any = None, lambda_: Any = None
@@ -538,7 +572,7 @@ class NetworkSarsa(NetworkLearner):
         if stream.steps:
             with self._in_use():
                 self._run_network(stream)
-        return stream.deltas[:, 0]
+        return stream.errors()
 
     def _actions_stream(
         self, states: Any, actions: Any, rewards: Any, gammas: Any, lambdas: Any

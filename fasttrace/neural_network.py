@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .backends import module, resolve
-from .memory import aligned_zeros
+from .memory import aligned_zeros, owned
 
 Array = NDArray[Any]
 
@@ -204,9 +204,7 @@ class MLP:
         return {**vars(self), "handle": None, "_params": self._params.copy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._params = aligned_zeros(len(state["_params"]), self.dtype)
-        self._params[:] = state["_params"]
+        self.__dict__.update(owned(state))
 
     def __repr__(self) -> str:
         return (

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .memory import aligned_zeros
+from .memory import aligned_zeros, owned
 from .neural_network import MLP
 from .neural_trace import Kept
 from .trace import _check_arrays
@@ -62,6 +62,9 @@ class _State:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "handle": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(owned(state))
+
 
 class ForwardState(_State):
     """Transitions that wait for their lambda-return: a ring of window + 1 slots, the oldest in `first`.
@@ -76,9 +79,11 @@ class ForwardState(_State):
         self.net, self.window, self.fresh, self.m = net, window, fresh, net.n_outputs
         self.first, self.waiting, self.alpha = 0, 0, 0.0
         m, slots = self.m, window + 1
-        self.states = np.zeros((slots, net.n_inputs), net.dtype)
-        self.values = np.zeros((slots, m), net.dtype)
-        self.rewards, self.gammas, self.lambdas = np.zeros((3, slots, m))
+        self.states = aligned_zeros(slots * net.n_inputs, net.dtype).reshape(slots, -1)
+        self.values = aligned_zeros(slots * m, net.dtype).reshape(slots, m)
+        self.rewards, self.gammas, self.lambdas = (
+            aligned_zeros(slots * m, np.float64).reshape(slots, m) for _ in range(3)
+        )
 
     def dense(self) -> tuple[Any, Any]:
         """Copies of the parameters, and of a trace that there is none of."""

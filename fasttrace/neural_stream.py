@@ -204,7 +204,7 @@ class StreamTD(_Streaming):
         if stream.steps:
             with self._in_use():
                 self._run_network(stream)
-        return stream.deltas[:, 0]
+        return stream.errors()
 
     def update(
         self, s: Any, reward: float, s_next: Any, *, gamma: float | None = None, lambda_: float | None = None
@@ -267,7 +267,19 @@ class _StreamAgent(_Streaming):
         stream.own, stream.u = own, u
         stream.choose = lambda q: choose(q, own, u)
         stream.action = self._action
-        self._run_network(stream)
+        self._run_and_choose(stream)
+
+    def _run_and_choose(self, stream: NetworkStream) -> None:
+        try:
+            self._run_network(stream)
+        except KeyboardInterrupt:
+            if stream.done:
+                self._chosen(stream)
+            raise
+        self._chosen(stream)
+
+    def _chosen(self, stream: NetworkStream) -> None:
+        """The next action is that of a step that was made."""
         self._action, self._number = stream.action_next, None
 
     # ---- online --------------------------------------------------------------------------------------------
@@ -296,17 +308,25 @@ class _StreamAgent(_Streaming):
             self._advance(self._stream(np.array([self._trace.kept.raw, state]), reward, gamma))
             return self._action
 
-    def end(self, reward: float) -> None:
-        """Learn from the reward that came with the end of the episode (termination)."""
+    def end(self, reward: float, s: Any = None) -> None:
+        """Learn from the reward that came with the end of the episode (termination).
+
+        s  (i,) the terminal state, or None.  It has no value, but with `normalise` it counts in the
+           running statistics of the states, as in the published programs.
+        """
         reward = arguments.finite("reward", reward)
+        state = None if s is None else state_array("s", s, self.n_features)
         with self._in_use():
             self._started("end")
-            raw = self._trace.kept.raw
-            stream = self._stream(np.array([raw, raw]), reward, 0.0)
-            stream.ends = True
+            kept = self._trace.kept
+            stream = self._stream(np.array([kept.raw, kept.raw if state is None else state]), reward, 0.0)
+            stream.ends = state is None
             self._prepare_actions(stream)
-            self._run_network(stream)
-            self._acting = False
+            try:
+                self._run_network(stream)
+            finally:
+                if stream.done:
+                    kept.held, self._acting = 0.0, False
 
     def truncate(self, reward: float, s: Any) -> None:
         """Learn from a last reward and the state s it led to, then end: the episode was cut, not over."""
@@ -339,8 +359,8 @@ class _StreamAgent(_Streaming):
         action = state["action"]
         if isinstance(action, list):
             action = np.array(action, np.float64)
-        else:
-            action = arguments.count("action", action, 0, self.n_actions - 1)
+        else:  # of moves there is none before start
+            action = arguments.count("action", action, 0, max(self.n_actions - 1, 0))
         found = super()._online_of(state, arrays)
         return found | {"_acting": bool(state["acting"]), "_action": action}
 
@@ -401,8 +421,8 @@ class _StreamActionValues(_StreamAgent):
     def _own(self) -> Own:
         return ("epsilon", self.epsilon)
 
-    def _advance(self, stream: NetworkStream) -> None:
-        super()._advance(stream)
+    def _chosen(self, stream: NetworkStream) -> None:
+        super()._chosen(stream)
         self._decisions += 1
 
     def _options(self) -> dict[str, Any]:
@@ -441,7 +461,7 @@ class _StreamActionValues(_StreamAgent):
         if stream.steps:
             with self._in_use():
                 self._run_network(stream)
-        return stream.deltas[:, 0]
+        return stream.errors()
 
     _cut_name = "never"
 
@@ -614,7 +634,12 @@ class StreamAC(_StreamAgent):
             super()._advance(stream)
             return
         stream.own, stream.choose = self._own, lambda q: 0
-        self._run_network(stream)
+        self._run_and_choose(stream)
+
+    def _chosen(self, stream: NetworkStream) -> None:
+        if not self.n_moves:
+            super()._chosen(stream)
+            return
         if stream.steps == 0:
             stream.q = self.actor.forward(self._trace.kept.now)
         mean, sigma = self._distribution(stream.q)
@@ -680,4 +705,4 @@ class StreamAC(_StreamAgent):
         if stream.steps:
             with self._in_use():
                 self._run_network(stream)
-        return stream.deltas[:, 0]
+        return stream.errors()

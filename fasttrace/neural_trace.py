@@ -6,7 +6,7 @@ One layout for all backends; csrc/fasttrace.h draws it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .backends import module
-from .memory import aligned_zeros
+from .memory import aligned_copy, aligned_zeros, owned
 from .neural_network import MLP
 from .trace import Float64, _check_arrays
 
@@ -129,7 +129,7 @@ class Head:
     def __init__(self, net: MLP, n_traces: int, optimiser: Optimiser) -> None:
         self.net, self.n_traces, self.rule = net, n_traces, optimiser
         self._allocate()
-        self.numbers = np.zeros(3 + 4 * n_traces)
+        self.numbers = aligned_zeros(3 + 4 * n_traces, np.float64)
         self.power = 1.0
 
     def _allocate(self) -> None:
@@ -145,6 +145,7 @@ class Head:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self.numbers = aligned_copy(self.numbers)
         self._allocate()
         self.Z[:], self.v[:] = state["Z"], state["v"]
 
@@ -220,7 +221,7 @@ class Kept:
 
     def __init__(self, n_inputs: int) -> None:
         self.size = len(_FIRST) + len(_VECTORS) * n_inputs
-        self.whole = np.zeros(2 * self.size)  # the second half is where C keeps a step's beginning
+        self.whole = aligned_zeros(2 * self.size, np.float64)  # C keeps a step's beginning in the second half
         self.memory = self.whole[: self.size]
         self.places: dict[str, Any] = {name: place for place, name in enumerate(_FIRST)}
         at = len(_FIRST)
@@ -252,10 +253,14 @@ class NetworkTrace:
         self.heads = [critic] if actor is None else [critic, actor]
         self.kept: Any = Kept(critic.net.n_inputs)
         self.was_greedy = True
-        self.before = np.zeros_like(critic.net.params) if before else None
+        self.before = aligned_zeros(critic.net.n_params, critic.net.dtype) if before else None
         self.handle: Any = None  # of the backend, made when first used
         for head in self.heads:
             head.net.to(backend)
+
+    @property
+    def nets(self) -> list[MLP]:
+        return [head.net for head in self.heads]
 
     def to(self, backend: str) -> NetworkTrace:
         """The layout is one for all: the same trace."""
@@ -292,12 +297,17 @@ class NetworkTrace:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "handle": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(owned(state))
+
 
 @dataclass
 class NetworkStream:
     """Transitions as the backends take them; ft_network_stream in csrc/fasttrace.h.
 
     gammas, lambdas  (T, m), or with 1 for T, for m or for both where one number stands for all
+    rhos    (T,) of TDRC, or None for 1
+    flat    whether the errors are given as (T,), of one output
     own, u  the policy and the number that the next action is drawn with; own None: actions are given
     choose  the same choice as a function of the outputs, for the reference
     """
@@ -311,6 +321,7 @@ class NetworkStream:
     deltas: Float64
     actions: Any = None
     moves: Any = None
+    rhos: Any = None
     cut: str = "never"
     n_actions: int = 0
     ends: bool = False
@@ -328,6 +339,21 @@ class NetworkStream:
     action_next: int = 0
     greedy: bool = True
     done: int = 0
+    flat: bool = True
+
+    def part(self, begin: int, end: int) -> NetworkStream:
+        """Steps begin to end - 1, to be learned from after those before them; the whole is itself."""
+        if end - begin == self.steps:
+            return self
+        rows = dict.fromkeys(("rewards", "deltas", "moves", "rhos", "inputs"), slice(begin, end))
+        rows |= dict.fromkeys(("states", "actions"), slice(begin, end + 1))
+        rows |= {name: slice(begin, end) for name in ("gammas", "lambdas") if len(getattr(self, name)) > 1}
+        cut = {name: array[at] for name, at in rows.items() if (array := getattr(self, name)) is not None}
+        return replace(self, steps=end - begin, ends=self.ends and end == self.steps, done=0, **cut)
+
+    def errors(self) -> Float64:
+        """TD errors of the steps that were learned from, as they are given to the caller."""
+        return self.deltas[: self.done, 0] if self.flat else self.deltas[: self.done]
 
     @property
     def judges(self) -> bool:

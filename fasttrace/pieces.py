@@ -21,7 +21,8 @@ def in_pieces(
 ) -> None:
     """run(begin, end) over all of 0 to total: at once if that is at most `first`, else in pieces.
 
-    first    steps that surely take less than a tenth of a second; later pieces follow the time they take
+    first    steps that surely take less than a tenth of a second; later pieces follow the time they take.
+             0: SIGINT is held from the first on, so that it never comes within one
     run      does steps begin to end - 1; that the sum of the pieces is the whole, to the bit, is its promise
     partial  what a KeyboardInterrupt is to carry beside `steps`, given how many steps were done
 

@@ -27,14 +27,16 @@ Anything that np.asarray takes goes in: PyTorch tensors, JAX arrays.
 
 Errors: ValueError for shapes, for a gamma, lambda, pi or sigma outside [0, 1], a rho below 0, for a
 truncation without next_values, and for an out that is read-only or has entries on the same memory; TypeError
-for what does not hold real numbers; BackendUnavailable.
+for what does not hold real numbers, and for a keyword that there is not; BackendUnavailable;
+KeyboardInterrupt within a long call, after which what `out` holds is undefined.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,6 +61,7 @@ __all__ = [
 
 Array = NDArray[Any]
 Pair = tuple[Array, Array]
+F = TypeVar("F", bound=Callable[..., Any])
 
 _FLOAT32, _FLOAT64, _BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)
 _TERMINATED, _TRUNCATED, _SKIPPED = np.uint8(1), np.uint8(2), np.uint8(4)
@@ -70,6 +73,38 @@ _SMALL = 8192  # entries
 _modules: dict[str, Any] = {}
 
 
+_MISSING: Any = object()  # in place of an argument that was not given
+
+
+def _public(function: F) -> F:
+    """Lets a call without some argument get as far as _refuse_call, which knows what a keyword should be."""
+    shown = [p for p in inspect.signature(function).parameters.values() if p.name != "wrong"]
+    signature = inspect.signature(function).replace(parameters=shown)
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    positional = [p for p in shown if p.kind is p.POSITIONAL_OR_KEYWORD]
+    function.__defaults__ = (_MISSING,) * len(positional)
+    function.__kwdefaults__ = {
+        p.name: _MISSING if p.default is p.empty else p.default for p in shown if p.kind is p.KEYWORD_ONLY
+    }
+    return function
+
+
+def _refuse_call(function: str, keywords: dict[str, Any], **needed: Any) -> None:
+    """TypeError for a keyword that there is not, or for what is needed and was not given."""
+    allowed = list(inspect.signature(globals()[function]).parameters)
+    for name in keywords:
+        if name not in allowed:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name.lower(), allowed, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(allowed)}"
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}; {hint}")
+    for name, value in needed.items():
+        if value is _MISSING:
+            raise TypeError(f"{function}() missing the argument {name!r}")
+
+
+@_public
 def lambda_returns(
     rewards: ArrayLike, values: ArrayLike, *, gammas: ArrayLike, lambdas: ArrayLike = 1.0, **common: Any
 ) -> Array:
@@ -82,6 +117,7 @@ def lambda_returns(
     return _returns("lambda_returns", rewards, {"values": values}, gammas, lambdas, **common)
 
 
+@_public
 def off_policy_returns(
     rewards: ArrayLike,
     values: ArrayLike,
@@ -101,6 +137,7 @@ def off_policy_returns(
     return _returns("off_policy_returns", rewards, own, gammas, lambdas, **common)
 
 
+@_public
 def off_policy_action_returns(
     rewards: ArrayLike,
     q: ArrayLike,
@@ -125,6 +162,7 @@ def off_policy_action_returns(
     return _returns("off_policy_action_returns", rewards, own, gammas, lambdas, **common)
 
 
+@_public
 def retrace(
     rewards: ArrayLike,
     q: ArrayLike,
@@ -143,6 +181,7 @@ def retrace(
     return _returns("retrace", rewards, own, gammas, lambdas, **common)
 
 
+@_public
 def tree_backup(
     rewards: ArrayLike,
     q: ArrayLike,
@@ -161,6 +200,7 @@ def tree_backup(
     return _returns("tree_backup", rewards, own, gammas, lambdas, **common)
 
 
+@_public
 def q_sigma(
     rewards: ArrayLike,
     q: ArrayLike,
@@ -181,6 +221,7 @@ def q_sigma(
     return _returns("q_sigma", rewards, own, gammas, lambdas, **common)
 
 
+@_public
 def gae(
     rewards: ArrayLike, values: ArrayLike, *, gammas: ArrayLike, lambdas: ArrayLike = 1.0, **common: Any
 ) -> Pair:
@@ -194,6 +235,7 @@ def gae(
     return _returns("gae", rewards, {"values": values}, gammas, lambdas, **common)
 
 
+@_public
 def vtrace(
     rewards: ArrayLike,
     values: ArrayLike,
@@ -203,22 +245,26 @@ def vtrace(
     lambdas: ArrayLike = 1.0,
     rho_bar: float = 1.0,
     c_bar: float = 1.0,
+    pg_rho_bar: float | None = None,
     **common: Any,
 ) -> Pair:
     """(vs, advantages): vs_t = v_t + Y_t, with c_t = lambda_{t+1} min(c_bar, rho_t) and
 
         Y_t = min(rho_bar, rho_t) delta_t + gamma_{t+1} c_t Y_{t+1}
-        advantage_t = min(rho_bar, rho_t) (R_{t+1} + gamma_{t+1} vs_{t+1} - v_t)
+        advantage_t = min(pg_rho_bar, rho_t) (R_{t+1} + gamma_{t+1} vs_{t+1} - v_t)
 
     rho_bar, c_bar  at least 0; infinity leaves the ratios as they are.
+    pg_rho_bar      the same, of the ratio in the advantages alone; None: as rho_bar.
 
-    Source: Espeholt et al. 2018, "IMPALA", section 4.1.
+    Source: Espeholt et al. 2018, "IMPALA", section 4.1; pg_rho_bar is clip_pg_rho_threshold in its program.
     """
-    bars = _bar("rho_bar", rho_bar), _bar("c_bar", c_bar)
+    own_bar = None if pg_rho_bar is None else _bar("pg_rho_bar", pg_rho_bar)
+    bars = _bar("rho_bar", rho_bar), _bar("c_bar", c_bar), own_bar
     own = {"values": values, "rhos": rhos}
-    return _returns("vtrace", rewards, own, gammas, lambdas, bars=bars, **common)
+    return _returns("vtrace", rewards, own, gammas, lambdas, bars, **common)
 
 
+@_public
 def discounted_sum(
     rewards: ArrayLike, *, gammas: ArrayLike, lambdas: ArrayLike = 1.0, **common: Any
 ) -> Array:
@@ -229,6 +275,7 @@ def discounted_sum(
     return _returns("discounted_sum", rewards, {}, gammas, lambdas, **common)
 
 
+@_public
 def n_step_returns(
     rewards: ArrayLike,
     values: ArrayLike,
@@ -245,12 +292,18 @@ def n_step_returns(
 
     Source: Sutton & Barto 2018, equation 7.1.
     """
+    if n is _MISSING:
+        _refuse_call("n_step_returns", common, n=n)
     n = arguments.count("n", n, 1, 2**63 - 1)
     if horizon is not None:
         n = min(n, arguments.count("horizon", horizon, 1, 2**63 - 1))
-    return _returns("lambda_returns", rewards, {"values": values}, gammas, lambdas, horizon=n, **common)
+    own, bars = {"values": values}, (1.0, 1.0, None)
+    return _returns(
+        "lambda_returns", rewards, own, gammas, lambdas, bars, "n_step_returns", horizon=n, **common
+    )
 
 
+@_public
 def upgo(
     rewards: ArrayLike,
     values: ArrayLike,
@@ -270,13 +323,16 @@ def upgo(
     return _returns("upgo", rewards, {"values": values, "q": q}, gammas, lambdas, **common)
 
 
-def from_episode_starts(starts: ArrayLike, *, time_axis: int = 0) -> NDArray[np.bool_]:
+@_public
+def from_episode_starts(starts: ArrayLike, *, time_axis: int = 0, **wrong: Any) -> NDArray[np.bool_]:
     """terminated (T,) from the flags (T + 1,) that say whether S_t is the first of an episode.
 
     Stable-Baselines3 (episode_starts, and the last dones) and CleanRL (dones, and next_done) keep these.
     They do not tell a truncation from a termination: see docs/returns.md.
     starts  (T + 1,), (T + 1, B), or with time_axis=1 (B, T + 1), of bool or of 0 and 1.
     """
+    if wrong or starts is _MISSING:
+        _refuse_call("from_episode_starts", wrong, starts=starts)
     flags = _flags("starts", starts)
     if flags.ndim not in (1, 2):
         raise ValueError(f"starts: got shape {flags.shape}, expected (T + 1,) or (T + 1, B)")
@@ -340,6 +396,7 @@ class Problem:
     second: Any = None
     terminations_only = True
     rho_bar = c_bar = 1.0
+    pg_rho_bar: float | None = None  # that of the second result of vtrace; None: rho_bar
 
     family: str
     T: int
@@ -360,6 +417,9 @@ def _returns(
     own: dict[str, ArrayLike],
     gammas: ArrayLike,
     lambdas: ArrayLike,
+    bars: tuple[float, float, float | None] = (1.0, 1.0, None),
+    function: str = "",
+    /,
     *,
     terminated: ArrayLike | None = None,
     truncated: ArrayLike | None = None,
@@ -370,8 +430,10 @@ def _returns(
     time_axis: int = 0,
     out: Any = None,
     backend: str = "auto",
-    bars: tuple[float, float] = (1.0, 1.0),
+    **wrong: Any,
 ) -> Any:
+    if wrong or rewards is _MISSING or gammas is _MISSING:
+        _refuse_call(function or family, wrong, rewards=rewards, **own, gammas=gammas)
     kernels = _modules.get(backend) or _modules.setdefault(backend, module(resolve(backend), "returns"))
     if (
         truncated is None and mask is None and next_values is None and bootstrap is None
@@ -388,6 +450,8 @@ def _returns(
     if len(shape) == 1:
         axis = 0
     T, B = shape[axis], (shape[1 - axis] if len(shape) == 2 else 1)
+    if any(value is _MISSING for value in own.values()):
+        _refuse_call(function or family, wrong, **own)
     arrays = {name: _array(name, value) for name, value in own.items()}
     narrow = _type_of(given, arrays)
     dtype = _FLOAT64 if narrow is _FLOAT64 else _FLOAT32
@@ -396,7 +460,7 @@ def _returns(
     p = Problem()
     p.family, p.T, p.B, p.batch_major = family, T, B, lay.batch_major
     p.horizon = 0 if horizon is None else arguments.count("horizon", horizon, 1, 2**63 - 1)
-    p.rho_bar, p.c_bar = bars
+    p.rho_bar, p.c_bar, p.pg_rho_bar = bars
     p.rewards = lay("rewards", given, T)
     p.flags, p.terminations_only, skipped = _all_flags(lay, terminated, truncated, mask, next_values is None)
     p.gamma, p.gammas = lay.rate("gammas", gammas, skipped)
@@ -472,8 +536,20 @@ def _bar(name: str, value: Any) -> float:
     return number
 
 
+def _read(name: str, value: Any) -> Array:
+    """np.asarray, whose errors, and those of other libraries' arrays, do not say which argument it was."""
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(
+            f"{name}: got {type(value).__name__} that NumPy cannot read ({error}), expected what np.asarray "
+            "takes; of a tensor float32 or float64, on the CPU, without gradient"
+        ) from error
+
+
 def _array(name: str, value: Any) -> Array:
-    array = np.asarray(value)
+    array = _read(name, value)
     if array.dtype.kind not in "fiu" and array.size:
         raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
     return array
@@ -570,7 +646,7 @@ def _between(name: str, array: Array, high: float, skipped: NDArray[np.bool_] | 
 
 def _flags(name: str, value: Any) -> NDArray[np.uint8]:
     """Flags as 0 and 1."""
-    array = np.asarray(value)
+    array = _read(name, value)
     if array.dtype is _BOOL:
         return array.view(np.uint8)
     if array.dtype.kind not in "biuf" and array.size:
@@ -797,7 +873,7 @@ def _show_common() -> None:
         own = signature.parameters
         if "common" not in own:
             continue
-        more = [p for p in common if p.kind is p.KEYWORD_ONLY and p.name not in (*own, "bars")]
+        more = [p for p in common if p.kind is p.KEYWORD_ONLY and p.name not in own]
         shown = [p for p in own.values() if p.name != "common"]
         function.__signature__ = signature.replace(parameters=[*shown, *more])
         if function.__doc__ and about:

@@ -383,3 +383,60 @@ def test_options_are_checked_when_set(name):
     with pytest.raises(ValueError, match=name):
         setattr(rule, name, -1.0)
     assert rule == AdaptiveObGD()
+
+
+# ---- terminal states ----
+
+
+@backend_
+@pytest.mark.parametrize("name", [*AGENTS, "qrc"])
+def test_a_terminal_state_counts_in_the_statistics(name, backend):
+    """And in nothing else: the update is that of end(reward), and the next episode begins as ever."""
+
+    def made():
+        if name != "qrc":
+            return make(name, backend)
+        return ft.neural.QRC(I, A, hidden=(17, 9), dtype=np.float64, backend=backend, seed=6)
+
+    one, other = made(), made()
+    S, _, _, R, _ = example()
+    for each in (one, other):
+        each.start(S[0])
+        each.step(R[0], S[1])
+    one.end(R[1], S[2])
+    other.end(R[1])
+    kept = one._trace.kept
+    assert_array_equal(one.params, other.params)
+    assert_array_equal(one.trace, other.trace)
+    assert (kept.count, other._trace.kept.count) == (3, 2)
+    assert_allclose(kept.mean, S[:3].mean(0), rtol=1e-12)
+    assert_allclose(kept.p, S[:3].var(0) * 3, rtol=1e-12)
+    with pytest.raises(RuntimeError, match="start"):
+        one.step(0.0, S[3])
+    one.start(S[2])  # which is another arrival in that state
+    assert kept.count == 4
+    with pytest.raises(ValueError, match=r"s: got shape \(3,\)"):
+        one.end(0.0, S[3, :3])
+    with pytest.raises(ValueError, match="s: entry 0 is nan"):
+        one.end(0.0, S[3] * np.nan)
+    one.end(0.0)
+
+
+@backend_
+def test_terminal_states_are_those_of_the_published_programs(backend):
+    """Means and deviations over all states, those that end an episode too; without normalise nothing."""
+    S, _, _, R, _ = example()
+    agent, plain = make("q", backend), make("q", backend, normalise=False)
+    for each in (agent, plain):
+        each.start(S[0])
+        for t in range(1, 30):
+            if t % 10 == 8:
+                each.end(R[t], S[t])
+            elif t % 10 == 9:
+                each.start(S[t])
+            else:
+                each.step(R[t], S[t])
+    assert_allclose(
+        agent.normalised(S[40]), (S[40] - S[:30].mean(0)) / np.sqrt(S[:30].var(0, ddof=1) + 1e-8), rtol=1e-10
+    )
+    assert_array_equal(plain.normalised(S[40]), S[40])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...memory import aligned_zeros
 from . import ffi, lib
 
 ACTIVATIONS = {"tanh": lib.FT_TANH, "leaky_relu": lib.FT_LEAKY_RELU}
@@ -31,24 +32,30 @@ _DOUBLES, _INT32S = ffi.typeof("double[]"), ffi.typeof("int32_t[]")
 _NULL = ffi.NULL
 
 
-def _reals(array: Any) -> Any:
-    return _NULL if array is None else ffi.from_buffer(_REALS[array.dtype.name], array)
+def _reals(array: Any, written: bool = False) -> Any:
+    """A pointer; BufferError for memory that is to be written and is read-only."""
+    return _NULL if array is None else ffi.from_buffer(_REALS[array.dtype.name], array, written)
 
 
-def _doubles(array: Any) -> Any:
-    return _NULL if array is None else ffi.from_buffer(_DOUBLES, array)
+def _doubles(array: Any, written: bool = False) -> Any:
+    return _NULL if array is None else ffi.from_buffer(_DOUBLES, array, written)
+
+
+def refuse(function: str, status: int) -> None:
+    """RuntimeError for a status that this module does not expect, whatever it is."""
+    raise RuntimeError(f"{function} returned status {status}; its results are not to be used")
 
 
 # ---- the network ----
 
 
-def _fill(c: Any, net: Any, n_traces: int, keep: list[Any]) -> None:
-    """An ft_mlp; `keep` holds what it points to."""
+def _fill(c: Any, net: Any, n_traces: int, keep: list[Any], learns: bool = True) -> None:
+    """An ft_mlp; `keep` holds what it points to.  learns: its parameters are written."""
     sizes = ffi.new("int64_t[]", net.sizes)
     c.n_layers, c.n_params = len(net.sizes) - 1, net.n_params
     c.activation, c.layer_norm, c.sizes = ACTIVATIONS[net.activation], net.layer_norm, sizes
-    room = np.zeros(lib.ft_mlp_room(c.n_layers, sizes, n_traces), net.dtype)
-    keep += [sizes, _reals(net.params), _reals(room)]
+    room = aligned_zeros(lib.ft_mlp_room(c.n_layers, sizes, n_traces), net.dtype)
+    keep += [sizes, _reals(net.params, learns), _reals(room, True)]
     c.params, c.room = keep[-2:]
 
 
@@ -57,7 +64,7 @@ def _network(net: Any) -> Any:
         suffix = _SUFFIX[net.dtype.name]
         c = ffi.new(f"ft_mlp_{suffix} *")
         keep: list[Any] = []
-        _fill(c, net, 1, keep)
+        _fill(c, net, 1, keep, learns=False)
         forward, gradients = (getattr(lib, f"ft_mlp_{name}_{suffix}") for name in ("forward", "gradients"))
         net.handle = SimpleNamespace(net=c, keep=keep, forward=forward, gradients=gradients)
     return net.handle
@@ -65,14 +72,17 @@ def _network(net: Any) -> Any:
 
 def forward(net: Any, x: Any) -> Any:
     y, h = np.empty((len(x), net.sizes[-1]), net.dtype), _network(net)
-    h.forward(h.net, len(x), _reals(x), _reals(y))
+    if (status := h.forward(h.net, len(x), _reals(x), _reals(y, True))) != lib.FT_OK:
+        refuse("ft_mlp_forward", status)
     return y
 
 
 def gradients(net: Any, x: Any, dy: Any) -> tuple[Any, Any]:
     y, J = np.empty(net.sizes[-1], net.dtype), np.empty((len(dy), net.n_params), net.dtype)
     h = _network(net)
-    h.gradients(h.net, _reals(x), len(dy), _reals(dy), _reals(y), _reals(J))
+    status = h.gradients(h.net, _reals(x), len(dy), _reals(dy), _reals(y, True), _reals(J, True))
+    if status != lib.FT_OK:
+        refuse("ft_mlp_gradients", status)
     return y, J
 
 
@@ -82,11 +92,14 @@ def gradients(net: Any, x: Any, dy: Any) -> tuple[Any, Any]:
 def jacobian_step(trace: Any, jacobian: Any, params: Any, decay: Any, step: Any) -> bool:
     suffix = _SUFFIX[trace.Z.dtype.name]
     c = ffi.new(f"ft_jacobian_{suffix} *")
-    keep = [_reals(trace.memory), _reals(decay), _reals(step), _doubles(trace.largest)]
+    keep = [_reals(trace.memory, True), _reals(decay), _reals(step), _doubles(trace.largest, True)]
     c.m, c.n = trace.Z.shape
     c.Z, c.decay, c.step, c.largest = keep
     run = getattr(lib, f"ft_jacobian_step_{suffix}")
-    return run(c, _reals(jacobian), _reals(params)) == lib.FT_OK
+    status = run(c, _reals(jacobian), _reals(params, True))
+    if status not in (lib.FT_OK, lib.FT_EVALUE):
+        refuse("ft_jacobian_step", status)
+    return status == lib.FT_OK
 
 
 # ---- learners ----
@@ -95,7 +108,8 @@ def jacobian_step(trace: Any, jacobian: Any, params: Any, decay: Any, step: Any)
 def _head(head: Any, before: Any, keep: list[Any]) -> Any:
     c = ffi.new(f"ft_head_{_SUFFIX[head.net.dtype.name]} *")
     _fill(c.net, head.net, head.n_traces, keep)
-    keep += [c, _reals(head.memory), _reals(head.moments), _reals(before), _doubles(head.numbers)]
+    written = [_reals(each, True) for each in (head.memory, head.moments, before)]
+    keep += [c, *written, _doubles(head.numbers, True)]
     c.n_traces, c.optimiser = head.n_traces, OPTIMISERS[head.optimiser]
     c.Z, c.v, c.before, c.numbers = keep[-4:]
     return c
@@ -110,7 +124,7 @@ def _handle(trace: Any) -> Any:
             heads.append(_head(trace.actor, None, keep))
         stream = ffi.new("ft_network_stream *")
         q = np.zeros(2 * max(head.net.n_outputs for head in trace.heads))
-        keep += [_doubles(q), _doubles(trace.kept.whole)]
+        keep += [_doubles(q, True), _doubles(trace.kept.whole, True)]
         stream.q, stream.kept = keep[-2:]
         run = getattr(lib, f"ft_network_run_{_SUFFIX[trace.critic.net.dtype.name]}")
         trace.handle = SimpleNamespace(heads=heads, stream=stream, q=q, keep=keep, run=run)
@@ -136,8 +150,8 @@ def network_run(trace: Any, stream: Any) -> str | None:
     c.was_greedy, c.done, c.choose = trace.was_greedy, 0, stream.own is not None
     if stream.own is not None:
         c.policy, c.parameter, c.u = POLICIES[stream.own[0]], stream.own[1], stream.u
-    arrays = (stream.states, stream.rewards, stream.moves, stream.deltas, stream.inputs)
-    keep = [_doubles(each) for each in arrays]
+    keep = [_doubles(each) for each in (stream.states, stream.rewards, stream.moves)]
+    keep += [_doubles(each, True) for each in (stream.deltas, stream.inputs)]
     c.states, c.rewards, c.moves, c.deltas, c.inputs = keep
     keep += [_doubles(stream.gammas), _doubles(stream.lambdas)]
     c.gammas, c.lambdas = keep[-2:]
@@ -148,4 +162,6 @@ def network_run(trace: Any, stream: Any) -> str | None:
     status = handle.run(heads[0], heads[1] if len(heads) > 1 else _NULL, c)
     trace.was_greedy, stream.done, stream.action_next = bool(c.was_greedy), c.done, c.action_next
     stream.q = handle.q
+    if status not in (lib.FT_OK, lib.FT_EVALUE):
+        refuse("ft_network_run", status)
     return None if status == lib.FT_OK else FAULTS[c.fault]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
+from ...memory import aligned_zeros
 from . import ffi, lib
-from .neural import _SUFFIX, _doubles, _fill, _reals
+from .neural import _SUFFIX, _doubles, _fill, _reals, refuse
 
 
 def _handle(learner: Any) -> Any:
@@ -20,8 +19,8 @@ def _handle(learner: Any) -> Any:
         c = ffi.new(f"ft_expected_{suffix} *")
         _fill(c.net, net, 1, keep)
         c.k = k
-        work = np.zeros(2 + 3 * net.n_params + k + k * k, net.dtype)
-        keep += [_reals(each) for each in (learner.z, learner.y, learner.Theta.reshape(-1), work)]
+        work = aligned_zeros(2 + 3 * net.n_params + k + k * k, net.dtype)
+        keep += [_reals(each, True) for each in (learner.z, learner.y, learner.Theta.reshape(-1), work)]
         c.z, c.y, c.Theta, c.work = keep[-4:]
         learner.handle = SimpleNamespace(c=c, keep=keep, run=getattr(lib, f"ft_expected_run_{suffix}"))
     for name in ("alpha", "alpha_z", "eta", "decay"):
@@ -32,7 +31,9 @@ def _handle(learner: Any) -> Any:
 def expected_run(learner: Any, states: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any) -> int:
     """See backends.numpy.neural_expected.expected_run."""
     h = _handle(learner)
-    arrays = (_doubles(each) for each in (rewards, gammas, lambdas, deltas))
-    done = h.run(h.c, len(rewards), _reals(states), *arrays)
+    arrays = (_doubles(each) for each in (rewards, gammas, lambdas))
+    done = h.run(h.c, len(rewards), _reals(states), *arrays, _doubles(deltas, True))
+    if not 0 <= done <= len(rewards):
+        refuse("ft_expected_run", done)
     learner.decay = h.c.decay
     return done

@@ -5,10 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
+from ...memory import aligned_zeros
 from . import ffi, lib
-from .neural import _SUFFIX, _doubles, _fill, _reals
+from .neural import _SUFFIX, _doubles, _fill, _reals, refuse
 
 
 def _handle(td: Any) -> Any:
@@ -20,15 +19,15 @@ def _handle(td: Any) -> Any:
         _fill(c.net, td.net, 1, keep)
         c.m, c.window, c.fresh = m, td.window, td.fresh
         own = SimpleNamespace(
-            before=np.zeros(n, td.net.dtype),
-            work=np.zeros(2 * m + m * m + m * n, td.net.dtype),
-            returns=np.zeros(m),
+            before=aligned_zeros(n, td.net.dtype),
+            work=aligned_zeros(2 * m + m * m + m * n, td.net.dtype),
+            returns=aligned_zeros(m, float),
         )
         for name in ("states", "values", "before", "work"):
-            keep.append(_reals(getattr(own if hasattr(own, name) else td, name)))
+            keep.append(_reals(getattr(own if hasattr(own, name) else td, name), True))
             setattr(c, name, keep[-1])
         for name in ("rewards", "gammas", "lambdas", "returns"):
-            keep.append(_doubles(getattr(own if hasattr(own, name) else td, name)))
+            keep.append(_doubles(getattr(own if hasattr(own, name) else td, name), True))
             setattr(c, name, keep[-1])
         run, flush = (getattr(lib, f"ft_forward_td_{name}_{suffix}") for name in ("run", "flush"))
         td.handle = SimpleNamespace(c=c, keep=keep, run=run, flush=flush)
@@ -40,8 +39,10 @@ def _handle(td: Any) -> Any:
 def forward_td_run(td: Any, states: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any) -> int:
     """See backends.numpy.neural_forward.forward_td_run."""
     h = _handle(td)
-    arrays = (_doubles(each) for each in (rewards, gammas, lambdas, deltas))
-    done = h.run(h.c, len(rewards), _reals(states), *arrays)
+    arrays = (_doubles(each) for each in (rewards, gammas, lambdas))
+    done = h.run(h.c, len(rewards), _reals(states), *arrays, _doubles(deltas, True))
+    if not 0 <= done <= len(rewards):
+        refuse("ft_forward_td_run", done)
     td.first, td.waiting = h.c.first, h.c.waiting
     return done
 
@@ -50,5 +51,7 @@ def forward_td_flush(td: Any) -> bool:
     """See backends.numpy.neural_forward.forward_td_flush."""
     h = _handle(td)
     status = h.flush(h.c)
+    if status not in (lib.FT_OK, lib.FT_EVALUE):
+        refuse("ft_forward_td_flush", status)
     td.first, td.waiting = h.c.first, h.c.waiting
     return status == lib.FT_OK

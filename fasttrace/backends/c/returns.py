@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...pieces import in_pieces
 from . import ffi, lib
 
 _CHARS = ffi.typeof("char[]")
@@ -22,54 +23,103 @@ _KIND = {"float32": lib.FT_EACH_F32, "float64": lib.FT_EACH_F64}
 _STRUCT = ffi.typeof("ft_returns *")
 _new, _from_buffer, _run, _NULL = ffi.new, ffi.from_buffer, lib.ft_returns_run, ffi.NULL
 _CODES = {name: int(code) for name, code in _FAMILIES.items()}
+_FIRST = 2**24  # entries that surely take less than a tenth of a second
+_TURNED, _TURNED_T = 16, 64  # as csrc/returns.h has them
 
 
 def run_simple(family, T, B, gamma, lambda_, rewards, values, terminated, out, second):
     """A problem of dense arrays (T, B), values (T + 1, B), of one type; terminated and second may be None.
 
-    Packed by position, in a third of the time that `run` takes.  True: done.
+    Packed by position, in a third of the time that `run` takes.  True: done; False: `run` has to do it.
     """
+    if T * B > _FIRST:
+        return False
     size = out.itemsize
     v = _from_buffer(values)
     fields = (
         T, B, _CODES[family], size == 8, 0, 1, gamma, lambda_,
         _from_buffer(rewards), v, v + B * size, v + T * B * size,
         B, B, B, B, B, B,
-        _from_buffer(out), _NULL if second is None else _from_buffer(second),
+        _from_buffer(out), _NULL if second is None else _from_buffer(second),  # which can be written to
         _NULL if terminated is None else _from_buffer(terminated),
     )  # fmt: skip
-    if _run(_new(_STRUCT, fields)) != 0:
-        raise AssertionError("arguments that fasttrace.returns takes and ft_returns_run does not")
+    _checked(_run(_new(_STRUCT, fields)))
     return True
+
+
+def _checked(status):
+    if status != 0:
+        raise AssertionError("arguments that fasttrace.returns takes and ft_returns_run does not")
 
 
 def run(p):
     """See backends.numpy.returns."""
     struct, kept = pack(p)
-    status = _run(struct)
-    del kept
-    if status != 0:
-        raise AssertionError("arguments that fasttrace.returns takes and ft_returns_run does not")
+    if p.T * p.B <= _FIRST:
+        _checked(_run(struct))
+    elif p.batch_major or struct.horizon:
+        _by_trajectories(p, struct, kept)
+    else:
+        _by_time(p, struct, kept)
+
+
+def _by_trajectories(p, struct, kept):
+    """In pieces of some trajectories: short ones are done by sixteen, all others one by one."""
+    unit = _TURNED if p.T <= _TURNED_T and not struct.horizon else 1
+    units = max(p.B // unit, 1)
+
+    def piece(begin, end):
+        first, last = begin * unit, p.B if end == units else end * unit
+        struct.B = last - first
+        _lay_over(struct, kept, p.batch_major, 0, first)
+        _checked(_run(struct))
+
+    in_pieces(units, _FIRST // (p.T * unit), piece)
+
+
+def _by_time(p, struct, kept):
+    """In pieces of some steps, the last ones first."""
+    carry = np.empty(p.B)
+    struct.carry = ffi.from_buffer("double[]", carry, True)
+
+    def piece(begin, end):
+        struct.T, struct.open = end - begin, begin > 0
+        _lay_over(struct, kept, False, p.T - end, 0)
+        _checked(_run(struct))
+
+    in_pieces(p.T, _FIRST // p.B, piece)
+
+
+def _lay_over(struct, kept, batch_major, t, b):
+    """Point at transition t of trajectory b, and what lies behind it."""
+    _, fields, sizes = kept
+    for name, size in sizes.items():
+        stride = fields[f"{name}_stride"]
+        by_step = fields.get(f"{name[:-1]}_kind") == lib.FT_BY_STEP
+        place = t if by_step else b * stride + t if batch_major else t * stride + b
+        setattr(struct, name, fields[name] + place * size)
+    struct.last = fields["last"] + b * sizes["rewards"]
 
 
 def pack(p):
     """The `ft_returns *` of a problem, and what it points to."""
     size, two = p.out.itemsize, p.rewards.ndim == 2
-    kept = [p]
+    kept, sizes = [p], {}
 
     def lay(name, array, shift=0):
         """Entry t of the array is then that of t + shift."""
         if array is not None:
             stride = array.shape[-1] if array.ndim == 2 else 0
-            pointer = _from_buffer(array)
+            pointer = _from_buffer(_CHARS, array, name in ("out", "second"))
             kept.append(pointer)
             fields[name] = pointer + shift * (1 if p.batch_major else stride) * size
-            fields[f"{name}_stride"] = stride
+            fields[f"{name}_stride"], sizes[name] = stride, array.itemsize
 
     fields = {
         "T": p.T, "B": p.B, "family": _CODES[p.family], "f64": size == 8, "batch_major": p.batch_major,
         "terminations_only": p.terminations_only, "gamma": p.gamma, "lambda_": p.lambda_,
-        "rho_bar": p.rho_bar, "c_bar": p.c_bar,
+        "rho_bar": p.rho_bar, "c_bar": p.c_bar, "has_pg_rho_bar": p.pg_rho_bar is not None,
+        "pg_rho_bar": p.pg_rho_bar or 0.0,
     }  # fmt: skip
     lay("rewards", p.rewards)
     lay("values", p.values)
@@ -91,4 +141,4 @@ def pack(p):
         lay("ends", p.ends)
         fields["horizon"] = p.horizon
         fields["scratch"] = ffi.new("double[]", p.horizon)
-    return _new(_STRUCT, fields), (kept, fields)
+    return _new(_STRUCT, fields), (kept, fields, sizes)

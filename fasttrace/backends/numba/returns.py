@@ -5,10 +5,12 @@ span of time, in loops over few arrays each: the compiler checks that what a loo
 it reads, and gives up on vectors where that takes many checks.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
+from ...pieces import in_pieces
 from . import kernel, verb
 from .vectors import BYTES
 from .vectors import row as vectors
@@ -17,6 +19,8 @@ TERMINATED, TRUNCATED, SKIPPED = 1, 2, 4
 ENDED = TERMINATED | TRUNCATED
 LANES = BYTES // 8
 SPAN = 512  # of time, or trajectories; what belongs to them stays in the first-level cache
+
+_FIRST = 2**22  # entries that surely take less than a tenth of a second
 
 LAMBDA, OFF_POLICY, ACTION, RETRACE, Q_SIGMA, GAE, VTRACE, SUM, UPGO = range(9)
 _FAMILIES = {
@@ -148,12 +152,13 @@ def coefficients(family, row, reward, v, v_cut, rho, pi, sigma, bars):
             out_a[i] = a[i]
             second_c[i] = c[i]
     elif family == VTRACE:
-        rho_bar, c_bar = bars
+        rho_bar, c_bar, pg_rho_bar = bars
         for i in range(n):
-            most = at_most(rho_bar, rho[i])
-            a[i] = second_a[i] = weighed(most, target[i] - v[i])
+            a[i] = weighed(at_most(rho_bar, rho[i]), target[i] - v[i])
         for i in range(n):
-            second_c[i] = weighed(0.0 if flag[i] & ENDED else gamma[i], at_most(rho_bar, rho[i]))
+            second_a[i] = weighed(at_most(pg_rho_bar, rho[i]), target[i] - v[i])
+        for i in range(n):
+            second_c[i] = weighed(0.0 if flag[i] & ENDED else gamma[i], at_most(pg_rho_bar, rho[i]))
         for i in range(n):
             c[i] = weighed(c[i], at_most(c_bar, rho[i]))
         for i in range(n):
@@ -181,13 +186,16 @@ def fill(row, array):
 
 
 @kernel
-def rows(family, T, x, row, Y, bars):
-    """Arrays (T, B).  Y (B,) is what the end hands on; it changes."""
+def rows(family, T, x, row, Y, bars, begin, end):
+    """Arrays (T, B), the rows from T - 1 - begin down to T - end.
+
+    Y (B,) is what the rows behind these hand on; it changes.
+    """
     B = Y.size
     for i in range(B):
         row.gamma[i] = x.gammas[0]
         row.lambda_[i] = x.lambdas[0]
-    for back in range(T):
+    for back in range(begin, end):
         t = T - 1 - back
         o, p, q = t * B, (t + 1) * B, (t + 2) * B
         if x.flags.size:
@@ -249,24 +257,24 @@ def gae_row(n, rewards, values, nexts, flags, gamma, decay, Y, out, second, o, o
 
 
 @kernel
-def gae_rows(T, rewards, values, last, flags, per_flag, gamma, decay, Y, out, second):
+def gae_rows(T, rewards, values, last, flags, per_flag, gamma, decay, Y, out, second, begin, end):
     """GAE with one gamma and one lambda, neither 0, where nothing is truncated or skipped.
 
-    flags     as the others, where per_flag is 1; else zeros for a row
-    Y         (at most B,) how many trajectories are done at once
+    flags       as the others, where per_flag is 1; else zeros for SPAN trajectories, which are done at once
+    Y           (B,) what the rows behind these hand on; it changes
+    begin, end  as rows
     """
     B = last.size
-    for low in range(0, B, Y.size):
-        n = min(Y.size, B - low)
-        for b in range(n):
-            Y[b] = 0.0
-        for t in range(T - 1, -1, -1):
+    for low in range(0, B, SPAN):
+        n = min(SPAN, B - low)
+        y = Y[low : low + n]
+        for t in range(T - 1 - begin, T - 1 - end, -1):
             o = t * B + low
             o_flag = per_flag * o
             if t == T - 1:
-                gae_row(n, rewards, values, last, flags, gamma, decay, Y, out, second, o, low, o_flag)
+                gae_row(n, rewards, values, last, flags, gamma, decay, y, out, second, o, low, o_flag)
             else:
-                gae_row(n, rewards, values, values, flags, gamma, decay, Y, out, second, o, o + B, o_flag)
+                gae_row(n, rewards, values, values, flags, gamma, decay, y, out, second, o, o + B, o_flag)
 
 
 # ---- batch-major: a row is of one trajectory, from t to end ----
@@ -326,34 +334,122 @@ def put(x, row, i, place, y):
         x.second[place] = row.second_a[i] + weighed(row.second_c[i], y)
 
 
-@kernel
-def series(family, T, x, row, bars):
-    """One trajectory after the other."""
-    B = x.begin.size
-    for b in range(B):
-        y = x.begin[b]
-        for end in range(T, 0, -SPAN):
-            t = max(end - SPAN, 0)
-            fill_span(family, T, B, b, t, end, x, row, bars)
-            for i in range(end - t - 1, -1, -1):
-                put(x, row, i, b * T + t + i, y)
-                y = row.a[i] + weighed(row.c[i], y)
+@verb
+def transition(family, flag, reward, v, v_next, v_cut, q_next, gamma, lambda_, rho, pi, sigma, bars):
+    """What `coefficients` gives for one transition: (a, c, out_a, out_c, second_a, second_c)."""
+    if family == UPGO:
+        unknown = np.isnan(q_next) and lambda_ > 0.0
+        lambda_ = lambda_ if q_next >= v_next else 0.0
+        v_next = q_next if unknown else v_next
+    c = 0.0 if flag & ENDED else gamma * lambda_
+    weight, cut = gamma, gamma
+    if family in (LAMBDA, OFF_POLICY, UPGO):
+        weight = gamma * (1.0 - lambda_)
+    elif family == SUM:
+        weight, cut = 0.0, gamma * lambda_
+    weight = 0.0 if flag & TERMINATED else (cut if flag & TRUNCATED else weight)
+    then = np.float64(v_cut) if flag & TRUNCATED else np.float64(v_next)
+    target = reward + weighed(weight, then)
+    a, out_a, out_c, second_a, second_c = target, target, c, 0.0, 0.0
+    if family == OFF_POLICY:
+        out_a = a = weighed(rho, target) + weighed(1.0 - rho, v)
+        out_c = c = weighed(c, rho)
+    elif family in (ACTION, RETRACE, Q_SIGMA):
+        w = np.float64(at_most(1.0, rho) if family == RETRACE else rho)
+        if family == Q_SIGMA:
+            w = weighed(sigma, w) + weighed(1.0 - sigma, pi)
+        a, c = weighed(w, target - v), weighed(c, w)
+    elif family == GAE:
+        out_a = a = target - v
+        second_a, second_c = v + a, c
+    elif family == VTRACE:
+        rho_bar, c_bar, pg_rho_bar = bars
+        most = at_most(pg_rho_bar, rho)
+        second_a = weighed(most, target - v)
+        second_c = weighed(0.0 if flag & ENDED else gamma, most)
+        a = weighed(at_most(rho_bar, rho), target - v)
+        out_a = v + a
+        out_c = c = weighed(c, at_most(c_bar, rho))
+    if flag & SKIPPED:
+        return 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
+    return a, c, out_a, out_c, second_a, second_c
+
+
+@verb
+def entries(array, b, B, zero):
+    """(those of trajectory b, 1); of an array that is not given (zero, 0), to be read over and over."""
+    n = array.size // B
+    return (array[b * n : (b + 1) * n], np.uint64(1)) if n else (zero, np.uint64(0))
+
+
+@verb
+def rates_of(rates, b, B, T):
+    """(those of trajectory b, 1); of one for all (itself, 0)."""
+    if rates.size == B * T and rates.size > 1:
+        return rates[b * T : (b + 1) * T], np.uint64(1)
+    return rates, np.uint64(rates.size > 1)
+
+
+@cache
+def series_of(family):
+    """The loops for one family, for which nothing is left to decide in them: they take half the time."""
+
+    def series(T, x, zero, no_flag, Y, bars, begin, end, first, last):
+        """Transitions last - 1 down to first of the trajectories from begin to end, one after the other.
+
+        Y (B,) is what the transitions after these hand on; it changes.  Everything else is done while the
+        processor waits for the sum before it: not in rows, as above.
+        """
+        B, top = Y.size, np.uint64(last - 1)
+        for b in range(begin, end):
+            reward, _ = entries(x.rewards, b, B, zero)
+            v, per_v = entries(x.values, b, B, zero)
+            nexts, per_next = entries(x.nexts, b, B, zero)
+            v_cut, per_cut = entries(x.cuts, b, B, zero)
+            q, per_q = entries(x.q, b, B, zero)
+            rho, per_rho = entries(x.rhos, b, B, zero)
+            pi, per_pi = entries(x.pi, b, B, zero)
+            sigma, per_sigma = entries(x.sigmas, b, B, zero)
+            flag, per_flag = entries(x.flags, b, B, no_flag)
+            gamma, per_gamma = rates_of(x.gammas, b, B, T)
+            lambda_, per_lambda = rates_of(x.lambdas, b, B, T)
+            o, y = np.uint64(b * T), Y[b]
+            v_next = x.last[b] if last == T else nexts[(top + np.uint64(1)) * per_next]
+            q_next = v_next if last == T else q[(top + np.uint64(1)) * per_q]
+            for i in range(np.uint64(last - first)):
+                t = top - i
+                a, c, out_a, out_c, second_a, second_c = transition(
+                    family, flag[t * per_flag], reward[t], v[t * per_v], v_next, v_cut[t * per_cut], q_next,
+                    gamma[t * per_gamma], lambda_[t * per_lambda], rho[t * per_rho], pi[t * per_pi],
+                    sigma[t * per_sigma], bars,
+                )  # fmt: skip
+                x.out[o + t] = out_a + weighed(out_c, y)
+                if x.second.size:
+                    x.second[o + t] = second_a + weighed(second_c, y)
+                y = a + weighed(c, y)
+                v_next, q_next = nexts[t * per_next], q[t * per_q]
+            Y[b] = y
+
+    return kernel(series)
 
 
 @kernel
-def windows(family, T, h, x, row, scratch, bars):
-    """G_{t:t+h}: two pieces that meet at a multiple of h; see csrc/returns_loops.h.  scratch (h,)."""
+def windows(family, T, h, x, row, scratch, bars, begin, end):
+    """G_{t:t+h} of the trajectories from begin to end: two pieces that meet at a multiple of h.
+
+    scratch (h,).  See csrc/returns_loops.h.
+    """
     B = x.begin.size
-    for b in range(B):
+    for b in range(begin, end):
         fill_span(family, T, B, b, 0, T, x, row, bars)
         for low in range((T - 1) // h * h, -1, -h):
             mid = min(low + h, T)
             a, c = 0.0, 1.0
             for e in range(mid, min(mid + h, T + 1)):
-                end = x.begin[b]
+                G = x.begin[b]
                 if e < T:
-                    end = np.float64(x.ends[b * (x.ends.size // B) + e]) if x.ends.size else 0.0
-                scratch[e - mid] = a + weighed(c, end)
+                    G = np.float64(x.ends[b * (x.ends.size // B) + e]) if x.ends.size else 0.0
+                scratch[e - mid] = a + weighed(c, G)
                 if e < T:
                     a, c = a + weighed(c, row.a[e]), weighed(c, row.c[e])
             a, c = 0.0, 1.0
@@ -380,12 +476,17 @@ def _is_plain_gae(p):
 
 
 def _gae_rows(T, B, rewards, values, last, flags, gamma, lambda_, out, second):
-    n = min(B, SPAN)
     per_flag = int(flags.size > 0)
-    gae_rows(
-        T, rewards, values, last, flags if per_flag else np.zeros(n, np.uint8), per_flag, gamma,
-        gamma * lambda_, np.empty(n), out.reshape(-1), second.reshape(-1),
+    if not per_flag:
+        flags = np.zeros(min(B, SPAN), np.uint8)
+    given = (
+        T, rewards, values, last, flags, per_flag, gamma, gamma * lambda_, np.zeros(B), out.reshape(-1),
+        second.reshape(-1),
     )  # fmt: skip
+    if T * B <= _FIRST:
+        gae_rows(*given, 0, T)
+    else:
+        in_pieces(T, _few(B), lambda begin, end: gae_rows(*given, begin, end))
 
 
 def run_simple(family, T, B, gamma, lambda_, rewards, values, terminated, out, second):
@@ -399,6 +500,24 @@ def run_simple(family, T, B, gamma, lambda_, rewards, values, terminated, out, s
     flags = np.empty(0, np.uint8) if terminated is None else terminated.view(np.uint8).reshape(-1)
     _gae_rows(T, B, rewards.reshape(-1), v, v[T * B :], flags, gamma, lambda_, out, second)
     return True
+
+
+def _few(entries):
+    """As many times so many entries as surely take less than a tenth of a second."""
+    return max(_FIRST // entries, 1)
+
+
+def _series(family, T, B, x, dtype, bars):
+    series, nothing = series_of(family), (np.zeros(1, dtype), np.zeros(1, np.uint8))
+
+    def run(*bounds):
+        series(T, x, *nothing, x.begin, bars, *bounds)
+
+    if T <= _FIRST:
+        in_pieces(B, _few(T), lambda begin, end: run(begin, end, 0, T))
+        return
+    for b in range(B):
+        in_pieces(T, _FIRST, lambda begin, end, b=b: run(b, b + 1, T - end, T - begin))
 
 
 def run(p):
@@ -427,13 +546,15 @@ def run(p):
         p.last.astype(np.float64) if begins else np.zeros(B),
         flat_outs[0], flat_outs[1] if len(outs) > 1 else np.empty(0, dtype),
     )  # fmt: skip
-    bars = (p.rho_bar, p.c_bar)
+    bars = (p.rho_bar, p.c_bar, p.rho_bar if p.pg_rho_bar is None else p.pg_rho_bar)
     if ahead:
-        windows(family, T, p.horizon, x, _row(T, dtype), np.empty(p.horizon), bars)
+        given = (family, T, p.horizon, x, _row(T, dtype), np.empty(p.horizon), bars)
+        in_pieces(B, _few(T), lambda begin, end: windows(*given, begin, end))
     elif p.batch_major:
-        series(family, T, x, _row(min(T, SPAN), dtype), bars)
+        _series(family, T, B, x, dtype, bars)
     else:
-        rows(family, T, x, _row(B, dtype), x.begin, bars)
+        row = _row(B, dtype)
+        in_pieces(T, _few(B), lambda begin, end: rows(family, T, x, row, x.begin, bars, begin, end))
     if turned:
         for each, flat in zip(outs, flat_outs, strict=True):
             each[...] = flat.reshape(B, T).T

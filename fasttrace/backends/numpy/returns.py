@@ -157,12 +157,15 @@ def gae(g):
 
 
 def vtrace(g):
-    """Espeholt et al. 2018, equation 1, and the advantage of section 4.2."""
+    """Espeholt et al. 2018, equation 1, and the advantage of section 4.2, whose ratio may have a bound of its
+    own (`clip_pg_rho` there)."""
     rho = np.minimum(g.p.rho_bar, g.rhos)
     error = g.rewards + g.bootstrap(g.gamma) - g.values
     delta, c = weighed(rho, error), weighed(g.decay(), np.minimum(g.p.c_bar, g.rhos))
     vs = g.values + g.forward_sum(delta, c)
     gamma = np.where(g.ended, 0.0, g.gamma)
+    if g.p.pg_rho_bar is not None:
+        rho = np.minimum(g.p.pg_rho_bar, g.rhos)
     return vs, weighed(rho, error + weighed(gamma, g.following(delta, c)))
 
 

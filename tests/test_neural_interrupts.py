@@ -1,0 +1,113 @@
+"""Ctrl-C in a long stream: the learner stands after a whole number of steps, and the exception says which."""
+
+import signal
+
+import numpy as np
+import pytest
+from neural_learners import AGENTS, BACKENDS, INPUTS, LEARNERS, T, learn, saved
+from numpy.testing import assert_array_equal
+
+from fasttrace import neural_learner, pieces
+
+backends = pytest.mark.parametrize("backend", BACKENDS)
+names = pytest.mark.parametrize("name", LEARNERS)
+
+
+class Clock:
+    """Every piece takes the time that it should: sizes stay.  SIGINT comes at one of the looks at it."""
+
+    def __init__(self, interrupt=0):
+        self.looks, self.interrupt = 0, interrupt
+
+    def perf_counter(self):
+        self.looks += 1
+        if self.looks == self.interrupt:
+            signal.raise_signal(signal.SIGINT)
+        return self.looks * pieces._AIM
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Sets a clock, after which a stream is learned in pieces of so many steps."""
+
+    def use(interrupt=0, first=3):
+        monkeypatch.setattr(pieces, "time", Clock(interrupt))
+        monkeypatch.setattr(neural_learner.NetworkLearner, "_first_piece", lambda self, work=1.0: first)
+
+    return use
+
+
+@backends
+@names
+def test_pieces_are_the_whole(name, backend, clock):
+    """To the bit, with what staleness looks back on."""
+    whole, parts = (LEARNERS[name](backend) for _ in range(2))
+    want = learn(whole)
+    clock()
+    assert_array_equal(learn(parts), want)
+    assert saved(parts) == saved(whole)
+    if getattr(whole, "keep", 0) != 0 and hasattr(whole, "_history") and whole._updated:
+        assert parts.staleness() == whole.staleness()
+
+
+@backends
+@names
+def test_an_interrupted_stream_goes_on(name, backend, clock):
+    """What it carries is what was learned; the rest can be learned from there as if nothing had been."""
+    whole, parts = (LEARNERS[name](backend) for _ in range(2))
+    want = learn(whole)
+    clock(interrupt=7)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        learn(parts)
+    steps = caught.value.steps
+    assert 0 < steps < T
+    assert_array_equal(caught.value.deltas, want[:steps])
+    assert_array_equal(learn(parts, steps), want[steps:])
+    assert saved(parts) == saved(whole)
+
+
+@backends
+@names
+def test_a_fault_in_a_later_piece_has_its_step(name, backend, clock):
+    """Counted from the stream's beginning; all is as it was before it."""
+    learner, want = (LEARNERS[name](backend) for _ in range(2))
+    rewards = np.random.default_rng(3).normal(size=(T, *learn(want, 0, 0).shape[1:]))
+    rewards[20], rewards[21:] = 1.7e308, -1.7e308
+    learner.alpha = want.alpha = 1.0
+    with pytest.raises(FloatingPointError, match="not finite at step") as caught:
+        learn(want, rewards=rewards)
+    clock()
+    with pytest.raises(FloatingPointError, match="not finite at step") as parts:
+        learn(learner, rewards=rewards)
+    assert str(parts.value) == str(caught.value)
+    assert int(str(parts.value).split()[-1]) >= 20
+    got, wanted = saved(learner), saved(want)
+    for each in (got, wanted):
+        each.pop("before", None)  # of no use after a fault
+    assert got == wanted
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_interrupted_step_is_a_whole_one(name, clock):
+    """NumPy's step takes long: the action of the step that was made is the one that the next step is of."""
+    agent, want = (LEARNERS[name]("numpy") for _ in range(2))
+    rng = np.random.default_rng(2)
+    states = rng.normal(size=(4, INPUTS))
+    for each in (agent, want):
+        each.start(states[0])
+        each.step(1.0, states[1])
+    want.step(0.5, states[2])
+    clock(interrupt=1, first=0)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        agent.step(0.5, states[2])
+    assert caught.value.steps == 1
+    assert saved(agent) == saved(want)
+    clock()
+    assert_array_equal(agent.step(2.0, states[3]), want.step(2.0, states[3]))
+    clock(interrupt=1, first=0)
+    with pytest.raises(KeyboardInterrupt):
+        agent.end(1.0)
+    want.end(1.0)
+    assert saved(agent) == saved(want)
+    with pytest.raises(RuntimeError, match="start"):
+        agent.end(1.0)
