@@ -50,7 +50,7 @@ LAYERS = [
     },
     {"envs", "simulate", "embed", "torch", "torch_trace"},
     {""},
-    {"experiments", "__main__"},
+    {"experiments", "__main__", "__pyinstaller"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
