@@ -13,4 +13,4 @@ def test_embedded(time_case, kernel, backend):
     from .embedded import embedded_case
 
     spec = Spec(BACKENDS[backend], kernel, 0.99)
-    time_case(embedded_case(spec, smooth_8()), f"embedded - {kernel}")
+    time_case(embedded_case(spec, smooth_8()), "inside a compiled loop, L8")

@@ -15,13 +15,8 @@ from .cases import (
 )
 from .workloads import WORKLOADS, smooth_8
 
+CALLED = "one `update` a step, L8"
 needs_compiler = pytest.mark.skipif(native.library()[1] is None, reason="nothing here compiles C")
-
-
-def group_of(spec, workload):
-    if spec.kernel == NO_TRACE:
-        return f"TD(0) - {workload}"
-    return f"{spec.kernel} lambda {spec.lambda_:g} - {workload}"
 
 
 # ---- whole streams ----
@@ -31,14 +26,14 @@ def group_of(spec, workload):
 def test_run(time_case, spec):
     """Every implementation on the stream that the targets are stated for, for every lambda."""
     workload = smooth_8()
-    time_case(case(spec, workload), group_of(spec, workload))
+    time_case(case(spec, workload), workload.name)
 
 
 @pytest.mark.parametrize("spec", specs(lambdas=(0.99,)), ids=str)
 @pytest.mark.parametrize("workload", WORKLOADS[1:], ids=lambda make: make.__name__)
 def test_run_elsewhere(time_case, spec, workload):
     """The other streams, for one lambda."""
-    time_case(case(spec, workload()), group_of(spec, workload()), rounds=5)
+    time_case(case(spec, workload()), workload().name)
 
 
 # ---- one call a step ----
@@ -49,10 +44,10 @@ def test_run_elsewhere(time_case, spec, workload):
 def test_step(time_case, kernel, implementation):
     """`update` called from Python for each transition: k = 8, contiguous int32."""
     spec = Spec(implementation, kernel, 0.99)
-    time_case(step_case(spec, smooth_8()), f"one update call - {kernel}")
+    time_case(step_case(spec, smooth_8()), CALLED)
 
 
 @needs_compiler
 def test_empty_call(time_case):
     """What any call through cffi costs."""
-    time_case(empty_call_case(), "one update call - nothing at all")
+    time_case(empty_call_case(), CALLED)

@@ -8,33 +8,26 @@ import pytest
 import fasttrace as ft
 from fasttrace import registry
 
-from .cases import BACKENDS, there
+from .cases import BACKENDS, Case, Spec, there
 from .neural_cases import calls, jacobian, pytorch, stream
 
 COMPILED = sorted(set(there()) - {"numpy"})
 INPUTS, ACTIONS = 4, 2
 
 
-def time_it(benchmark, case, rounds=11):
-    case.run()
-    correct = case.check()
-    benchmark.group = case.spec.kernel
-    benchmark.extra_info.update(implementation=case.spec.implementation, steps=case.steps, correct=correct)
-    benchmark.pedantic(case.run, rounds=rounds)
-    assert correct
-
-
 @pytest.mark.parametrize("make", [stream, calls, jacobian], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("backend", COMPILED)
-def test_neural(benchmark, backend, make):
+def test_neural(time_case, backend, make):
     """StreamTD of 8-64-64-1 as a stream and one call a step; step of a trace (4, 1e6)."""
-    time_it(benchmark, make(backend))
+    case = make(backend)
+    time_case(case, "networks", case.spec.kernel)
 
 
-def test_stream_in_pytorch(benchmark):
+def test_stream_in_pytorch(time_case):
     """The same with modules and autograd."""
     pytest.importorskip("torch")
-    time_it(benchmark, pytorch(), rounds=3)
+    case = pytorch()
+    time_case(case, "networks", case.spec.kernel)
 
 
 def taught(row, backend, dtype=np.float32):
@@ -54,15 +47,17 @@ def taught(row, backend, dtype=np.float32):
 
 @pytest.mark.parametrize("row", registry.PERCEPTRONS, ids=str)
 @pytest.mark.parametrize("backend", there())
-def test_learner(benchmark, backend, row):
+def test_learner(time_case, backend, row):
     """A stream of 200 steps of every learner with a network."""
     learner, given = taught(row, backend)
-    reference, _ = taught(row, "numpy", np.float64)
-    for head, other in zip(learner._trace.heads, reference._trace.heads, strict=True):
-        other.net.params[:] = head.net.params
-    deltas, want = learner.learn(*given), reference.learn(*given)
-    correct = bool(np.abs(deltas - want).max() < 1e-4)
-    benchmark.group = f"{row.name}, {INPUTS}-32-32, 200 steps"
-    benchmark.extra_info.update(implementation=BACKENDS[backend], correct=correct)
-    benchmark.pedantic(lambda: learner.learn(*given), rounds=3)
-    assert correct
+
+    def check():
+        fresh, _ = taught(row, backend)
+        reference, _ = taught(row, "numpy", np.float64)
+        for head, other in zip(fresh._trace.heads, reference._trace.heads, strict=True):
+            other.net.params[:] = head.net.params
+        return bool(np.abs(fresh.learn(*given) - reference.learn(*given)).max() < 1e-4)
+
+    spec, steps = Spec(BACKENDS[backend], row.name), len(given[-1])
+    case = Case(spec, None, steps, lambda: None, lambda: learner.learn(*given), check)
+    time_case(case, f"learners with a network, {INPUTS}-32-32", row.name)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import fasttrace as ft
 from fasttrace import registry
 
-from .cases import BACKENDS, there
+from .cases import BACKENDS, Case, Spec, there
 
-INPUTS, HIDDEN, ACTIONS, STEPS = 8, (64, 64), 2, 400
+INPUTS, HIDDEN, ACTIONS, STEPS, PREFIX = 8, (64, 64), 2, 400, 100
 
 
 def learner(name, backend, dtype=np.float32):
@@ -26,10 +28,10 @@ def learner(name, backend, dtype=np.float32):
     return getattr(ft.neural, name)(net, alpha=1e-3, lambda_=0.8, **options)
 
 
-def given(name):
+def given(name, steps):
     rng = np.random.default_rng(0)
-    S, actions = rng.normal(size=(STEPS + 1, INPUTS)), rng.integers(0, ACTIONS, STEPS + 1)
-    R = rng.normal(size=STEPS)
+    S, actions = rng.normal(size=(steps + 1, INPUTS)), rng.integers(0, ACTIONS, steps + 1)
+    R = rng.normal(size=steps)
     return (S, actions, R) if name == "QRC" else (S, R)
 
 
@@ -42,13 +44,16 @@ def same_start(one, other):
 
 @pytest.mark.parametrize("name", ["StreamTD", "NetworkTD", *map(str, registry.REMEDIES)])
 @pytest.mark.parametrize("backend", there())
-def test_stream(benchmark, backend, name):
-    """400 steps of an 8-64-64 network in float32, checked against the reference in float64."""
-    one, reference = learner(name, backend), learner(name, "numpy", np.float64)
-    same_start(one, reference)
-    deltas, want = one.learn(*given(name)), reference.learn(*given(name))
-    correct = bool(np.abs(deltas - want).max() < 1e-3)
-    benchmark.group = f"{name}, {INPUTS}-64-64, a stream of {STEPS} steps"
-    benchmark.extra_info.update(implementation=BACKENDS[backend], steps=STEPS, correct=correct)
-    benchmark.pedantic(lambda: one.learn(*given(name)), rounds=2 if backend == "numpy" else 7)
-    assert correct
+def test_stream(time_case, backend, name):
+    """An 8-64-64 network in float32, its first steps checked against the reference in float64."""
+    one, steps = learner(name, backend), PREFIX if backend == "numpy" else STEPS
+
+    def check():
+        fresh, reference = learner(name, backend), learner(name, "numpy", np.float64)
+        same_start(fresh, reference)
+        deltas, want = (each.learn(*given(name, PREFIX)) for each in (fresh, reference))
+        return bool(np.abs(deltas - want).max() < 1e-3)
+
+    run = partial(one.learn, *given(name, steps))
+    case = Case(Spec(BACKENDS[backend], name), None, steps, lambda: None, run, check)
+    time_case(case, f"against stale traces, {INPUTS}-64-64", name)

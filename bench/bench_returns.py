@@ -9,13 +9,17 @@ from fasttrace import registry
 from . import returns
 from .cases import BACKENDS, Case, Spec, there
 
+GAE = [
+    pytest.param(case, shape, id=f"{case.spec.implementation}-{'x'.join(map(str, shape))}")
+    for shape in returns.SHAPES
+    for case in returns.cases(shape)
+]
 
-@pytest.mark.parametrize("shape", returns.SHAPES, ids=lambda shape: "x".join(map(str, shape)))
-def test_gae(time_case, shape):
-    """Ours, checked; what they are compared with is in the report."""
-    for case in returns.cases(shape):
-        assert case.check(), case.spec
-    time_case(case, f"GAE - {shape}")
+
+@pytest.mark.parametrize(("case", "shape"), GAE)
+def test_gae(time_case, case, shape):
+    """Ours, beside np.add of arrays of that size."""
+    time_case(case, "GAE in float32, an entry", case.spec.implementation, "x".join(map(str, shape)))
 
 
 @pytest.mark.parametrize("backend", sorted(set(there()) - {"numpy"}))
@@ -36,7 +40,7 @@ def test_function(time_case, row, backend):
         return bool(np.abs(run() - want).max() <= row.tolerance * np.abs(want).max())
 
     case = Case(Spec(BACKENDS[backend], row.kernel), f"{T} x {B}", T * B, lambda: None, run, check)
-    time_case(case, f"returns - {row.kernel}")
+    time_case(case, f"returns, an entry of {T} x {B}, float64", row.kernel)
 
 
 @pytest.mark.parametrize("name", ["rlax", "tianshou", "torchrl", "stable_baselines3"])
@@ -44,4 +48,4 @@ def test_peer(time_case, name):
     """GAE of (20, 4096); skipped where the package is missing."""
     pytest.importorskip(name)
     case = next(case for case in returns.peers(returns.WIDE) if case.spec.implementation == name)
-    time_case(case, "GAE - peers")
+    time_case(case, "GAE in float32, an entry", name, "x".join(map(str, returns.WIDE)))

@@ -8,4 +8,4 @@ from . import car
 @pytest.mark.parametrize("spec", car.specs(), ids=str)
 def test_mountain_car(time_case, spec):
     """True online Sarsa(.9), in every backend and by the eager list."""
-    time_case(car.case(spec), "mountain car, a step of environment, coder and agent")
+    time_case(car.case(spec), "mountain car: environment, coder, agent")

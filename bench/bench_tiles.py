@@ -35,7 +35,7 @@ def test_many_states(time_case, backend, memory):
         lambda: encode(states),
         lambda: agrees(encode(states), states, memory),
     )
-    time_case(case, f"tile coding, many states - {case.spec.kernel}")
+    time_case(case, "tile coding, a state", f"{case.spec.kernel}, many states")
 
 
 @pytest.mark.parametrize("backend", there())
@@ -52,4 +52,4 @@ def test_one_state(time_case, backend):
         return agrees(np.array([encode(state) for state in rows]), states, None)
 
     case = Case(Spec(BACKENDS[backend], "grid"), "one state", CALLS, lambda: None, run, check)
-    time_case(case, "tile coding, one state a call")
+    time_case(case, "tile coding, a state", "grid, one call a state")

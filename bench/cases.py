@@ -55,6 +55,11 @@ class Spec:
             return self.implementation
         return f"{self.kernel}-{self.lambda_:g}-{self.implementation}"
 
+    @property
+    def row(self) -> str:
+        """Of a table with a column for each implementation."""
+        return self.kernel if self.kernel == NO_TRACE else f"{self.kernel}, lambda {self.lambda_:g}"
+
 
 @dataclass
 class Case:

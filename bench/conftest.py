@@ -1,31 +1,68 @@
 """pytest bench/ times kernel by kernel; with --benchmark-disable everything runs once, for its checks."""
 
+import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 if find_spec("pytest_benchmark") is None:
     pytest.exit("pytest-benchmark is missing: pip install 'fasttrace[bench]'", returncode=4)
 
+# A case runs for about so long, in at least and at most so many rounds; its time is the quickest.
+SECONDS, FEWEST, MOST = 0.15, 3, 30
+CELLS = pytest.StashKey()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    config.stash[CELLS] = []
+    if not config.getoption("benchmark_compare", None):  # then its tables show what was before
+        config.option.benchmark_quiet = True  # ours are below
+
+
+def pytest_report_header(config):
+    """Which files are timed, and which backends are there: not always those that one thinks."""
+    import fasttrace as ft
+
+    yield f"fasttrace {ft.__version__} of {Path(ft.__file__).parent}"
+    reasons = ft.backends()
+    yield f"backends timed: {', '.join(name for name, reason in reasons.items() if reason is None)}"
+    yield from (f"not timed: {name}, {reason}" for name, reason in reasons.items() if reason is not None)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    from .table import tables
+
+    if config.stash[CELLS]:
+        terminalreporter.section("nanoseconds a step, the quickest round", "-")
+        terminalreporter.write_line("\n".join(tables(config.stash[CELLS])))
+
 
 @pytest.fixture
-def time_case(benchmark):
-    """Check a case's result, then time it; the result is in extra_info, and a wrong one fails."""
+def time_case(benchmark, request):
+    """Check a case's result, then time it; a wrong one fails, and has no time.
 
-    def time(case, group, rounds=11):
-        correct = case.check()
-        benchmark.group = f"{group}, {case.steps:,} steps a run"  # so that each table compares equal work
-        benchmark.extra_info.update(
-            implementation=case.spec.implementation,
-            kernel=case.spec.kernel,
-            lambda_=case.spec.lambda_,
-            workload=str(case.workload),
-            steps=case.steps,
-            correct=correct,
-        )
-        benchmark.pedantic(case.run, setup=case.prepare, rounds=rounds)
-        if benchmark.stats is not None:  # None with --benchmark-disable
-            benchmark.extra_info["ns_per_step"] = benchmark.stats.stats.min / case.steps * 1e9
-        assert correct
+    The time goes into `table`, by default in the row of its kernel and the column of its implementation.
+    """
+    from .table import Cell
 
-    return time
+    def time_it(case, table, row=None, column=None):
+        spec = case.spec
+        assert case.check()
+        row, column = row or spec.row, column or spec.implementation
+        benchmark.group = f"{table}: {row}"
+        benchmark.extra_info.update(implementation=column, steps=case.steps)
+        if not benchmark.enabled:
+            benchmark.pedantic(case.run, setup=case.prepare)
+            return
+        case.prepare()
+        began = time.perf_counter()
+        case.run()
+        rounds = int(SECONDS / (time.perf_counter() - began))
+        benchmark.pedantic(case.run, setup=case.prepare, rounds=min(max(rounds, FEWEST), MOST))
+        ns = benchmark.stats.stats.min / case.steps * 1e9
+        benchmark.extra_info["ns_per_step"] = ns
+        request.config.stash[CELLS].append(Cell(table, row, column, ns))
+
+    return time_it

@@ -27,7 +27,6 @@ from .cases import Spec
 from .cases import there as backends_there
 from .interleave import interleave
 
-ROOT = Path(__file__).resolve().parents[1]
 INPUTS = 20
 BUSY = 0.5  # how much of a second core others may use while two threads are timed
 EAGER, COMPILED = "torch eager", "torch.compile"
@@ -257,10 +256,9 @@ def peak(implementation: str) -> float:
 
 def _child(*arguments: str, env: dict[str, str] = _ONE_THREAD) -> Any:
     """This file in a new process; what it prints last."""
-    command = [sys.executable, "-m", "bench.plasticity_cases", *arguments]
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, **env, "PYTHONPATH": path}
-    printed = subprocess.run(command, env=environment, cwd=ROOT, text=True, capture_output=True, check=True)
+    command = [sys.executable, "-m", f"{__package__}.plasticity_cases", *arguments]
+    environment = {**os.environ, **env, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    printed = subprocess.run(command, env=environment, text=True, capture_output=True, check=True)
     return json.loads(printed.stdout.splitlines()[-1])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -12,6 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import fasttrace
+from fasttrace.experiments.bench import parser
 
 from . import accuracy, plasticity_cases
 from .cases import EAGER, IMPLEMENTATIONS, NO_TRACE, Spec
@@ -51,15 +53,8 @@ Milliseconds of a sequence forward and backward, float32, one thread of a proces
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run, write, print; the exit status: 1 where a result was wrong or a package is missing."""
-    options = _parser().parse_args(argv)
-    try:
-        import matplotlib
-        import rich
-    except ImportError as error:
-        print(f'fasttrace bench: {error}; pip install "fasttrace[bench]"', file=sys.stderr)
-        return 1
-    del matplotlib, rich
+    """Run, write, print; the exit status: 1 where a result was wrong or the folder cannot be written."""
+    options = parser().parse_args(argv)
     try:
         folder = Path(options.output)
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,18 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fasttrace bench: {error}", file=sys.stderr)
         return 1
     return _run(QUICK if options.quick else FULL, folder)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fasttrace bench",
-        description="Run the benchmark suite and write its report: Markdown and a chart.",
-    )
-    parser.add_argument("--output", metavar="DIR", default="fasttrace-bench", help="folder of the report")
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer rounds and streams: a look, not a measurement"
-    )
-    return parser
 
 
 def _run(plan: Plan, folder: Path) -> int:
@@ -115,6 +98,7 @@ def machine() -> Iterator[str]:
     from fasttrace.experiments import info
 
     yield f"{'CPU':11}{_cpu()}, {os.cpu_count()} in use"
+    yield f"{'files':11}{Path(fasttrace.__file__).parent}"
     yield from info.lines()
 
 

@@ -1,13 +1,16 @@
 """The benchmark suite's own machinery; what it times is checked where it is timed, in bench/."""
 
 import gc
-import sys
+import os
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import fasttrace as ft
+from fasttrace.backends import _missing
 from fasttrace.experiments import bench
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,16 +105,65 @@ def test_the_stream_of_the_targets_is_as_stated(suite):
     assert (again == stream.x).all()
 
 
-def test_without_the_sources_it_says_so(monkeypatch, tmp_path, capsys):
-    """An installed package alone has no suite to run."""
-    monkeypatch.setattr(bench.fasttrace, "__file__", str(tmp_path / "site-packages/fasttrace/__init__.py"))
-    monkeypatch.chdir(tmp_path)
-    assert bench.run([]) == 1
-    assert "checkout" in capsys.readouterr().err
+def test_a_table_has_a_column_for_each_implementation(suite):
+    """NumPy, Numba, C, eager list and TD(0), which stands in every row; within 120 columns."""
+    table, cases = suite("table"), suite("cases")
+    specs = [cases.Spec(cases.FLOOR), cases.Spec("C", "true online", 0.9), cases.Spec("C", "dutch", 0.9)]
+    specs += [cases.Spec("NumPy", "dutch", 0.9), cases.Spec(cases.EAGER, "dutch", 0.9)]
+    times = [14.96, 30.04, 28.0, 120557.4, 417.2]
+    cells = [table.Cell("L8", s.row, s.implementation, ns) for s, ns in zip(specs, times, strict=True)]
+    assert list(table.tables([*cells, table.Cell("other", "grid", "C", 1.0)])) == [
+        "",
+        "L8                         NumPy     C  eager list  TD(0) C",
+        "true online, lambda 0.9           30.0                 15.0",
+        "dutch, lambda 0.9        120,557  28.0         417     15.0",
+        "",
+        "other    C",
+        "grid   1.0",
+    ]
 
 
-def test_a_missing_extra_is_named(suite, monkeypatch, capsys, tmp_path):
+def test_tables_are_not_wide(suite):
+    """A title that would make the lines long has one of its own."""
+    table = suite("table")
+    cells = [table.Cell("x" * 100, "row", str(column), 1e6) for column in range(9)]
+    assert max(map(len, table.tables(cells))) <= table.WIDTH
+
+
+def test_help_needs_nothing(monkeypatch, capsys):
+    """Neither the extra nor the suite."""
+    monkeypatch.setattr(bench, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="0"):
+        bench.run(["--help"])
+    assert "--quick" in capsys.readouterr().out
+
+
+def test_a_missing_extra_is_named(monkeypatch, capsys):
     """Before anything is measured."""
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert suite("report").main(["--output", str(tmp_path / "report")]) == 1
-    assert "fasttrace[bench]" in capsys.readouterr().err
+    monkeypatch.setattr(bench, "find_spec", lambda name: None if name == "rich" else find_spec(name))
+    assert bench.run([]) == 1
+    error = capsys.readouterr().err
+    assert "no rich" in error
+    assert "fasttrace[bench]" in error
+
+
+def test_the_suite_is_that_of_the_package(monkeypatch):
+    """A process imports the very package that was asked, and the suite beside it or in it."""
+    calls = []
+    monkeypatch.setattr(bench.subprocess, "call", lambda command, env: calls.append((command, env)) or 3)
+    assert bench.run(["--quick"]) == 3
+    ((_, *arguments), env) = calls[0]
+    assert arguments[:2] == ["-P", "-m"]  # not what stands in the current folder
+    assert arguments[2] in ("bench.report", "fasttrace.bench.report")
+    assert arguments[3:] == ["--quick"]
+    assert env["PYTHONPATH"].split(os.pathsep)[0] == str(Path(ft.__file__).resolve().parents[1])
+
+
+def test_the_header_says_what_is_timed(suite, monkeypatch):
+    """The files, the backends that are there, and why the others are not."""
+    monkeypatch.setitem(_missing, "c", "ImportError: no compiler today")
+    monkeypatch.setitem(_missing, "numpy", None)
+    lines = list(suite("conftest").pytest_report_header(None))
+    assert lines[0].endswith(str(Path(ft.__file__).parent))
+    assert "numpy" in lines[1]
+    assert lines[-1] == "not timed: c, ImportError: no compiler today"

@@ -9,7 +9,9 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from streams import EVERY
@@ -51,7 +53,7 @@ LAYERS = [
     },
     {"envs", "simulate", "embed", "torch", "torch_trace"},
     {""},
-    {"experiments", "__main__"},
+    {"experiments", "__main__", "__pyinstaller"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
@@ -110,6 +112,34 @@ def test_imports_point_down(name):
     """A module imports from its own layer or from those below."""
     own, _ = imports(name)
     assert [other for other in own if HEIGHT[room(other)] > HEIGHT[room(name)]] == []
+
+
+def test_a_frozen_program_has_every_module(monkeypatch):
+    """What no import statement leads to, PyInstaller's hook names; commands and PyTorch's part aside."""
+    tools = ModuleType("PyInstaller.utils.hooks")
+    every = [f"fasttrace.{name}" for name in MODULES]
+    tools.collect_submodules = lambda package: [
+        name for name in every if f"{name}.".startswith(f"{package}.")
+    ]
+    for name in ("PyInstaller", "PyInstaller.utils"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, tools.__name__, tools)
+    hook = runpy.run_path(str(PACKAGE / "__pyinstaller" / "hook-fasttrace.py"))
+    assert "_cffi_backend" in hook["hiddenimports"]
+    found, new = set(), {"", *(name.removeprefix("fasttrace.") for name in hook["hiddenimports"])}
+    while new:
+        found |= new
+        new = {other for name in new & MODULES.keys() for other in imports(name)[0]} - found
+    aside = {"experiments", "__main__", "__pyinstaller", "torch", "torch_trace", "registry", "pieces"}
+    assert {name for name in MODULES.keys() - found if room(name) not in aside} == set()
+
+
+def test_pyinstaller_finds_the_hook():
+    """The entry point that pyproject.toml names leads to the folder of the hook."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    module, _, function = project["entry-points"]["pyinstaller40"]["hook-dirs"].partition(":")
+    (folder,) = getattr(importlib.import_module(module), function)()
+    assert (Path(folder) / "hook-fasttrace.py").is_file()
 
 
 def test_imports_make_no_circle():

@@ -4,7 +4,8 @@
     numba   compiled on first use
     c       compiled at installation, called through cffi
 
-Each holds the same modules with the same functions.
+Each holds the same modules with the same functions, and `probe()`, which runs something small and raises
+where that does not work.
 """
 
 from importlib import import_module
@@ -20,8 +21,8 @@ _missing: dict[str, str | None] = {}
 def _why_missing(name: str) -> str | None:
     if name not in _missing:
         try:
-            import_module(f"{__name__}.{name}")
-        except Exception as error:  # whatever stops a backend from loading is its reason
+            import_module(f"{__name__}.{name}").probe()
+        except Exception as error:  # whatever stops a backend from loading or running is its reason
             _missing[name] = f"{type(error).__name__}: {error}"
         else:
             _missing[name] = None
@@ -29,17 +30,25 @@ def _why_missing(name: str) -> str | None:
 
 
 def backends() -> dict[str, str | None]:
-    """Every backend's name, with None where it is there or else the reason why it is not."""
+    """Every backend's name, with None where it is there, or else the reason why it is not.
+
+    A backend is there if it runs: one small kernel of each is tried, once.
+    """
     return {name: _why_missing(name) for name in NAMES}
 
 
 def resolve(name: str) -> str:
     """The backend that `name` stands for: "auto" is the first that is there of c, numba, numpy.
 
-    Errors: ValueError for an unknown name, BackendUnavailable for one that is not there.
+    Errors: ValueError for an unknown name, BackendUnavailable for one that is not there, for "auto" where
+    none is.
     """
     if name == "auto":
-        return next(each for each in _PREFERRED if _why_missing(each) is None)
+        for each in _PREFERRED:
+            if _why_missing(each) is None:
+                return each
+        reasons = "; ".join(f"{each}: {_why_missing(each)}" for each in _PREFERRED)
+        raise BackendUnavailable(f"no backend is available: {reasons}")
     if name not in NAMES:
         raise ValueError(f"backend={name!r}: expected 'auto', {', '.join(map(repr, NAMES))}")
     if reason := _why_missing(name):

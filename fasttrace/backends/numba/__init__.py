@@ -6,11 +6,18 @@ Every status that a kernel returns goes through `refuse`; see fasttrace.status.
 """
 
 import hashlib
+import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
+from numba.core.caching import FunctionCache
+
+from ...errors import BackendUnavailable
+from .vectors import row
 
 from ...status import refuse
 
@@ -51,16 +58,62 @@ def verb(function: F) -> F:
 
     Like a kernel it allocates nothing.
     """
-    return numba.njit(forceinline=True, **_BORROWING)(function)
+    return _compiled(function, forceinline=True, **_BORROWING)
+
+
+def _compiled(function: F, **options: Any) -> F:
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        raise BackendUnavailable("NUMBA_DISABLE_JIT is set, and these kernels run compiled or not at all")
+    return numba.njit(**options)(function)
 
 
 def _cached(function: F, options: dict[str, Any]) -> F:
-    try:
-        compiled = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no cache locator
-        return numba.njit(**options)(function)
-    # Numba takes a cached kernel for fresh while its own file is; what it calls stands in others, too.
-    index = getattr(compiled._cache, "_cache_file", None)
-    if index is not None:
-        index._source_stamp = (index._source_stamp, _STAMP)
+    compiled: Any = _compiled(function, **options)
+    with suppress(RuntimeError):  # no cache locator
+        compiled._cache = _Cache(function)
     return compiled
+
+
+class _Cache(FunctionCache):
+    """Numba's, which knows neither what a kernel calls nor what it captures.
+
+    It takes a cached kernel for fresh while the kernel's own file is; what it calls stands in others, too.
+    And it knows a captured function by a number that is another one in each process: such a kernel would
+    never be found again.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = (self._cache_file._source_stamp, _STAMP)
+        self._function = function
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        named = self._function.__code__.co_code, _captured(self._function)
+        return sig, codegen.magic_tuple(), hashlib.sha256(pickle.dumps(named)).hexdigest()
+
+
+def _captured(function: Callable[..., Any]) -> list[Any]:
+    """What a function's closure holds; a compiled function as where it stands and what it captured itself."""
+    values = [cell.cell_contents for cell in function.__closure__ or ()]
+    return [_place(value.py_func) if hasattr(value, "py_func") else value for value in values]
+
+
+def _place(function: Callable[..., Any]) -> tuple[str, list[Any]]:
+    line = function.__code__.co_firstlineno
+    return f"{function.__module__}.{function.__qualname__}:{line}", _captured(function)
+
+
+@row(("x",), (), 1)
+def _sum(w: Any) -> None:
+    w.add(0, w.load("x"))
+
+
+@kernel
+def _probe(x):
+    return _sum(x, np.uint64(x.size >> 2), (0,), ())[0]
+
+
+def probe() -> None:
+    """Run a small kernel; whatever it raises is why this backend is not there."""
+    if _probe(np.ones(4)) != 4.0:
+        raise RuntimeError("a compiled kernel does not add 1 + 1 + 1 + 1 up to 4")

@@ -1,0 +1,12 @@
+"""What a frozen program needs of fasttrace, and PyInstaller cannot see: what is imported by name.
+
+fasttrace.torch is left to the program, which then says `import fasttrace.torch`: it would take PyTorch along.
+"""
+
+from PyInstaller.utils.hooks import collect_submodules
+
+hiddenimports = [
+    *collect_submodules("fasttrace.backends"),
+    *("fasttrace.embed", "fasttrace.neural", "fasttrace.plasticity"),
+    "_cffi_backend",  # of the C library
+]
