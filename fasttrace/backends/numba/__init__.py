@@ -17,9 +17,8 @@ import numpy as np
 from numba.core.caching import FunctionCache
 
 from ...errors import BackendUnavailable
-from .vectors import row
-
 from ...status import refuse
+from .vectors import row
 
 __all__ = ["jit", "kernel", "refuse", "verb"]
 
