@@ -590,15 +590,17 @@ def test_alpha_can_be_set(algorithm, backend):
 @pytest.mark.parametrize(
     ("kind", "options"),
     [(ft.SwiftTD, {"decay": 1.0}), (ft.TIDBD, {}), (ft.Autostep, {})],
-    ids=lambda x: str(x),
+    ids=["swift_td", "tidbd", "autostep"],
 )
 def test_step_sizes_that_are_not_finite_show_at_once(kind, options, backend):
-    """Values whose square overflows: `diverged` says so where a step size or its memory does, before w does."""
+    """Values whose square overflows: `diverged` says so where a step size does, though the weights are finite."""
     learner = kind(4, alpha=0.1, backend=backend, **options)
     x = np.full(4, 1e200)
     learner.update(x, 1.0, x)
-    broken = not (np.isfinite(learner.weights).all() and np.isfinite(np.log(learner.alphas)).all())
-    assert broken == (kind is not ft.TIDBD)
+    assert np.isfinite(learner.weights).all()
+    usable = bool(np.isfinite(learner.alphas).all() and (learner.alphas > 0.0).all())
+    assert usable == (kind is ft.TIDBD)
+    assert learner.diverged or usable
     learner.update(x, 1.0, x)
     assert learner.diverged
     learner.weights = np.zeros(4)
@@ -608,7 +610,7 @@ def test_step_sizes_that_are_not_finite_show_at_once(kind, options, backend):
 @backends
 @pytest.mark.parametrize("kind", [ft.SwiftTD, ft.SwiftSarsa], ids=lambda each: each.__name__)
 def test_step_sizes_after_the_state_arrived_in(kind, backend, tmp_path):
-    """The bound takes it in, once: in `alphas` at once, in copies and checkpoints, and no more after a reset."""
+    """The bound takes it in: `alphas` shows it at once, also of copies and checkpoints, and not after a reset."""
     control = kind is ft.SwiftSarsa
     one, other = np.array([1], np.int32), np.array([0, 2, -1], np.int32)
 
@@ -628,11 +630,8 @@ def test_step_sizes_after_the_state_arrived_in(kind, backend, tmp_path):
         column = (slice(None), 1) if control else slice(None)
         np.testing.assert_allclose(learner.alphas[column], want, rtol=1e-12)
         learner.save(tmp_path / "learner.npz")
-        for again in (
-            copy.deepcopy(learner),
-            ft.load(tmp_path / "learner.npz"),
-            pickle.loads(pickle.dumps(learner)),
-        ):
+        loaded = ft.load(tmp_path / "learner.npz")
+        for again in (copy.deepcopy(learner), loaded, pickle.loads(pickle.dumps(learner))):
             np.testing.assert_array_equal(again.alphas, learner.alphas)
         np.testing.assert_allclose(learner.to("numpy").alphas[column], want, rtol=1e-12)
         learner.reset()
