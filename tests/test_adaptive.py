@@ -593,7 +593,7 @@ def test_alpha_can_be_set(algorithm, backend):
     ids=["swift_td", "tidbd", "autostep"],
 )
 def test_step_sizes_that_are_not_finite_show_at_once(kind, options, backend):
-    """Values whose square overflows: `diverged` says so where a step size does, though the weights are finite."""
+    """Values whose square overflows: `diverged` says so of step sizes, though the weights are finite."""
     learner = kind(4, alpha=0.1, backend=backend, **options)
     x = np.full(4, 1e200)
     learner.update(x, 1.0, x)
@@ -610,7 +610,7 @@ def test_step_sizes_that_are_not_finite_show_at_once(kind, options, backend):
 @backends
 @pytest.mark.parametrize("kind", [ft.SwiftTD, ft.SwiftSarsa], ids=lambda each: each.__name__)
 def test_step_sizes_after_the_state_arrived_in(kind, backend, tmp_path):
-    """The bound takes it in: `alphas` shows it at once, also of copies and checkpoints, and not after a reset."""
+    """The bound takes it in: `alphas` shows it at once, of copies and checkpoints too; not after a reset."""
     control = kind is ft.SwiftSarsa
     one, other = np.array([1], np.int32), np.array([0, 2, -1], np.int32)
 
