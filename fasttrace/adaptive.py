@@ -10,6 +10,7 @@ import numpy as np
 from . import arguments
 from .adaptive_trace import new_steps
 from .control import _ActionLearner
+from .features import Rows, Stream
 from .learner import Float64
 from .prediction import _never, _StateLearner
 
@@ -72,6 +73,14 @@ class StepSizes:
         if "_trace" in own and all(f"_{name}" in own for name in self._passed):
             own["_trace"].tune(**{passed: own[f"_{name}"] for name, passed in self._passed.items()})
 
+    @property
+    def diverged(self: Any) -> bool:
+        """Whether a weight, a step size, a trace or a memory of them is no longer finite."""
+        with self._read():
+            with np.errstate(all="ignore"):
+                vectors = self._trace.vectors().values()
+            return not (all(np.isfinite(each).all() for each in vectors) and self._carries_on())
+
     def _step_work(self: Any, entries: float, shared: bool, steps: int) -> float:
         work = super()._step_work(entries, shared, steps)  # type: ignore[misc]
         if self.backend == "numpy" or self._rule != "swift":
@@ -89,15 +98,19 @@ class StepSizes:
         alpha = arguments.positive("alpha", value)
         if "_trace" in self.__dict__:
             with self._in_use():
-                self._trace.alpha = alpha
+                self._trace.alpha, self._trace.arrived = alpha, None
                 self._trace.set_alphas(alpha)
         self._alpha = alpha
 
     @property
     def alphas(self: Any) -> Float64:
-        """A copy of the step sizes, of the weights' shape."""
+        """A copy of the step sizes, of the weights' shape.
+
+        Where SwiftTD's rate of learning is above eta in the state that it has arrived in, they have shrunk by
+        that: its bound takes the state in as it comes.
+        """
         with self._read():
-            return self._trace.alphas().reshape(self._shape())
+            return self._trace.bounded_alphas().reshape(self._shape())
 
 
 class _AdaptiveLearner(StepSizes, _StateLearner):
@@ -182,6 +195,24 @@ class SwiftOptions(StepSizes):
         if own.get("_eta_min", 0.0) > own.get("_eta", 1.0) > 0.0:
             raise ValueError(f"eta_min: got {own['_eta_min']}, expected at most eta, {own['_eta']}")
         super()._tune()
+
+    def _run(self: Any, stream: Stream) -> Float64:
+        deltas = super()._run(stream)  # type: ignore[misc]
+        action = 0 if stream.actions is None else int(stream.actions[stream.steps])
+        pairs = stream.state_action
+        row = stream.rows.row(stream.steps * stream.n_actions + action if pairs else stream.steps)
+        values = None if row.values is None else row.values.copy()
+        self._trace.arrived = row.indices.copy(), values, 0 if pairs else action
+        return deltas
+
+    def _learn_step(
+        self: Any, x: Rows, x_next: Rows | None, action_next: int, reward: float, gamma: float
+    ) -> None:
+        super()._learn_step(x, x_next, action_next, reward, gamma)  # type: ignore[misc]
+        self._trace.arrived = None
+        if x_next is not None:  # rows that an agent keeps are its own
+            row, pairs = x_next.row(action_next if self.state_action else 0), self.state_action
+            self._trace.arrived = row.indices, row.values, 0 if pairs else action_next
 
 
 class SwiftTD(SwiftOptions, _AdaptiveLearner):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends import module
-from .memory import aligned_zeros, owned
+from .memory import aligned_copy, aligned_zeros, owned
 from .trace import Float64, _check_arrays
 
 _VECTORS = ("w", "z", "beta", "h", "z_bar", "p", "h_old", "normaliser")
@@ -26,9 +26,62 @@ _ROW = ("b", "z", "h", "z_bar", "before", "alpha", "slot", "last")
 _B, _Z, _H, _Z_BAR, _BEFORE, _ALPHA, _SLOT, _LAST = range(len(_ROW))
 _LIST = ("p", "inverse", "fresh")
 _AT_ONCE = 32  # FT_AT_ONCE
+_SLACK = 1.0 + 1e-9  # FT_SLACK
 
 
-class DenseSteps:
+class _Arrival:
+    """The state that the last step arrived in: the bound of SwiftTD takes it in, with the step to come.
+
+    arrived  None; int32 indices of ones, as bytes; a row's (indices, values or None, column); or of each
+             weight that is active there (number, x), (m, 2)
+    """
+
+    arrived: Any = None
+
+    def arrival(self) -> Float64:
+        """(m, 2) of (number, x) of each weight that is active in the state arrived in."""
+        if isinstance(self.arrived, np.ndarray):
+            return self.arrived
+        indices, values, column = np.zeros(0, np.int32), None, 0
+        if isinstance(self.arrived, bytes):
+            indices = np.frombuffer(self.arrived, np.int32)
+        elif self.arrived is not None:
+            indices, values, column = self.arrived
+        used = indices >= 0
+        which, places = np.unique(indices[used], return_inverse=True)
+        x = np.bincount(places, None if values is None else values[used], len(which))
+        number = which.astype(float) * self.columns + column  # type: ignore[attr-defined]
+        return np.stack([number, x], axis=1)[x != 0.0]
+
+    def bounded_alphas(self: Any) -> Float64:
+        """The step sizes after the bound has taken in the state arrived in, as the official code has them."""
+        alphas = self.alphas()
+        which, x = self.arrival().T
+        own = alphas[which.astype(int)]
+        eta, shrink, least = (_option(self, name) for name in ("eta", "shrink", "eta_min"))
+        with np.errstate(all="ignore"):
+            if np.sum(own * x * x) > eta * _SLACK:
+                alphas[which.astype(int)] = np.maximum(own * shrink ** (x * x), least)
+        return alphas
+
+    def _take_arrival(self: Any, arrays: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        """The other arrays of a state, and its arrival, if it has one.  Errors: ValueError."""
+        rest = dict(arrays)
+        arrived = rest.pop("arrived", None)
+        if arrived is not None:
+            _check_arrays({"arrived": arrived}, {"arrived": np.zeros((len(arrived), 2))})
+            which = arrived[:, 0]
+            if not (np.isfinite(arrived).all() and np.isin(which, np.arange(self.n * self.columns)).all()):
+                raise ValueError("state: arrived in a state that has other features")
+            arrived = aligned_copy(arrived)
+        return rest, arrived
+
+    def _with_arrival(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        arrival = self.arrival()
+        return arrays | {"arrived": arrival} if len(arrival) else arrays
+
+
+class DenseSteps(_Arrival):
     """The vectors of backends.numpy.adaptive, (n * columns,), and what one step hands to the next.
 
     kind   "swift", "tidbd" or "autostep"
@@ -55,6 +108,9 @@ class DenseSteps:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(owned(state))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"arrived": self.arrival()}
 
     def tune(self, **options: float) -> None:
         """Set options of the kernels, some of OPTIONS."""
@@ -93,19 +149,22 @@ class DenseSteps:
     def reset(self) -> None:
         for trace in (self.z, self.z_bar, self.p):
             trace[:] = 0.0
-        self.decay, self.v_old = 0.0, math.nan
+        self.decay, self.v_old, self.arrived = 0.0, math.nan, None
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but the options, for a checkpoint."""
-        return {**self.vectors(), "carried": np.array([self.decay, self.v_old])}
+        return self._with_arrival({**self.vectors(), "carried": np.array([self.decay, self.v_old])})
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
+        arrays, arrived = self._take_arrival(arrays)
+        self.arrived = None
         _check_arrays(arrays, self.arrays())
+        self.arrived = arrived
         self.set_vectors(arrays)
         self.decay, self.v_old = (float(each) for each in arrays["carried"])
 
 
-class ListedSteps:
+class ListedSteps(_Arrival):
     """The arrays over which C and Numba work alike.
 
     words    the C struct ft_adaptive: `counters` (int64), then `scalars` (float64), then C's pointers
@@ -252,26 +311,30 @@ class ListedSteps:
 
     def reset(self) -> None:
         module(self.backend, "adaptive").reset(self)
+        self.arrived = None
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but options, scratch and C's pointers, for a checkpoint that goes on bit for bit."""
         self.counters[_COUNTERS.index("bad_index")] = 0  # of the last call that was refused
         listed = self.counter("listed")
-        return {
-            "counters": self.counters,
-            "carried": self.scalars[: len(_CARRIED)],
-            "rows": self.rows,
-            "list": self.list[:listed],
-            **{name: getattr(self, name)[:listed] for name in _LIST},
-        }
+        return self._with_arrival(
+            {
+                "counters": self.counters,
+                "carried": self.scalars[: len(_CARRIED)],
+                "rows": self.rows,
+                "list": self.list[:listed],
+                **{name: getattr(self, name)[:listed] for name in _LIST},
+            }
+        )
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
         """Become what arrays() gave.  Errors: ValueError, also for what kernels could not trust."""
+        arrays, arrived = self._take_arrival(arrays)
         new = dict(zip(_COUNTERS, (int(each) for each in arrays["counters"]), strict=True))
         listed = new["listed"]
         if not (new["n"] == self.n and new["columns"] == self.columns and 0 <= listed <= len(self.list)):
             raise ValueError(f"state: has the counters {new}, expected n={self.n}, columns={self.columns}")
-        expected = self.arrays()
+        expected = self._take_arrival(self.arrays())[0]
         expected |= {name: getattr(self, name)[:listed] for name in ("list", *_LIST)}
         _check_arrays(arrays, expected)
         rows, which = arrays["rows"].reshape(-1, len(_ROW)), arrays["list"]
@@ -289,6 +352,7 @@ class ListedSteps:
         self.p[listed:] = 0.0
         for name, array in expected.items():
             array[:] = arrays[name]
+        self.arrived = arrived
 
     def __getstate__(self) -> dict[str, Any]:
         made = (self.n, self.columns, self.backend, self.kind, self.alpha)
@@ -321,7 +385,7 @@ def _mend(vectors: dict[str, Float64], beta: float) -> None:
 def _copied_to(steps: Steps, backend: str) -> Steps:
     other = new_steps(steps.n, steps.columns, backend, steps.kind, steps.alpha)
     other.set_vectors(steps.vectors())
-    other.decay, other.v_old = steps.decay, steps.v_old
+    other.decay, other.v_old, other.arrived = steps.decay, steps.v_old, steps.arrived
     other.tune(**{name: _option(steps, name) for name in OPTIONS})
     return other
 

@@ -121,6 +121,7 @@ class Rows:
             indices=self.indices if self.shared else self.indices[span],
             values=None if self.values is None else self.values[span],
             indptr=indptr,
+            shape=(-1, *self.shape[1:]) if isinstance(self.shape, tuple) else self.shape[begin : end + 1],
         )
 
     def row(self, r: int) -> Row:

@@ -53,7 +53,7 @@ class _TwoVectors(Learner):
     def diverged(self) -> bool:
         """Whether a weight, the trace or a sum over them is no longer finite."""
         with self._read():
-            return not self._trace.finite()
+            return not (self._trace.finite() and self._carries_on())
 
     def _run(self, stream: Any) -> Float64:
         return getattr(self._module, f"{self._kernel}_run")(self._trace, self._beta, stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import threading
 from contextlib import AbstractContextManager, nullcontext
@@ -156,10 +157,15 @@ class Learner:
 
     @property
     def diverged(self) -> bool:
-        """Whether a weight or the trace is no longer finite."""
+        """Whether a weight, the trace, or what a step hands to the next is no longer finite."""
         with self._read():
             w, z = self._trace.dense()
-        return not (np.isfinite(w).all() and np.isfinite(z).all())
+            return not (np.isfinite(w).all() and np.isfinite(z).all() and self._carries_on())
+
+    def _carries_on(self) -> bool:
+        """Whether the scalars are finite that the next step begins with; NaN for v_old is none."""
+        v_old = self._trace.v_old if self._kind.startswith(("true_online", "swift")) else 0.0
+        return not math.isinf(v_old) and math.isfinite(getattr(self._trace, "followon", 0.0))
 
     def reset(self) -> None:
         """End the stream: the trace is emptied and v_old forgotten; weights and step size stay."""

@@ -96,6 +96,7 @@ class DenseTrace:
         self.w[:] = w
         self.z[~np.isfinite(self.z)] = 0.0
         self.v_old = math.nan
+        self.followon = self.followon if math.isfinite(self.followon) else 0.0
 
     def to(self, backend: str) -> Trace:
         return self if backend == self.backend else _copied_to(self, backend)
@@ -193,6 +194,7 @@ class LazyTrace:
         z = self.dense()[1]
         self.set_dense(w, np.where(np.isfinite(z), z, 0.0))
         self.v_old = math.nan
+        self.followon = self.followon if math.isfinite(self.followon) else 0.0
 
     def to(self, backend: str) -> Trace:
         """The same weights and trace for another backend; C and Numba work on the same arrays."""

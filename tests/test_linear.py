@@ -161,6 +161,41 @@ def test_decays_that_hover_about_one(algorithm, backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_what_the_next_step_would_spread_shows_at_once(backend):
+    """A followon trace that overflows while weights and trace do not: `diverged`, until weights are set."""
+    learner = ft.EmphaticTD(2, alpha=1e-300, gamma=1.0, lambda_=0.9, backend=backend)
+    learner.update([0], 0.0, [1], rho=1e200)
+    assert not learner.diverged
+    learner.update([1], 0.0, [0], rho=1.9e108)
+    assert np.isfinite([learner.weights, learner.trace]).all()
+    assert learner.diverged
+    learner.weights = np.zeros(2)
+    assert not learner.diverged
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", [ft.TD, ft.GTD, ft.SwiftTD], ids=lambda each: each.__name__)
+def test_an_array_that_was_seen_may_have_changed(kind, backend):
+    """x_next of a step is x of the next most often; not if its dtype or its size has been set meanwhile."""
+    beta = {"beta": 0.1} if kind is ft.GTD else {}
+    y = np.array([1, 2], np.int32)
+
+    def learner():
+        made = kind(4, alpha=0.1, backend=backend, **beta)
+        made.update(np.array([0, 3], np.int32), 1.0, y)
+        return made
+
+    one, other = learner(), learner()
+    y.resize(1, refcheck=False)
+    assert one.update(y, 1.0, np.array([3], np.int32)) == other.update(y.copy(), 1.0, np.array([3], np.int32))
+    y = np.array([1, 2], np.int32)
+    one = learner()
+    y.dtype = np.float32
+    with pytest.raises(ValueError, match=r"x: got shape \(2,\), expected \(4,\)"):
+        one.update(y, 1.0, np.array([3], np.int32))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("algorithm", DIVERGING, ids=str)
 def test_divergence_raises_nothing_and_shows(algorithm, backend):
     """With far too large a step size the numbers overflow: no error, no warning, `diverged` is True."""

@@ -48,8 +48,10 @@ def assert_owned(made, *others):
     aligned = [array for _, array in arrays if array.ctypes.data % 64 == 0]
     for place, array in arrays:
         assert array.flags.writeable, f"{place} is read-only"
-        # The features of the present state, in _x, are only read.
-        at_home = "._x." in place or any(np.shares_memory(array, each) for each in aligned)
+        # The features of the present state are only read.
+        at_home = (
+            "._x." in place or ".arrived" in place or any(np.shares_memory(array, each) for each in aligned)
+        )
         assert at_home or not array.size, f"{place} is not aligned"
         for other in others:
             for theirs, each in arrays_of(other):

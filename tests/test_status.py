@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from streams import EVERY, random_stream
 
 import fasttrace as ft
+from fasttrace.backends import module
 from fasttrace.features import parse_rows
 from fasttrace.status import refuse
 
@@ -18,3 +20,62 @@ def test_every_status_but_ok_is_an_exception(status, error):
         refuse(status)
     with pytest.raises(error):
         refuse(status, parse_rows(np.array([[0], [1]]), 3))
+
+
+X, REWARDS = np.array([[0], [1], [2]], np.int32), np.ones(2)
+
+
+class Answering:
+    """The C library, whose functions that return a status all return this one and do nothing."""
+
+    def __init__(self, lib, status):
+        self._lib, self._status = lib, status
+
+    def __getattr__(self, name):
+        real = getattr(self._lib, name)
+        ends = ("_run", "_step", "_values", "_simulate", "_encode")
+        return (lambda *_: self._status) if callable(real) and name.endswith(ends) else real
+
+
+@pytest.fixture(params=[-1, -2, -3, -99, 7])
+def answer(request, monkeypatch):
+    lib = pytest.importorskip("fasttrace.backends.c").lib
+    fake = Answering(lib, request.param)
+    for stem in ("linear", "gradient", "adaptive", "actor_critic", "lstd", "simulate", "tiles"):
+        monkeypatch.setattr(module("c", stem), "lib", fake)
+    return request.param
+
+
+@pytest.mark.parametrize("algorithm", EVERY.values(), ids=str)
+def test_what_c_refuses_never_comes_back_as_numbers(algorithm, answer):
+    """Whatever a C function answers: learn, update or step, and predict or q end in an exception."""
+    s = random_stream(0, T=4, n_actions=3 if algorithm.control else 0)
+    learner = algorithm.make(s, "numpy").to("c")
+    x = s.x()
+    calls = [lambda: learner._module.values(learner._trace, parse_rows(x, s.n))]
+    if algorithm.control:
+        learner._x, learner._action = parse_rows(x[:1], s.n), 0
+        calls += [
+            lambda: learner.step(1.0, x[1]),
+            lambda: learner._learn_step(learner._x, parse_rows(x[1:2], s.n), 1, 1.0, 0.5),
+        ]
+    else:
+        calls += [
+            lambda: learner.update(x[0], 1.0, x[1]),
+            lambda: learner.update(x[0], 1.0, None, gamma=0.0),
+            lambda: learner.learn(x, s.rewards),
+        ]
+    for call in calls:
+        with pytest.raises((IndexError, ValueError, RuntimeError)):
+            call()
+
+
+def test_what_c_refuses_elsewhere(answer):
+    """LSTD, simulate and tile coding; of LSTD a number of steps is a good answer."""
+    if answer < 0:
+        with pytest.raises((IndexError, ValueError, RuntimeError)):
+            ft.LSTD(4, backend="c").learn(X, REWARDS)
+    with pytest.raises((IndexError, ValueError, RuntimeError)):
+        ft.simulate(ft.envs.RandomWalk(5), ft.TD(5, alpha=0.1, backend="c"), steps=3)
+    with pytest.raises((IndexError, ValueError, RuntimeError)):
+        ft.TileCoder((0.0,), (1.0,), 4, 2, backend="c")(np.array([0.5]))

@@ -60,10 +60,12 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
     It returns None, having changed nothing, for whatever is not of that form or not allowed.
     """
     pointer, number, run = handle(owner), KINDS[owner.kind], lib.ft_adaptive_step
-    out = ffi.new("double *")
+    out, swift = ffi.new("double *"), owner.kind == "swift"
     from_buffer, int32s, null, ok = ffi.from_buffer, _INT32S, _NULL, lib.FT_OK
     array, int32, n = np.ndarray, np.dtype(np.int32), owner.n
-    seen: Any = None  # x_next is most often the next step's x: its pointer is taken once
+    # x_next is most often the next step's x: its pointer is taken once.  Held here it cannot be resized, but
+    # by refcheck=False; its dtype can be set.
+    seen: Any = None
     seen_pointer: Any = None
     seen_k = 0
 
@@ -76,7 +78,7 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
                 reward, gamma, lambda_ = (
                     each if isinstance(each, float) else real("", each) for each in others
                 )
-            if x is seen:
+            if x is seen and x.dtype is int32 and len(x) == seen_k:
                 p, k = seen_pointer, seen_k
             elif type(x) is array and x.dtype is int32 and x.ndim == 1:
                 p, k = from_buffer(int32s, x), x.size
@@ -95,6 +97,8 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
         except (TypeError, ValueError, BufferError):
             return None
         seen, seen_pointer, seen_k = x_next, q, k_next
+        if swift:
+            owner.arrived = x_next.tobytes()
         return out[0]
 
     return step

@@ -150,7 +150,9 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
     out = ffi.new("double *")
     from_buffer, int32s, null, ok = ffi.from_buffer, _INT32S, _NULL, lib.FT_OK
     array, int32, n = np.ndarray, np.dtype(np.int32), pointer.n
-    seen: Any = None  # x_next is most often the next step's x: its pointer is taken once
+    # x_next is most often the next step's x: its pointer is taken once.  Held here it cannot be resized, but
+    # by refcheck=False; its dtype can be set.
+    seen: Any = None
     seen_pointer: Any = None
     seen_k = 0
 
@@ -167,7 +169,7 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
                 gamma, lambda_, rho, alpha = (
                     each if isinstance(each, float) else real("", each) for each in others
                 )
-            if x is seen:
+            if x is seen and x.dtype is int32 and len(x) == seen_k:
                 p, k = seen_pointer, seen_k
             elif type(x) is array and x.dtype is int32 and x.ndim == 1:
                 p, k = from_buffer(int32s, x), x.size

@@ -543,6 +543,7 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
     """
     t, run, none, zero = arrays_of(owner), step_kernel(KINDS[owner.kind]), _NO_DOUBLES, 0
     array, int32, n = np.ndarray, np.dtype(np.int32), owner.n
+    swift = owner.kind == "swift"
 
     def step(x: Any, x_next: Any, reward: float, gamma: float, lambda_: float) -> float | None:
         # Whatever Numba would compile anew for goes another way: other dtypes and layouts, and integers.
@@ -558,7 +559,11 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
         except (TypeError, ValueError):
             return None
         status, delta = run(t, x, none, zero, x_next, none, zero, *numbers)
-        return delta if status == OK else None
+        if status != OK:
+            return None
+        if swift:
+            owner.arrived = x_next.tobytes()
+        return delta
 
     return step
 
