@@ -46,6 +46,7 @@ class Ragged:
     wrong in an entry is told with its row and its place in the row.
     """
 
+    @arguments.explained
     def __init__(self, indptr: Any, indices: Any, values: Any = None) -> None:
         self.indptr = np.require(_integers("indptr", indptr), np.int64, _LAYOUT)
         self.indices = _integers("indices", indices)
