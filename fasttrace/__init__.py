@@ -71,9 +71,15 @@ __all__ = [
 ]
 
 
+# Imported when first used: Numba and PyTorch take longer than all the rest, networks are not for everybody.
+_LATER = ("embed", "neural", "plasticity", "torch")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
+
 def __getattr__(name: str) -> _Any:
-    if name in ("embed", "torch"):  # import Numba and PyTorch, which take longer than all the rest
-        return _import_module(f".{name}", __name__)
-    if name in ("neural", "plasticity"):  # not for everybody
+    if name in _LATER:
         return _import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,7 +20,7 @@ import stat
 import zipfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -241,17 +241,16 @@ def _array(archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
     member = archive.getinfo(f"{name}.npy")
     if member.compress_type != zipfile.ZIP_STORED or member.file_size > size:
         raise ValueError(f"{name}: compressed, or said to be larger than the file")
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, _, dtype = read_header(file)
-        if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
-            raise ValueError(f"{name}: not as large as an array of {dtype} of shape {shape}")
-    with archive.open(member) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+    file = io.BytesIO(archive.read(member))
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }[np.lib.format.read_magic(file)]
+    shape, columns_first, dtype = read_header(file)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+        raise ValueError(f"{name}: no array of {dtype} of shape {shape}, or not as large")
+    order: Literal["F", "C"] = "F" if columns_first else "C"
+    return np.ndarray(shape, dtype, file.getbuffer(), file.tell(), order=order).copy(order)
 
 
 def _checksum(body: str, arrays: dict[str, np.ndarray]) -> str:

@@ -47,6 +47,7 @@ class Ragged:
     wrong in an entry is told with its row and its place in the row.
     """
 
+    @arguments.explained
     def __init__(self, indptr: Any, indices: Any, values: Any = None) -> None:
         self.indptr = np.require(_integers("indptr", indptr), np.int64, _LAYOUT)
         self.indices = _integers("indices", indices)
@@ -230,7 +231,8 @@ def dense(row: Row, n: int) -> Float64:
 
 def parse_state(x: Any, n: int, name: str = "x") -> Rows:
     """One state's features, as a single row: indices (k,), a pair of (k,), dense floats (n,), or CSR."""
-    if (sparse := _sparse(x, n, name)) is not None:
+    if is_sparse(x):
+        sparse = _ragged(x, n, name)
         if len(sparse) != 1:
             raise ValueError(f"{name}: got {len(sparse)} sparse rows, expected that of one state")
         x = sparse.indices, sparse.values
@@ -239,6 +241,8 @@ def parse_state(x: Any, n: int, name: str = "x") -> Rows:
 
 def is_stream(x: Any) -> bool:
     """Whether x is many rows: an array, or a pair of arrays, of two dimensions, or Ragged."""
+    if type(x) is np.ndarray:
+        return x.ndim == 2
     return isinstance(x, Ragged) or _ndim(x[0] if _is_pair(x) else x) == 2
 
 
@@ -260,8 +264,8 @@ def parse_rows(x: Any, n: int, name: str = "x", per_state: int | None = None) ->
     per_state  the number of actions, for features of state-action pairs: (states, actions, k).
     Errors: FeatureIndexError, ValueError for shapes and non-finite values, TypeError for dtypes.
     """
-    if (sparse := _sparse(x, n, name)) is not None:
-        x = sparse
+    if is_sparse(x):
+        x = _ragged(x, n, name)
     if isinstance(x, Ragged):
         x.check()
         if per_state and len(x) % per_state:
@@ -273,8 +277,8 @@ def parse_rows(x: Any, n: int, name: str = "x", per_state: int | None = None) ->
 
 def parse_state_actions(x: Any, n: int, n_actions: int, name: str = "x") -> Rows:
     """The features of every action in one state: (actions, k), a pair of such, dense (actions, n), or CSR."""
-    if (sparse := _sparse(x, n, name)) is not None:
-        x = sparse.padded()
+    if is_sparse(x):
+        x = _ragged(x, n, name).padded()
     return _parse(x, n, (n_actions,), name)
 
 
@@ -434,17 +438,17 @@ def _what(x: Any, array: NDArray[Any]) -> str:
 
 def is_sparse(x: Any) -> bool:
     """Whether x is a sparse matrix or array of SciPy, which is there if there is one."""
-    scipy = None if type(x) is np.ndarray else sys.modules.get("scipy.sparse")
+    if type(x) is np.ndarray:
+        return False
+    scipy = sys.modules.get("scipy.sparse")
     return scipy is not None and bool(scipy.issparse(x))
 
 
-def _sparse(x: Any, n: int, name: str) -> Ragged | None:
-    """The rows of a sparse matrix or array of SciPy, if x is one.
+def _ragged(x: Any, n: int, name: str) -> Ragged:
+    """The rows of a sparse matrix or array of SciPy.
 
     Its data may be integers or bool too: beside a shape they can be nothing but values.
     """
-    if not is_sparse(x):
-        return None
     if x.format != "csr":
         raise TypeError(f"{name}: got a sparse array of format {x.format!r}, expected CSR: {name}.tocsr()")
     if x.shape[-1] != n:

@@ -26,6 +26,7 @@ class JacobianTrace:
     nothing.  Source: Sutton & Barto 2018, eq. 12.5 and 12.7; docs/networks.md.
     """
 
+    @arguments.explained
     def __init__(
         self, n_params: int, n_outputs: int = 1, *, dtype: Any = np.float32, backend: str = "auto"
     ) -> None:

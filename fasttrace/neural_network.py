@@ -74,6 +74,7 @@ class MLP:
     finally works".
     """
 
+    @arguments.explained
     def __init__(
         self,
         sizes: Any,

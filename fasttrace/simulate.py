@@ -186,9 +186,9 @@ def _check(env: Any, agent: Any, coder: Any) -> None:
 
 def _may_have_diverged(agent: Learner, steps: int) -> bool:
     """Whether a look at all weights is worth its time: by what drove them, or as the steps cost far more."""
-    if isinstance(trace := agent._trace, LazyTrace):
-        with np.errstate(all="ignore"):
-            return not (math.isfinite(trace.drive) and math.isfinite(trace.ring.sum()))
+    if isinstance(trace := agent._trace, LazyTrace):  # what drives w now, and what did until the last epoch
+        before = 2 * ((trace.counter("epoch") - 1) & (trace.ring_size - 1))
+        return not (math.isfinite(trace.drive) and math.isfinite(trace.ring[before]))
     return math.prod(agent._shape()) <= 16 * steps
 
 

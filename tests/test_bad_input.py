@@ -507,6 +507,11 @@ def test_an_unknown_keyword_is_told_with_the_nearest():
         (lambda: ft.envs.RandomWalk(N=5), "RandomWalk: unknown keyword 'N'; did you mean 'n'?"),
         (lambda: ft.envs.custom(None, None, actions=1),
          "custom: unknown keyword 'actions'; did you mean 'n_actions'?"),
+        (lambda: ft.Ragged([0, 1], index=[1]), "Ragged: unknown keyword 'index'; did you mean 'indices'?"),
+        (lambda: ft.neural.MLP((2, 1), activaton="tanh"),
+         "MLP: unknown keyword 'activaton'; did you mean 'activation'?"),
+        (lambda: ft.neural.StreamTD(2, lamda=0.9),
+         "StreamTD: unknown keyword 'lamda'; did you mean 'lambda_'?"),
         (lambda: ft.forward.monte_carlo(X, REWARDS, alpha=0.1, gamma=1.0),
          "monte_carlo: unknown keyword 'gamma'; did you mean 'gammas'?"),
     ):  # fmt: skip

@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import importlib
+import inspect
 import os
 import re
 import runpy
@@ -361,3 +362,34 @@ def test_c_allocates_nothing(path):
     """The caller owns all memory."""
     code = re.sub(r"/\*.*?\*/", "", path.read_text("utf-8"), flags=re.DOTALL)
     assert re.findall(r"\b(?:malloc|calloc|realloc|free|alloca)\s*\(", code) == []
+
+
+def test_what_is_imported_later_is_listed():
+    """dir() shows every public name, and imports none of them."""
+    program = (
+        "import sys, fasttrace as ft\n"
+        "listed = {name for name in dir(ft) if not name.startswith('_')}\n"
+        "assert {'embed', 'neural', 'plasticity', 'torch', *ft.__all__} <= listed, listed\n"
+        "assert 'fasttrace.neural' not in sys.modules\n"
+        "ft.neural\n"
+        "assert dir(ft) == sorted(set(dir(ft)))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("name", ["TileCoder", "TD", "TrueOnlineSarsa", "simulate", "load", "evaluate"])
+def test_signatures_can_be_read(name):
+    """As written, types by the names that they have in the source."""
+    signature = str(inspect.signature(getattr(ft, name)))
+    assert "numpy." not in signature
+    assert "typing." not in signature
+    assert "**" not in signature
+
+
+@pytest.mark.skipif(not (ROOT / ".gitignore").exists(), reason="not a checkout")
+def test_what_commands_write_is_ignored():
+    """A new command's folder too."""
+    ignored = (ROOT / ".gitignore").read_text("utf-8").split()
+    defaults = re.findall(r'default="(fasttrace-\w+)"', MODULES["__main__"].read_text("utf-8"))
+    assert len(defaults) > 3
+    assert "/fasttrace-*/" in ignored

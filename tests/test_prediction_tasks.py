@@ -191,6 +191,43 @@ def test_streams_refuse_bad_lengths(steps, error):
         ft.envs.Baird().stream(steps)
 
 
+def test_streams_of_episodes():
+    """So many episodes, or as many steps as came first; a task without an end has steps alone."""
+    env = ft.envs.RandomWalk(5)
+    s, long = env.stream(episodes=7, seed=1), env.stream(500, seed=1)
+    assert (s.gammas == 0.0).sum() == 7
+    assert s.gammas[-1] == 0.0
+    assert_array_equal(s.states, long.states[: len(s.states)])
+    assert_array_equal(s.x, long.x[: len(s.x)])
+    assert_array_equal(s.rewards, long.rewards[: len(s.rewards)])
+    assert len(env.stream(3, 1, episodes=7).rewards) == 3
+    assert len(env.stream(500, 1, episodes=7).rewards) == len(s.rewards)
+    assert len(env.stream(episodes=0).rewards) == 0
+    for call, words in (
+        (lambda: env.stream(), "steps, episodes: got neither"),
+        (lambda: env.stream(episodes=-1), "episodes: got -1"),
+        (lambda: ft.envs.Baird().stream(episodes=3), r"episodes: Baird\(\) never ends; give steps"),
+        (lambda: ft.envs.Baird().stream(10, episodes=3), r"episodes: Baird\(\) never ends"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
+@each_task
+def test_sparse_streams(env):
+    """The same features, by their indices: one-hot ones without values, so for replacing traces too."""
+    s, dense = env.stream(60, seed=2, sparse=True), env.stream(60, seed=2)
+    n = dense.x.shape[1]
+    one, other = (ft.TD(n, alpha=0.01, backend="numpy") for _ in range(2))
+    one.learn(s.x, s.rewards, gammas=s.gammas)
+    other.learn(dense.x, s.rewards, gammas=s.gammas)
+    assert_allclose(one.weights, other.weights, rtol=0, atol=1e-13)
+    if isinstance(env, ft.envs.RandomWalk):
+        assert s.x.tolist() == s.states[:, np.newaxis].tolist()
+        assert s.x.dtype == np.int32
+        ft.TD(n, "replacing", alpha=0.1, backend="numpy").learn(s.x, s.rewards, gammas=s.gammas)
+
+
 def test_an_empty_stream_is_one_state():
     s = ft.envs.BoyanChain().stream(0)
     assert (s.x.shape, s.rewards.shape, s.states.tolist()) == ((1, 4), (0,), [12])

@@ -36,6 +36,7 @@ class Baird(PredictionTask):
     """
 
     gamma = 0.99
+    episodic = False
     twin = ("ft_baird",)
 
     def __init__(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from .. import arguments
 from .environment import Environment, State
 
 Float64 = NDArray[np.float64]
+Int32 = NDArray[np.int32]
 
 
 class Transitions(NamedTuple):
@@ -19,18 +21,19 @@ class Transitions(NamedTuple):
         s = env.stream(1000, seed=0)
         learner.learn(s.x, s.rewards, gammas=s.gammas, rhos=s.rhos)
 
-    x        (T + 1, d) features of S_0 to S_T; where an episode ends, the next row begins the next one
+    x        (T + 1, d) features of S_0 to S_T; where an episode ends, the next row begins the next one.
+             Sparse: indices (T + 1, k), or a pair of them and their values
     rewards  (T,) R_{t+1}
     gammas   (T,) discounts, 0 where an episode ends
     rhos     (T,) importance ratios pi(A_t|S_t) / mu(A_t|S_t)
     states   (T + 1,) the states' numbers
     """
 
-    x: Float64
+    x: Any
     rewards: Float64
     gammas: Float64
     rhos: Float64
-    states: NDArray[np.int32]
+    states: Int32
 
 
 class PredictionTask(Environment):
@@ -39,12 +42,14 @@ class PredictionTask(Environment):
     features     (n, d), row s of state s
     true_values  (n,) v(s) of the target policy under `gamma`
     gamma        the discount of the task
+    episodic     whether it ends
 
     In `simulate` the features are one-hot of n, on-policy; `stream` gives the task's own, and the ratios of
     those that are off-policy.
     """
 
     gamma: float = 1.0
+    episodic = True
 
     @property
     def features(self) -> Float64:
@@ -58,26 +63,60 @@ class PredictionTask(Environment):
         """pi(a|s) / mu(a|s) of the action that led from state to state_next."""
         return 1.0
 
-    def stream(self, steps: int, seed: int | np.random.Generator | None = None) -> Transitions:
-        """`steps` transitions as features, rewards, discounts and importance ratios.
+    @property
+    def sparse_features(self) -> tuple[Int32, Float64 | None]:
+        """The same by their indices (n, k), padded with -1, and values (n, k), or None where all are 1."""
+        x = self.features
+        active = x != 0.0
+        k = active.sum(axis=1).max(initial=0)
+        indices = np.argsort(~active, axis=1, kind="stable")[:, :k].astype(np.int32)
+        there = np.take_along_axis(active, indices, axis=1)
+        values = np.take_along_axis(x, indices, axis=1)
+        return np.where(there, indices, np.int32(-1)), None if (values[there] == 1.0).all() else values
 
-        seed  int or Generator; the same seed is the same walk as in `simulate`.
+    @arguments.explained
+    def stream(
+        self,
+        steps: int | None = None,
+        seed: int | np.random.Generator | None = None,
+        *,
+        episodes: int | None = None,
+        sparse: bool = False,
+    ) -> Transitions:
+        """Transitions as features, rewards, discounts and importance ratios.
 
-        Errors: ValueError, TypeError.
+        steps, episodes  ends at whichever comes first; one of them is needed
+        seed             int or Generator; the same seed is the same walk as in `simulate`
+        sparse           x as sparse_features has them, indices or a pair, not dense
+
+        Errors: ValueError, also for episodes of a task that has none; TypeError.
         """
-        steps = arguments.count("steps", steps, 0)
+        if steps is None and episodes is None:
+            raise ValueError("steps, episodes: got neither, expected one of them, or both")
+        if episodes is not None and not self.episodic:
+            raise ValueError(f"episodes: {self!r} never ends; give steps")
+        most_steps = math.inf if steps is None else arguments.count("steps", steps, 0)
+        most_episodes = math.inf if episodes is None else arguments.count("episodes", episodes, 0)
         random = np.random.default_rng(seed).random
-        rewards, gammas, rhos = np.zeros(steps), np.zeros(steps), np.zeros(steps)
-        states = np.zeros(steps + 1, np.int32)
+        states: list[int] = []
+        made: list[tuple[float, float, float]] = []  # reward, gamma, rho
 
         def draw(count: int) -> tuple[float, ...]:
             return tuple(random() for _ in range(count))
 
-        state = self.reset(draw(self.n_uniforms[0]))
-        for t in range(steps):
-            states[t] = int(state[0])
-            state_next, rewards[t], goes_on = self.step(state, 0, draw(self.n_uniforms[1]))
-            gammas[t], rhos[t] = self.gamma * goes_on, self.rho(state, state_next)
+        state, ended = self.reset(draw(self.n_uniforms[0])), 0
+        while len(made) < most_steps and ended < most_episodes:
+            states.append(int(state[0]))
+            state_next, reward, goes_on = self.step(state, 0, draw(self.n_uniforms[1]))
+            made.append((reward, self.gamma * goes_on, self.rho(state, state_next)))
+            ended += not goes_on
             state = state_next if goes_on else self.reset(draw(self.n_uniforms[0]))
-        states[steps] = int(state[0])
-        return Transitions(self.features[states], rewards, gammas, rhos, states)
+        numbers = np.array([*states, int(state[0])], np.int32)
+        rewards, gammas, rhos = np.array(made, float).reshape(-1, 3).T.copy()
+        return Transitions(self._rows(numbers, sparse), rewards, gammas, rhos, numbers)
+
+    def _rows(self, states: Int32, sparse: bool) -> Any:
+        if not sparse:
+            return self.features[states]
+        indices, values = self.sparse_features
+        return indices[states] if values is None else (indices[states], values[states])

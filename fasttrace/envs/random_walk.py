@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import arguments
 from .environment import State
-from .prediction import Float64, PredictionTask
+from .prediction import Float64, Int32, PredictionTask
 
 
 class RandomWalk(PredictionTask):
@@ -41,6 +41,11 @@ class RandomWalk(PredictionTask):
     def features(self) -> Float64:
         """(n, n), one-hot."""
         return np.eye(self.n)
+
+    @property
+    def sparse_features(self) -> tuple[Int32, None]:
+        """(n, 1), each state's own number."""
+        return np.arange(self.n, dtype=np.int32)[:, np.newaxis], None
 
     @property
     def true_values(self) -> Float64:

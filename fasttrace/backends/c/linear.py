@@ -173,13 +173,15 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
                 p, k = seen_pointer, seen_k
             elif type(x) is array and x.dtype is int32 and x.ndim == 1:
                 p, k = from_buffer(int32s, x), x.size
+                if k == n and is_one_hot(x, n):
+                    return None
             else:
                 return None
             if type(x_next) is array and x_next.dtype is int32 and x_next.ndim == 1:
                 q, k_next = from_buffer(int32s, x_next), x_next.size
             else:
                 return None
-            if (k == n and is_one_hot(x, n)) or (k_next == n and is_one_hot(x_next, n)):
+            if k_next == n and is_one_hot(x_next, n):
                 return None
             if run(
                 pointer, first, k, p, null, k_next, q, null, reward, gamma, lambda_, rho, alpha, out
