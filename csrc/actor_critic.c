@@ -102,7 +102,7 @@ FT_INLINE double ft_actor_transition(ft_actor_critic *t, ft_actor_hot *h, ft_row
     const double reward = continuing ? n.reward - h->average_reward : n.reward;
     const double size = (t->discount_actor ? h->discount : 1.0) / temperature;
 
-    ft_decay(t->actor, &h->actor, h->decay_actor);
+    ft_decay(t->actor, &h->actor, h->decay_actor, 0);
     ft_read_values(&h->actor, x, width, 0, width, padded, work);
     ft_score(work, t->actor->columns, width, action, temperature, size);
     ft_write_columns(&h->actor, x, width, padded, work, work + width);

@@ -29,7 +29,7 @@ FT_INLINE ft_place ft_place_of(const ft_stream *s, int64_t t, int64_t columns, i
 }
 
 /* The traces of what else could have been done in S_t end; rows of state-action pairs. */
-static void ft_clear_others(const ft_hot *h, const ft_stream *s, int64_t t) {
+FT_COLD void ft_clear_others(const ft_hot *h, const ft_stream *s, int64_t t) {
     for (int64_t a = 0; a < s->n_actions; a++)
         if (a != s->actions[t])
             ft_replace(h, ft_row_at(s, t * s->n_actions + a, 0), 1, 0, 1, 0, 0.0, 1.0);
@@ -103,8 +103,8 @@ FT_INLINE double ft_read_target(const ft_hot *h, const ft_stream *s, int64_t t, 
 }
 
 /* k  active features of a state where that is a constant, so that loops over them are unrolled; else 0 */
-FT_INLINE void ft_run(ft_trace *t, const ft_stream *stream, double *FT_RESTRICT deltas, int kind,
-                      int plain, int task, int64_t width, int64_t k) {
+FT_INLINE void ft_run_at(ft_trace *t, const ft_stream *stream, double *FT_RESTRICT deltas, int kind,
+                         int plain, int task, int64_t width, int64_t k, int bounded) {
     ft_stream copy = *stream; /* stores into rows cannot alias it */
     const ft_stream *const s = &copy;
     if (k) copy.k = k;
@@ -147,18 +147,23 @@ FT_INLINE void ft_run(ft_trace *t, const ft_stream *stream, double *FT_RESTRICT 
             if (s->target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
         } else if (before)
             v_next = taken = ft_value_before(&h, x_next, width, padded);
-        ft_leave(t, &h, &c, x, decay, weight, kind, width, padded, carried);
+        ft_leave_near(t, &h, &c, x, decay, weight, kind, width, padded, carried, plain && !control);
         if (!before) {
             sums = ft_read_at(&h, x_next, width, padded);
             v_next = taken = ft_value(&h, sums);
         }
-        deltas[i] = ft_arrive(&h, &c, x, sums, v_next, taken, s->rewards[i], gamma_next, lambda_next,
-                              weight, s->alphas[i * s->alpha_stride], kind, width, padded);
+        deltas[i] = ft_arrive_at(&h, &c, x, sums, v_next, taken, s->rewards[i], gamma_next, lambda_next,
+                                 weight, s->alphas[i * s->alpha_stride], kind, width, padded, bounded);
         if (ft_is_emphatic(kind)) ft_follow(&c, rho, gamma_next, lambda_next);
         x = x_next;
     }
     ft_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);
     t->pi = pi;
+}
+
+FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *deltas, int kind, int plain, int task,
+                      int64_t width, int64_t k) {
+    ft_run_at(t, s, deltas, kind, plain, task, width, k, 0);
 }
 
 /* Dense features: every row changes on every step, so the trace is kept as it is (flat).  Sums run in
@@ -254,45 +259,57 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
     t->flat = 1;
 }
 
-/* Plain streams of the usual eight tilings, or of any, and everything else. */
-FT_INLINE void ft_run_states(ft_trace *t, const ft_stream *s, double *deltas, int kind, int plain) {
-    if (plain && s->k == 8)
-        ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 8);
-    else if (plain)
-        ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 0);
-    else
-        ft_run(t, s, deltas, kind, 0, FT_STATES, 1, 0);
-}
-
-/* With rows of width 4 apart. */
-FT_INLINE void ft_run_columns(ft_trace *t, const ft_stream *s, double *deltas, int kind, int plain,
-                              int task) {
-    if (ft_is_emphatic(kind)) return;
-    if (plain && t->width == 4 && s->k == 8 && task == FT_ACTIONS)
-        ft_run(t, s, deltas, kind, 1, task, 4, 8);
-    else if (plain && t->width == 4)
-        ft_run(t, s, deltas, kind, 1, task, 4, 0);
-    else if (t->width == 4)
-        ft_run(t, s, deltas, kind, 0, task, 4, 0);
-    else
-        ft_run(t, s, deltas, kind, 0, task, t->width, 0);
-}
-
-/* Each kind compiled for itself. */
+/* Each kind is compiled for itself, plain streams again for the usual eight tilings.  Rows of several columns
+ * gain from vectors, values do not. */
 #define FT_DEFINE_RUNS(name, kind)                                                                \
-    FT_CLONES static void ft_run_##name(ft_trace *t, const ft_stream *s, double *deltas,          \
-                                        int plain) {                                              \
-        ft_run_states(t, s, deltas, kind, plain);                                                 \
+    static void ft_run_##name(ft_trace *t, const ft_stream *s, double *deltas, int plain) {       \
+        if (plain && s->k == 8)                                                                   \
+            ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 8);                                       \
+        else if (plain)                                                                           \
+            ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 0);                                       \
+        else                                                                                      \
+            ft_run(t, s, deltas, kind, 0, FT_STATES, 1, 0);                                       \
+    }
+#define FT_DEFINE_CONTROL_RUNS(name, kind)                                                        \
+    FT_CLONES_32 static void ft_run_control_##name(ft_trace *t, const ft_stream *s,               \
+                                                   double *deltas, int plain) {                   \
+        if (plain && t->width == 4)                                                               \
+            ft_run(t, s, deltas, kind, 1, FT_SARSA, 4, 0);                                        \
+        else                                                                                      \
+            ft_run(t, s, deltas, kind, 0, FT_SARSA, t->width, 0);                                 \
     }                                                                                             \
-    FT_CLONES static void ft_run_control_##name(ft_trace *t, const ft_stream *s, double *deltas,  \
-                                                int plain) {                                      \
-        ft_run_columns(t, s, deltas, kind, plain, FT_SARSA);                                      \
-    }                                                                                             \
-    FT_CLONES static void ft_run_actions_##name(ft_trace *t, const ft_stream *s, double *deltas,  \
-                                                int plain) {                                      \
-        ft_run_columns(t, s, deltas, kind, plain, FT_ACTIONS);                                    \
+    FT_CLONES_32 static void ft_run_actions_##name(ft_trace *t, const ft_stream *s,               \
+                                                   double *deltas) {                              \
+        if (s->k == 8)                                                                            \
+            ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 8);                                      \
+        else                                                                                      \
+            ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 0);                                      \
     }
 FT_KINDS(FT_DEFINE_RUNS)
+FT_CONTROL_KINDS(FT_DEFINE_CONTROL_RUNS)
+
+/* All kinds in one loop: what the kernels above leave out. */
+FT_CLONES_32 static void ft_run_control_any(ft_trace *t, const ft_stream *s, double *deltas, int kind) {
+    ft_run(t, s, deltas, kind, 0, FT_SARSA, 4, 0);
+}
+
+FT_CLONES_32 static void ft_run_actions_any(ft_trace *t, const ft_stream *s, double *deltas, int kind) {
+    if (t->width == 4)
+        ft_run(t, s, deltas, kind, 0, FT_ACTIONS, 4, 0);
+    else
+        ft_run(t, s, deltas, kind, 0, FT_ACTIONS, t->width, 0);
+}
+
+static void ft_run_bounded(ft_trace *t, const ft_stream *s, double *deltas, int kind, int plain) {
+    if (s->target != FT_TAKEN)
+        ft_run_at(t, s, deltas, kind, 0, FT_ACTIONS, t->width, 0, 1);
+    else if (s->actions)
+        ft_run_at(t, s, deltas, kind, 0, FT_SARSA, t->width, 0, 1);
+    else if (plain)
+        ft_run_at(t, s, deltas, kind, 1, FT_STATES, 1, 0, 1);
+    else
+        ft_run_at(t, s, deltas, kind, 0, FT_STATES, 1, 0, 1);
+}
 
 /* Replacing traces are for binary features, emphatic ones for state values, bounds for traces without
  * a step size inside. */
@@ -335,12 +352,29 @@ int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas)
         return FT_OK;
     }
     const int plain = !padded && !s->values && !s->indptr && !s->shared;
+    if (t->cap == t->cap) {
+        ft_run_bounded(t, s, deltas, kind, plain);
+        return FT_OK;
+    }
+    if (!taken && (!plain || t->width != 4)) {
+        ft_run_actions_any(t, s, deltas, kind);
+        return FT_OK;
+    }
+    if (control && !plain && t->width == 4) {
+        ft_run_control_any(t, s, deltas, kind);
+        return FT_OK;
+    }
 #define FT_CALL_RUN(name, value)                                                                  \
-    if (kind == value)                                                                            \
-        (!taken    ? ft_run_actions_##name                                                        \
-         : control ? ft_run_control_##name                                                        \
-                   : ft_run_##name)(t, s, deltas, plain);
-    FT_KINDS(FT_CALL_RUN)
+    case value: ft_run_##name(t, s, deltas, plain); break;
+#define FT_CALL_CONTROL_RUN(name, value)                                                          \
+    case value:                                                                                   \
+        if (taken)                                                                                \
+            ft_run_control_##name(t, s, deltas, plain);                                           \
+        else                                                                                      \
+            ft_run_actions_##name(t, s, deltas);                                                  \
+        break;
+    if (control) switch (kind) { FT_CONTROL_KINDS(FT_CALL_CONTROL_RUN) }
+    else switch (kind) { FT_KINDS(FT_CALL_RUN) }
     return FT_OK;
 }
 
@@ -377,23 +411,13 @@ FT_INLINE double ft_one_step(ft_trace *t, ft_place x, ft_place x_next, double re
     return delta;
 }
 
-#define FT_CASE_STEP_1(name, value)                                                               \
-    case value:                                                                                   \
-        return ft_one_step(t, x, y, reward, gamma, lambda, rho, interest, alpha, value, 1);
-#define FT_CASE_STEP_4(name, value)                                                               \
-    case value:                                                                                   \
-        return ft_one_step(t, x, y, reward, gamma, lambda, rho, interest, alpha, value, 4);
-#define FT_CASE_STEP_N(name, value)                                                               \
-    case value:                                                                                   \
-        return ft_one_step(t, x, y, reward, gamma, lambda, rho, interest, alpha, value, t->width);
-
-FT_CLONES static double ft_any_step(ft_trace *t, int32_t kind, ft_place x, ft_place y,
-                                    double reward, double gamma, double lambda, double rho,
-                                    double interest, double alpha) {
-    if (t->width == 1) switch (kind) { FT_KINDS(FT_CASE_STEP_1) }
-    else if (t->width == 4) switch (kind) { FT_KINDS(FT_CASE_STEP_4) }
-    else switch (kind) { FT_KINDS(FT_CASE_STEP_N) }
-    return 0.0;
+static double ft_any_step(ft_trace *t, int32_t kind, ft_place x, ft_place y, double reward,
+                          double gamma, double lambda, double rho, double interest, double alpha) {
+    if (t->width == 1)
+        return ft_one_step(t, x, y, reward, gamma, lambda, rho, interest, alpha, kind, 1);
+    if (t->width == 4)
+        return ft_one_step(t, x, y, reward, gamma, lambda, rho, interest, alpha, kind, 4);
+    return ft_one_step(t, x, y, reward, gamma, lambda, rho, interest, alpha, kind, t->width);
 }
 
 static ft_place ft_place_at(int64_t k, const int32_t *idx, const double *val, int64_t column) {
@@ -454,11 +478,10 @@ int32_t ft_sarsa_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, 
 }
 
 /* As ft_run has a step of FT_ACTIONS. */
-FT_INLINE double ft_own_step(ft_trace *t, ft_place x, ft_place x_next, int64_t target,
-                             int64_t policy, double parameter, double sigma, double reward,
-                             double gamma_next, double lambda_next, double alpha, double *q,
-                             int kind, int64_t width) {
-    const int64_t n_actions = t->columns;
+static double ft_own_step(ft_trace *t, int32_t kind, ft_place x, ft_place x_next, int64_t target,
+                          int64_t policy, double parameter, double sigma, double reward,
+                          double gamma_next, double lambda_next, double alpha, double *q) {
+    const int64_t n_actions = t->columns, width = t->width;
     ft_hot h = ft_load(t);
     ft_carry c = ft_carry_of(t);
     double pi = ft_pi_now(t, &h, x, target, policy, parameter, width, 1, q);
@@ -476,19 +499,6 @@ FT_INLINE double ft_own_step(ft_trace *t, ft_place x, ft_place x_next, int64_t t
     ft_carry_store(t, &h, &c, alpha);
     t->pi = pi;
     return delta;
-}
-
-#define FT_CASE_OWN(name, value)                                                                  \
-    case value:                                                                                   \
-        return ft_own_step(t, x, y, target, policy, parameter, sigma, reward, gamma, lambda,      \
-                           alpha, q, value, t->width);
-
-FT_CLONES static double ft_any_own_step(ft_trace *t, int32_t kind, ft_place x, ft_place y,
-                                        int64_t target, int64_t policy, double parameter,
-                                        double sigma, double reward, double gamma, double lambda,
-                                        double alpha, double *q) {
-    switch (kind) { FT_KINDS(FT_CASE_OWN) }
-    return 0.0;
 }
 
 int32_t ft_control_step(ft_trace *t, int32_t kind, int32_t target, int32_t policy, double parameter,
@@ -509,8 +519,8 @@ int32_t ft_control_step(ft_trace *t, int32_t kind, int32_t target, int32_t polic
         return FT_EVALUE;
     *delta = target == FT_TAKEN
                  ? ft_any_step(t, kind, x, x_next, reward, gamma_next, lambda_next, 1.0, 1.0, alpha)
-                 : ft_any_own_step(t, kind, x, x_next, target, policy, parameter, sigma, reward,
-                                   gamma_next, lambda_next, alpha, q);
+                 : ft_own_step(t, kind, x, x_next, target, policy, parameter, sigma, reward,
+                               gamma_next, lambda_next, alpha, q);
     return FT_OK;
 }
 

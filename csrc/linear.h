@@ -5,13 +5,15 @@
 
 #include "policy.h"
 
-/* For code that is compiled for each kind of trace. */
-#define FT_KINDS(CASE)                                                                            \
+/* For code that is compiled for each kind of trace; emphatic ones are for state values. */
+#define FT_CONTROL_KINDS(CASE)                                                                    \
     CASE(accumulating, FT_ACCUMULATING)                                                           \
     CASE(replacing, FT_REPLACING)                                                                 \
     CASE(replacing_clear, FT_REPLACING_CLEAR)                                                     \
     CASE(dutch, FT_DUTCH)                                                                         \
-    CASE(true_online, FT_TRUE_ONLINE)                                                             \
+    CASE(true_online, FT_TRUE_ONLINE)
+#define FT_KINDS(CASE)                                                                            \
+    FT_CONTROL_KINDS(CASE)                                                                        \
     CASE(emphatic, FT_EMPHATIC)                                                                   \
     CASE(true_online_emphatic, FT_TRUE_ONLINE_EMPHATIC)
 
@@ -197,12 +199,14 @@ FT_COLD double ft_capped(const ft_hot *h, ft_carry *c, ft_place x, ft_pair sums_
  * weight   of what is added to it: rho for state values, with the emphasis if there is one; else 1
  * carried  whether c->sums holds the read of x already; only where ft_reads_once
  *
- * First half: decay, and v.  kind, width, padded and carried are constants where speed matters. */
-FT_INLINE void ft_leave(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, double decay,
-                        double weight, int kind, int64_t width, int padded, int carried) {
+ * near     whether the loop is compiled once, see ft_close_near
+ *
+ * First half: decay, and v.  kind, width, padded, carried and near are constants where speed matters. */
+FT_INLINE void ft_leave_near(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, double decay, double weight,
+                             int kind, int64_t width, int padded, int carried, int near) {
     if (ft_reads_once(kind)) {
         if (carried) c->v = ft_value(h, c->sums);
-        ft_decay(t, h, decay);
+        ft_decay(t, h, decay, near);
         const ft_pair sums =
             kind == FT_ACCUMULATING || kind == FT_EMPHATIC
                 ? ft_write(h, x.row, width, x.column, padded, weight, 0.0, 1.0 / h->scale)
@@ -210,21 +214,28 @@ FT_INLINE void ft_leave(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, double 
                              1.0 / h->scale);
         if (!carried) c->v = ft_value(h, sums);
     } else {
-        ft_decay(t, h, decay);
+        ft_decay(t, h, decay, near);
         c->sums = ft_read_at(h, x, width, padded);
         c->v = ft_value(h, c->sums);
         if (decay == 0.0 || c->v_old != c->v_old) c->v_old = c->v;
     }
 }
 
+FT_INLINE void ft_leave(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, double decay,
+                        double weight, int kind, int64_t width, int padded, int carried) {
+    ft_leave_near(t, h, c, x, decay, weight, kind, width, padded, carried, 0);
+}
+
 /* Second half: the TD error, and what it changes.  v_next is the value of S_{t+1}; taken that of x_next
- * as it is, which is the same but for the expected values of actions; sums_next its read. */
-FT_INLINE double ft_arrive(ft_hot *h, ft_carry *c, ft_place x, ft_pair sums_next, double v_next,
-                           double taken, double reward, double gamma_next, double lambda_next,
-                           double weight, double alpha, int kind, int64_t width, int padded) {
+ * as it is, which is the same but for the expected values of actions; sums_next its read.
+ * bounded: 0 where alpha has no bound, and no registers are to be kept free for a call that finds one. */
+FT_INLINE double ft_arrive_at(ft_hot *h, ft_carry *c, ft_place x, ft_pair sums_next, double v_next,
+                              double taken, double reward, double gamma_next, double lambda_next,
+                              double weight, double alpha, int kind, int64_t width, int padded,
+                              int bounded) {
     const double delta = reward + (gamma_next == 0.0 ? 0.0 : gamma_next * v_next) - c->v;
     if (ft_reads_once(kind)) {
-        if (c->cap == c->cap) alpha = ft_capped(h, c, x, sums_next, gamma_next, alpha, width);
+        if (bounded && c->cap == c->cap) alpha = ft_capped(h, c, x, sums_next, gamma_next, alpha, width);
         ft_drive(h, alpha * delta);
     } else {
         const double step = alpha * weight, dv = ft_is_true_online(kind) ? c->v - c->v_old : 0.0;
@@ -236,6 +247,13 @@ FT_INLINE double ft_arrive(ft_hot *h, ft_carry *c, ft_place x, ft_pair sums_next
     c->sums = sums_next;
     c->decay = gamma_next * lambda_next;
     return delta;
+}
+
+FT_INLINE double ft_arrive(ft_hot *h, ft_carry *c, ft_place x, ft_pair sums_next, double v_next,
+                           double taken, double reward, double gamma_next, double lambda_next,
+                           double weight, double alpha, int kind, int64_t width, int padded) {
+    return ft_arrive_at(h, c, x, sums_next, v_next, taken, reward, gamma_next, lambda_next, weight, alpha,
+                        kind, width, padded, 1);
 }
 
 #endif

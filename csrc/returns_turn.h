@@ -72,7 +72,7 @@ FT_INLINE void ft_turn_flags_block(const uint8_t *from, int64_t by, uint8_t *to)
     }
 }
 
-static void ft_turn_flags(const uint8_t *from, int64_t by, int64_t n, uint8_t *to) {
+FT_UNKNOWN void ft_turn_flags(const uint8_t *from, int64_t by, int64_t n, uint8_t *to) {
     for (int64_t t = 0; n >= 8 && t < n; t += 8) {
         const int64_t at = t + 8 <= n ? t : n - 8; /* the last block may lie over the one before it */
         ft_turn_flags_block(from + at, by, to + at * FT_TURNED);

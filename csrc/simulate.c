@@ -15,7 +15,7 @@ static void ft_draw(const ft_simulation *s, int64_t count) {
 }
 
 /* The features of the present state; 0 where there are none. */
-FT_CLONES static int ft_encode(const ft_simulation *s, int32_t *idx) {
+FT_CLONES_32 static int ft_encode(const ft_simulation *s, int32_t *idx) {
     if (s->tiles) {
         ft_tiles_one(s->tiles, s->state, idx);
         return 1;
@@ -39,7 +39,7 @@ FT_INLINE int64_t ft_choose(const ft_simulation *s, const ft_hot *h, ft_row x, i
 }
 
 /* An episode begins with an empty trace. */
-FT_COLD ft_hot ft_restart(ft_trace *t, ft_hot h) {
+FT_UNKNOWN ft_hot ft_restart(ft_trace *t, ft_hot h) {
     ft_store(t, &h);
     ft_trace_reset(t);
     return ft_load(t);
@@ -47,7 +47,7 @@ FT_COLD ft_hot ft_restart(ft_trace *t, ft_hot h) {
 
 FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
                           double *FT_RESTRICT returns, int64_t *FT_RESTRICT lengths, int kind,
-                          int64_t width, int64_t k) {
+                          int64_t width, int64_t k, int bounded) {
     const ft_env *env = s->env;
     int32_t status = FT_OK;
     int64_t done = 0, ended = 0;
@@ -117,8 +117,8 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
             sums = ft_read_at(&h, x_next, width, 0);
             v_next = taken = ft_value(&h, sums);
         }
-        ft_arrive(&h, &c, x, sums, v_next, taken, out[0], gamma_next, lambda_next, weight, s->alpha,
-                  kind, width, 0);
+        ft_arrive_at(&h, &c, x, sums, v_next, taken, out[0], gamma_next, lambda_next, weight, s->alpha,
+                     kind, width, 0, bounded);
         if (ft_is_emphatic(kind)) ft_follow(&c, 1.0, gamma_next, lambda_next);
         done++;
         s->length++;
@@ -146,29 +146,38 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
 
 static int64_t ft_active(const ft_simulation *s) { return s->tiles ? s->tiles->tilings : 1; }
 
-/* Values; rows of four actions, which gain from vectors, the more where there are eight tilings;
- * and any other rows. */
-#define FT_DEFINE_LOOPS(name, kind)                                                               \
-    FT_CLONES static int32_t ft_loop_##name(ft_simulation *s, int64_t steps, int64_t episodes,    \
-                                            double *returns, int64_t *lengths) {                  \
-        const int64_t k = ft_active(s);                                                           \
-        if (s->trace->width == 1)                                                                 \
-            return ft_loop(s, steps, episodes, returns, lengths, kind, 1, k);                     \
-        if (k == 8) return ft_loop(s, steps, episodes, returns, lengths, kind, 4, 8);             \
-        return ft_loop(s, steps, episodes, returns, lengths, kind, 4, k);                         \
-    }                                                                                             \
-    static int32_t ft_loop_any_##name(ft_simulation *s, int64_t steps, int64_t episodes,          \
-                                      double *returns, int64_t *lengths) {                        \
-        const int64_t width = s->trace->width;                                                    \
-        return ft_loop(s, steps, episodes, returns, lengths, kind, width, ft_active(s));          \
+/* Each kind for itself for rows of four actions, which gain from vectors, and the usual eight tilings; all
+ * kinds in one loop for what else there is. */
+#define FT_DEFINE_LOOP(name, kind)                                                                \
+    FT_CLONES_32 static int32_t ft_loop_##name(ft_simulation *s, int64_t steps, int64_t episodes, \
+                                               double *returns, int64_t *lengths) {               \
+        return ft_loop(s, steps, episodes, returns, lengths, kind, 4, 8, 0);                      \
     }
-FT_KINDS(FT_DEFINE_LOOPS)
+FT_CONTROL_KINDS(FT_DEFINE_LOOP)
+
+FT_CLONES_32 static int32_t ft_loop_columns(ft_simulation *s, int64_t steps, int64_t episodes,
+                                            double *returns, int64_t *lengths) {
+    const int kind = (int)s->kind;
+    const int64_t k = ft_active(s), width = s->trace->width;
+    if (width == 4) return ft_loop(s, steps, episodes, returns, lengths, kind, 4, k, 0);
+    return ft_loop(s, steps, episodes, returns, lengths, kind, width, k, 0);
+}
+
+static int32_t ft_loop_any(ft_simulation *s, int64_t steps, int64_t episodes, double *returns,
+                           int64_t *lengths) {
+    const int kind = (int)s->kind;
+    const int64_t k = ft_active(s), width = s->trace->width;
+    if (width == 1) return ft_loop(s, steps, episodes, returns, lengths, kind, 1, k, 1);
+    return ft_loop(s, steps, episodes, returns, lengths, kind, width, k, 1);
+}
 
 int32_t ft_simulate(ft_simulation *s, int64_t steps, int64_t episodes, double *returns,
                     int64_t *lengths) {
-    const int few = s->trace->width == 1 || s->trace->width == 4;
+    const ft_trace *t = s->trace;
+    if (s->kind < FT_ACCUMULATING || s->kind > FT_TRUE_ONLINE_EMPHATIC) return FT_EVALUE;
+    if (t->width == 1 || t->cap == t->cap) return ft_loop_any(s, steps, episodes, returns, lengths);
 #define FT_CASE_LOOP(name, value)                                                                 \
-    case value: return (few ? ft_loop_##name : ft_loop_any_##name)(s, steps, episodes, returns, lengths);
-    switch (s->kind) { FT_KINDS(FT_CASE_LOOP) }
-    return FT_EVALUE;
+    case value: return ft_loop_##name(s, steps, episodes, returns, lengths);
+    if (t->width == 4 && ft_active(s) == 8) switch (s->kind) { FT_CONTROL_KINDS(FT_CASE_LOOP) }
+    return ft_loop_columns(s, steps, episodes, returns, lengths);
 }

@@ -22,23 +22,36 @@
 #if defined(__GNUC__)
 #define FT_RESTRICT __restrict__
 #define FT_INLINE static inline __attribute__((always_inline))
-#define FT_COLD static __attribute__((noinline, unused))
+#define FT_APART static __attribute__((noinline, unused))
 #define FT_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FT_PREFETCH(p) __builtin_prefetch(p)
 #else
 #define FT_RESTRICT
 #define FT_INLINE static inline
-#define FT_COLD static
+#define FT_APART static
 #define FT_LIKELY(x) (x)
 #define FT_PREFETCH(p) ((void)(p))
 #endif
 
-/* One compiled copy for each level of the CPU, chosen when the library is loaded. */
+/* One compiled copy for each level of the CPU, chosen when the library is loaded.  FT_CLONES_32 is for what
+ * gains from vectors of 32 bytes, but not from longer ones. */
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && \
     !defined(__clang__) && !defined(FT_NO_CLONES)
 #define FT_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define FT_CLONES_32 __attribute__((target_clones("arch=x86-64-v3", "default")))
 #else
 #define FT_CLONES
+#define FT_CLONES_32
+#endif
+
+/* Functions that are called, for what is rare.  Before a call of SSE code the upper halves of vectors must be
+ * cleared, or each of its instructions waits for them; gcc leaves that out where it knows the registers of the
+ * function that is called (-fipa-ra).  So the function has its copies too, or must not be known. */
+#define FT_COLD FT_CLONES FT_APART
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8
+#define FT_UNKNOWN FT_APART __attribute__((noipa))
+#else
+#define FT_UNKNOWN FT_APART
 #endif
 
 /* The scale stays in [FT_THR, 1/FT_THR]: the error of w grows as eps / FT_THR. */
@@ -146,7 +159,7 @@ FT_INLINE void ft_sweep(const ft_hot *h, int64_t i, int64_t width) {
 /* End the epoch: what scale and drive hold goes to the epochs that are alive, and the sweep brings
  * the next rows up to date, so that each is visited before the ring comes round to its epoch.
  * Should epochs stay alive (decays that hover about 1), all rows are brought up to date at once. */
-FT_COLD void ft_close(ft_trace *t, double scale, double drive) {
+FT_INLINE void ft_close_epoch(ft_trace *t, double scale, double drive) {
     const uint32_t mask = (uint32_t)(t->ring_size - 1);
     for (int64_t e = t->oldest; e <= t->epoch; e++) {
         double *g = t->ring + 2 * (size_t)((uint32_t)e & mask);
@@ -178,10 +191,15 @@ FT_COLD void ft_close(ft_trace *t, double scale, double drive) {
     t->swept = i;
 }
 
-FT_INLINE void ft_decay(ft_trace *t, ft_hot *h, double decay) {
+FT_COLD void ft_close(ft_trace *t, double scale, double drive) { ft_close_epoch(t, scale, drive); }
+
+/* For loops that are compiled once themselves: what they hold in registers may stay there. */
+FT_APART void ft_close_near(ft_trace *t, double scale, double drive) { ft_close_epoch(t, scale, drive); }
+
+FT_INLINE void ft_decay(ft_trace *t, ft_hot *h, double decay, int near) {
     h->scale = decay == 0.0 ? 0.0 : h->scale * decay;
     if (FT_LIKELY(h->scale >= FT_THR && h->scale <= 1.0 / FT_THR)) return;
-    ft_close(t, h->scale, h->drive);
+    (near ? ft_close_near : ft_close)(t, h->scale, h->drive);
     h->epoch = (uint32_t)t->epoch;
     h->scale = 1.0;
     h->drive = 0.0;
