@@ -136,14 +136,14 @@ def simulate(
                     due += look
                     if diverged := agent.diverged:
                         break
+            diverged = diverged or (_may_have_diverged(agent, done) and agent.diverged)
         except KeyboardInterrupt as interrupt:
-            history = History(np.concatenate(returns), np.concatenate(lengths), done, seconds)
+            history = History(np.concatenate(returns), np.concatenate(lengths), done, seconds, diverged)
             tell(interrupt, steps=done, history=history)
             raise
         finally:
             agent._user = 0
             close()
-        diverged = diverged or (_may_have_diverged(agent, done) and agent.diverged)
     if diverged:
         warnings.warn(
             f"{type(agent).__name__} has diverged: a weight or its trace is not finite after {done} steps of "
