@@ -5,6 +5,7 @@ to them in spite of it, or fault.
 """
 
 import copy
+import inspect
 import pickle
 
 import numpy as np
@@ -67,7 +68,7 @@ N = 24
 
 def linear(cls, backend):
     """A learner of the class that has learned, and, if it acts, is in the midst of an episode."""
-    names = cls.__init__.__code__.co_varnames
+    names = inspect.signature(cls).parameters
     wanted = {"n_features": N, "n_actions": 3, "alpha": 0.1, "alpha_actor": 0.1, "beta": 0.1, "seed": 0}
     learner = cls(**{name: each for name, each in wanted.items() if name in names}, backend=backend)
     x = np.arange(20, dtype=np.int32).reshape(10, 2)
