@@ -33,10 +33,10 @@
 #define FT_PREFETCH(p) ((void)(p))
 #endif
 
-/* One compiled copy for each level of the CPU, chosen when the library is loaded.  FT_CLONES_32 is for what
- * gains from vectors of 32 bytes, but not from longer ones. */
+/* One compiled copy for each level of the CPU, chosen when the library is loaded; a single one where the flags
+ * name a CPU (-march=native).  FT_CLONES_32 is for what gains from vectors of 32 bytes, not from longer ones. */
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && \
-    !defined(__clang__) && !defined(FT_NO_CLONES)
+    !defined(__clang__) && !defined(__AVX2__) && !defined(FT_NO_CLONES)
 #define FT_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #define FT_CLONES_32 __attribute__((target_clones("arch=x86-64-v3", "default")))
 #else
