@@ -1,7 +1,7 @@
 """What pyproject.toml cannot say: the C extension through cffi, and one abi3 wheel for every Python.
 
-C files are compiled side by side, and each only when something that it is made from has changed: objects are
-kept in `.objects/`, under a digest of the source, all headers, the flags and what the compiler says of itself.
+C files are compiled side by side, and each only when something that it is made from has changed: objects
+are kept in `.objects/`, by a digest of source, headers, flags and what the compiler says of itself.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import BaseError, CCompilerError, ExecError
+from setuptools.errors import BaseError, CCompilerError
 
 ROOT = Path(__file__).resolve().parent
 OBJECTS = ROOT / ".objects"
@@ -60,7 +60,6 @@ class parallel_build(build_ext):  # noqa: N801
 
     def build_extensions(self):
         compiler = self.compiler
-        compiler.spawn = partial(self._spawn, compiler.spawn)
         compiler.compile = partial(self._compile, compiler.compile)
         super().build_extensions()
 
@@ -71,15 +70,9 @@ class parallel_build(build_ext):  # noqa: N801
             lines = self.output.strip().splitlines()[-20:]
             self.failed[ext.name] = "\n".join([str(error), *lines])
             rule = "*" * 100
-            print(f"\n{rule}\nTHE C LIBRARY WAS NOT BUILT: {self.failed[ext.name]}\n{rule}\n", file=sys.stderr)
-            raise
-
-    def _spawn(self, spawn, command, **options):
-        try:
-            return spawn(command, **options)
-        except ExecError:
-            if not self.output:  # of the first that failed; what it wrote went to the screen
-                self.output = _says(command) or ""
+            print(
+                f"\n{rule}\nTHE C LIBRARY WAS NOT BUILT: {self.failed[ext.name]}\n{rule}\n", file=sys.stderr
+            )
             raise
 
     def _compile(self, compile_, sources, depends=(), **options):
@@ -97,15 +90,33 @@ class parallel_build(build_ext):  # noqa: N801
 
     def _compile_one(self, compile_, about, folder, source):
         built = Path(*self.compiler.object_filenames([source], output_dir=folder))
-        kept = about and OBJECTS / (hashlib.sha256(about + Path(source).read_bytes()).hexdigest() + built.suffix)
+        kept = about and OBJECTS / (
+            hashlib.sha256(about + Path(source).read_bytes()).hexdigest() + built.suffix
+        )
         if not kept or not kept.exists():
-            compile_([source])
+            try:
+                compile_([source])
+            except (BaseError, CCompilerError):
+                self.output = self.output or _complaint(self.compiler, source, compile_.keywords)
+                raise
             if kept:
                 _copy(built, kept)
         else:
             _copy(kept, built)
             os.utime(kept)
         return str(built)
+
+
+def _complaint(compiler, source, options):
+    """What the compiler says of a source that it does not take: what it said before went to the screen."""
+    if compiler.compiler_type != "unix":
+        return ""
+    paths = [f"-I{folder}" for folder in options.get("include_dirs") or ()]
+    names = [
+        f"-D{name}" if value is None else f"-D{name}={value}" for name, value in options.get("macros") or ()
+    ]
+    flags = [*paths, *names, *(options.get("extra_postargs") or ())]
+    return _says([*compiler.compiler_so, *flags, "-c", source, "-o", os.devnull]) or ""
 
 
 def _says(command, text=""):
@@ -124,7 +135,9 @@ def _about(compiler, options):
     if compiler.compiler_type != "unix":
         return None
     command = [*compiler.compiler_so, *(options.get("extra_postargs") or ())]
-    if any("coverage" in flag or "profile" in flag for flag in command):  # these write a file beside the object
+    if any(
+        "coverage" in flag or "profile" in flag for flag in command
+    ):  # these write a file beside the object
         return None
     # Its version, what -march=native stands for, the version of libc.
     macros = _says([*command, "-dM", "-E", "-x", "c", "-"], "#include <limits.h>\n")

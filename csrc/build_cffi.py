@@ -18,8 +18,7 @@ declarations = header.split("/* BEGIN cdef */")[1].split("/* END cdef */")[0]
 if sys.platform == "win32":
     flags, libraries = ["/O2"], []
 else:
-    # -g0: Python's own flags ask for -g, which takes twice the time and the size.  The user's flags come last, so
-    # that they have the last word.
+    # -g0: Python's own flags ask for -g, twice the time and the size.  The user's flags have the last word.
     flags = ["-O3", "-std=c99", "-ffp-contract=off", "-g0", *shlex.split(os.environ.get("CFLAGS", ""))]
     libraries = ["m"]
 
