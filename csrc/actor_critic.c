@@ -60,7 +60,7 @@ FT_INLINE void ft_write_columns(const ft_hot *h, ft_row x, int64_t width, int pa
         change[a] = c[a] * inv;
         change[width + a] = -(h->drive * change[a]);
     }
-#if defined(__GNUC__)
+#if FT_VECTORS
     if (width == 4) {
         const ft_four dz = {change[0], change[1], change[2], change[3]};
         const ft_four db = {change[4], change[5], change[6], change[7]};

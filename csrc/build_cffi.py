@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 import sysconfig
 from pathlib import Path
@@ -17,9 +18,9 @@ declarations = header.split("/* BEGIN cdef */")[1].split("/* END cdef */")[0]
 if sys.platform == "win32":
     flags, libraries = ["/O2"], []
 else:
-    flags, libraries = ["-O3", "-std=c99", "-ffp-contract=off"], ["m"]
-    if "-g" not in os.environ.get("CFLAGS", ""):  # Python's own flags ask for it: twice the time and the size
-        flags.append("-g0")
+    # -g0: Python's own flags ask for -g, twice the time and the size.  The user's flags have the last word.
+    flags = ["-O3", "-std=c99", "-ffp-contract=off", "-g0", *shlex.split(os.environ.get("CFLAGS", ""))]
+    libraries = ["m"]
 
 ffi = FFI()
 ffi.cdef(re.sub(r"\bFT_API\b", "", declarations))

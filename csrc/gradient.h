@@ -20,7 +20,7 @@
 #define FT_BEHAVIOUR_THR 1e-100
 
 /* The first words of a record, or a sum of such: four lanes of one register. */
-#if defined(__GNUC__)
+#if FT_VECTORS
 #pragma GCC diagnostic ignored "-Wpsabi" /* no call passes a vector: all that takes one is inlined */
 typedef ft_four ft_quad;
 FT_INLINE ft_quad ft_quad_of(double a, double b, double c, double d) { return (ft_quad){a, b, c, d}; }

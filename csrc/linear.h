@@ -90,7 +90,7 @@ FT_INLINE double ft_moved(const ft_hot *h, int64_t i) {
  * and ties stay ties; features in twos, as in ft_read. */
 FT_INLINE void ft_read_values(const ft_hot *h, ft_row x, int64_t width, int64_t first,
                               int64_t columns, int padded, double *FT_RESTRICT q) {
-#if defined(__GNUC__)
+#if FT_VECTORS
     if (width == 4 && columns == 4) {
         ft_four sum = {0.0, 0.0, 0.0, 0.0};
         for (int64_t j = 0;;) {

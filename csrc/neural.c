@@ -10,11 +10,6 @@
 /* Numbers of the parameters that stay in the cache while the rows of Z go by. */
 #define FT_BLOCK 2048
 
-#if defined(__GNUC__) && !defined(FT_NO_VECTORS)
-#define FT_VECTORS 1
-#else
-#define FT_VECTORS 0
-#endif
 #if FT_VECTORS && defined(__x86_64__)
 #include <emmintrin.h>
 #endif

@@ -10,12 +10,6 @@
 #define FT_LAYER FT_PLASTIC_LAYER
 #define FT_LSTM FT_PLASTIC_LSTM
 
-#if defined(__GNUC__) && !defined(FT_NO_VECTORS)
-#define FT_VECTORS 1
-#else
-#define FT_VECTORS 0
-#endif
-
 #define REAL float
 #define INTEGER int32_t
 #define LARGEST INT32_MAX

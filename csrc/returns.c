@@ -26,9 +26,11 @@
 #undef FT_LEVEL
 #undef FT_L
 
+/* Added to what the flags name, which may be a CPU that has more: what is compiled for that could not be
+ * inlined where there is less. */
 #if FT_HAS_LEVELS
 #pragma GCC push_options
-#pragma GCC target("arch=x86-64-v3")
+#pragma GCC target("avx2,fma,bmi,bmi2,lzcnt,popcnt,f16c,movbe")
 #include "returns_turn.h"
 #define FT_LEVEL 1
 #define FT_L(name) FT_JOINED(name, _l1)
@@ -38,7 +40,7 @@
 #pragma GCC pop_options
 
 #pragma GCC push_options
-#pragma GCC target("arch=x86-64-v4")
+#pragma GCC target("avx2,fma,bmi,bmi2,lzcnt,popcnt,f16c,movbe,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")
 #define FT_LEVEL 2
 #define FT_L(name) FT_JOINED(name, _l2)
 #include "returns_both.h"

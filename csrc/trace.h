@@ -33,10 +33,17 @@
 #define FT_PREFETCH(p) ((void)(p))
 #endif
 
-/* One compiled copy for each level of the CPU, chosen when the library is loaded.  FT_CLONES_32 is for what
- * gains from vectors of 32 bytes, but not from longer ones. */
+/* Vectors as gcc and clang have them, where arithmetic is of the type it says: not on the x87 of 32 bits. */
+#if defined(__GNUC__) && !defined(FT_NO_VECTORS) && __FLT_EVAL_METHOD__ == 0
+#define FT_VECTORS 1
+#else
+#define FT_VECTORS 0
+#endif
+
+/* One compiled copy for each level of the CPU, chosen when the library is loaded; a single one where the flags
+ * name a CPU (-march=native).  FT_CLONES_32 is for what gains from vectors of 32 bytes, not from longer ones. */
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && \
-    !defined(__clang__) && !defined(FT_NO_CLONES)
+    !defined(__clang__) && !defined(__AVX2__) && !defined(FT_NO_CLONES)
 #define FT_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #define FT_CLONES_32 __attribute__((target_clones("arch=x86-64-v3", "default")))
 #else
@@ -60,7 +67,7 @@
 #define FT_CUT 1e-16
 
 /* A (b, z) of a row, a (G, P) of the ring, or a sum of such: two lanes of one register. */
-#if defined(__GNUC__)
+#if FT_VECTORS
 typedef double ft_pair __attribute__((vector_size(16)));
 FT_INLINE ft_pair ft_pair_of(double x, double y) { return (ft_pair){x, y}; }
 FT_INLINE ft_pair ft_pair_add(ft_pair x, ft_pair y) { return x + y; }
@@ -256,7 +263,7 @@ FT_INLINE double ft_value(const ft_hot *h, ft_pair sums) {
 
 /* Rows of several columns are written whole: a store of one number into a row would stall the next
  * read of it.  A row of width 4, of three or four actions, is two vectors. */
-#if defined(__GNUC__)
+#if FT_VECTORS
 typedef double ft_four __attribute__((vector_size(32), aligned(16), may_alias));
 /* 1 at a column.  From a table: comparisons would become branches, and actions cannot be foreseen. */
 FT_INLINE const ft_four *ft_four_at(int64_t column) {
@@ -271,7 +278,7 @@ FT_INLINE const ft_four *ft_four_at(int64_t column) {
 FT_INLINE ft_pair ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded,
                         double c, double beta, double inv) {
     const double dz = c * inv, db = beta - h->drive * dz;
-#if defined(__GNUC__)
+#if FT_VECTORS
     if (width == 4) {
         const ft_four at = *ft_four_at(column), db_at = at * db, dz_at = at * dz;
         ft_four sum_b = {0.0, 0.0, 0.0, 0.0}, sum_z = sum_b;
@@ -321,7 +328,7 @@ FT_INLINE ft_pair ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t col
 FT_INLINE ft_pair ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t column, int padded,
                           int clear, double c, double inv) {
     const double z_new = c * inv;
-#if defined(__GNUC__)
+#if FT_VECTORS
     if (width == 4) {
         const ft_four at = *ft_four_at(column), set = at * z_new;
         const ft_four kept = clear ? 0.0 * at : 1.0 - at;
