@@ -130,9 +130,9 @@ def simulate(
                     due += look
                     if diverged := agent.diverged:
                         break
+            diverged = diverged or (_may_have_diverged(agent, done) and agent.diverged)
         finally:
             close()
-        diverged = diverged or (_may_have_diverged(agent, done) and agent.diverged)
     if diverged:
         warnings.warn(
             f"{type(agent).__name__} has diverged: a weight or its trace is not finite after {done} steps of "
