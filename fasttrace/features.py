@@ -433,6 +433,10 @@ def _what(x: Any, array: NDArray[Any]) -> str:
     """What stands where features should: an array's dtype, or the kind of object that NumPy makes none of."""
     if isinstance(x, Ragged):
         return "Ragged, the rows of a stream"
+    if (
+        array.dtype.kind == "V" and array.dtype.names is None
+    ):  # bfloat16 and its like, of packages beside NumPy
+        return f"dtype {array.dtype}, which NumPy cannot compute with (x.astype(np.float32) can be)"
     return f"dtype {array.dtype}" if array.ndim else f"{type(x).__name__}"
 
 

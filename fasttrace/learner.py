@@ -288,7 +288,7 @@ class Learner:
         if states < 1:
             raise ValueError("x: got no rows, expected T + 1 with T rewards")
         steps = states - 1
-        rewards = arguments.floats("rewards", rewards)
+        rewards = arguments.array_of("rewards", rewards)
         if rewards.shape != (steps,):
             raise ValueError(
                 f"rewards: got shape {rewards.shape}, expected ({steps},): x has {states} rows, "

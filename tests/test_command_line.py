@@ -322,6 +322,13 @@ def test_a_budget_ends_training_early(mountain_car):
     assert list(run.surfaces) == [mountain_car.CHUNK]
 
 
+def test_training_for_ever_begins_at_once(mountain_car):
+    """However many episodes there are to be, the first chunk does not wait for a list of them all."""
+    run = mountain_car.train("auto", 10**20, 0, surfaces_after=(3, 10**20), budget=0.0)
+    assert len(run.lengths) == 3
+    assert list(run.surfaces) == [3]
+
+
 def test_the_clock_only_goes_forward(mountain_car):
     run = mountain_car.train("auto", 60, 0)
     assert (np.diff(run.clock) > 0).all()

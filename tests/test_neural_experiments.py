@@ -120,6 +120,7 @@ def test_stream_command(learner, tmp_path, capsys):
     ("options", "said"),
     [
         (["--env", "Nothing-v0"], "Nothing"),
+        (["--env", "no_such_module:Nothing-v0"], "No module named 'no_such_module'"),
         (["--env", "Pendulum-v1", "--learner", "q"], "real-valued ones with --learner ac"),
         (["--env", "FrozenLake-v1"], "expected a vector"),
         (["--backend", "numpy", "--output", "/dev/null/folder"], "folder"),

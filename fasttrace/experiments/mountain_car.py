@@ -80,13 +80,13 @@ def train(
     """
     env, agent, coder = task(backend)
     generator = np.random.default_rng(seed)
-    stops = sorted({*range(CHUNK, episodes, CHUNK), *(e for e in surfaces_after if e <= episodes), episodes})
     lengths: list[npt.NDArray[np.int64]] = []
     returns: list[npt.NDArray[np.float64]] = []
     clock: list[npt.NDArray[np.float64]] = []
     surfaces = {}
     done, seconds = 0, 0.0
-    for stop in stops:
+    while done < episodes:
+        stop = min((done // CHUNK + 1) * CHUNK, episodes, *(each for each in surfaces_after if each > done))
         history = ft.simulate(env, agent, coder, episodes=stop - done, seed=generator)
         lengths.append(history.lengths)
         returns.append(history.returns)

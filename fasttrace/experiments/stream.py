@@ -173,7 +173,7 @@ def run(settings: Settings, seeds: int, output: str, backend: str) -> int:
         make(settings, env, 0, backend)
         env.close()
         folder.mkdir(parents=True, exist_ok=True)
-    except (BackendUnavailable, OSError, ValueError, gymnasium.error.Error) as error:
+    except (BackendUnavailable, ImportError, OSError, ValueError, gymnasium.error.Error) as error:
         print(f"fasttrace stream: {error}", file=sys.stderr)
         return 1
     from rich.console import Console
