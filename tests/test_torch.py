@@ -196,7 +196,7 @@ CONVERTED = {"double": lambda net: net.double(), "to": lambda net: net.to(torch.
 @pytest.mark.parametrize("convert", CONVERTED.values(), ids=CONVERTED)
 @pytest.mark.parametrize("name", ["PlasticRNN", "PlasticLSTM", "PlasticLayer"])
 def test_a_module_has_the_dtype_of_its_parameters(name, convert):
-    """Converted after it ran, it is the float64 network of these parameters, forward, back and by the step."""
+    """Converted after it ran, it is the float64 network of these, forward, back and by the step."""
     net = module(name, mode="plastic")
     run = net(inputs())[0]
     same = convert(net)
