@@ -503,10 +503,12 @@ class _Plastic(_Owner):
         units: int,
         runner: Callable[[int, int, Array], tuple[Callable[[int, int], None], Any]],
     ) -> list[Any]:
-        """Each thread runs its part of the batch, in pieces between which Ctrl-C is heard; returns what they give.
+        """Each thread runs its part of the batch, in pieces between which Ctrl-C is heard.
 
         size, units  numbers of workspace; of work an element
         runner       (run(begin, end), what that fills in) for first, last, workspace
+
+        Returns what was filled in, in order.
         """
         G, _, B, H = p.u.shape
         # Few enough for a tenth of a second anywhere; the reference's own loop is heard at any time.
@@ -590,7 +592,7 @@ class _Plastic(_Owner):
         arrays, values = [], []
         if state.h is not None:
             arrays, values = [state.h], [p.h[0]]
-        if p.c is not None:
+        if state.c is not None and p.c is not None:
             arrays.append(state.c)
             values.append(p.c[0])
         if self.mode != "none":

@@ -53,7 +53,7 @@ class Team:
         if self._pool is not None:
             self._pool.shutdown()
         if isinstance(error, KeyboardInterrupt):
-            error.steps = 0  # type: ignore[attr-defined] - what a team has begun is whole or nothing
+            error.steps = 0  # type: ignore[attr-defined]  # what a team has begun is whole or nothing
 
     def __call__(self, function: Callable[[int, int], Any], size: int) -> list[Any]:
         n = max(1, min(self._n, size))

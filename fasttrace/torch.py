@@ -65,55 +65,6 @@ _STATE = ("h", "c", "hebb", "E")
 _KINDS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 
 
-class PlasticState(NamedTuple):
-    """What a sequence ended in: h, c (B, H), hebb, E (B, H, H); c is None but for the LSTM, h for a layer.
-
-    Gradients flow through it into the sequence that made it; `detach()` ends that.
-    """
-
-    h: torch.Tensor | None
-    c: torch.Tensor | None
-    hebb: torch.Tensor
-    E: torch.Tensor
-
-    def detach(self) -> PlasticState:
-        return self._each(lambda each: each.detach())
-
-    def reset(self, mask: torch.Tensor) -> PlasticState:
-        """The state with zeros where mask (B,) is True; a new one, so that gradients stay right."""
-        if mask.dtype != torch.bool:
-            raise TypeError(f"mask: got dtype {mask.dtype}, expected torch.bool")
-
-        return self._each(lambda each: each.masked_fill(mask.view(-1, *[1] * (each.ndim - 1)), 0.0))
-
-    def _each(self, function: Callable[[torch.Tensor], torch.Tensor]) -> PlasticState:
-        return PlasticState(*(None if each is None else function(each) for each in self))
-
-
-class PlasticOutput(NamedTuple):
-    """h (T, B, H), M (T, B) and the state after the last step."""
-
-    h: torch.Tensor
-    M: torch.Tensor
-    state: PlasticState
-
-
-_STATE = ("h", "c", "hebb", "E")
-_KINDS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
-
-
-def _outside(method: Any) -> Any:
-    """What torch.compile leaves alone.  As torch.compiler.disable, whose import takes seconds otherwise too."""
-
-    @functools.wraps(method)
-    def border(*given: Any, **named: Any) -> Any:
-        if torch.compiler.is_compiling():
-            return torch.compiler.disable(method)(*given, **named)
-        return method(*given, **named)
-
-    return border
-
-
 def _array(name: str, value: Any, dtype: torch.dtype) -> Any:
     """A tensor's own memory as an array; refuses what would be copied or promoted in silence."""
     if value is None:
@@ -212,7 +163,7 @@ class _PlasticModule(torch.nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """That of the parameters, which .double() and .to() may change."""
-        return getattr(self, self._names[0]).dtype  # type: ignore[no-any-return]
+        return getattr(self, self._names[0]).dtype
 
     def _of_its_dtype(self) -> Any:
         """The network; a new one where the module was converted, since sequences keep the one they are of."""

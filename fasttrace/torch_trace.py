@@ -28,7 +28,7 @@ _KINDS = (torch.float32, torch.float64)
 
 
 def outside(method: Any) -> Any:
-    """What torch.compile leaves alone: torch.compiler.disable, which takes seconds to import, where it compiles."""
+    """What torch.compile leaves alone; torch.compiler.disable itself takes seconds to import."""
 
     @functools.wraps(method)
     def border(*given: Any, **named: Any) -> Any:

@@ -153,6 +153,28 @@ def test_a_reward_task_runs():
     assert (np.abs(one) <= 1.0).all()
 
 
+def test_what_stays_at_chance_is_said():
+    """Less than a tenth of the way from chance to the best, whichever is larger."""
+    from fasttrace.experiments.plasticity import Result
+
+    def result(chance, best, **levels):
+        curves = {mode: np.full((3, 30), level) for mode, level in levels.items()}
+        return Result("task", "measure", chance, curves, {}, best)
+
+    assert result(0.0, 1.0, none=0.09, plastic=-0.3, simple=0.11).at_chance() == ["none", "plastic"]
+    assert result(0.5, 0.0, none=0.46, plastic=0.54, simple=0.44).at_chance() == ["none", "plastic"]
+
+
+def test_the_quick_command_shows_a_difference():
+    """In what --quick runs, the reward task too: modulation of its own lifts a network over one without."""
+    from fasttrace.experiments.plasticity import tasks
+
+    _, cue = tasks(True)
+    none, simple = (cue.train(mode, 0, cue.settings)[-16:].mean() for mode in ("none", "simple"))
+    assert none < 0.4
+    assert simple > 0.7
+
+
 def test_the_command(tmp_path, capsys, monkeypatch):
     """Both tables with a row for each mode, and a picture where it says."""
     pytest.importorskip("rich")
@@ -164,7 +186,8 @@ def test_the_command(tmp_path, capsys, monkeypatch):
         plasticity.Task(*[*vars(completion).values()][:4], completion.settings._replace(iterations=20)),
         plasticity.Task(
             *[*vars(cue).values()][:4],
-            CueReward(bits=4, trials=3, hidden=8, batch=4, iterations=20, settled=1),
+            CueReward(bits=4, trials=3, hidden=8, batch=4, iterations=20, settled=1, alpha=1e-9),
+            1.0,
         ),
     )
     monkeypatch.setattr(plasticity, "tasks", lambda quick: small)
@@ -172,6 +195,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert main(["plasticity", "--quick", "--seeds", "2", "--output", str(tmp_path / "new")]) == 0
     printed = capsys.readouterr().out
     assert printed.count("retroactive") >= 4
+    assert "Not better than chance: " in printed
     picture = tmp_path / "new" / "plasticity.png"
     assert str(picture) in printed
     assert picture.read_bytes().startswith(PNG)

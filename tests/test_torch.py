@@ -29,7 +29,19 @@ def inputs(dtype=torch.float32):
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients(name, mode):
     """torch.autograd.gradcheck, of inputs, state, modulation and parameters, through h, M and the state."""
-    net = module(name, mode=mode, fan_out=True, dtype=torch.float64)
+    check(module(name, mode=mode, fan_out=True, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"bound": "decay", "modulation": "sigmoid"}, {"modulated": "half", "modulation": "linear"}],
+    ids=["decay", "half"],
+)
+def test_gradients_of_variants(options):
+    check(module("PlasticRNN", dtype=torch.float64, **options))
+
+
+def check(net):
     xs = inputs(torch.float64).requires_grad_()
     generator = torch.Generator().manual_seed(1)
     start = [
@@ -174,6 +186,128 @@ def test_modules_copy_save_and_load(tmp_path):
     other = module("PlasticRNN", seed=2)
     other.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
     assert torch.equal(other(inputs()).h, want)
+
+
+# ---- conversions ----
+
+CONVERTED = {"double": lambda net: net.double(), "to": lambda net: net.to(torch.float64)}
+
+
+@pytest.mark.parametrize("convert", CONVERTED.values(), ids=CONVERTED)
+@pytest.mark.parametrize("name", ["PlasticRNN", "PlasticLSTM", "PlasticLayer"])
+def test_a_module_has_the_dtype_of_its_parameters(name, convert):
+    """Converted after it ran, it is the float64 network of these, forward, back and by the step."""
+    net = module(name, mode="plastic")
+    run = net(inputs())[0]
+    same = convert(net)
+    assert same is net
+    assert net.dtype == torch.float64
+    assert "dtype=float64" in repr(net)
+    plain = getattr(ft.plasticity, name)(I, H, mode="plastic", dtype=np.float64)
+    for key, each in net.named_parameters():
+        plain.params[key][...] = each.detach().numpy()
+    xs = inputs(torch.float64)
+    h, *_, state = net(xs)
+    sequence = plain.forward(xs.numpy())
+    np.testing.assert_array_equal(h.detach().numpy(), sequence.h)
+    np.testing.assert_array_equal(state.hebb.detach().numpy(), sequence.state.hebb)
+    h.sum().backward()
+    grads = plain.backward(sequence, np.ones_like(sequence.h))
+    for key, each in net.named_parameters():
+        assert each.grad.dtype == torch.float64
+        np.testing.assert_array_equal(each.grad.numpy(), grads[key])
+    live = net.initial_state(B)
+    assert live.hebb.dtype == torch.float64
+    for x in xs:
+        net.step(x, live)
+    assert live.hebb.any()
+    with pytest.raises(TypeError, match=r"xs: got dtype torch\.float32, expected torch\.float64"):
+        net(inputs())
+    back = net.float()(inputs())[0]
+    assert back.dtype == torch.float32
+    assert torch.equal(back, run)
+
+
+def test_the_way_back_of_what_ran_before_a_conversion():
+    """A sequence keeps the network that it is of."""
+    net = module("PlasticRNN")
+    xs = inputs().requires_grad_()
+    want = torch.autograd.grad(net(xs).h.sum(), xs)[0]
+    h = net(xs).h
+    net.double()(inputs(torch.float64))
+    assert torch.equal(torch.autograd.grad(h.sum(), xs)[0], want)
+
+
+def test_converted_modules_copy_save_and_load(tmp_path):
+    net = module("PlasticLSTM", seed=1).double()
+    xs = inputs(torch.float64)
+    want = net(xs).h
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    state = torch.load(tmp_path / "net.pt", weights_only=True)
+    narrow = module("PlasticLSTM", seed=2)
+    narrow.load_state_dict(state)  # as for any module: into the parameters that are there
+    assert narrow(inputs()).h.dtype == torch.float32
+    other, assigned = module("PlasticLSTM", seed=2).double(), module("PlasticLSTM", seed=2)
+    other.load_state_dict(state)
+    assigned.load_state_dict(state, assign=True)
+    for each in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), other, assigned):
+        assert torch.equal(each(xs).h, want)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@modules
+def test_half_precision_is_refused(name, dtype):
+    """By name, and the module shows itself nevertheless; back in float32 it runs."""
+    net = module(name).to(dtype)
+    message = f"got dtype {dtype}, expected torch.float32 or torch.float64"
+    for call in (lambda: net(inputs().to(dtype)), lambda: net.initial_state(B)):
+        with pytest.raises(TypeError, match=message.replace(".", r"\.")):
+            call()
+    assert str(dtype)[6:] in repr(net)
+    net.float()(inputs())
+
+
+@pytest.mark.parametrize("compiler", ["eager", "aot_eager"])
+def test_torch_compile(compiler):
+    """A compiled module, and one amid what is compiled: results and gradients of the module itself."""
+    torch.compiler.reset()
+    net = module("PlasticRNN")
+
+    def loss(xs):
+        h, M, state = net(2.0 * xs, net.initial_state(B))
+        h = h * 3.0 + net(xs, state.reset(torch.tensor([True, False]))).h
+        return h.sum() + M.sum() + state.hebb.sum()
+
+    def gradients(call):
+        net.zero_grad()
+        value = call(inputs())
+        value.backward()
+        return [value.detach(), *(each.grad.clone() for each in net.parameters())]
+
+    for one, other in zip(gradients(torch.compile(loss, backend=compiler)), gradients(loss), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    compiled = torch.compile(net, backend=compiler)
+    assert torch.equal(compiled(inputs()).h, net(inputs()).h)
+    layer = module("PlasticLayer", mode="plastic")
+    assert torch.equal(torch.compile(layer, backend=compiler)(inputs())[0], layer(inputs())[0])
+
+    def step(x, state):
+        return net.step(x + 1.0, state)[0] * 2.0
+
+    one, other = net.initial_state(B), net.initial_state(B)
+    x = inputs()[0]
+    assert torch.equal(torch.compile(step, backend=compiler)(x, one), step(x, other))
+    assert torch.equal(one.hebb, other.hebb)
+
+
+def test_the_compiler_is_not_imported_before_it_is_asked_for():
+    """It takes seconds."""
+    program = (
+        "import sys, torch, fasttrace as ft; ft.torch.PlasticRNN(3, 4)(torch.zeros(2, 1, 3)); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_torch_is_not_imported_before_it_is_asked_for():

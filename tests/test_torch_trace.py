@@ -82,6 +82,51 @@ def test_reset():
     assert not any(z.any() for z in traces.z)
 
 
+@pytest.mark.parametrize("compiler", ["eager", "aot_eager"])
+def test_torch_compile(compiler):
+    """Of the module, and of what accumulates and steps: the same parameters."""
+    torch.compiler.reset()
+
+    def learned(wrap):
+        net = network()
+        module, traces = wrap(net), traces_of(net)
+
+        def learn(s, rule):
+            traces.accumulate()
+            return traces.step(s.sum(), rule) * torch.ones(())
+
+        learn = wrap(learn)
+        for s, rule in zip(states(4), (0.1, ft.neural.ObGD()) * 2, strict=True):
+            module(s).sum().backward()
+            learn(s, rule)
+        return torch.nn.utils.parameters_to_vector(net.parameters()).detach()
+
+    compiled = learned(lambda each: torch.compile(each, backend=compiler))
+    torch.testing.assert_close(compiled, learned(lambda each: each), rtol=1e-12, atol=1e-14)
+
+
+def test_traces_follow_their_module():
+    """Converted in the midst, it goes on as the converted trace of the converted module."""
+    net = network(torch.float32)
+    traces, rule = traces_of(net), ft.neural.AdaptiveObGD()
+    rows = states(3, torch.float32)
+    accumulate(net, traces, rows[0])
+    traces.step(1.0, rule)
+    before = [z.clone() for z in traces.z]
+    net.double()
+    accumulate(net, traces, rows[1].double())
+    grads = torch.autograd.grad(net(rows[1].double()).sum(), list(net.parameters()))
+    for z, old, grad in zip(traces.z, before, grads, strict=True):
+        assert z.dtype == torch.float64
+        torch.testing.assert_close(z, GAMMA * LAMBDA * old.double() + grad, rtol=1e-12, atol=1e-15)
+    traces.step(1.0, rule)
+    assert traces.state_dict()["v"].dtype == torch.float64
+    net.half()
+    net(rows[2].half()).sum().backward()
+    with pytest.raises(TypeError, match=r"0\.weight: has dtype torch\.float16"):
+        traces.accumulate()
+
+
 def test_parameters_change_in_place():
     """The memory stays, so that an optimiser or a view of it sees the step."""
     net = network()

@@ -33,6 +33,7 @@ class Result:
     chance: float
     curves: dict[str, NDArray[Any]]
     seconds: dict[str, float]
+    best: float = 0.0
 
     def finals(self, mode: str) -> NDArray[Any]:
         """(seeds,) mean over the end of each run."""
@@ -42,6 +43,11 @@ class Result:
     def median(self, mode: str) -> float:
         return float(np.median(self.finals(mode)))
 
+    def at_chance(self) -> list[str]:
+        """The modes that came less than a tenth of the way from chance to the best there is."""
+        way = self.best - self.chance
+        return [mode for mode in self.curves if (self.median(mode) - self.chance) / way < 0.1]
+
 
 @dataclass(frozen=True)
 class Task:
@@ -50,6 +56,7 @@ class Task:
     chance: float
     train: Callable[..., NDArray[Any]]
     settings: Any
+    best: float = 0.0
 
 
 def tasks(quick: bool) -> tuple[Task, Task]:
@@ -57,10 +64,13 @@ def tasks(quick: bool) -> tuple[Task, Task]:
     completion = (
         Completion(bits=16, patterns=3, flagged=1, hidden=24, iterations=300) if quick else Completion()
     )
-    cue = CueReward(bits=6, trials=6, hidden=24, iterations=60, settled=3) if quick else CueReward()
+    small = CueReward(
+        bits=6, trials=6, wait=0, rest=1, hidden=32, alpha=4e-3, iterations=250, settled=3
+    )  # fmt: skip
+    cue = small if quick else CueReward()
     return (
         Task("flagged one-shot completion", "wrong hidden bits", 0.5, train_completion, completion),
-        Task("cue-reward association", "reward a trial", 0.0, train_cue_reward, cue),
+        Task("cue-reward association", "reward a trial", 0.0, train_cue_reward, cue, 1.0),
     )
 
 
@@ -88,6 +98,8 @@ def run(seeds: int, output: str, backend: str, quick: bool) -> int:
     results = [train(task, range(seeds), backend, console) for task in tasks(quick)]
     for result in results:
         console.print(table(result))
+        if modes := result.at_chance():
+            console.print(f"Not better than chance: {', '.join(modes)}.", highlight=False)
     picture = folder / "plasticity.png"
     learning_curves(results, picture)
     console.print(f"Learning curves: {picture}", highlight=False, soft_wrap=True)
@@ -111,7 +123,7 @@ def train(task: Task, seeds: range, backend: str, console: Console) -> Result:
             ]
             seconds[mode] = (time.perf_counter() - began) / len(seeds)
             curves[mode] = np.array(runs)
-    return Result(task.name, task.measure, task.chance, curves, seconds)
+    return Result(task.name, task.measure, task.chance, curves, seconds, task.best)
 
 
 def table(result: Result) -> Table:

@@ -26,32 +26,38 @@ _READ = ("W", "al", "gates", "wm", "fw", "fb", "pre", "modulation", "h0", "c0", 
 _WRITTEN = ("u", "h", "c", "M", "hebb", "E")
 _GIVEN = ("dh", "dM", "dc", "dhebb", "dE")
 _GRADIENTS = ("u", "M", "pre", "h0", "c0", "hebb0", "E0")
-_SUFFIX = {"float32": "f32", "float64": "f64"}
+_KINDS = {4: (ffi.typeof("float[]"), "f32"), 8: (ffi.typeof("double[]"), "f64")}
 
 
 class _Call:
     """The structs of one pass, and the buffers that they point into."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._arrays = ffi.typeof("float[]" if dtype == np.float32 else "double[]")
-        self.suffix = _SUFFIX[dtype.name]
+        self._arrays, self.suffix = _KINDS[dtype.itemsize]
         self._keep: list[Any] = []
 
     def pointer(self, array: Any, written: bool = False) -> Any:
         if array is None:
             return ffi.NULL
-        self._keep.append(ffi.from_buffer(self._arrays, array, require_writable=written))
-        return self._keep[-1]
+        pointer = ffi.from_buffer(self._arrays, array, written)
+        self._keep.append(pointer)
+        return pointer
 
     def function(self, name: str) -> Any:
         return getattr(lib, f"ft_{name}_{self.suffix}")
 
-    def network(self, p: Any, written: bool = False) -> Any:
-        """`written`: it is to run forward; the way back reads what that has left."""
+    def sizes(self, p: Any) -> Any:
+        """What a workspace depends on, and no more."""
         net = ffi.new(f"ft_plastic_{self.suffix} *")
         _, net.T, net.B, net.n_post = p.u.shape
         net.n_pre = p.W.shape[1]
-        net.cell, net.mode, net.soft, net.fan_out = CELLS[p.cell], MODES[p.mode], BOUNDS[p.bound], p.fan_out
+        net.cell, net.mode = CELLS[p.cell], MODES[p.mode]
+        return net
+
+    def network(self, p: Any, written: bool = False) -> Any:
+        """`written`: it is to run forward; the way back reads what that has left."""
+        net = self.sizes(p)
+        net.soft, net.fan_out = BOUNDS[p.bound], p.fan_out
         net.activation, net.plain = MODULATIONS[p.activation], p.plain
         net.per_neuron = p.modulation is not None and p.modulation.ndim == 3
         al = np.broadcast_to(p.al, p.W.shape)
@@ -67,7 +73,7 @@ class _Call:
 def work_size(p: Any, spacing: int) -> int:
     """Numbers of workspace; spacing 0: of forward."""
     call = _Call(p.dtype)
-    return call.function("plastic_work")(call.network(p), spacing)
+    return call.function("plastic_work")(call.sizes(p), spacing)
 
 
 def _runner(call: _Call, name: str, net: Any, *rest: Any) -> Callable[[int, int], None]:
@@ -111,7 +117,7 @@ def hebbian_step(
 ) -> tuple[Any, Any]:
     if mode != "none":
         call = _Call(hebb.dtype)
-        live = (call.pointer(each, True) for each in (hebb, E))
-        arrays = (call.pointer(each) for each in (post, pre, modulation))
-        call.function("hebbian_step")(*hebb.shape, *live, *arrays, MODES[mode], BOUNDS[bound], eta, clip)
+        pointer, live = call.pointer, (call.pointer(hebb, True), call.pointer(E, True))
+        read = pointer(post), pointer(pre), pointer(modulation)
+        call.function("hebbian_step")(*hebb.shape, *live, *read, MODES[mode], BOUNDS[bound], eta, clip)
     return hebb, E

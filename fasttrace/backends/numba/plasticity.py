@@ -5,6 +5,7 @@ One flat workspace holds all matrices of one element, in rows of whole vectors; 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -175,18 +176,21 @@ class Room(NamedTuple):
 
 def _lay(p: Any, spacing: int) -> tuple[Room, int]:
     """The room of a pass, and its size; spacing 0: of forward."""
-    _, T, _, P = p.u.shape
-    K = p.W.shape[1]
-    per = BYTES // p.dtype.itemsize
+    return _laid(p.cell, p.mode, p.dtype.itemsize, p.u.shape[1], *p.W.shape, spacing)
+
+
+@functools.lru_cache(64)
+def _laid(cell: str, mode: str, itemsize: int, T: int, P: int, K: int, spacing: int) -> tuple[Room, int]:
+    per = BYTES // itemsize
     row_size, wide = -(-K // per) * per, -(-max(P, K) // per) * per
     matrix = P * row_size + 10 * per  # not all matrices on one set of the cache
-    kinds, length = (2 if p.mode == "retroactive" else 1), min(spacing, T + 1)
-    matrices = {"W": 1, "al": 1, "gates": 3 if p.cell == "lstm" else 0, "hebb": 1, "E": kinds - 1}
+    kinds, length = (2 if mode == "retroactive" else 1), min(spacing, T + 1)
+    matrices = {"W": 1, "al": 1, "gates": 3 if cell == "lstm" else 0, "hebb": 1, "E": kinds - 1}
     vectors = {"pre": 1, "pre_next": 1, "post": 1, "gain": 1, "y": 4}
     if spacing:
         matrices |= {"dhebb": 1, "dE": kinds - 1, "dal": 1, "dal_sum": 1}
         vectors |= {"dpre": 1, "dpre_old": 1, "dy": 4, "dh": 1, "dc": 1, "dgain": 1, "dpost": 1, "dE_E": 1}
-        if p.mode != "none":
+        if mode != "none":
             matrices |= {"history": kinds * (length + 1), "checkpoints": kinds * -(-(T + 1) // length)}
     places, used = dict.fromkeys(Room._fields, 0), 0
     for sizes, size in ((matrices, matrix), (vectors, wide)):
