@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,24 +38,30 @@ class History:
         self.decays: list[Float64] = []
         self.outputs: list[int] = []
 
-    def add(self, states: Float64, decays: Float64, outputs: Iterable[int]) -> None:
+    def add(self, states: Float64, decays: Float64, outputs: NDArray[Any]) -> None:
         """Of T steps: states (T, i), decays (T, m) that came before each, outputs (T) traced, -1: all."""
         ended = np.flatnonzero((decays == 0.0).all(1))
         start = int(ended[-1]) if len(ended) else 0
-        if len(ended):
+        if len(states) - start > 2 * self._limit:  # what _prune would drop is not made rows of first
+            start = max(start, len(states) - self._size(decays[start:]))
+        if len(ended) or start:
             self.clear()
         self.states += list(states[start:])
         self.decays += list(decays[start:])
-        self.outputs += list(outputs)[start:]
+        self.outputs += outputs[start:].tolist()
         if len(self.states) > 2 * self._limit:
             self._prune()
 
-    def _prune(self) -> None:
+    def _size(self, decays: Any) -> int:
+        """How many of the last states still weigh something."""
         if self.keep is not None:
-            size = self.keep
-        else:
-            weights = np.cumprod(np.max(self.decays, 1)[::-1])
-            size = 1 + int(np.count_nonzero(weights[:-1] >= _NOTHING_LEFT))
+            return self.keep
+        weights = np.cumprod(np.max(decays, 1)[::-1])
+        return 1 + int(np.count_nonzero(weights[:-1] >= _NOTHING_LEFT))
+
+    def _prune(self) -> None:
+        size = self._size(self.decays)
+        if self.keep is None:
             self._limit = max(64, size)
         for rows in (self.states, self.decays, self.outputs):
             del rows[: len(rows) - size]
@@ -322,7 +327,7 @@ class NetworkLearner(Learner):
         done = stream.done
         decays = np.broadcast_to(stream.gammas * stream.lambdas, (stream.steps, len(decay)))
         decays = np.concatenate([decay[None], decays[: done - 1]])
-        outputs = [-1] * done if stream.actions is None else stream.actions[:done]
+        outputs = np.full(done, -1) if stream.actions is None else stream.actions[:done]
         self._history.add(stream.inputs[:done], decays, outputs)
 
     def staleness(self, window: int | None = None) -> tuple[float, float]:
