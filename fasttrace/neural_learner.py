@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -286,37 +287,46 @@ class NetworkLearner(Learner):
         """
         for net in self._trace.nets:
             net.to_be_written()
-        stream.normalise, stream.scale = self._normalise, self._scale
+        if stream.steps <= 1:
+            self._run_stream(stream)
+            return
         try:
-            self._run_pieces(stream)
+            self._run_stream(stream)
         except KeyboardInterrupt as interrupt:
             interrupt.steps, interrupt.deltas = stream.done, stream.errors()  # type: ignore[attr-defined]
             raise
 
-    def _run_pieces(self, stream: NetworkStream) -> None:
-        """Hand it to the backend; stream.done says how far that came, whatever is raised."""
-        decay = self._trace.critic.decays.copy()
+    def _run_stream(self, stream: NetworkStream) -> None:
+        """All of it; stream.done says how far that came, whatever is raised."""
+        stream.normalise, stream.scale = self._normalise, self._scale
         keeps = self.keep != 0 and stream.steps > 0
         if keeps:
+            decay = self._trace.critic.decays.copy()
             stream.inputs = np.empty((stream.steps, self.n_features))
-        run = module(self.backend, "neural").network_run
-
-        def piece(begin: int, end: int) -> None:
-            part = stream.part(begin, end)
-            fault = run(self._trace, part)
-            stream.done = begin + part.done
-            self._updated = keeps and fault is None
-            if fault is not None:
-                raise FloatingPointError(f"{fault}: not finite at step {stream.done}")
-
         try:
-            in_pieces(stream.steps, self._first_piece(), piece)
+            self._run_pieces(stream)
         finally:
             if keeps and stream.done:
                 self._remember(stream, decay)
 
-    def _first_piece(self, work: float = 1.0) -> int:
-        """Steps that surely take less than a tenth of a second.  work: passes over the network a step."""
+    def _run_pieces(self, stream: NetworkStream, work: float = 1.0) -> None:
+        """work: passes over the network that a step takes, in those of NetworkTD."""
+        if stream.steps <= 1:
+            self._run_piece(stream, 0, stream.steps)
+        else:
+            in_pieces(stream.steps, self._first_piece(work), partial(self._run_piece, stream))
+
+    def _run_piece(self, stream: NetworkStream, begin: int, end: int) -> None:
+        """Hand steps begin to end - 1 to the backend."""
+        part = stream.part(begin, end)
+        fault = module(self.backend, "neural").network_run(self._trace, part)
+        stream.done = begin + part.done
+        self._updated = self.keep != 0 and stream.steps > 0 and fault is None
+        if fault is not None:
+            raise FloatingPointError(f"{fault}: not finite at step {stream.done}")
+
+    def _first_piece(self, work: float) -> int:
+        """Steps that surely take less than a tenth of a second."""
         if self.backend == "numpy":
             return 0  # whose steps are in Python: SIGINT would be heard within one
         numbers = work * sum(net.n_params for net in self._trace.nets) * self._trace.critic.n_traces

@@ -79,7 +79,7 @@ def test_a_long_call_hears_an_interrupt(way, backend, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         call("gae", given, backend, time_axis=time_axis, horizon=horizon)
-    assert clock.looks == 4
+    assert clock.looks <= 4
     assert signal.getsignal(signal.SIGINT) is before
 
 
