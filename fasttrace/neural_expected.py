@@ -78,8 +78,8 @@ class ExpectedTraceTD(RemedyTD):
         with self._read():
             return self._trace.Theta.copy()
 
-    def _run_pieces(self, stream: NetworkStream, work: float = 1.0) -> None:
-        super()._run_pieces(stream, 1.0 + self._trace.k**2 / self.network.n_params)
+    def _work(self) -> float:
+        return 1.0 + self._trace.k**2 / self.network.n_params
 
     def _run_steps(self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array) -> int:
         state = self._trace

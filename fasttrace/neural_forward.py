@@ -169,8 +169,8 @@ class ForwardTD(RemedyTD):
             if not module(self.backend, "neural_forward").forward_td_flush(self._trace):
                 raise FloatingPointError("flush: a gradient or parameter is not finite; nothing was changed")
 
-    def _run_pieces(self, stream: NetworkStream, work: float = 1.0) -> None:
-        super()._run_pieces(stream, 1.0 + self.window * (self.values == "fresh"))
+    def _work(self) -> float:
+        return 1.0 + self.window * (self.values == "fresh")
 
     def _run_steps(self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array) -> int:
         self._trace.alpha = self.alpha

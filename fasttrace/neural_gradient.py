@@ -224,7 +224,7 @@ class QRC(_Corrected, _StreamActionValues):
         """Not kept here: RuntimeError.  StreamQ(keep=None) measures it."""
         raise RuntimeError("staleness: QRC keeps no states; StreamQ with keep=None does")
 
-    def _first_piece(self, work: float) -> int:
+    def _first_piece(self) -> int:
         return 0  # statistics are in Python: SIGINT would be heard within a step
 
     def _run_piece(self, stream: NetworkStream, begin: int, end: int) -> None:

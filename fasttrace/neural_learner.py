@@ -287,9 +287,6 @@ class NetworkLearner(Learner):
         """
         for net in self._trace.nets:
             net.to_be_written()
-        if stream.steps <= 1:
-            self._run_stream(stream)
-            return
         try:
             self._run_stream(stream)
         except KeyboardInterrupt as interrupt:
@@ -299,22 +296,22 @@ class NetworkLearner(Learner):
     def _run_stream(self, stream: NetworkStream) -> None:
         """All of it; stream.done says how far that came, whatever is raised."""
         stream.normalise, stream.scale = self._normalise, self._scale
-        keeps = self.keep != 0 and stream.steps > 0
-        if keeps:
-            decay = self._trace.critic.decays.copy()
-            stream.inputs = np.empty((stream.steps, self.n_features))
+        if self.keep == 0 or stream.steps == 0:
+            self._run_pieces(stream)
+            return
+        decay = self._trace.critic.decays.copy()
+        stream.inputs = np.empty((stream.steps, self.n_features))
         try:
             self._run_pieces(stream)
         finally:
-            if keeps and stream.done:
+            if stream.done:
                 self._remember(stream, decay)
 
-    def _run_pieces(self, stream: NetworkStream, work: float = 1.0) -> None:
-        """work: passes over the network that a step takes, in those of NetworkTD."""
+    def _run_pieces(self, stream: NetworkStream) -> None:
         if stream.steps <= 1:
             self._run_piece(stream, 0, stream.steps)
         else:
-            in_pieces(stream.steps, self._first_piece(work), partial(self._run_piece, stream))
+            in_pieces(stream.steps, self._first_piece(), partial(self._run_piece, stream))
 
     def _run_piece(self, stream: NetworkStream, begin: int, end: int) -> None:
         """Hand steps begin to end - 1 to the backend."""
@@ -325,11 +322,15 @@ class NetworkLearner(Learner):
         if fault is not None:
             raise FloatingPointError(f"{fault}: not finite at step {stream.done}")
 
-    def _first_piece(self, work: float) -> int:
+    def _work(self) -> float:
+        """Passes over the network that a step takes, in those of NetworkTD."""
+        return 1.0
+
+    def _first_piece(self) -> int:
         """Steps that surely take less than a tenth of a second."""
         if self.backend == "numpy":
             return 0  # whose steps are in Python: SIGINT would be heard within one
-        numbers = work * sum(net.n_params for net in self._trace.nets) * self._trace.critic.n_traces
+        numbers = self._work() * sum(net.n_params for net in self._trace.nets) * self._trace.critic.n_traces
         return max(1, int(5e7 / (2_000.0 + 3.0 * numbers)))  # ns
 
     def _remember(self, stream: NetworkStream, decay: Float64) -> None:

@@ -33,7 +33,7 @@ def clock(monkeypatch):
     def use(interrupt=0):
         monkeypatch.setattr(pieces, "time", Clock(interrupt))
         for cls in (neural_learner.NetworkLearner, neural.QRC):
-            monkeypatch.setattr(cls, "_first_piece", lambda self, work: 3)
+            monkeypatch.setattr(cls, "_first_piece", lambda self: 3)
 
     return use
 
