@@ -57,7 +57,9 @@ def run(p):
     struct, kept = pack(p)
     if p.T * p.B <= _FIRST:
         _checked(_run(struct))
-    elif p.batch_major or struct.horizon:
+    elif struct.horizon and p.T > _FIRST and 4 * struct.horizon <= _FIRST:
+        _by_windows(p, struct, kept)
+    elif struct.horizon or (p.batch_major and p.T <= _FIRST):
         _by_trajectories(p, struct, kept)
     else:
         _by_time(p, struct, kept)
@@ -74,20 +76,37 @@ def _by_trajectories(p, struct, kept):
         _lay_over(struct, kept, p.batch_major, 0, first)
         _checked(_run(struct))
 
-    in_pieces(units, _FIRST // (p.T * unit), piece)
+    in_pieces(units, max(_FIRST // (p.T * unit), 1), piece)
 
 
 def _by_time(p, struct, kept):
     """In pieces of some steps, the last ones first."""
-    carry = np.empty(p.B)
+    unit = 8 if p.batch_major else 1  # the latest has more than 8
+    units = (p.T - 1) // 8 if p.batch_major else p.T
+    carry = np.empty(p.B * (lib.FT_CARRY if p.batch_major else 1))
     struct.carry = ffi.from_buffer("double[]", carry, True)
 
     def piece(begin, end):
-        struct.T, struct.open = end - begin, begin > 0
-        _lay_over(struct, kept, False, p.T - end, 0)
+        low, high = (units - end) * unit, (units - begin) * unit if begin else p.T
+        struct.T, struct.open = high - low, begin > 0
+        _lay_over(struct, kept, p.batch_major, low, 0)
         _checked(_run(struct))
 
-    in_pieces(p.T, _FIRST // p.B, piece)
+    in_pieces(units, max(_FIRST // (p.B * unit), 1), piece)
+
+
+def _by_windows(p, struct, kept):
+    """In pieces of some horizons, the first ones first: what one looks ahead at, the next does anew."""
+    h = struct.horizon
+    units = (p.T - 1) // h  # the last has more than one horizon, as the whole
+
+    def piece(begin, end):
+        low, high = begin * h, p.T if end == units else (end + 1) * h
+        struct.T = high - low
+        _lay_over(struct, kept, p.batch_major, low, 0)
+        _checked(_run(struct))
+
+    in_pieces(units, max(_FIRST // (p.B * h), 1), piece)
 
 
 def _lay_over(struct, kept, batch_major, t, b):
