@@ -484,12 +484,14 @@ enum ft_rate { FT_ONE, FT_BY_STEP, FT_EACH_F32, FT_EACH_F64 };
  *   horizon      transitions that a return looks ahead; 0: all
  *   scratch      (horizon), where horizon is not 0
  *   second       (GAE, VTRACE) or NULL
- *   carry        (B) or NULL; time-major, without a horizon: what transition 0 would hand on to one before it.
- *                So a long problem can be done in pieces, the latest first, with the same results to the bit
+ *   carry        (B), batch-major (B, FT_CARRY); or NULL; without a horizon: what transition 0 would hand on
+ *                to one before it.  So a long problem can be done in pieces, the latest first, with the same
+ *                results to the bit; batch-major they begin at multiples of 8, and the latest has more than 8
  *   open         1: others follow transition T - 1, which have been done: carry holds what they hand on, and
  *                values, nexts and q_nexts have what stands behind the piece; last is not read
  *
  * Outputs overlap no input. */
+enum { FT_CARRY = 64 };
 typedef struct ft_returns {
     int64_t T, B, family, f64, batch_major, terminations_only;
     double gamma, lambda_;

@@ -126,7 +126,7 @@ static void ft_time_major(const ft_returns *p, const ft_loops *l, const ft_loops
 }
 
 static void ft_batch_major(const ft_returns *p, const ft_loops *l, int plain) {
-    if (l->turned && p->B >= FT_TURNED && p->T <= FT_TURNED_T && ft_is_alike(p->gamma_kind, p->f64) &&
+    if (l->turned && !p->carry && p->B >= FT_TURNED && p->T <= FT_TURNED_T && ft_is_alike(p->gamma_kind, p->f64) &&
         ft_is_alike(p->lambda_kind, p->f64)) {
         ft_lanes_fn *lanes = ft_lanes_for(p, l, plain);
         for (int64_t b = 0; b < p->B; b += FT_TURNED) /* the last may come twice */
@@ -134,7 +134,7 @@ static void ft_batch_major(const ft_returns *p, const ft_loops *l, int plain) {
     } else if (plain && p->family == FT_GAE && l->gae_series) {
         l->gae_series(p);
     } else {
-        const int64_t vectors = l->scan ? (p->T - 1) / l->width * l->width : 0;
+        const int64_t vectors = !l->scan ? 0 : p->open ? p->T : (p->T - 1) / l->width * l->width;
         for (int64_t b = 0; b < p->B; b++) {
             const double Y = l->series[ft_loop(p)](p, b, vectors);
             if (vectors) l->scan[ft_loop(p)](p, b, vectors, Y);
@@ -146,7 +146,8 @@ int32_t ft_returns_run_at(const ft_returns *p, int32_t level) {
     if (p->T < 0 || p->B < 0 || p->horizon < 0 || p->family < FT_LAMBDA || p->family > FT_UPGO ||
         level < 0 || level > ft_returns_level())
         return FT_EVALUE;
-    if ((p->carry || p->open) && (p->batch_major || p->horizon || !p->carry)) return FT_EVALUE;
+    if (p->open && !p->carry) return FT_EVALUE;
+    if (p->carry && (p->horizon || (p->batch_major && (p->open ? p->T % 8 != 0 : p->T <= 8)))) return FT_EVALUE;
     const ft_loops *l = &ft_all_loops[level][p->f64 != 0], *one = &ft_all_loops[0][p->f64 != 0];
     const int plain = ft_is_plain(p);
     if (p->T == 0) return FT_OK;

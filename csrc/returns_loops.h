@@ -85,7 +85,7 @@ FT_INLINE FT_REAL *FT_TL(ft_second)(const ft_returns *p, FT_REAL *out, int64_t t
 
 /* What the end hands on. */
 FT_INLINE double FT_TL(ft_begin)(int family, const ft_returns *p, int64_t b) {
-    if (p->open) return p->carry[b];
+    if (p->open) return p->carry[p->batch_major ? b * FT_CARRY : b];
     return ft_has_ends(family) || family == FT_SUM ? (double)((const FT_REAL *)p->last)[b] : 0.0;
 }
 
@@ -246,6 +246,18 @@ FT_INLINE void FT_TL(ft_scan)(int family, int plain, const ft_returns *p, int64_
 #if FT_WIDTH > 4
     FT_V a4_next = a_next, c4_next = zero;
 #endif
+    double *const carry = p->carry ? p->carry + b * FT_CARRY : NULL;
+    if (p->open) {
+        a_next = FT_L(ft_load_f64)(carry + FT_WIDTH);
+        c_next = FT_L(ft_load_f64)(carry + 2 * FT_WIDTH);
+        a2_next = FT_L(ft_load_f64)(carry + 3 * FT_WIDTH);
+        c2_next = FT_L(ft_load_f64)(carry + 4 * FT_WIDTH);
+#if FT_WIDTH > 4
+        a4_next = FT_L(ft_load_f64)(carry + 5 * FT_WIDTH);
+        c4_next = FT_L(ft_load_f64)(carry + 6 * FT_WIDTH);
+#endif
+        Y_next = FT_L(ft_load_f64)(carry);
+    }
     const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, 0, b, 0);
     FT_REAL *const out = (FT_REAL *)p->out + b * p->out_stride, *const second = FT_TL(ft_second)(p, out, 0, b);
     for (int64_t t = end - FT_WIDTH; t >= 0; t -= FT_WIDTH) {
@@ -269,6 +281,16 @@ FT_INLINE void FT_TL(ft_scan)(int family, int plain, const ft_returns *p, int64_
         c2_next = c2;
         Y_next = here;
     }
+    if (!carry) return;
+    FT_L(ft_store_f64)(carry, Y_next);
+    FT_L(ft_store_f64)(carry + FT_WIDTH, a_next);
+    FT_L(ft_store_f64)(carry + 2 * FT_WIDTH, c_next);
+    FT_L(ft_store_f64)(carry + 3 * FT_WIDTH, a2_next);
+    FT_L(ft_store_f64)(carry + 4 * FT_WIDTH, c2_next);
+#if FT_WIDTH > 4
+    FT_L(ft_store_f64)(carry + 5 * FT_WIDTH, a4_next);
+    FT_L(ft_store_f64)(carry + 6 * FT_WIDTH, c4_next);
+#endif
 }
 
 /* The same for GAE with one gamma and one lambda: powers of gamma lambda, and choices in place of c. */
@@ -350,10 +372,34 @@ FT_INLINE double FT_TL(ft_gae_scan)(const ft_returns *p, int64_t b, int64_t end,
     s.v = FT_L(ft_all)((double)at.v_next[end - 1]);
     s.a = s.a2 = s.a4 = s.Y = FT_L(ft_load_f64)(first);
     s.on = s.on2 = s.on4 = 0;
+    double *const carry = p->carry ? p->carry + b * FT_CARRY : NULL;
+    uint64_t bits[3];
+    if (p->open) {
+        s.Y = FT_L(ft_load_f64)(carry);
+        s.v = FT_L(ft_load_f64)(carry + FT_WIDTH);
+        s.a = FT_L(ft_load_f64)(carry + 2 * FT_WIDTH);
+        s.a2 = FT_L(ft_load_f64)(carry + 3 * FT_WIDTH);
+        s.a4 = FT_L(ft_load_f64)(carry + 4 * FT_WIDTH);
+        memcpy(bits, carry + 5 * FT_WIDTH, sizeof bits);
+        s.on = bits[0];
+        s.on2 = bits[1];
+        s.on4 = bits[2];
+    }
     const int64_t block = FT_BLOCK * FT_WIDTH, blocks = end / block * block;
     int64_t t = end;
     while (t > blocks) FT_TL(ft_gae_scan_block)(&s, t -= FT_WIDTH, 1, both);
     while (t > 0) FT_TL(ft_gae_scan_block)(&s, t -= block, FT_BLOCK, both);
+    if (carry) {
+        FT_L(ft_store_f64)(carry, s.Y);
+        FT_L(ft_store_f64)(carry + FT_WIDTH, s.v);
+        FT_L(ft_store_f64)(carry + 2 * FT_WIDTH, s.a);
+        FT_L(ft_store_f64)(carry + 3 * FT_WIDTH, s.a2);
+        FT_L(ft_store_f64)(carry + 4 * FT_WIDTH, s.a4);
+        bits[0] = s.on;
+        bits[1] = s.on2;
+        bits[2] = s.on4;
+        memcpy(carry + 5 * FT_WIDTH, bits, sizeof bits);
+    }
     return FT_L(ft_entry_0)(s.Y);
 }
 
@@ -371,6 +417,8 @@ FT_INLINE double FT_TL(ft_gae_end)(const ft_returns *p, int64_t b, int64_t begin
     }
     v[n] = ((const FT_REAL *)p->last)[b];
     if (n < FT_WIDTH) reward[n] = v[n]; /* hands 0 on */
+    copy.carry = NULL;
+    copy.open = 0;
     copy.gamma = p->gamma;
     copy.lambda_ = p->lambda_;
     copy.batch_major = 1;
@@ -396,12 +444,13 @@ FT_INLINE double FT_TL(ft_gae_end)(const ft_returns *p, int64_t b, int64_t begin
 FT_INLINE double FT_TL(ft_series)(int family, const ft_returns *p, int64_t b, int64_t begin) {
     double Y = FT_TL(ft_begin)(family, p, b);
     for (int64_t t = p->T - 1; t >= begin; t--) {
-        const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == p->T - 1);
+        const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == p->T - 1 && !p->open);
         const FT_L(ft_step) s = FT_TL(ft_step_at)(family, 0, p, &at, 0, 1);
         FT_REAL *const out = (FT_REAL *)p->out + ft_place(p, t, b, p->out_stride);
         FT_TL(ft_put)(family, &s, Y, out, FT_TL(ft_second)(p, out, t, b));
         Y = FT_L(ft_onto)(s.a, s.c, Y);
     }
+    if (p->carry) p->carry[b * FT_CARRY] = Y;
     return Y;
 }
 
@@ -480,9 +529,9 @@ static void (*const FT_TL(ft_plain_of)[])(const ft_returns *, int64_t, int64_t) 
 static void (*const FT_TL(ft_scan_of)[])(const ft_returns *, int64_t, int64_t, double) = {FT_FAMILIES};
 #undef FT_FAMILY
 static void FT_TL(ft_gae_series)(const ft_returns *p) {
-    const int64_t begin = (p->T - 1) / FT_WIDTH * FT_WIDTH;
+    const int64_t begin = p->open ? p->T : (p->T - 1) / FT_WIDTH * FT_WIDTH;
     for (int64_t b = 0; b < p->B; b++) {
-        const double Y = FT_TL(ft_gae_end)(p, b, begin);
+        const double Y = p->open ? 0.0 : FT_TL(ft_gae_end)(p, b, begin);
         if (!begin) continue;
         (void)(p->second ? FT_TL(ft_gae_scan)(p, b, begin, Y, 1) : FT_TL(ft_gae_scan)(p, b, begin, Y, 0));
     }

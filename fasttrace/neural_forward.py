@@ -14,7 +14,6 @@ from .neural_learner import NetworkTD, Plain, checked_network
 from .neural_network import MLP
 from .neural_remedies import ForwardState
 from .neural_trace import NetworkStream
-from .pieces import in_pieces
 
 Array = NDArray[Any]
 
@@ -84,24 +83,17 @@ class RemedyTD(NetworkTD):
         """Not kept here: RuntimeError.  NetworkTD measures it."""
         raise RuntimeError(f"staleness: {type(self).__name__} keeps no states; NetworkTD does")
 
-    def _run_pieces(self, stream: NetworkStream) -> None:
-        def piece(begin: int, end: int) -> None:
-            part, shape = stream.part(begin, end), (end - begin, self.n_outputs)
-            states = part.states.astype(self.network.dtype)
-            if part.ends:
-                states[-1] = 0
-            gammas, lambdas = (
-                np.ascontiguousarray(np.broadcast_to(each, shape)) for each in (part.gammas, part.lambdas)
-            )
-            stream.done = begin + self._run_steps(part, states, gammas, lambdas)
-            if stream.done < end:
-                raise FloatingPointError(f"TD error, gradient or parameter: not finite at step {stream.done}")
-
-        in_pieces(stream.steps, self._first_piece(self._work()), piece)
-
-    def _work(self) -> float:
-        """Passes over the network that a step takes, in those of NetworkTD."""
-        return 1.0
+    def _run_piece(self, stream: NetworkStream, begin: int, end: int) -> None:
+        part, shape = stream.part(begin, end), (end - begin, self.n_outputs)
+        states = part.states.astype(self.network.dtype)
+        if part.ends:
+            states[-1] = 0
+        gammas, lambdas = (
+            np.ascontiguousarray(np.broadcast_to(each, shape)) for each in (part.gammas, part.lambdas)
+        )
+        stream.done = begin + self._run_steps(part, states, gammas, lambdas)
+        if stream.done < end:
+            raise FloatingPointError(f"TD error, gradient or parameter: not finite at step {stream.done}")
 
     def _run_steps(self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array) -> int:
         """Hand a piece of T steps to the backend, arrays (T, m); the number of steps learned from."""

@@ -15,7 +15,6 @@ from .neural_network import MLP, flag, state_array
 from .neural_remedies import GradientState
 from .neural_stream import _StreamActionValues
 from .neural_trace import Kept, NetworkStream
-from .pieces import in_pieces
 
 Array = NDArray[Any]
 
@@ -225,18 +224,18 @@ class QRC(_Corrected, _StreamActionValues):
         """Not kept here: RuntimeError.  StreamQ(keep=None) measures it."""
         raise RuntimeError("staleness: QRC keeps no states; StreamQ with keep=None does")
 
-    def _run_pieces(self, stream: NetworkStream) -> None:
-        def piece(begin: int, end: int) -> None:
-            for start in range(begin, max(end, begin + 1), _PART):
-                stop = min(end, start + _PART)
-                done, fault = self._run_part(stream, start, stop)
-                stream.done = start + done
-                if fault or stream.done < stop:
-                    raise FloatingPointError(
-                        f"{fault or 'TD error or gradient'}: not finite at step {stream.done}"
-                    )
+    def _first_piece(self) -> int:
+        return 0  # statistics are in Python: SIGINT would be heard within a step
 
-        in_pieces(stream.steps, 0, piece)  # statistics are in Python: SIGINT would be heard within a step
+    def _run_piece(self, stream: NetworkStream, begin: int, end: int) -> None:
+        for start in range(begin, max(end, begin + 1), _PART):
+            stop = min(end, start + _PART)
+            done, fault = self._run_part(stream, start, stop)
+            stream.done = start + done
+            if fault or stream.done < stop:
+                raise FloatingPointError(
+                    f"{fault or 'TD error or gradient'}: not finite at step {stream.done}"
+                )
 
     def _run_part(self, stream: NetworkStream, start: int, stop: int) -> tuple[int, str]:
         """Learn from the steps from start to stop; how many were, and what fault there is in the states."""

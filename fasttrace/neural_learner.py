@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -39,24 +41,30 @@ class History:
         self.decays: list[Float64] = []
         self.outputs: list[int] = []
 
-    def add(self, states: Float64, decays: Float64, outputs: Iterable[int]) -> None:
+    def add(self, states: Float64, decays: Float64, outputs: NDArray[Any]) -> None:
         """Of T steps: states (T, i), decays (T, m) that came before each, outputs (T) traced, -1: all."""
         ended = np.flatnonzero((decays == 0.0).all(1))
         start = int(ended[-1]) if len(ended) else 0
-        if len(ended):
+        if len(states) - start > 2 * self._limit:  # what _prune would drop is not made rows of first
+            start = max(start, len(states) - self._size(decays[start:]))
+        if len(ended) or start:
             self.clear()
         self.states += list(states[start:])
         self.decays += list(decays[start:])
-        self.outputs += list(outputs)[start:]
+        self.outputs += outputs[start:].tolist()
         if len(self.states) > 2 * self._limit:
             self._prune()
 
-    def _prune(self) -> None:
+    def _size(self, decays: Any) -> int:
+        """How many of the last states still weigh something."""
         if self.keep is not None:
-            size = self.keep
-        else:
-            weights = np.cumprod(np.max(self.decays, 1)[::-1])
-            size = 1 + int(np.count_nonzero(weights[:-1] >= _NOTHING_LEFT))
+            return self.keep
+        weights = np.cumprod(np.max(decays, 1)[::-1])
+        return 1 + int(np.count_nonzero(weights[:-1] >= _NOTHING_LEFT))
+
+    def _prune(self) -> None:
+        size = self._size(self.decays)
+        if self.keep is None:
             self._limit = max(64, size)
         for rows in (self.states, self.decays, self.outputs):
             del rows[: len(rows) - size]
@@ -289,40 +297,50 @@ class NetworkLearner(Learner):
         """
         for net in self._trace.nets:
             net.to_be_written()
-        stream.normalise, stream.scale = self._normalise, self._scale
         try:
-            self._run_pieces(stream)
+            self._run_stream(stream)
         except KeyboardInterrupt as interrupt:
             interrupt.steps, interrupt.deltas = stream.done, stream.errors()  # type: ignore[attr-defined]
             raise
 
-    def _run_pieces(self, stream: NetworkStream) -> None:
-        """Hand it to the backend; stream.done says how far that came, whatever is raised."""
+    def _run_stream(self, stream: NetworkStream) -> None:
+        """All of it; stream.done says how far that came, whatever is raised."""
+        stream.normalise, stream.scale = self._normalise, self._scale
+        if self.keep == 0 or stream.steps == 0:
+            self._run_pieces(stream)
+            return
         decay = self._trace.critic.decays.copy()
-        keeps = self.keep != 0 and stream.steps > 0
-        if keeps:
-            stream.inputs = np.empty((stream.steps, self.n_features))
-        run = module(self.backend, "neural").network_run
-
-        def piece(begin: int, end: int) -> None:
-            part = stream.part(begin, end)
-            fault = run(self._trace, part)
-            stream.done = begin + part.done
-            self._updated = keeps and fault is None
-            if fault is not None:
-                raise FloatingPointError(f"{fault}: not finite at step {stream.done}")
-
+        stream.inputs = np.empty((stream.steps, self.n_features))
         try:
-            in_pieces(stream.steps, self._first_piece(), piece)
+            self._run_pieces(stream)
         finally:
-            if keeps and stream.done:
+            if stream.done:
                 self._remember(stream, decay)
 
-    def _first_piece(self, work: float = 1.0) -> int:
-        """Steps that surely take less than a tenth of a second.  work: passes over the network a step."""
+    def _run_pieces(self, stream: NetworkStream) -> None:
+        if stream.steps <= 1:
+            self._run_piece(stream, 0, stream.steps)
+        else:
+            in_pieces(stream.steps, self._first_piece(), partial(self._run_piece, stream))
+
+    def _run_piece(self, stream: NetworkStream, begin: int, end: int) -> None:
+        """Hand steps begin to end - 1 to the backend."""
+        part = stream.part(begin, end)
+        fault = module(self.backend, "neural").network_run(self._trace, part)
+        stream.done = begin + part.done
+        self._updated = self.keep != 0 and stream.steps > 0 and fault is None
+        if fault is not None:
+            raise FloatingPointError(f"{fault}: not finite at step {stream.done}")
+
+    def _work(self) -> float:
+        """Passes over the network that a step takes, in those of NetworkTD."""
+        return 1.0
+
+    def _first_piece(self) -> int:
+        """Steps that surely take less than a tenth of a second."""
         if self.backend == "numpy":
             return 0  # whose steps are in Python: SIGINT would be heard within one
-        numbers = work * sum(net.n_params for net in self._trace.nets) * self._trace.critic.n_traces
+        numbers = self._work() * sum(net.n_params for net in self._trace.nets) * self._trace.critic.n_traces
         return max(1, int(5e7 / (2_000.0 + 3.0 * numbers)))  # ns
 
     def _remember(self, stream: NetworkStream, decay: Float64) -> None:
@@ -330,7 +348,7 @@ class NetworkLearner(Learner):
         done = stream.done
         decays = np.broadcast_to(stream.gammas * stream.lambdas, (stream.steps, len(decay)))
         decays = np.concatenate([decay[None], decays[: done - 1]])
-        outputs = [-1] * done if stream.actions is None else stream.actions[:done]
+        outputs = np.full(done, -1) if stream.actions is None else stream.actions[:done]
         self._history.add(stream.inputs[:done], decays, outputs)
 
     def staleness(self, window: int | None = None) -> tuple[float, float]:

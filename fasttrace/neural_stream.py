@@ -267,19 +267,7 @@ class _StreamAgent(_Streaming):
         stream.own, stream.u = own, u
         stream.choose = lambda q: choose(q, own, u)
         stream.action = self._action
-        self._run_and_choose(stream)
-
-    def _run_and_choose(self, stream: NetworkStream) -> None:
-        try:
-            self._run_network(stream)
-        except KeyboardInterrupt:
-            if stream.done:
-                self._chosen(stream)
-            raise
-        self._chosen(stream)
-
-    def _chosen(self, stream: NetworkStream) -> None:
-        """The next action is that of a step that was made."""
+        self._run_network(stream)
         self._action, self._number = stream.action_next, None
 
     # ---- online --------------------------------------------------------------------------------------------
@@ -322,11 +310,8 @@ class _StreamAgent(_Streaming):
             stream = self._stream(np.array([kept.raw, kept.raw if state is None else state]), reward, 0.0)
             stream.ends = state is None
             self._prepare_actions(stream)
-            try:
-                self._run_network(stream)
-            finally:
-                if stream.done:
-                    kept.held, self._acting = 0.0, False
+            self._run_network(stream)
+            kept.held, self._acting = 0.0, False
 
     def truncate(self, reward: float, s: Any) -> None:
         """Learn from a last reward and the state s it led to, then end: the episode was cut, not over."""
@@ -421,8 +406,8 @@ class _StreamActionValues(_StreamAgent):
     def _own(self) -> Own:
         return ("epsilon", self.epsilon)
 
-    def _chosen(self, stream: NetworkStream) -> None:
-        super()._chosen(stream)
+    def _advance(self, stream: NetworkStream) -> None:
+        super()._advance(stream)
         self._decisions += 1
 
     def _options(self) -> dict[str, Any]:
@@ -634,12 +619,7 @@ class StreamAC(_StreamAgent):
             super()._advance(stream)
             return
         stream.own, stream.choose = self._own, lambda q: 0
-        self._run_and_choose(stream)
-
-    def _chosen(self, stream: NetworkStream) -> None:
-        if not self.n_moves:
-            super()._chosen(stream)
-            return
+        self._run_network(stream)
         if stream.steps == 0:
             stream.q = self.actor.forward(self._trace.kept.now)
         mean, sigma = self._distribution(stream.q)

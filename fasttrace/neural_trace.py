@@ -251,16 +251,13 @@ class NetworkTrace:
     def __init__(self, backend: str, critic: Head, actor: Head | None = None, before: bool = False) -> None:
         self.backend, self.critic, self.actor = backend, critic, actor
         self.heads = [critic] if actor is None else [critic, actor]
+        self.nets = [head.net for head in self.heads]
         self.kept: Any = Kept(critic.net.n_inputs)
         self.was_greedy = True
         self.before = aligned_zeros(critic.net.n_params, critic.net.dtype) if before else None
         self.handle: Any = None  # of the backend, made when first used
         for head in self.heads:
             head.net.to(backend)
-
-    @property
-    def nets(self) -> list[MLP]:
-        return [head.net for head in self.heads]
 
     def to(self, backend: str) -> NetworkTrace:
         """The layout is one for all: the same trace."""

@@ -450,8 +450,9 @@ def _returns(
     if len(shape) == 1:
         axis = 0
     T, B = shape[axis], (shape[1 - axis] if len(shape) == 2 else 1)
-    if any(value is _MISSING for value in own.values()):
-        _refuse_call(function or family, wrong, **own)
+    for value in own.values():
+        if value is _MISSING:
+            _refuse_call(function or family, wrong, **own)
     arrays = {name: _array(name, value) for name, value in own.items()}
     narrow = _type_of(given, arrays)
     dtype = _FLOAT64 if narrow is _FLOAT64 else _FLOAT32
@@ -536,20 +537,20 @@ def _bar(name: str, value: Any) -> float:
     return number
 
 
-def _read(name: str, value: Any) -> Array:
-    """np.asarray, whose errors, and those of other libraries' arrays, do not say which argument it was."""
-    try:
-        return np.asarray(value)
-    except Exception as error:
-        kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(
-            f"{name}: got {type(value).__name__} that NumPy cannot read ({error}), expected what np.asarray "
-            "takes; of a tensor float32 or float64, on the CPU, without gradient"
-        ) from error
+def _unreadable(name: str, value: Any, error: Exception) -> Exception:
+    """In place of an error of NumPy or of another library, which does not say which argument it was."""
+    kind = ValueError if isinstance(error, ValueError) else TypeError
+    return kind(
+        f"{name}: got {type(value).__name__} that NumPy cannot read ({error}), expected what np.asarray "
+        "takes; of a tensor float32 or float64, on the CPU, without gradient"
+    )
 
 
 def _array(name: str, value: Any) -> Array:
-    array = _read(name, value)
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        raise _unreadable(name, value, error) from error
     if array.dtype.kind not in "fiu" and array.size:
         raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
     return array
@@ -646,7 +647,10 @@ def _between(name: str, array: Array, high: float, skipped: NDArray[np.bool_] | 
 
 def _flags(name: str, value: Any) -> NDArray[np.uint8]:
     """Flags as 0 and 1."""
-    array = _read(name, value)
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        raise _unreadable(name, value, error) from error
     if array.dtype is _BOOL:
         return array.view(np.uint8)
     if array.dtype.kind not in "biuf" and array.size:

@@ -41,7 +41,6 @@ LEARNERS = {
     "TDRC": _predictor("TDRC", alpha=0.01),
     "ExpectedTraceTD": _predictor("ExpectedTraceTD", alpha=0.01),
 }
-AGENTS = [name for name in LEARNERS if name.startswith(("StreamQ", "StreamS", "StreamA", "QRC"))]
 
 
 def learn(learner, start=0, stop=T, **changed):

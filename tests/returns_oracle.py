@@ -88,7 +88,8 @@ def vtrace(R, gamma, lambda_, v_next, surplus, follows, here, q_next, last, term
     rho, c = min(L(here["rho_bar"]), here["rhos"]), lambda_ * min(L(here["c_bar"]), here["rhos"])
     surplus = surplus if follows and surplus is not None else L(0)
     target = R if terminated else R + w(gamma, v_next)
-    advantage = w(rho, target + w(gamma, surplus) - here["values"])
+    own = rho if here.get("pg_rho_bar") is None else min(L(here["pg_rho_bar"]), here["rhos"])
+    advantage = w(own, target + w(gamma, surplus) - here["values"])
     surplus = w(rho, target - here["values"]) + w(gamma * c, surplus)
     return here["values"] + surplus, advantage, surplus
 

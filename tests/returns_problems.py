@@ -80,7 +80,7 @@ def call(family, given, backend, *, time_axis=0, horizon=None, flat=False, rows=
         if name not in more
     }
     if family == "vtrace":
-        keywords |= {name: given["extra"][name] for name in ("rho_bar", "c_bar")}
+        keywords |= {name: x for name, x in given["extra"].items() if name.endswith("_bar")}
     found = getattr(api, "n_step_returns" if "n" in more else family)(
         lay(given["rewards"]), *map(lay, arrays), **keywords, **more,
         horizon=horizon, time_axis=time_axis, backend=backend,

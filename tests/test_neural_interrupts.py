@@ -4,10 +4,10 @@ import signal
 
 import numpy as np
 import pytest
-from neural_learners import AGENTS, BACKENDS, INPUTS, LEARNERS, T, learn, saved
+from neural_learners import BACKENDS, LEARNERS, T, learn, saved
 from numpy.testing import assert_array_equal
 
-from fasttrace import neural_learner, pieces
+from fasttrace import neural, neural_learner, pieces
 
 backends = pytest.mark.parametrize("backend", BACKENDS)
 names = pytest.mark.parametrize("name", LEARNERS)
@@ -28,11 +28,12 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Sets a clock, after which a stream is learned in pieces of so many steps."""
+    """Sets a clock, after which a stream is learned in pieces of about three steps."""
 
-    def use(interrupt=0, first=3):
+    def use(interrupt=0):
         monkeypatch.setattr(pieces, "time", Clock(interrupt))
-        monkeypatch.setattr(neural_learner.NetworkLearner, "_first_piece", lambda self, work=1.0: first)
+        for cls in (neural_learner.NetworkLearner, neural.QRC):
+            monkeypatch.setattr(cls, "_first_piece", lambda self: 3)
 
     return use
 
@@ -85,29 +86,3 @@ def test_a_fault_in_a_later_piece_has_its_step(name, backend, clock):
     for each in (got, wanted):
         each.pop("before", None)  # of no use after a fault
     assert got == wanted
-
-
-@pytest.mark.parametrize("name", AGENTS)
-def test_an_interrupted_step_is_a_whole_one(name, clock):
-    """NumPy's step takes long: the action of the step that was made is the one that the next step is of."""
-    agent, want = (LEARNERS[name]("numpy") for _ in range(2))
-    rng = np.random.default_rng(2)
-    states = rng.normal(size=(4, INPUTS))
-    for each in (agent, want):
-        each.start(states[0])
-        each.step(1.0, states[1])
-    want.step(0.5, states[2])
-    clock(interrupt=1, first=0)
-    with pytest.raises(KeyboardInterrupt) as caught:
-        agent.step(0.5, states[2])
-    assert caught.value.steps == 1
-    assert saved(agent) == saved(want)
-    clock()
-    assert_array_equal(agent.step(2.0, states[3]), want.step(2.0, states[3]))
-    clock(interrupt=1, first=0)
-    with pytest.raises(KeyboardInterrupt):
-        agent.end(1.0)
-    want.end(1.0)
-    assert saved(agent) == saved(want)
-    with pytest.raises(RuntimeError, match="start"):
-        agent.end(1.0)

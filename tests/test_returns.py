@@ -474,8 +474,13 @@ def test_bad_ratios_are_refused(backend):
         api.tree_backup(rewards, q, values, 2 * ones, **more)
     with pytest.raises(ValueError, match="sigmas: entry"):
         api.q_sigma(rewards, q, values, ones, ones, wrong, **more)
-    with pytest.raises(ValueError, match=r"rho_bar: got -1\.0"):
-        api.vtrace(rewards, values, ones, rho_bar=-1, **more)
+    for bar in ("rho_bar", "c_bar", "pg_rho_bar"):
+        with pytest.raises(ValueError, match=rf"^{bar}: got -1\.0, expected a number of at least 0"):
+            api.vtrace(rewards, values, ones, **{bar: -1}, **more)
+        with pytest.raises(ValueError, match=f"^{bar}: got nan"):
+            api.vtrace(rewards, values, ones, **{bar: np.nan}, **more)
+        with pytest.raises(TypeError, match=f"^{bar}: expected a real number"):
+            api.vtrace(rewards, values, ones, **{bar: "1"}, **more)
     with pytest.raises(ValueError, match="n: got 0"):
         api.n_step_returns(rewards, values, n=0, gammas=0.9)
     wrong = ones.copy()
@@ -483,6 +488,128 @@ def test_bad_ratios_are_refused(backend):
     api.vtrace(rewards, values, wrong, **more)
     with pytest.raises(ValueError, match="backend='rust'"):
         api.gae(rewards, values, **{**more, "backend": "rust"})
+
+
+# What each function needs beside rewards and gammas.
+NEEDED = {
+    "lambda_returns": ("values",),
+    "off_policy_returns": ("values", "rhos"),
+    "off_policy_action_returns": ("q", "expected_q", "rhos"),
+    "retrace": ("q", "expected_q", "rhos"),
+    "tree_backup": ("q", "expected_q", "pi"),
+    "q_sigma": ("q", "expected_q", "rhos", "pi", "sigmas"),
+    "gae": ("values",),
+    "vtrace": ("values", "rhos"),
+    "discounted_sum": (),
+    "n_step_returns": ("values",),
+    "upgo": ("values", "q"),
+}
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_wrong_keyword_is_named(name):
+    """As it was typed, with the function that was called and the keyword that comes nearest."""
+    function, given = getattr(api, name), {"rewards": LONG[:3], **dict.fromkeys(NEEDED[name], LONG)}
+    more = {"n": 2} if name == "n_step_returns" else {}
+    for wrong, right in (
+        ({"gamma": 0.9}, "gammas"), ({"gammas": 0.9, "truncatd": None}, "truncated"),
+        ({"gammas": 0.9, "lambda_": 0.8}, "lambdas"), ({"gammas": 0.9, "next_value": LONG}, "next_values"),
+    ):  # fmt: skip
+        typed = next(key for key in wrong if key != "gammas")
+        says = rf"^{name}\(\) got an unexpected keyword argument '{typed}'; did you mean '{right}'\?$"
+        with pytest.raises(TypeError, match=says):
+            function(**given, **more, **wrong)
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'bars'; "):
+        function(**given, **more, gammas=0.9, bars=(1.0, 1.0, None))
+    with pytest.raises(TypeError, match=rf"^{name}\(\) .*'xyz'; expected one of rewards, .*backend$"):
+        function(**given, **more, gammas=0.9, xyz=1)
+    with pytest.raises(TypeError, match=rf"^{name}\(\) missing the argument 'gammas'$"):
+        function(**given, **more)
+    for array in given:
+        rest = {key: value for key, value in given.items() if key != array}
+        with pytest.raises(TypeError, match=rf"^{name}\(\) missing the argument '{array}'$"):
+            function(**rest, **more, gammas=0.9)
+        with pytest.raises(TypeError, match=rf"^{name}\(\) .*'{array}x'; did you mean '{array}'\?$"):
+            function(**rest, **{f"{array}x": LONG}, **more, gammas=0.9)
+
+
+def test_other_wrong_keywords():
+    """n, and what from_episode_starts takes."""
+    with pytest.raises(TypeError, match=r"^n_step_returns\(\) .*'N'; did you mean 'n'\?"):
+        api.n_step_returns(LONG[:3], LONG, N=2, gammas=0.9)
+    with pytest.raises(TypeError, match=r"^n_step_returns\(\) missing the argument 'n'"):
+        api.n_step_returns(LONG[:3], LONG, gammas=0.9)
+    with pytest.raises(TypeError, match=r"^from_episode_starts\(\) .*'axis'; did you mean 'time_axis'\?"):
+        api.from_episode_starts([1, 0], axis=1)
+    with pytest.raises(TypeError, match=r"^from_episode_starts\(\) missing the argument 'starts'"):
+        api.from_episode_starts()
+
+
+class Tensor:
+    """An array of another library, that NumPy cannot read."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __array__(self, *args, **kwargs):
+        raise self.error
+
+
+ARRAYS = {"rewards", "gammas", "lambdas", "terminated", "truncated", "mask", "next_values", "bootstrap"}
+
+
+@pytest.mark.parametrize("array", sorted(ARRAYS.union(*NEEDED.values())))
+def test_an_array_that_cannot_be_read_is_named(array):
+    """Other libraries say what is wrong, as of bfloat16 or a gradient, but not of which argument."""
+    name = next((name for name, needed in NEEDED.items() if array in needed), "lambda_returns")
+    given = {"rewards": LONG[:3], **dict.fromkeys(NEEDED[name], LONG), "gammas": 0.9}
+    if array == "bootstrap":
+        given["values"] = LONG[:3]
+    for error in (TypeError("Got unsupported ScalarType BFloat16"), RuntimeError("requires grad")):
+        with pytest.raises(TypeError, match=rf"^{array}: got Tensor that NumPy cannot read \({error}\)"):
+            getattr(api, name)(**{**given, array: Tensor(error)})
+    with pytest.raises(ValueError, match=f"^{array}: got list that NumPy cannot read"):
+        getattr(api, name)(**{**given, array: [[1.0], [1.0, 2.0]]})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("time_axis", [0, 1])
+def test_a_bound_of_its_own_on_the_ratio_of_the_policy_gradient(time_axis, backend):
+    """vs stays what it is; the advantages are theirs by its equation, with flags and without, of any size."""
+    for T, B, whole in ((11, 5, False), (9, 40, False), (40, 1, False), (11, 5, True)):
+        given = draw("vtrace", T, B, masked=0.1)
+        more = PLAIN_RATES if whole else {}
+        bars = {"rho_bar": 1.3, "c_bar": 0.7}
+
+        def found(pg_rho_bar, given=given, more=more, bars=bars):
+            given["extra"] |= bars | {"pg_rho_bar": pg_rho_bar}
+            return call("vtrace", given, backend, time_axis=time_axis, **more)
+
+        vs, advantages = found(None)
+        given["extra"]["pg_rho_bar"] = 1.3
+        for got, want in zip(found(1.3), (vs, advantages), strict=True):
+            np.testing.assert_array_equal(got, want)
+        for bar in (0.0, 0.4, 2.0, np.inf):
+            got = found(bar)
+            np.testing.assert_array_equal(got[0], vs)
+            if whole:
+                rho, v = given["extra"]["rhos"][:T], given["extra"]["values"]
+                v_next = np.where(given["terminated"], 0.0, np.vstack([vs[1:], v[T:]]))
+                want = np.minimum(bar, rho) * (given["rewards"] + 0.9 * v_next - v[:T])
+                np.testing.assert_allclose(got[1], want, rtol=1e-11, atol=1e-11)
+            check(got, returns_oracle.returns("vtrace", oracle_of(given, more)), 1e-13)
+
+
+PLAIN_RATES = {"gammas": 0.9, "lambdas": 0.8, "truncated": None, "mask": None, "next_values": None}
+
+
+def oracle_of(given, more):
+    """The problem that the call had."""
+    if not more:
+        return given
+    changed = {name: np.full_like(given[name], more[name]) for name in ("gammas", "lambdas")}
+    nothing = np.zeros_like(given["truncated"])
+    return {**given, **changed, "truncated": nothing, "mask": ~nothing}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

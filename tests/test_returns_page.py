@@ -134,6 +134,67 @@ def test_gymnasium_with_its_default_autoreset(backend, monkeypatch):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("mode", ["SAME_STEP", "DISABLED"])
+def test_gymnasium_with_other_autoresets(mode, backend, monkeypatch):
+    """The page's loops, against episodes that the environments' own records tell of."""
+    gymnasium = pytest.importorskip("gymnasium")
+    T, B = 60, 3
+    seen = [[] for _ in range(B)]  # of each environment: episodes of (observations, rewards, terminated)
+
+    class Recorded(gymnasium.Wrapper):
+        def __init__(self, b):
+            super().__init__(gymnasium.make("CartPole-v1", max_episode_steps=9 + b))
+            self.b = b
+
+        def reset(self, **options):
+            obs, info = super().reset(**options)
+            seen[self.b].append(([obs], [], False))
+            return obs, info
+
+        def step(self, action):
+            obs, reward, terminated, truncated, info = super().step(action)
+            observations, rewards, _ = seen[self.b].pop()
+            seen[self.b].append(([*observations, obs], [*rewards, reward], terminated))
+            return obs, reward, terminated, truncated, info
+
+    envs = gymnasium.vector.SyncVectorEnv(
+        [lambda b=b: Recorded(b) for b in range(B)], autoreset_mode=gymnasium.vector.AutoresetMode[mode]
+    )
+    rng = np.random.default_rng(0)
+
+    def value(obs):
+        return np.round(10 * obs @ [0.3, 0.1, -2.0, 0.5]).astype(np.float64)
+
+    def policy(obs):
+        return rng.integers(2, size=B)
+
+    rewards, next_values = np.full((2, T, B), np.nan)
+    values, (terminated, truncated) = np.empty((T + 1, B)), np.empty((2, T, B), bool)
+    gae = ft.returns.gae
+    monkeypatch.setattr(ft.returns, "gae", lambda *args, **more: gae(*args, backend=backend, **more))
+    scope = {**locals(), "np": np, "ft": ft}
+    exec(blocks()[next(i for i, block in enumerate(blocks()) if f"Mode.{mode}" in block) + 1], scope)
+    assert truncated.any()
+    assert terminated.any()
+
+    episodes = []
+    for b in range(B):
+        t = 0
+        for observations, given, over in seen[b]:
+            v = [float(value(obs)) for obs in observations]
+            steps = range(len(given))
+            episodes.append(
+                [(t + i, b, given[i], v[i], 0.0 if over and i == steps[-1] else v[i + 1]) for i in steps]
+            )
+            t += len(given)
+        assert t == T  # every step is a transition
+    want = np.zeros((T, B))
+    for place, advantage in brute_force(episodes).items():
+        want[place] = advantage
+    np.testing.assert_allclose(scope["advantages"], want, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_ppo_loop_on_torch_tensors(backend, monkeypatch):
     """The page's replacement for the loop over dones, against that loop."""
     torch = pytest.importorskip("torch")

@@ -43,7 +43,8 @@ def run_simple(family, T, B, gamma, lambda_, rewards, values, terminated, out, s
         _from_buffer(out), _NULL if second is None else _from_buffer(second),  # which can be written to
         _NULL if terminated is None else _from_buffer(terminated),
     )  # fmt: skip
-    _checked(_run(_new(_STRUCT, fields)))
+    if _run(_new(_STRUCT, fields)) != 0:
+        _checked(-1)
     return True
 
 
@@ -57,7 +58,9 @@ def run(p):
     struct, kept = pack(p)
     if p.T * p.B <= _FIRST:
         _checked(_run(struct))
-    elif p.batch_major or struct.horizon:
+    elif struct.horizon and p.T > _FIRST and 4 * struct.horizon <= _FIRST:
+        _by_windows(p, struct, kept)
+    elif struct.horizon or (p.batch_major and p.T <= _FIRST):
         _by_trajectories(p, struct, kept)
     else:
         _by_time(p, struct, kept)
@@ -74,52 +77,72 @@ def _by_trajectories(p, struct, kept):
         _lay_over(struct, kept, p.batch_major, 0, first)
         _checked(_run(struct))
 
-    in_pieces(units, _FIRST // (p.T * unit), piece)
+    in_pieces(units, max(_FIRST // (p.T * unit), 1), piece)
 
 
 def _by_time(p, struct, kept):
     """In pieces of some steps, the last ones first."""
-    carry = np.empty(p.B)
+    unit = 8 if p.batch_major else 1  # the latest has more than 8
+    units = (p.T - 1) // 8 if p.batch_major else p.T
+    carry = np.empty(p.B * (lib.FT_CARRY if p.batch_major else 1))
     struct.carry = ffi.from_buffer("double[]", carry, True)
 
     def piece(begin, end):
-        struct.T, struct.open = end - begin, begin > 0
-        _lay_over(struct, kept, False, p.T - end, 0)
+        low, high = (units - end) * unit, (units - begin) * unit if begin else p.T
+        struct.T, struct.open = high - low, begin > 0
+        _lay_over(struct, kept, p.batch_major, low, 0)
         _checked(_run(struct))
 
-    in_pieces(p.T, _FIRST // p.B, piece)
+    in_pieces(units, max(_FIRST // (p.B * unit), 1), piece)
+
+
+def _by_windows(p, struct, kept):
+    """In pieces of some horizons, the first ones first: what one looks ahead at, the next does anew."""
+    h = struct.horizon
+    units = (p.T - 1) // h  # the last has more than one horizon, as the whole
+
+    def piece(begin, end):
+        low, high = begin * h, p.T if end == units else (end + 1) * h
+        struct.T = high - low
+        _lay_over(struct, kept, p.batch_major, low, 0)
+        _checked(_run(struct))
+
+    in_pieces(units, max(_FIRST // (p.B * h), 1), piece)
 
 
 def _lay_over(struct, kept, batch_major, t, b):
     """Point at transition t of trajectory b, and what lies behind it."""
-    _, fields, sizes = kept
-    for name, size in sizes.items():
+    (p, *_), fields = kept
+    sizes = {"flags": 1}
+    for name in ("gammas", "lambdas"):
+        if name in fields:
+            sizes[name] = getattr(p, name).itemsize
+    for name in [name.removesuffix("_stride") for name in fields if name.endswith("_stride")]:
         stride = fields[f"{name}_stride"]
         by_step = fields.get(f"{name[:-1]}_kind") == lib.FT_BY_STEP
         place = t if by_step else b * stride + t if batch_major else t * stride + b
-        setattr(struct, name, fields[name] + place * size)
-    struct.last = fields["last"] + b * sizes["rewards"]
+        setattr(struct, name, fields[name] + place * sizes.get(name, p.out.itemsize))
+    struct.last = fields["last"] + b * p.out.itemsize
 
 
 def pack(p):
     """The `ft_returns *` of a problem, and what it points to."""
     size, two = p.out.itemsize, p.rewards.ndim == 2
-    kept, sizes = [p], {}
+    kept = [p]
 
-    def lay(name, array, shift=0):
+    def lay(name, array, shift=0, written=False):
         """Entry t of the array is then that of t + shift."""
         if array is not None:
             stride = array.shape[-1] if array.ndim == 2 else 0
-            pointer = _from_buffer(_CHARS, array, name in ("out", "second"))
+            pointer = _from_buffer(_CHARS, array, True) if written else _from_buffer(array)
             kept.append(pointer)
             fields[name] = pointer + shift * (1 if p.batch_major else stride) * size
-            fields[f"{name}_stride"], sizes[name] = stride, array.itemsize
+            fields[f"{name}_stride"] = stride
 
     fields = {
         "T": p.T, "B": p.B, "family": _CODES[p.family], "f64": size == 8, "batch_major": p.batch_major,
         "terminations_only": p.terminations_only, "gamma": p.gamma, "lambda_": p.lambda_,
-        "rho_bar": p.rho_bar, "c_bar": p.c_bar, "has_pg_rho_bar": p.pg_rho_bar is not None,
-        "pg_rho_bar": p.pg_rho_bar or 0.0,
+        "rho_bar": p.rho_bar, "c_bar": p.c_bar,
     }  # fmt: skip
     lay("rewards", p.rewards)
     lay("values", p.values)
@@ -130,8 +153,10 @@ def pack(p):
     lay("sigmas", p.sigmas)
     lay("q_nexts", p.q, 1)
     lay("flags", p.flags)
-    lay("out", p.out)
-    lay("second", p.second)
+    lay("out", p.out, 0, True)
+    lay("second", p.second, 0, True)
+    if p.pg_rho_bar is not None:
+        fields["has_pg_rho_bar"], fields["pg_rho_bar"] = 1, p.pg_rho_bar
     fields["last"] = _from_buffer(p.last)
     for name, rates in (("gamma", p.gammas), ("lambda", p.lambdas)):
         if rates is not None:
@@ -141,4 +166,4 @@ def pack(p):
         lay("ends", p.ends)
         fields["horizon"] = p.horizon
         fields["scratch"] = ffi.new("double[]", p.horizon)
-    return _new(_STRUCT, fields), (kept, fields, sizes)
+    return _new(_STRUCT, fields), (kept, fields)

@@ -5,7 +5,7 @@ span of time, in loops over few arrays each: the compiler checks that what a loo
 it reads, and gives up on vectors where that takes many checks.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -394,7 +394,7 @@ def rates_of(rates, b, B, T):
 def series_of(family):
     """The loops for one family, for which nothing is left to decide in them: they take half the time."""
 
-    def series(T, x, zero, no_flag, Y, bars, begin, end, first, last):
+    def series(T, x, zero, no_flag, Y, bars, first, last, begin, end):
         """Transitions last - 1 down to first of the trajectories from begin to end, one after the other.
 
         Y (B,) is what the transitions after these hand on; it changes.  Everything else is done while the
@@ -477,16 +477,11 @@ def _is_plain_gae(p):
 
 def _gae_rows(T, B, rewards, values, last, flags, gamma, lambda_, out, second):
     per_flag = int(flags.size > 0)
-    if not per_flag:
-        flags = np.zeros(min(B, SPAN), np.uint8)
     given = (
-        T, rewards, values, last, flags, per_flag, gamma, gamma * lambda_, np.zeros(B), out.reshape(-1),
-        second.reshape(-1),
+        T, rewards, values, last, flags if per_flag else np.zeros(min(B, SPAN), np.uint8), per_flag, gamma,
+        gamma * lambda_, np.zeros(B), out.reshape(-1), second.reshape(-1),
     )  # fmt: skip
-    if T * B <= _FIRST:
-        gae_rows(*given, 0, T)
-    else:
-        in_pieces(T, _few(B), lambda begin, end: gae_rows(*given, begin, end))
+    _in_pieces(gae_rows, given, T, B)
 
 
 def run_simple(family, T, B, gamma, lambda_, rewards, values, terminated, out, second):
@@ -502,22 +497,32 @@ def run_simple(family, T, B, gamma, lambda_, rewards, values, terminated, out, s
     return True
 
 
-def _few(entries):
-    """As many times so many entries as surely take less than a tenth of a second."""
-    return max(_FIRST // entries, 1)
+def _in_pieces(kernel, given, total, entries):
+    """kernel(*given, begin, end) over all of them, of so many entries each."""
+    if total * entries <= _FIRST:
+        kernel(*given, 0, total)
+    else:
+        in_pieces(total, max(_FIRST // entries, 1), lambda begin, end: kernel(*given, begin, end))
+
+
+@cache
+def _nothing(dtype):
+    """What stands for arrays that are not given, read over and over."""
+    return np.zeros(1, dtype), np.zeros(1, np.uint8)
 
 
 def _series(family, T, B, x, dtype, bars):
-    series, nothing = series_of(family), (np.zeros(1, dtype), np.zeros(1, np.uint8))
-
-    def run(*bounds):
-        series(T, x, *nothing, x.begin, bars, *bounds)
-
+    given = (T, x, *_nothing(dtype), x.begin, bars)
     if T <= _FIRST:
-        in_pieces(B, _few(T), lambda begin, end: run(begin, end, 0, T))
+        _in_pieces(series_of(family), (*given, 0, T), B, T)
         return
     for b in range(B):
-        in_pieces(T, _FIRST, lambda begin, end, b=b: run(b, b + 1, T - end, T - begin))
+        in_pieces(T, _FIRST, partial(_part_of_one, series_of(family), given, b))
+
+
+def _part_of_one(series, given, b, begin, end):
+    T = given[0]
+    series(*given, T - end, T - begin, b, b + 1)
 
 
 def run(p):
@@ -549,12 +554,11 @@ def run(p):
     bars = (p.rho_bar, p.c_bar, p.rho_bar if p.pg_rho_bar is None else p.pg_rho_bar)
     if ahead:
         given = (family, T, p.horizon, x, _row(T, dtype), np.empty(p.horizon), bars)
-        in_pieces(B, _few(T), lambda begin, end: windows(*given, begin, end))
+        _in_pieces(windows, given, B, T)
     elif p.batch_major:
         _series(family, T, B, x, dtype, bars)
     else:
-        row = _row(B, dtype)
-        in_pieces(T, _few(B), lambda begin, end: rows(family, T, x, row, x.begin, bars, begin, end))
+        _in_pieces(rows, (family, T, x, _row(B, dtype), x.begin, bars), T, B)
     if turned:
         for each, flat in zip(outs, flat_outs, strict=True):
             each[...] = flat.reshape(B, T).T
