@@ -9,7 +9,8 @@ import fasttrace as ft
 
 expected = set(sys.argv[1:])
 tree = Path(__file__).resolve().parents[1]
-assert tree not in Path(ft.__file__).resolve().parents, f"{ft.__file__} is not an installed copy"
+frozen = getattr(sys, "frozen", False)  # by PyInstaller
+assert frozen or tree not in Path(ft.__file__).resolve().parents, f"{ft.__file__} is not an installed copy"
 there = {name for name, reason in ft.backends().items() if reason is None}
 assert there == expected, ft.backends()
 if "c" not in expected:

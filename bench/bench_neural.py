@@ -9,16 +9,16 @@ import fasttrace as ft
 from fasttrace import registry
 
 from .cases import BACKENDS, Case, Spec, there
-from .neural_cases import calls, jacobian, pytorch, stream
+from .neural_cases import acting, calls, jacobian, pytorch, stream
 
 COMPILED = sorted(set(there()) - {"numpy"})
 INPUTS, ACTIONS = 4, 2
 
 
-@pytest.mark.parametrize("make", [stream, calls, jacobian], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [stream, calls, acting, jacobian], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("backend", COMPILED)
 def test_neural(time_case, backend, make):
-    """StreamTD of 8-64-64-1 as a stream and one call a step; step of a trace (4, 1e6)."""
+    """StreamTD of 8-64-64-1 as a stream and one call a step, StreamQ likewise; step of a trace (4, 1e6)."""
     case = make(backend)
     time_case(case, "networks", case.spec.kernel)
 

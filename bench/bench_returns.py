@@ -1,5 +1,7 @@
 """Returns: GAE beside np.add and other packages; every function of the registry in every backend."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,7 @@ def test_function(time_case, row, backend):
     time_case(case, f"returns, an entry of {T} x {B}, float64", row.kernel)
 
 
+@pytest.mark.benchmark(timer=time.perf_counter)  # they compute in threads of their own
 @pytest.mark.parametrize("name", ["rlax", "tianshou", "torchrl", "stable_baselines3"])
 def test_peer(time_case, name):
     """GAE of (20, 4096); skipped where the package is missing."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Iterable
 from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar

@@ -3,10 +3,10 @@
 Every status that `lib` returns goes through `refuse`; see fasttrace.status.
 """
 
-from ...status import refuse
-
 import warnings
 from pathlib import Path
+
+from ...status import refuse
 
 
 def _why_not(error: ImportError) -> str:
