@@ -313,6 +313,7 @@ class OnPolicyAgent(_ActionLearner):
         alpha    number or (T,): step size
 
         Returns (T,) TD errors, delta_t under the weights before update t.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
         anything has changed; RuntimeError where another thread uses the learner.
         """
@@ -442,6 +443,7 @@ class OffPolicyAgent(_ActionLearner):
         Where they may be left out: rhos are then 1, and the target policy is the learner's own under w_t.
 
         Returns (T,) TD errors, delta_t under the weights before update t.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
         anything has changed; RuntimeError where another thread uses the learner.
         """
@@ -633,6 +635,7 @@ class TreeBackup(_ActionLearner):
         target_policy  (T + 1, A) probabilities pi(a|S_t); None is the learner's own policy under w_t
 
         Returns (T,) TD errors, delta_t under the weights before update t.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
         anything has changed; RuntimeError where another thread uses the learner.
         """
@@ -754,6 +757,7 @@ class QSigma(_ActionLearner):
         sigmas   number, (T,) or (T + 1,): entry t is sigma_t
 
         Returns (T,) TD errors, delta_t under the weights before update t.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
         anything has changed; RuntimeError where another thread uses the learner.
         """
