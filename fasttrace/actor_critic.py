@@ -262,6 +262,7 @@ class ActorCritic(_Agent):
         alpha, alpha_actor  numbers or (T,): step sizes
 
         Returns (T,) TD errors, delta_t under the weights before update t.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
         anything has changed; RuntimeError where another thread uses the learner.
         """

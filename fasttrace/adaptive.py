@@ -168,6 +168,7 @@ class _AdaptiveLearner(StepSizes, _StateLearner):
         lambdas  number or (T,): entry t is lambda_{t+1}
 
         Returns (T,) TD errors, delta_t under the weights before update t.  A further call goes on from here.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
         another thread uses the learner.
         """
@@ -310,6 +311,7 @@ class SwiftSarsa(SwiftOptions, _ActionLearner):
         lambdas  number or (T,): entry t is lambda_{t+1}
 
         Returns (T,) TD errors, delta_t under the weights before update t.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
         anything has changed; RuntimeError where another thread uses the learner.
         """

@@ -313,6 +313,7 @@ class OnPolicyAgent(_ActionLearner):
         alpha    number or (T,): step size
 
         Returns (T,) TD errors, delta_t under the weights before update t.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
         anything has changed; RuntimeError where another thread uses the learner.
         """
@@ -443,6 +444,7 @@ class OffPolicyAgent(_ActionLearner):
         under w_t.
 
         Returns (T,) TD errors, delta_t under the weights before update t.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
         anything has changed; RuntimeError where another thread uses the learner.
         """
@@ -636,6 +638,7 @@ class TreeBackup(_ActionLearner):
         target_policy  (T + 1, A) probabilities pi(a|S_t); None: the learner's own, in S_{t+1} under w_t
 
         Returns (T,) TD errors, delta_t under the weights before update t.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
         anything has changed; RuntimeError where another thread uses the learner.
         """
@@ -758,6 +761,7 @@ class QSigma(_ActionLearner):
         sigmas   number, (T,) or (T + 1,): entry t is sigma_t
 
         Returns (T,) TD errors, delta_t under the weights before update t.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
         anything has changed; RuntimeError where another thread uses the learner.
         """

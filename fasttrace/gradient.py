@@ -214,6 +214,7 @@ class GTD2(_StateValues, _StateLearner):
         alpha    number or (T,): step size
 
         Returns (T,) TD errors, delta_t under the weights before update t.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
         another thread uses the learner.
         """
@@ -291,6 +292,7 @@ class GQ(_TwoVectors, _ActionLearner):
         alpha          number or (T,): step size
 
         Returns (T,) TD errors, delta_t under the weights before update t.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, IndexError for an action out of range, ValueError, TypeError, before
         anything has changed; RuntimeError where another thread uses the learner.
         """

@@ -316,6 +316,7 @@ class LSTD(_StateLearner):
     ) -> None:
         """Add a stream of T transitions; the arguments are those of TD.learn.
 
+        Ctrl-C is heard between two transitions: KeyboardInterrupt has `steps`, those added.
         Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
         another thread uses the learner.
         """

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-_AIM = 0.04  # seconds that a piece may last; Ctrl-C is heard within a few of them, on a busy machine too
+_AIM = 0.02  # seconds that a piece may last; Ctrl-C is heard within a few of them, on a busy machine too
 
 
 def in_pieces(

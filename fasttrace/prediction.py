@@ -148,6 +148,7 @@ class OffPolicyLearner(_StateLearner):
         alpha    number or (T,): step size
 
         Returns (T,) TD errors, delta_t under the weights before update t.  A further call goes on from here.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
         another thread uses the learner.
         """
@@ -296,6 +297,7 @@ class _EmphaticLearner(_StateLearner):
         interests  number or (T,): entry t is i_t, how much the value of S_t matters; None is 1
 
         Returns (T,) TD errors, delta_t under the weights before update t.  A further call goes on from here.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
         another thread uses the learner.
         """
