@@ -125,6 +125,10 @@ typedef struct ft_stream {
     int64_t checked;
 } ft_stream;
 
+/* What ft_stream.checked may be for these indices: 1 or 2, or FT_EINDEX where one is below -1 or not below n.
+ * O(count). */
+FT_API int32_t ft_checked(const int32_t *indices, int64_t count, int64_t n);
+
 /* ---- the trace ------------------------------------------------------------------------------ */
 
 /* Sizes of a trace's memory: ring has 2 * ring_size doubles, rows has 2 * width * n. */

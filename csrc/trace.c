@@ -75,3 +75,9 @@ FT_CLONES void ft_index_bounds(const int32_t *FT_RESTRICT idx, int64_t count, ui
     *lowest = low;
     *highest = high;
 }
+
+int32_t ft_checked(const int32_t *indices, int64_t count, int64_t n) {
+    uint32_t low, high;
+    ft_index_bounds(indices, count, &low, &high);
+    return (int64_t)high > n ? FT_EINDEX : low == 0 ? 2 : 1;
+}

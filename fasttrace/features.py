@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -103,12 +104,18 @@ class Rows:
     shape: Shape = (-1,)
     checked: int = 0
 
-    def check(self) -> None:
-        """Look at every index, once for all parts.  Errors: FeatureIndexError."""
-        lowest, highest = _bounds(self.indices)
-        if lowest < -1 or highest >= self.n:
-            raise_bad_index(self.indices, self.n, shape=self.shape)
-        self.checked = 2 if lowest < 0 else 1
+    def check(self, look: Callable[[Int32, int], int] | None = None) -> None:
+        """Look at every index, once for all parts.  Errors: FeatureIndexError.
+
+        look  of a backend: what `checked` is for some indices and n, below 0 where one is bad
+        """
+        look, found = look or _look, 1
+        for begin in range(0, self.indices.size, _AT_ONCE):  # Ctrl-C is heard between two
+            some = look(self.indices[begin : begin + _AT_ONCE], self.n)
+            if some < 0:
+                raise_bad_index(self.indices, self.n, shape=self.shape)
+            found = max(found, some)
+        self.checked = found
 
     def part(self, begin: int, end: int) -> Rows:
         """Rows begin to end - 1, in the same memory."""
@@ -388,6 +395,11 @@ def raise_bad_index(indices: Any, n: int, name: str = "x", shape: Shape = (-1,))
         f"{name}: index {indices.reshape(-1)[where]} at [{_place(where, shape)}] is out of range, "
         f"expected 0 to {n - 1} ({n} features), or -1 for padding"
     )
+
+
+def _look(indices: Int32, n: int) -> int:
+    lowest, highest = _bounds(indices)
+    return -1 if lowest < -1 or highest >= n else 2 if lowest < 0 else 1
 
 
 def _bounds(indices: NDArray[Any]) -> tuple[int, int]:

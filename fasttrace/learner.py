@@ -231,7 +231,8 @@ class Learner:
 
     def _run_in_pieces(self, stream: Stream, first: int) -> Float64:
         """_run, but that Ctrl-C is heard between two transitions."""
-        stream.rows.check()  # the whole, so that no piece is refused when others have been learned
+        # The whole, so that no piece is refused when others have been learned.
+        stream.rows.check(getattr(module(self.backend, "linear"), "look", None))
         deltas = stream.deltas = np.empty(stream.steps)
 
         def run(begin: int, end: int) -> None:

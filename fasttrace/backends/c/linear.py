@@ -101,6 +101,11 @@ def c_stream(stream: Stream, keep: list[Any], target: int = lib.FT_TAKEN, work: 
     return c
 
 
+def look(indices: np.ndarray, n: int) -> int:
+    """What Rows.checked is for these indices, or below 0."""
+    return lib.ft_checked(_int32s(indices), len(indices), n)
+
+
 def are_policies(pi: np.ndarray) -> bool:
     """Whether each row (states, actions) is one: not negative, of sum 1 within 1e-6."""
     return bool(lib.ft_are_policies(_doubles(pi), *pi.shape))
@@ -162,7 +167,7 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
         nonlocal seen, seen_pointer, seen_k
         try:
             # Not only for numbers that are none: C takes True for 1.
-            if not isinstance(reward, float):
+            if reward.__class__ is not float and not isinstance(reward, float):
                 reward = real("reward", reward)
             if not (gamma.__class__ is lambda_.__class__ is rho.__class__ is alpha.__class__ is float):
                 others = (gamma, lambda_, rho, alpha)
