@@ -20,7 +20,9 @@ ENDED = TERMINATED | TRUNCATED
 LANES = BYTES // 8
 SPAN = 512  # of time, or trajectories; what belongs to them stays in the first-level cache
 
-_FIRST = 2**22  # entries that surely take less than a tenth of a second
+_FIRST = 2**20  # entries that surely take less than a tenth of a second
+
+_PART = 2**15  # transitions before their horizons, of a trajectory that is too long to be seen at once
 
 LAMBDA, OFF_POLICY, ACTION, RETRACE, Q_SIGMA, GAE, VTRACE, SUM, UPGO = range(9)
 _FAMILIES = {
@@ -299,7 +301,7 @@ def fill_span(family, T, B, b, t, end, x, row, bars):
         s = b * (x.q.size // B) + t + 1
         fill(row.q_next, x.q[s : s + whole])
     if end == T:
-        row.v_next[n - 1] = x.last[b]
+        row.v_next[n - 1] = row.q_next[n - 1] = x.last[b]
     for rate, rates in ((row.gamma, x.gammas), (row.lambda_, x.lambdas)):
         if rates.size == T * B:
             fill(rate, rates[o : o + n])
@@ -434,15 +436,16 @@ def series_of(family):
 
 
 @kernel
-def windows(family, T, h, x, row, scratch, bars, begin, end):
-    """G_{t:t+h} of the trajectories from begin to end: two pieces that meet at a multiple of h.
+def windows(family, T, h, x, row, scratch, bars, first, last, begin, end):
+    """G_{t:t+h} of t from first to last, trajectories begin to end: two pieces that meet at a multiple of h.
 
-    scratch (h,).  See csrc/returns_loops.h.
+    first  a multiple of h, and so is last, or it is T.  row  (last - first + h,), scratch (h,).
+    See csrc/returns_loops.h.
     """
     B = x.begin.size
     for b in range(begin, end):
-        fill_span(family, T, B, b, 0, T, x, row, bars)
-        for low in range((T - 1) // h * h, -1, -h):
+        fill_span(family, T, B, b, first, min(last + h, T), x, row, bars)
+        for low in range((last - 1) // h * h, first - 1, -h):
             mid = min(low + h, T)
             a, c = 0.0, 1.0
             for e in range(mid, min(mid + h, T + 1)):
@@ -451,11 +454,12 @@ def windows(family, T, h, x, row, scratch, bars, begin, end):
                     G = np.float64(x.ends[b * (x.ends.size // B) + e]) if x.ends.size else 0.0
                 scratch[e - mid] = a + weighed(c, G)
                 if e < T:
-                    a, c = a + weighed(c, row.a[e]), weighed(c, row.c[e])
+                    a, c = a + weighed(c, row.a[e - first]), weighed(c, row.c[e - first])
             a, c = 0.0, 1.0
             for t in range(mid - 1, low - 1, -1):
-                put(x, row, t, b * T + t, a + weighed(c, scratch[min(t + h, T) - mid]))
-                a, c = row.a[t] + weighed(row.c[t], a), weighed(row.c[t], c)
+                i = t - first
+                put(x, row, i, b * T + t, a + weighed(c, scratch[min(t + h, T) - mid]))
+                a, c = row.a[i] + weighed(row.c[i], a), weighed(row.c[i], c)
 
 
 # ---- from a problem to the kernels ----
@@ -525,6 +529,21 @@ def _part_of_one(series, given, b, begin, end):
     series(*given, T - end, T - begin, b, b + 1)
 
 
+def _windows(family, T, B, h, x, dtype, bars):
+    n = T if T <= _FIRST else max(_PART // h, 1) * h  # transitions at once
+    given = (family, T, h, x, _row(min(T, n + h), dtype), np.empty(h), bars)
+    if n == T:
+        _in_pieces(windows, (*given, 0, T), B, T)
+        return
+
+    def piece(begin, end, b):
+        for low in range(begin * n, min(end * n, T), n):
+            windows(*given, low, min(low + n, T), b, b + 1)
+
+    for b in range(B):
+        in_pieces(-(-T // n), max(_FIRST // n, 1), partial(piece, b=b))
+
+
 def run(p):
     """See backends.numpy.returns."""
     T, B, dtype, family = p.T, p.B, p.out.dtype, _FAMILIES[p.family]
@@ -553,8 +572,7 @@ def run(p):
     )  # fmt: skip
     bars = (p.rho_bar, p.c_bar, p.rho_bar if p.pg_rho_bar is None else p.pg_rho_bar)
     if ahead:
-        given = (family, T, p.horizon, x, _row(T, dtype), np.empty(p.horizon), bars)
-        _in_pieces(windows, given, B, T)
+        _windows(family, T, B, p.horizon, x, dtype, bars)
     elif p.batch_major:
         _series(family, T, B, x, dtype, bars)
     else:
