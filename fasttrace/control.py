@@ -146,7 +146,7 @@ class _Agent(Learner):
         return state, arrays
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if (x := state["_x"]) is not None:
+        if (x := state.get("_x")) is not None:
             x.indices = aligned_copy(x.indices)
             x.values = None if x.values is None else aligned_copy(x.values)
         super().__setstate__(state)

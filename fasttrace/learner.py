@@ -243,7 +243,7 @@ class Learner:
 
         self._user = threading.get_ident()
         try:
-            in_pieces(stream.steps, first, run, lambda done: {"deltas": deltas[:done].copy()})
+            in_pieces(stream.steps, first, run, lambda done: {"deltas": deltas[:done]})
         finally:
             self._user = 0
         return deltas

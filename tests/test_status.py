@@ -79,3 +79,17 @@ def test_what_c_refuses_elsewhere(answer):
         ft.simulate(ft.envs.RandomWalk(5), ft.TD(5, alpha=0.1, backend="c"), steps=3)
     with pytest.raises((IndexError, ValueError, RuntimeError)):
         ft.TileCoder((0.0,), (1.0,), 4, 2, backend="c")(np.array([0.5]))
+
+
+def test_c_says_what_a_look_at_indices_found():
+    """ft_checked: 1 without padding, 2 with, and an error below -1 or from n on."""
+    look = pytest.importorskip("fasttrace.backends.c.linear").look
+    for indices, want in (([], 1), ([0, 2], 1), ([0, -1], 2), ([-1], 2), ([3], -1), ([-2, -1], -1)):
+        assert look(np.array(indices, np.int32), 3) == want
+        rows = parse_rows(np.array([indices], np.int32), 3)
+        if want > 0:
+            rows.check()
+            assert rows.checked == want
+        else:
+            with pytest.raises(ft.FeatureIndexError):
+                rows.check()
