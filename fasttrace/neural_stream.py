@@ -198,7 +198,8 @@ class StreamTD(_Streaming):
         Returns (T,) TD errors.  A further call goes on from here: a first state that is the last one of the
         call before is not counted twice.
         Errors: ValueError, TypeError, before anything has changed; FloatingPointError where something is not
-        finite, with the step, all as it was before that step.
+        finite, with the step, all as it was before that step; KeyboardInterrupt between two steps, with
+        `steps`, how many were learned from, and `deltas`, their errors.
         """
         stream = actions_stream(self, 0, states, None, rewards, gammas, lambdas)
         if stream.steps:
