@@ -94,14 +94,10 @@ def _refuse_call(function: str, keywords: dict[str, Any], **needed: Any) -> None
     allowed = list(inspect.signature(globals()[function]).parameters)
     for name in keywords:
         if name not in allowed:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name.lower(), allowed, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(allowed)}"
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}; {hint}")
+            raise arguments.unknown_keyword(function, name, allowed)
     for name, value in needed.items():
         if value is _MISSING:
-            raise TypeError(f"{function}() missing the argument {name!r}")
+            raise TypeError(f"{function}: missing the argument {name!r}")
 
 
 @_public
