@@ -157,7 +157,7 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
     array, int32, n = np.ndarray, np.dtype(np.int32), pointer.n
     # x_next is most often the next step's x: its pointer is taken once.  Held here it cannot be resized, but
     # by refcheck=False; its dtype can be set.
-    seen: Any = None
+    seen: Any = np.empty(0, np.int32)  # nobody has it
     seen_pointer: Any = None
     seen_k = 0
 
