@@ -394,20 +394,20 @@ def _move(net, r, work, start, to, E_start, E_to, pre):
         places = (o, o, start + o, E_start + o, to + o, E_to + o, pre, pre)
         if net.mode == RETROACTIVE and j < net.modulated:
             numbers = (gain, net.eta * post, keep, net.clip)
-            if net.bound == DECAY:
-                move_retroactive_decay(work, r.n, places, numbers)
+            if net.bound == HARD:
+                move_retroactive(work, r.n, places, numbers)
             elif net.bound == SOFT:
                 move_retroactive_soft(work, r.n, places, numbers)
             else:
-                move_retroactive(work, r.n, places, numbers)
+                move_retroactive_decay(work, r.n, places, numbers)
         else:
             numbers = (gain, gain * post, keep, net.clip)
-            if net.bound == DECAY:
-                move_simple_decay(work, r.n, places, numbers)
+            if net.bound == HARD:
+                move_simple(work, r.n, places, numbers)
             elif net.bound == SOFT:
                 move_simple_soft(work, r.n, places, numbers)
             else:
-                move_simple(work, r.n, places, numbers)
+                move_simple_decay(work, r.n, places, numbers)
 
 
 @kernel
@@ -651,22 +651,24 @@ def _back_rows(net, r, work, moves, hebb, old, E_old):
             back_none(work, r.n, places, (dy, one, one, keep, net.clip))
         elif net.mode == RETROACTIVE and j < net.modulated:
             numbers = (dy, gain, net.eta * post, keep, net.clip)
-            if net.bound == DECAY:
-                sums = back_retroactive_decay(work, r.n, places, numbers)
+            if net.bound == HARD:
+                sums = back_retroactive(work, r.n, places, numbers)
             elif net.bound == SOFT:
                 sums = back_retroactive_soft(work, r.n, places, numbers)
             else:
-                sums = back_retroactive(work, r.n, places, numbers)
+                sums = back_retroactive_decay(work, r.n, places, numbers)
             work[r.dgain + j], work[r.dpost + j], work[r.dE_E + j] = sums
         else:
             numbers = (dy, gain, gain * post, keep, net.clip)
-            if net.bound == DECAY:
-                sums = back_simple_decay(work, r.n, places, numbers)
+            if net.bound == HARD:
+                sums = back_simple(work, r.n, places, numbers)
             elif net.bound == SOFT:
                 sums = back_simple_soft(work, r.n, places, numbers)
             else:
-                sums = back_simple(work, r.n, places, numbers)
-            work[r.dgain + j], work[r.dE_E + j] = sums[0], sums[2]  # the latter: of dD Hebb, where it decays
+                sums = back_simple_decay(work, r.n, places, numbers)
+            work[r.dgain + j] = sums[0]
+            if net.bound == DECAY:
+                work[r.dE_E + j] = sums[2]  # of dD Hebb
 
 
 @kernel
