@@ -9,8 +9,10 @@ import runpy
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streams import EVERY
 
@@ -328,3 +330,25 @@ def test_c_allocates_nothing(path):
     """The caller owns all memory."""
     code = re.sub(r"/\*.*?\*/", "", path.read_text("utf-8"), flags=re.DOTALL)
     assert re.findall(r"\b(?:malloc|calloc|realloc|free|alloca)\s*\(", code) == []
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_trace_over_zeros_is_as_any_other(columns):
+    """ft_trace_init clears memory of any kind; ft_trace_init_zeroed leaves the same where it was 0 before."""
+    if ft.backends()["c"]:
+        pytest.skip(ft.backends()["c"])
+    from fasttrace.backends.c import ffi, lib
+
+    n = 100
+    sizes = [2 * lib.ft_trace_width(columns) * n, 2 * lib.ft_trace_ring_size(n)]
+    states = []
+    for init, byte in ((lib.ft_trace_init, 7), (lib.ft_trace_init_zeroed, 0)):
+        trace = ffi.new("ft_trace *")
+        memory = [np.full(size, byte, np.float64) for size in sizes] + [np.full(n, byte, np.int32)]
+        memory[1][4:] = 0  # pairs of epochs to come are written when these begin
+        rows, ring, epochs = memory
+        double = partial(ffi.from_buffer, "double[]")
+        init(trace, n, columns, double(rows), double(ring), ffi.from_buffer("int32_t[]", epochs))
+        trace.rows = trace.ring = trace.epochs = ffi.NULL
+        states.append((bytes(ffi.buffer(trace)), *(a.tobytes() for a in memory)))
+    assert states[0] == states[1]
