@@ -12,8 +12,8 @@ int64_t ft_trace_width(int64_t columns) {
     return columns <= 2 ? columns : (columns + 3) / 4 * 4;
 }
 
-void ft_trace_init(ft_trace *t, int64_t n, int64_t columns, double *rows, double *ring,
-                   int32_t *epochs) {
+void ft_trace_init_zeroed(ft_trace *t, int64_t n, int64_t columns, double *rows, double *ring,
+                          int32_t *epochs) {
     t->n = n;
     t->columns = columns;
     t->width = ft_trace_width(columns);
@@ -28,10 +28,15 @@ void ft_trace_init(ft_trace *t, int64_t n, int64_t columns, double *rows, double
     t->rows = rows;
     t->ring = ring;
     t->epochs = epochs;
-    for (int64_t i = 0; i < 2 * t->width * n; i++) rows[i] = 0.0;
+    ring[3] = 1.0;
+}
+
+void ft_trace_init(ft_trace *t, int64_t n, int64_t columns, double *rows, double *ring,
+                   int32_t *epochs) {
+    for (int64_t i = 0; i < 2 * ft_trace_width(columns) * n; i++) rows[i] = 0.0;
     for (int64_t i = 0; i < n; i++) epochs[i] = 0;
     ring[0] = ring[1] = ring[2] = 0.0;
-    ring[3] = 1.0;
+    ft_trace_init_zeroed(t, n, columns, rows, ring, epochs);
 }
 
 void ft_trace_reset(ft_trace *t) {

@@ -11,9 +11,11 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from streams import EVERY
 
@@ -393,3 +395,25 @@ def test_what_commands_write_is_ignored():
     defaults = re.findall(r'default="(fasttrace-\w+)"', MODULES["__main__"].read_text("utf-8"))
     assert len(defaults) > 3
     assert "/fasttrace-*/" in ignored
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_trace_over_zeros_is_as_any_other(columns):
+    """ft_trace_init clears memory of any kind; ft_trace_init_zeroed leaves the same where it was 0 before."""
+    if ft.backends()["c"]:
+        pytest.skip(ft.backends()["c"])
+    from fasttrace.backends.c import ffi, lib
+
+    n = 100
+    sizes = [2 * lib.ft_trace_width(columns) * n, 2 * lib.ft_trace_ring_size(n)]
+    states = []
+    for init, byte in ((lib.ft_trace_init, 7), (lib.ft_trace_init_zeroed, 0)):
+        trace = ffi.new("ft_trace *")
+        memory = [np.full(size, byte, np.float64) for size in sizes] + [np.full(n, byte, np.int32)]
+        memory[1][4:] = 0  # pairs of epochs to come are written when these begin
+        rows, ring, epochs = memory
+        double = partial(ffi.from_buffer, "double[]")
+        init(trace, n, columns, double(rows), double(ring), ffi.from_buffer("int32_t[]", epochs))
+        trace.rows = trace.ring = trace.epochs = ffi.NULL
+        states.append((bytes(ffi.buffer(trace)), *(a.tobytes() for a in memory)))
+    assert states[0] == states[1]
