@@ -1,7 +1,13 @@
 """Settings of the whole test suite."""
 
+import signal
+
 from hypothesis import settings
 
 # The first call of a Numba kernel compiles it; a deadline would be a test of time.
 settings.register_profile("fasttrace", deadline=None, max_examples=40)
 settings.load_profile("fasttrace")
+
+# A suite that a shell runs in the background is born deaf to SIGINT, which some tests raise.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
