@@ -521,7 +521,7 @@ def test_a_wrong_keyword_is_named(name):
             function(**given, **more, **wrong)
     with pytest.raises(TypeError, match=rf"^{name}: unknown keyword 'bars'; "):
         function(**given, **more, gammas=0.9, bars=(1.0, 1.0, None))
-    with pytest.raises(TypeError, match=rf"^{name}: .*'xyz'; expected one of rewards, .*backend$"):
+    with pytest.raises(TypeError, match=rf"^{name}: .*'xyz'; it takes rewards, .*backend$"):
         function(**given, **more, gammas=0.9, xyz=1)
     with pytest.raises(TypeError, match=rf"^{name}: missing the argument 'gammas'$"):
         function(**given, **more)
