@@ -77,6 +77,8 @@ class parallel_build(build_ext):  # noqa: N801
             raise
 
     def _compile(self, compile_, sources, depends=(), **options):
+        if not getattr(self.compiler, "initialized", True):  # Microsoft's, once for all threads
+            self.compiler.initialize()
         about = _about(self.compiler, options)
         each = partial(self._compile_one, partial(compile_, **options), about, options.get("output_dir"))
         largest_first = sorted(sources, key=lambda source: -Path(source).stat().st_size)

@@ -147,7 +147,7 @@ FT_INLINE void ft_actor_run(ft_actor_critic *t, const ft_stream *s, double *FT_R
 }
 
 #define FT_DEFINE_ACTOR_RUN(name, plain, width)                                                    \
-    FT_CLONES static void ft_actor_run_##name(ft_actor_critic *t, const ft_stream *s,              \
+    FT_CLONES_32 static void ft_actor_run_##name(ft_actor_critic *t, const ft_stream *s,           \
                                               double *deltas) {                                    \
         ft_actor_run(t, s, deltas, plain, width);                                                  \
     }
@@ -155,7 +155,7 @@ FT_DEFINE_ACTOR_RUN(plain_4, 1, 4)
 FT_DEFINE_ACTOR_RUN(any_4, 0, 4)
 FT_DEFINE_ACTOR_RUN(any, 0, t->actor->width)
 
-FT_CLONES static int32_t ft_actor_check(ft_trace *t, const int32_t *idx, int64_t count, int *padded) {
+FT_CLONES_32 static int32_t ft_actor_check(ft_trace *t, const int32_t *idx, int64_t count, int *padded) {
     uint32_t low, high;
     ft_index_bounds(idx, count, &low, &high);
     *padded = low == 0;
@@ -181,7 +181,7 @@ int32_t ft_actor_critic_run(ft_actor_critic *t, const ft_stream *s, double *delt
     return FT_OK;
 }
 
-FT_CLONES static double ft_actor_step(ft_actor_critic *t, ft_row x, int64_t action, ft_row x_next,
+FT_CLONES_32 static double ft_actor_step(ft_actor_critic *t, ft_row x, int64_t action, ft_row x_next,
                                       ft_actor_numbers n, double temperature, double *work) {
     ft_actor_hot h = ft_actor_load(t);
     h.carry.sums = ft_read(&h.critic, x, 1, 0, 1);

@@ -278,12 +278,8 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
         else                                                                                      \
             ft_run(t, s, deltas, kind, 0, FT_SARSA, t->width, 0);                                 \
     }                                                                                             \
-    FT_CLONES_32 static void ft_run_actions_##name(ft_trace *t, const ft_stream *s,               \
-                                                   double *deltas) {                              \
-        if (s->k == 8)                                                                            \
-            ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 8);                                      \
-        else                                                                                      \
-            ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 0);                                      \
+    FT_CLONES static void ft_run_actions_##name(ft_trace *t, const ft_stream *s, double *deltas) { \
+        ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 8);                                          \
     }
 FT_KINDS(FT_DEFINE_RUNS)
 FT_CONTROL_KINDS(FT_DEFINE_CONTROL_RUNS)
@@ -293,8 +289,11 @@ FT_CLONES_32 static void ft_run_control_any(ft_trace *t, const ft_stream *s, dou
     ft_run(t, s, deltas, kind, 0, FT_SARSA, 4, 0);
 }
 
-FT_CLONES_32 static void ft_run_actions_any(ft_trace *t, const ft_stream *s, double *deltas, int kind) {
-    if (t->width == 4)
+FT_CLONES_32 static void ft_run_actions_any(ft_trace *t, const ft_stream *s, double *deltas, int kind,
+                                            int plain) {
+    if (plain && t->width == 4)
+        ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 0);
+    else if (t->width == 4)
         ft_run(t, s, deltas, kind, 0, FT_ACTIONS, 4, 0);
     else
         ft_run(t, s, deltas, kind, 0, FT_ACTIONS, t->width, 0);
@@ -356,8 +355,8 @@ int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas)
         ft_run_bounded(t, s, deltas, kind, plain);
         return FT_OK;
     }
-    if (!taken && (!plain || t->width != 4)) {
-        ft_run_actions_any(t, s, deltas, kind);
+    if (!taken && !(plain && t->width == 4 && s->k == 8)) {
+        ft_run_actions_any(t, s, deltas, kind, plain);
         return FT_OK;
     }
     if (control && !plain && t->width == 4) {

@@ -91,6 +91,7 @@ FT_INLINE double FT_TL(ft_begin)(int family, const ft_returns *p, int64_t b) {
 
 /* Trajectories b to b + n, n a multiple of FT_WIDTH. */
 FT_INLINE void FT_TL(ft_lanes)(int family, int plain, const ft_returns *p, int64_t b, int64_t n) {
+    if (FT_WIDTH > 1 && family == FT_GAE) return; /* has its own, below */
     double Y[FT_LANES];
     for (int64_t i = 0; i < n; i++) Y[i] = FT_TL(ft_begin)(family, p, b + i);
     for (int64_t t = p->T - 1; t >= 0; t--) {
