@@ -207,7 +207,7 @@ done["broken"] = len(list(folder.glob("*.so")))
     assert "THE C LIBRARY WAS NOT BUILT" in output
     init = project / "fasttrace/backends/c/__init__.py"
     spec = importlib.util.spec_from_file_location(
-        "small", init, submodule_search_locations=[str(init.parent)]
+        "fasttrace.backends.small", init, submodule_search_locations=[str(init.parent)]
     )
     assert spec is not None
     with (
