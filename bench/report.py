@@ -99,7 +99,7 @@ def machine() -> Iterator[str]:
 
     yield f"{'CPU':11}{_cpu()}, {os.cpu_count()} in use"
     yield f"{'files':11}{Path(fasttrace.__file__).parent}"
-    yield from info.lines()
+    yield from info.lines(info.report())
 
 
 def _cpu() -> str:

@@ -5,7 +5,7 @@ import signal
 from hypothesis import settings
 
 # The first call of a Numba kernel compiles it; a deadline would be a test of time.
-settings.register_profile("fasttrace", deadline=None, max_examples=40)
+settings.register_profile("fasttrace", deadline=None, max_examples=30, derandomize=True, database=None)
 settings.load_profile("fasttrace")
 
 # A suite that a shell runs in the background is born deaf to SIGINT, which some tests raise.
