@@ -346,7 +346,7 @@ def _checked(rows: Rows, name: str, shape: Shape) -> Rows:
                     f"{name}: the value at {_place(where, shape)} is {values[where]}, expected finite numbers"
                 )
             values = np.where(np.isfinite(values), values, 0.0)  # at a padding
-        rows.values = np.ascontiguousarray(values)
+        rows.values = np.require(values, np.float64, _LAYOUT)
     rows.shape = shape
     rows.indices = np.require(rows.indices, np.int32, _LAYOUT).reshape(-1)
     return rows

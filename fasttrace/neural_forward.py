@@ -149,6 +149,11 @@ class ForwardTD(RemedyTD):
         self.window = arguments.count("window", steps)
         self._begin(ForwardState(name, net, self.window, values == "fresh"), alpha, gamma, lambda_)
 
+    @classmethod
+    def _entries(cls, options: dict[str, Any]) -> int:
+        slots = arguments.count("window", options["window"]) + 1
+        return super()._entries(options) + 3 * slots  # rewards, gammas, lambdas, beside states and values
+
     @property
     def waiting(self) -> int:
         """Transitions whose states are still to be updated."""
