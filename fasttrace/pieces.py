@@ -24,7 +24,7 @@ def in_pieces(
     first    steps that surely take less than a tenth of a second; later pieces follow the time they take.
              0: SIGINT is held from the first on, so that it never comes within one
     run      does steps begin to end - 1; that the sum of the pieces is the whole, to the bit, is its promise
-    partial  what a KeyboardInterrupt is to carry beside `steps`, given how many steps were done
+    partial  what a KeyboardInterrupt is to carry beside `steps`, or in its place, given how many are done
 
     The handler of SIGINT is called between two pieces; what it raises finds the learner after the last one.
     """
@@ -41,7 +41,7 @@ def in_pieces(
                 done = end
             size = paced(size, time.perf_counter() - begun)
     except KeyboardInterrupt as interrupt:
-        tell(interrupt, steps=done, **partial(done))
+        tell(interrupt, **{"steps": done} | partial(done))
         raise
 
 

@@ -141,7 +141,7 @@ def test_many_weights_and_long_absences(algorithm):
     rng = np.random.default_rng(3)
     s = s.but(gammas=rng.uniform(0.9, 1, T), lambdas=rng.uniform(0.6, 1, T))
     want = result(algorithm, s, "numpy")  # once for both: most of the time goes here
-    for backend in COMPILED:
+    for backend in (name for name in ("numba", "c") if ft.backends()[name] is None):
         for got, expected in zip(result(algorithm, s, backend), want, strict=True):
             assert relative(got, expected) < algorithm.tolerance, backend
 
