@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from streams import (
@@ -63,6 +63,7 @@ def test_numba_and_c_agree_to_the_bit(algorithm, data):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @everything
+@settings(max_examples=10)  # test_state has more of it
 @given(data=st.data())
 def test_pieces_agree_to_the_bit(algorithm, backend, data):
     """A stream learned in two pieces, split anywhere, is the stream learned at once."""
@@ -78,6 +79,7 @@ def test_pieces_agree_to_the_bit(algorithm, backend, data):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @everything
+@settings(max_examples=10)  # of six forms each
 @given(data=st.data())
 def test_every_form_of_the_same_features_learns_the_same(algorithm, backend, data):
     """What is active counts, not how it is written."""

@@ -875,9 +875,9 @@ def test_learners_of_their_own_do_not_meet(backend):
     """Distinct learners in distinct threads learn what they learn one after the other."""
 
     def work(algorithm):
-        s = example(algorithm, T=120)
+        s = example(algorithm, T=80)
         learner = taught(algorithm, backend, s, stop=20)
-        for t in range(20, 120, 5):
+        for t in range(20, 80, 5):
             learn(learner, s, t, t + 5)
             for row in s.x(t, t + 2):
                 chosen_by(learner, row) if algorithm.control else learner.predict(row)
@@ -886,7 +886,7 @@ def test_learners_of_their_own_do_not_meet(backend):
                 learner.step(1.0, s.x()[t + 1])
         return learner
 
-    several = [*ALGORITHMS.values()] * 2
+    several = [*DISTINCT] * 2
     alone = [work(algorithm) for algorithm in several]
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(work, several))
