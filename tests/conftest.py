@@ -17,5 +17,5 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(autouse=True, scope="module")
 def _what_is_compiled_stays():
-    """Collections need not walk over what modules before this have compiled: they took a tenth of the time."""
+    """Collections need not walk over what modules before this have compiled: it took much of the time."""
     gc.freeze()
