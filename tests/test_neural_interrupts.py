@@ -1,9 +1,8 @@
 """Ctrl-C in a long stream: the learner stands after a whole number of steps, and the exception says which."""
 
-import signal
-
 import numpy as np
 import pytest
+from clocks import Clock
 from neural_learners import BACKENDS, LEARNERS, T, learn, saved
 from numpy.testing import assert_array_equal
 
@@ -11,19 +10,6 @@ from fasttrace import neural, neural_learner, pieces
 
 backends = pytest.mark.parametrize("backend", BACKENDS)
 names = pytest.mark.parametrize("name", LEARNERS)
-
-
-class Clock:
-    """Every piece takes the time that it should: sizes stay.  SIGINT comes at one of the looks at it."""
-
-    def __init__(self, interrupt=0):
-        self.looks, self.interrupt = 0, interrupt
-
-    def perf_counter(self):
-        self.looks += 1
-        if self.looks == self.interrupt:
-            signal.raise_signal(signal.SIGINT)
-        return self.looks * pieces._AIM
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import signal
 
 import numpy as np
 import pytest
+from clocks import Clock
 from numpy.testing import assert_array_equal
 from returns_problems import KERNELS, call, draw
 from streams import COMPILED
@@ -13,19 +14,6 @@ from fasttrace import returns as api
 from fasttrace.backends import module
 
 PLAIN = {"gammas": 0.9, "lambdas": 0.8, "truncated": None, "mask": None, "next_values": None}
-
-
-class Clock:
-    """Every piece takes the time that it should: sizes stay.  SIGINT comes at one of the looks at it."""
-
-    def __init__(self, interrupt=0):
-        self.looks, self.interrupt = 0, interrupt
-
-    def perf_counter(self):
-        self.looks += 1
-        if self.looks == self.interrupt:
-            signal.raise_signal(signal.SIGINT)
-        return self.looks * pieces._AIM
 
 
 def in_pieces(monkeypatch, backend, entries, interrupt=0):
