@@ -41,8 +41,8 @@ def _doubles(array: Any, written: bool = False) -> Any:
     return _NULL if array is None else ffi.from_buffer(_DOUBLES, array, written)
 
 
-def refuse(function: str, status: int) -> None:
-    """RuntimeError for a status that this module does not expect, whatever it is."""
+def unexpected(function: str, status: int) -> None:
+    """RuntimeError for an answer that this module does not expect: a status, or a count of steps."""
     raise RuntimeError(f"{function} returned status {status}; its results are not to be used")
 
 
@@ -73,7 +73,7 @@ def _network(net: Any) -> Any:
 def forward(net: Any, x: Any) -> Any:
     y, h = np.empty((len(x), net.sizes[-1]), net.dtype), _network(net)
     if (status := h.forward(h.net, len(x), _reals(x), _reals(y, True))) != lib.FT_OK:
-        refuse("ft_mlp_forward", status)
+        unexpected("ft_mlp_forward", status)
     return y
 
 
@@ -82,7 +82,7 @@ def gradients(net: Any, x: Any, dy: Any) -> tuple[Any, Any]:
     h = _network(net)
     status = h.gradients(h.net, _reals(x), len(dy), _reals(dy), _reals(y, True), _reals(J, True))
     if status != lib.FT_OK:
-        refuse("ft_mlp_gradients", status)
+        unexpected("ft_mlp_gradients", status)
     return y, J
 
 
@@ -98,7 +98,7 @@ def jacobian_step(trace: Any, jacobian: Any, params: Any, decay: Any, step: Any)
     run = getattr(lib, f"ft_jacobian_step_{suffix}")
     status = run(c, _reals(jacobian), _reals(params, True))
     if status not in (lib.FT_OK, lib.FT_EVALUE):
-        refuse("ft_jacobian_step", status)
+        unexpected("ft_jacobian_step", status)
     return status == lib.FT_OK
 
 
@@ -163,5 +163,5 @@ def network_run(trace: Any, stream: Any) -> str | None:
     trace.was_greedy, stream.done, stream.action_next = bool(c.was_greedy), c.done, c.action_next
     stream.q = handle.q
     if status not in (lib.FT_OK, lib.FT_EVALUE):
-        refuse("ft_network_run", status)
+        unexpected("ft_network_run", status)
     return None if status == lib.FT_OK else FAULTS[c.fault]

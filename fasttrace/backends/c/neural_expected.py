@@ -7,7 +7,7 @@ from typing import Any
 
 from ...memory import aligned_zeros
 from . import ffi, lib
-from .neural import _SUFFIX, _doubles, _fill, _reals, refuse
+from .neural import _SUFFIX, _doubles, _fill, _reals, unexpected
 
 
 def _handle(learner: Any) -> Any:
@@ -34,6 +34,6 @@ def expected_run(learner: Any, states: Any, rewards: Any, gammas: Any, lambdas: 
     arrays = (_doubles(each) for each in (rewards, gammas, lambdas))
     done = h.run(h.c, len(rewards), _reals(states), *arrays, _doubles(deltas, True))
     if not 0 <= done <= len(rewards):
-        refuse("ft_expected_run", done)
+        unexpected("ft_expected_run", done)
     learner.decay = h.c.decay
     return done

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...memory import aligned_zeros
 from . import ffi, lib
-from .neural import _SUFFIX, _doubles, _fill, _reals, refuse
+from .neural import _SUFFIX, _doubles, _fill, _reals, unexpected
 
 
 def _handle(td: Any) -> Any:
@@ -42,7 +42,7 @@ def forward_td_run(td: Any, states: Any, rewards: Any, gammas: Any, lambdas: Any
     arrays = (_doubles(each) for each in (rewards, gammas, lambdas))
     done = h.run(h.c, len(rewards), _reals(states), *arrays, _doubles(deltas, True))
     if not 0 <= done <= len(rewards):
-        refuse("ft_forward_td_run", done)
+        unexpected("ft_forward_td_run", done)
     td.first, td.waiting = h.c.first, h.c.waiting
     return done
 
@@ -52,6 +52,6 @@ def forward_td_flush(td: Any) -> bool:
     h = _handle(td)
     status = h.flush(h.c)
     if status not in (lib.FT_OK, lib.FT_EVALUE):
-        refuse("ft_forward_td_flush", status)
+        unexpected("ft_forward_td_flush", status)
     td.first, td.waiting = h.c.first, h.c.waiting
     return status == lib.FT_OK

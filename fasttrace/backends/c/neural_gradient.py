@@ -7,7 +7,7 @@ from typing import Any
 
 from ...memory import aligned_zeros
 from . import ffi, lib
-from .neural import _SUFFIX, _doubles, _fill, _reals, refuse
+from .neural import _SUFFIX, _doubles, _fill, _reals, unexpected
 
 _NUMBERS = ("alpha", "alpha_h", "beta", "decay", "z_h")
 
@@ -42,6 +42,6 @@ def qrc_run(
     h.c.rhos = ratios
     done = h.run(h.c, len(rewards), _reals(states), taken, *arrays, _doubles(deltas, True))
     if not 0 <= done <= len(rewards):
-        refuse("ft_qrc_run", done)
+        unexpected("ft_qrc_run", done)
     learner.decay, learner.z_h, learner.greedy = h.c.decay, h.c.z_h, bool(h.c.greedy)
     return done
