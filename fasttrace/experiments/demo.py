@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .mountain_car import Run
 
-BUDGET = 4.0  # seconds of training for a backend; the NumPy reference of a slow machine stops here
+BUDGET = 2.0  # seconds of training for a backend; the NumPy reference of a slow machine stops here
 REPEAT = 0.3  # seconds; a shorter training is repeated, for a steadier clock
 FIGURE_10_1 = (1, 12, 104, 1000, 9000)  # the episodes of the book's picture, and the first
 
