@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import fasttrace as ft
-from fasttrace import lstd, registry
+from fasttrace import registry
+from fasttrace.linear import lstd
 
 from .cases import BACKENDS, Case, Spec, close, there
 from .workloads import brownian_walk, tiles

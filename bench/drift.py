@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fasttrace as ft
-from fasttrace import gradient_trace
 from fasttrace.experiments import info
+from fasttrace.linear import gradient_trace
 
 Float64 = NDArray[np.float64]
 

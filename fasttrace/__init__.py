@@ -4,10 +4,13 @@ from importlib import import_module as _import_module
 from typing import Any as _Any
 
 from . import envs, forward, returns
-from .actor_critic import ActorCritic
-from .adaptive import TIDBD, Autostep, SwiftSarsa, SwiftTD
 from .backends import backends
-from .control import (
+from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
+from .features import Ragged
+from .learner import load
+from .linear.actor_critic import ActorCritic
+from .linear.adaptive import TIDBD, Autostep, SwiftSarsa, SwiftTD
+from .linear.control import (
     ExpectedSarsa,
     QSigma,
     Retrace,
@@ -17,12 +20,9 @@ from .control import (
     TrueOnlineSarsa,
     WatkinsQ,
 )
-from .errors import BackendUnavailable, CheckpointError, FeatureIndexError
-from .features import Ragged
-from .gradient import GQ, GTD, GTD2, HTD, TrueOnlineGTD
-from .learner import load
-from .lstd import LSTD
-from .prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
+from .linear.gradient import GQ, GTD, GTD2, HTD, TrueOnlineGTD
+from .linear.lstd import LSTD
+from .linear.prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
 from .returns import half_life, lambda_from_half_life
 from .simulate import History, evaluate, simulate
 from .tiles import TileCoder

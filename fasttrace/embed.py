@@ -33,10 +33,10 @@ from numpy.typing import NDArray
 from .backends import backends, module, resolve
 from .backends.numba import kernel, linear, trace, verb
 from .backends.numba.trace import BAD_ACTION, BAD_INDEX, KINDS, OK, REPLACING, REPLACING_CLEAR
-from .control import Sarsa, TrueOnlineSarsa
 from .errors import FeatureIndexError
 from .learner import Learner
-from .trace import LazyTrace
+from .linear.control import Sarsa, TrueOnlineSarsa
+from .linear.trace import LazyTrace
 
 __all__ = ["State", "state", "step", "value", "values"]
 

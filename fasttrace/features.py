@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .errors import FeatureIndexError
+from .memory import Float64
 
 Int32 = NDArray[np.int32]
-Float64 = NDArray[np.float64]
 # Of an array (-1: any length), or the indptr of ragged rows.
 Shape = tuple[int, ...] | NDArray[np.int64]
 # Contiguous, and aligned: C may not read other arrays.

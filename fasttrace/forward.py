@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .features import Ragged, is_sparse, parse_rows, raise_bad_index
-
-Float64 = NDArray[np.float64]
+from .memory import Float64
 
 VARIANTS = ("live", "sequential", "batch")
 

@@ -19,13 +19,13 @@ from . import arguments
 from .backends import NAMES, module, resolve
 from .errors import CheckpointError, FeatureIndexError
 from .features import Rows, Stream, raise_bad_index
+from .linear.trace import FOLDED, new_trace
+from .memory import Float64
 from .pieces import in_pieces
-from .trace import FOLDED, new_trace
 
 if TYPE_CHECKING:
     from .checkpoint import Target
 
-Float64 = NDArray[np.float64]
 Self = TypeVar("Self", bound="Learner")
 
 _CLASSES: dict[str, type[Learner]] = {}

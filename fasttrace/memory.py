@@ -1,4 +1,4 @@
-"""Memory that kernels may write: own, writable, and at a multiple of 64 bytes."""
+"""Memory that kernels may write: own, writable, and at a multiple of 64 bytes; and names for arrays."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Float64 = NDArray[np.float64]
 
 
 def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
@@ -28,3 +31,11 @@ def owned(state: dict[str, Any]) -> dict[str, Any]:
     return {
         name: aligned_copy(value) if isinstance(value, np.ndarray) else value for name, value in state.items()
     }
+
+
+def check_arrays(arrays: dict[str, Any], expected: dict[str, NDArray[Any]]) -> None:
+    """Raise ValueError where the arrays of a state are not like those that it is to replace."""
+    want = {name: (array.shape, array.dtype.kind) for name, array in expected.items()}
+    got = {name: (array.shape, array.dtype.kind) for name, array in arrays.items()}
+    if want != got:
+        raise ValueError(f"state: has arrays {got}, expected {want}")

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .backends import module
-from .control import _Agent
 from .envs import Environment
 from .learner import Learner
+from .linear.control import _Agent
+from .linear.trace import LazyTrace
 from .pieces import held, paced, tell
 from .policy import Method
 from .tiles import TileCoder
-from .trace import LazyTrace
 
 if TYPE_CHECKING:
     import gymnasium

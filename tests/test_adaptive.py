@@ -26,7 +26,7 @@ from streams import (
 )
 
 import fasttrace as ft
-from fasttrace import adaptive_trace
+from fasttrace.linear import adaptive_trace
 
 TOLERANCE = 1e-10  # what the golden data state
 backends = pytest.mark.parametrize("backend", BACKENDS)

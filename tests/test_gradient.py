@@ -14,7 +14,8 @@ from numpy.testing import assert_array_equal
 from streams import ALGORITHMS, BACKENDS, COMPILED, FORMS, GOLDEN, Stream, learn, random_stream, relative
 
 import fasttrace as ft
-from fasttrace import features, gradient_trace, registry
+from fasttrace import features, registry
+from fasttrace.linear import gradient_trace
 from fasttrace.policy import probabilities
 
 backends = pytest.mark.parametrize("backend", BACKENDS)

@@ -20,45 +20,14 @@ import pytest
 from streams import EVERY
 
 import fasttrace as ft
-from fasttrace import registry, trace
+from fasttrace import registry
 from fasttrace.backends import NAMES
+from fasttrace.linear import trace
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(ft.__file__).parent
 CSRC = ROOT / "csrc"
 
-# From the ground up.  "" is the package itself, fasttrace/__init__.py: the public names.
-LAYERS = [
-    {"errors", "arguments", "features", "registry", "policy", "checkpoint", "team"}
-    | {"memory", "pieces", "status"},
-    {"backends"},
-    {"trace", "adaptive_trace", "gradient_trace", "actor_critic_trace", "neural_network", "neural_trace"}
-    | {"neural_remedies"},
-    {
-        "learner",
-        "prediction",
-        "control",
-        "adaptive",
-        "gradient",
-        "actor_critic",
-        "lstd",
-        "tiles",
-        "forward",
-        "returns",
-        "plasticity",
-        "neural",
-        "neural_jacobian",
-        "neural_learner",
-        "neural_stream",
-        "neural_expected",
-        "neural_forward",
-        "neural_gradient",
-    },
-    {"envs", "simulate", "embed", "torch", "torch_trace"},
-    {""},
-    {"experiments", "__main__", "__pyinstaller"},
-]
-HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 
 
@@ -101,20 +70,49 @@ def imports(name):
 
 
 def room(name):
-    """The part of the package that a module belongs to: "backends", "trace", ..."""
+    """The part of the package that a module belongs to: "backends", "linear", ..."""
     return name.partition(".")[0]
 
 
-def test_each_module_has_a_layer():
-    """LAYERS names what is there, all of it and nothing else."""
+def graph():
+    """What each module imports of this package."""
+    return {name: imports(name)[0] & MODULES.keys() for name in MODULES}
+
+
+def heights():
+    """How many floors stand below each module: those that it imports stand on lower ones."""
+    found, below = {}, graph()
+    for name in graphlib.TopologicalSorter(below).static_order():
+        found[name] = 1 + max((found[other] for other in below[name]), default=-1)
+    return found
+
+
+def floors():
+    """The rooms of each line of CONTRIBUTING.md's map, from the ground up."""
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    lines = page.partition("    fasttrace/  ")[2].partition("\n    tests/")[0].splitlines()[1:]
+    rooms = [re.split(r"  +", line.strip())[0] for line in lines]
+    return [{each.strip("/") for each in line.split()} for line in rooms]
+
+
+GROUND, *ABOVE = floors()
+HEIGHT = {name: height for height, names in enumerate([GROUND, *ABOVE]) for name in names}
+HEIGHT[""] = HEIGHT["experiments"]  # the public names, which commands use
+WINGS = {"linear", "neural", "returns", "plasticity"}
+
+
+def test_the_map_names_each_room():
+    """All of the package and nothing else."""
     assert {room(name) for name in MODULES} == set(HEIGHT)
 
 
 @pytest.mark.parametrize("name", MODULES, ids=lambda name: name or "fasttrace")
 def test_imports_point_down(name):
-    """A module imports from its own layer or from those below."""
+    """A module imports from its own floor or from those below; what stands side by side does not meet."""
     own, _ = imports(name)
     assert [other for other in own if HEIGHT[room(other)] > HEIGHT[room(name)]] == []
+    if room(name) in WINGS:
+        assert [other for other in own if room(other) in WINGS - {room(name)}] == []
 
 
 def test_a_frozen_program_has_every_module(monkeypatch):
@@ -131,9 +129,9 @@ def test_a_frozen_program_has_every_module(monkeypatch):
     assert "_cffi_backend" in hook["hiddenimports"]
     found, new = set(), {"", *(name.removeprefix("fasttrace.") for name in hook["hiddenimports"])}
     while new:
-        found |= new
+        found |= new | {name.rpartition(".")[0] for name in new}  # a module comes with its package
         new = {other for name in new & MODULES.keys() for other in imports(name)[0]} - found
-    aside = {"experiments", "__main__", "__pyinstaller", "torch", "torch_trace", "registry", "pieces"}
+    aside = {"experiments", "__main__", "__pyinstaller", "torch", "registry", "pieces"}
     assert {name for name in MODULES.keys() - found if room(name) not in aside} == set()
 
 
@@ -146,12 +144,8 @@ def test_pyinstaller_finds_the_hook():
 
 
 def test_imports_make_no_circle():
-    """Not within a layer either."""
-    graph = {}
-    for name in MODULES:
-        own, _ = imports(name)
-        graph.setdefault(room(name), set()).update(room(other) for other in own if room(other) != room(name))
-    list(graphlib.TopologicalSorter(graph).static_order())
+    """Not within a package either, nor where a function imports when it is called."""
+    list(graphlib.TopologicalSorter(graph()).static_order())
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("backends.")])
@@ -160,7 +154,7 @@ def test_backends_do_not_know_each_other(name):
     backend = name.split(".")[1]
     own, foreign = imports(name)
     others = {other for other in own if not f"{other}.".startswith(f"backends.{backend}.")}
-    assert others <= LAYERS[0]
+    assert others <= GROUND
     foreign -= set(sys.stdlib_module_names)
     assert (
         foreign
@@ -417,3 +411,10 @@ def test_a_trace_over_zeros_is_as_any_other(columns):
         trace.rows = trace.ring = trace.epochs = ffi.NULL
         states.append((bytes(ffi.buffer(trace)), *(a.tobytes() for a in memory)))
     assert states[0] == states[1]
+
+
+if __name__ == "__main__":
+    HEIGHTS, GRAPH = heights(), graph()
+    for each in sorted(MODULES, key=lambda each: (HEIGHTS[each], each)):
+        below = " ".join(sorted(other or "fasttrace" for other in GRAPH[each]))
+        print(f"{HEIGHTS[each]:2} {each or 'fasttrace':30} {below}")

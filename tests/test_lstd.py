@@ -15,7 +15,7 @@ from states import same
 from streams import BACKENDS, COMPILED, FORMS, GOLDEN, features, learn, random_stream, relative
 
 import fasttrace as ft
-from fasttrace import lstd
+from fasttrace.linear import lstd
 
 EXACT = 1e-12
 CSRC = Path(__file__).resolve().parents[1] / "csrc"

@@ -6,7 +6,8 @@ from clocks import Clock
 from neural_learners import BACKENDS, LEARNERS, T, learn, saved
 from numpy.testing import assert_array_equal
 
-from fasttrace import neural, neural_learner, pieces
+from fasttrace import neural, pieces
+from fasttrace.neural import learner as neural_learner
 
 backends = pytest.mark.parametrize("backend", BACKENDS)
 names = pytest.mark.parametrize("name", LEARNERS)

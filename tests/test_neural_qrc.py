@@ -8,8 +8,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fasttrace as ft
-from fasttrace import neural, neural_gradient
+from fasttrace import neural
 from fasttrace.backends.numpy.neural import forward, gradients
+from fasttrace.neural import gradient as neural_gradient
 
 T, INPUTS, ACTIONS = 30, 3, 2
 backends = pytest.mark.parametrize(

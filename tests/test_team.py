@@ -6,8 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from fasttrace import team as teams
-from fasttrace.team import ALONE, Stopped, Team, gram, times
+from fasttrace.plasticity import team as teams
+from fasttrace.plasticity.team import ALONE, Stopped, Team, gram, times
 
 # rows, m, n: none, fewer than a piece, many pieces and a rest, and matrices too large to be cut
 SHAPES = [(0, 3, 2), (1, 1, 1), (7, 5, 3), (1003, 100, 20), (500, 100, 100), (9, 300, 300)]

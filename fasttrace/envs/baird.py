@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from ..memory import Float64
 from .environment import State
-from .prediction import Float64, PredictionTask
+from .prediction import PredictionTask
 
 N_STATES = 7
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import arguments
+from ..memory import Float64
 from .environment import Environment, State
 
-Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from .. import arguments
+from ..memory import Float64
 from .environment import State
-from .prediction import Float64, Int32, PredictionTask
+from .prediction import Int32, PredictionTask
 
 
 class RandomWalk(PredictionTask):

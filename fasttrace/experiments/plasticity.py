@@ -15,38 +15,11 @@ from numpy.typing import NDArray
 from ..backends import resolve
 from ..errors import BackendUnavailable
 from ..plasticity import MODES
-from .plasticity_tasks import Completion, CueReward, train_completion, train_cue_reward
+from .plasticity_tasks import Completion, CueReward, Result, train_completion, train_cue_reward
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-
-LAST = 15  # a result is the mean over the last 1 / LAST of the iterations
-
-
-@dataclass
-class Result:
-    """One task: curves (seeds, iterations) and seconds a run, by mode."""
-
-    name: str
-    measure: str
-    chance: float
-    curves: dict[str, NDArray[Any]]
-    seconds: dict[str, float]
-    best: float = 0.0
-
-    def finals(self, mode: str) -> NDArray[Any]:
-        """(seeds,) mean over the end of each run."""
-        curves = self.curves[mode]
-        return curves[:, -max(1, curves.shape[1] // LAST) :].mean(1)
-
-    def median(self, mode: str) -> float:
-        return float(np.median(self.finals(mode)))
-
-    def at_chance(self) -> list[str]:
-        """The modes that came less than a tenth of the way from chance to the best there is."""
-        way = self.best - self.chance
-        return [mode for mode in self.curves if (self.median(mode) - self.chance) / way < 0.1]
 
 
 @dataclass(frozen=True)

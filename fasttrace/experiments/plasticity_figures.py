@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .plasticity import Result
+from .plasticity_tasks import Result
 
 # Okabe and Ito's colours, told apart by colour-blind eyes; dashes tell them apart as well.
 STYLES: dict[str, dict[str, Any]] = {

@@ -272,3 +272,31 @@ def actor_critic(
     policy_grads, dh_policy = policy.backward(h, (dlogits / task.batch).astype(np.float32))
     value_grads, dh_value = value.backward(h, (-0.5 * error[:, None] / task.batch).astype(np.float32))
     return {"policy": policy_grads, "value": value_grads, "h": dh_policy + dh_value}
+
+
+LAST = 15  # a result is the mean over the last 1 / LAST of the iterations
+
+
+@dataclass
+class Result:
+    """One task: curves (seeds, iterations) and seconds a run, by mode."""
+
+    name: str
+    measure: str
+    chance: float
+    curves: dict[str, NDArray[Any]]
+    seconds: dict[str, float]
+    best: float = 0.0
+
+    def finals(self, mode: str) -> NDArray[Any]:
+        """(seeds,) mean over the end of each run."""
+        curves = self.curves[mode]
+        return curves[:, -max(1, curves.shape[1] // LAST) :].mean(1)
+
+    def median(self, mode: str) -> float:
+        return float(np.median(self.finals(mode)))
+
+    def at_chance(self) -> list[str]:
+        """The modes that came less than a tenth of the way from chance to the best there is."""
+        way = self.best - self.chance
+        return [mode for mode in self.curves if (self.median(mode) - self.chance) / way < 0.1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..backends import resolve
 from ..errors import BackendUnavailable
-from .staleness_tasks import ENTRIES, PARTS, TASKS, Entry, Task, learn, staleness
+from .staleness_tasks import ENTRIES, PARTS, TASKS, Entry, Measured, Task, learn, rule_name, staleness
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,25 +36,6 @@ class Settings:
 
     def among(self, entry: Entry) -> tuple[float, ...]:
         return entry.among[2:4] if self.quick else entry.among
-
-
-@dataclass
-class Measured:
-    """One task: (seeds, looks) distances and cosines by rule; of each learner its best setting and curves.
-
-    scores   error over the whole run of each setting, the median over the seeds
-    curves   (seeds, PARTS + 1) errors with the best
-    seconds  a run of it
-    """
-
-    name: str
-    steps: int
-    distances: dict[tuple[float | None, float], Array] = field(default_factory=dict)
-    cosines: dict[tuple[float | None, float], Array] = field(default_factory=dict)
-    settings: dict[str, float] = field(default_factory=dict)
-    scores: dict[str, dict[float, float]] = field(default_factory=dict)
-    curves: dict[str, Array] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def run(seeds: int, output: str, backend: str, quick: bool) -> int:
@@ -129,10 +110,6 @@ def measure(
                 best, found.settings[entry.label] = score, setting
                 found.curves[entry.label], found.seconds[entry.label] = curves, seconds
     return found
-
-
-def rule_name(rule: float | None, lambda_: float) -> str:
-    return f"{'ObGD' if rule is None else f'alpha {rule:g}'}, lambda {lambda_:g}"
 
 
 def stale_table(result: Measured) -> Table:

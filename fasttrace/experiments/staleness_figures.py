@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .staleness import Measured
+from .staleness_tasks import ENTRIES, Measured, rule_name
 
 # Okabe and Ito's colours, told apart by colour-blind eyes; lambda by dashes.
 COLOURS = ("#56B4E9", "#0072B2", "#D55E00", "#000000")
@@ -36,8 +35,6 @@ def running_median(values: NDArray[Any], width: int = 9) -> NDArray[Any]:
 
 def stale(results: list[Measured], path: str | PathLike[str]) -> None:
     """A row for each task: distance and 1 - cosine along the runs, the median over seeds and 9 looks."""
-    from .staleness import rule_name
-
     figure = Figure(figsize=(10.5, 3.7 * len(results)), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(results), 2, sharex="col", squeeze=False)
@@ -76,8 +73,6 @@ def _thousands(axes: Any) -> None:
 
 def curves(results: list[Measured], path: str | PathLike[str]) -> None:
     """A column for each task: the error along the run at the best step size, and that of each step size."""
-    from .staleness_tasks import ENTRIES
-
     styles = {entry.label: style for entry, style in zip(ENTRIES, STYLES, strict=True)}
     tried = {entry.label: entry.tried for entry in ENTRIES}
     figure = Figure(figsize=(5.6 * len(results), 8.2), layout="constrained")

@@ -181,3 +181,26 @@ def staleness(
             break
         found[i] = learner.staleness(window)
     return found[:, 0], found[:, 1]
+
+
+@dataclass
+class Measured:
+    """One task: (seeds, looks) distances and cosines by rule; of each learner its best setting and curves.
+
+    scores   error over the whole run of each setting, the median over the seeds
+    curves   (seeds, PARTS + 1) errors with the best
+    seconds  a run of it
+    """
+
+    name: str
+    steps: int
+    distances: dict[tuple[float | None, float], Array] = field(default_factory=dict)
+    cosines: dict[tuple[float | None, float], Array] = field(default_factory=dict)
+    settings: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, dict[float, float]] = field(default_factory=dict)
+    curves: dict[str, Array] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def rule_name(rule: float | None, lambda_: float) -> str:
+    return f"{'ObGD' if rule is None else f'alpha {rule:g}'}, lambda {lambda_:g}"

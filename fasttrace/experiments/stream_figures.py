@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .stream import Run, Settings
+from .stream_runs import LAST, SOLVED, Run, Settings
 
 # Okabe and Ito's colours, told apart by colour-blind eyes.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -27,8 +25,6 @@ def running_mean(returns: NDArray[np.float64], window: int) -> NDArray[np.float6
 
 def learning_curves(settings: Settings, runs: list[Run], path: str | PathLike[str]) -> None:
     """A line for each seed: the mean return over the last 50 episodes against the steps taken."""
-    from .stream import LAST, SOLVED
-
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import arguments
+from .. import arguments
+from ..learner import Learner
+from ..memory import Float64
 from .control import _ActionLearner
 from .gradient_trace import new_gradient
-from .learner import Float64, Learner
 from .prediction import OffPolicyLearner, _never, _StateLearner
 
 

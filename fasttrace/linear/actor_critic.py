@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import arguments
+from .. import arguments
+from ..features import Rows, Stream, is_stream, joined, parse_rows, parse_state
+from ..memory import Float64
+from ..policy import probabilities
 from .actor_critic_trace import ActorCriticTrace
 from .control import _Agent
-from .features import Rows, Stream, is_stream, joined, parse_rows, parse_state
-from .learner import Float64
-from .policy import probabilities
 
 
 class ActorCritic(_Agent):

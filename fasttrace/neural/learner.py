@@ -10,15 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arguments
-from .backends import module, resolve
-from .learner import Float64, Learner
-from .memory import owned
-from .neural_network import MLP, fitting, state_array, states_array
-from .neural_trace import Head, NetworkStream, NetworkTrace, Optimiser, Plain, optimiser_of
-from .pieces import in_pieces
-
-Array = NDArray[Any]
+from .. import arguments
+from ..backends import module, resolve
+from ..learner import Learner
+from ..memory import Array, Float64, owned
+from ..pieces import in_pieces
+from .network import MLP, fitting, state_array, states_array
+from .trace import Head, NetworkStream, NetworkTrace, Optimiser, Plain, optimiser_of
 
 _NOTHING_LEFT = 2.0**-60  # of a gradient after so much decay: less than its rounding
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from . import arguments
-from .neural_trace import AdaptiveObGD, ObGD
+from .. import arguments
+from ..neural.trace import AdaptiveObGD, ObGD
 
 __all__ = ["Trace", "trace"]
 

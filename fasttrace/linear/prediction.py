@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import arguments
-from .features import Rows, Stream, is_stream, joined, parse_rows, parse_state, raise_bad_index
-from .learner import Bounded, Float64, Learner
+from .. import arguments
+from ..features import Rows, Stream, is_stream, joined, parse_rows, parse_state, raise_bad_index
+from ..learner import Bounded, Learner
+from ..memory import Float64
 
 
 class _StateLearner(Learner):

@@ -10,14 +10,14 @@
 docs/networks.md has the shapes and the equations.
 """
 
-from .neural_expected import ExpectedTraceTD
-from .neural_forward import ForwardTD
-from .neural_gradient import QRC, TDRC
-from .neural_jacobian import JacobianTrace
-from .neural_learner import NetworkSarsa, NetworkTD
-from .neural_network import MLP
-from .neural_stream import StreamAC, StreamQ, StreamSarsa, StreamTD
-from .neural_trace import AdaptiveObGD, ObGD
+from .expected import ExpectedTraceTD
+from .forward import ForwardTD
+from .gradient import QRC, TDRC
+from .jacobian import JacobianTrace
+from .learner import NetworkSarsa, NetworkTD
+from .network import MLP
+from .stream import StreamAC, StreamQ, StreamSarsa, StreamTD
+from .trace import AdaptiveObGD, ObGD
 
 __all__ = [
     "MLP",

@@ -14,15 +14,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arguments
-from .backends import resolve
-from .learner import Float64
-from .neural_learner import NetworkLearner, actions_stream
-from .neural_network import MLP, dtype_of, flag, state_array, states_array
-from .neural_trace import Head, NetworkStream, NetworkTrace, ObGD, Optimiser, optimiser_of
-from .policy import Own, choose, generator_of, generator_state
-
-Array = NDArray[Any]
+from .. import arguments
+from ..backends import resolve
+from ..memory import Array, Float64
+from ..policy import Own, choose, generator_of, generator_state
+from .learner import NetworkLearner, actions_stream
+from .network import MLP, dtype_of, flag, state_array, states_array
+from .trace import Head, NetworkStream, NetworkTrace, ObGD, Optimiser, optimiser_of
 
 __all__ = ["StreamAC", "StreamQ", "StreamSarsa", "StreamTD"]
 

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import module
-from .memory import aligned_copy, aligned_zeros, owned
-from .trace import Float64, _check_arrays
+from ..backends import module
+from ..memory import Float64, aligned_copy, aligned_zeros, check_arrays, owned
 
 _VECTORS = ("w", "z", "beta", "h", "z_bar", "p", "h_old", "normaliser")
 _COUNTERS = ("n", "columns", "listed", "step", "bad_index")
@@ -69,7 +68,7 @@ class _Arrival:
         rest = dict(arrays)
         arrived = rest.pop("arrived", None)
         if arrived is not None:
-            _check_arrays({"arrived": arrived}, {"arrived": np.zeros((len(arrived), 2))})
+            check_arrays({"arrived": arrived}, {"arrived": np.zeros((len(arrived), 2))})
             which = arrived[:, 0]
             if not (np.isfinite(arrived).all() and np.isin(which, np.arange(self.n * self.columns)).all()):
                 raise ValueError("state: arrived in a state that has other features")
@@ -158,7 +157,7 @@ class DenseSteps(_Arrival):
     def set_arrays(self, arrays: dict[str, Any]) -> None:
         arrays, arrived = self._take_arrival(arrays)
         self.arrived = None
-        _check_arrays(arrays, self.arrays())
+        check_arrays(arrays, self.arrays())
         self.arrived = arrived
         self.set_vectors(arrays)
         self.decay, self.v_old = (float(each) for each in arrays["carried"])
@@ -336,7 +335,7 @@ class ListedSteps(_Arrival):
             raise ValueError(f"state: has the counters {new}, expected n={self.n}, columns={self.columns}")
         expected = self._take_arrival(self.arrays())[0]
         expected |= {name: getattr(self, name)[:listed] for name in ("list", *_LIST)}
-        _check_arrays(arrays, expected)
+        check_arrays(arrays, expected)
         rows, which = arrays["rows"].reshape(-1, len(_ROW)), arrays["list"]
         slots = np.zeros(len(rows))
         if not listed or (which.min() >= 0 and which.max() < len(rows)):

@@ -12,11 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import module
-from .memory import aligned_zeros, owned
-from .trace import _check_arrays
-
-Float64 = NDArray[np.float64]
+from ..backends import module
+from ..memory import Float64, aligned_zeros, check_arrays, owned
 
 KINDS = {"gtd": 0, "htd": 1, "true_online_gtd": 2, "gtd2": 3}
 # The traces of each: z first, whatever it is.  True online GTD: z is e = alpha z, which drives w; k drives v.
@@ -135,7 +132,7 @@ class DenseGradient(_GradientTrace):
         return vectors | {"carried": np.array([self.decay, self.v_old, self.alpha])}
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
-        _check_arrays(arrays, self.arrays())
+        check_arrays(arrays, self.arrays())
         self.set_vectors({name: arrays[name] for name in self._names})
         self.decay, self.v_old, self.alpha = (float(each) for each in arrays["carried"])
 
@@ -245,7 +242,7 @@ class LazyGradient(_GradientTrace):
     def set_arrays(self, arrays: dict[str, Any]) -> None:
         """Become what arrays() gave.  Errors: ValueError, also for counters that kernels could not trust."""
         own = self.arrays()
-        _check_arrays(arrays, own)
+        check_arrays(arrays, own)
         new = dict(zip(_COUNTERS, (int(each) for each in arrays["counters"]), strict=True))
         scalars = dict(zip(_SCALARS, (float(each) for each in arrays["scalars"]), strict=True))
         if not (

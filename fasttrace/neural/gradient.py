@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import arguments
-from .backends import module, resolve
-from .neural_forward import RemedyTD
-from .neural_learner import Plain, actions_stream
-from .neural_network import MLP, flag, state_array
-from .neural_remedies import GradientState
-from .neural_stream import _StreamActionValues
-from .neural_trace import Kept, NetworkStream
-
-Array = NDArray[Any]
+from .. import arguments
+from ..backends import module, resolve
+from ..memory import Array
+from .forward import RemedyTD
+from .learner import Plain, actions_stream
+from .network import MLP, flag, state_array
+from .remedies import GradientState
+from .stream import _StreamActionValues
+from .trace import Kept, NetworkStream
 
 _PART = 1024  # steps whose statistics are kept for the case of a fault
 

@@ -4,7 +4,7 @@
     h, M, state = net(xs)                     # xs (T, B, I), a CPU tensor of the module's dtype
     loss(h, M).backward()
 
-`trace` keeps eligibility traces beside the parameters of a module (torch_trace.py).
+`trace` keeps eligibility traces beside the parameters of a module (tracing.py).
 Needs PyTorch: pip install "fasttrace[torch]".
 """
 
@@ -22,8 +22,8 @@ try:
 except ImportError as error:
     raise ImportError(f'fasttrace.torch: {error}; pip install "fasttrace[torch]"') from error
 
-from . import plasticity
-from .torch_trace import Trace, outside, trace
+from .. import plasticity
+from .tracing import Trace, outside, trace
 
 __all__ = ["PlasticLSTM", "PlasticLayer", "PlasticOutput", "PlasticRNN", "PlasticState", "Trace", "trace"]
 

@@ -6,16 +6,14 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import arguments
-from .backends import module, resolve
-from .neural_learner import NetworkTD, Plain, checked_network
-from .neural_network import MLP
-from .neural_remedies import ForwardState
-from .neural_trace import NetworkStream
-
-Array = NDArray[Any]
+from .. import arguments
+from ..backends import module, resolve
+from ..memory import Array
+from .learner import NetworkTD, Plain, checked_network
+from .network import MLP
+from .remedies import ForwardState
+from .trace import NetworkStream
 
 NEGLIGIBLE = 1e-3  # of a return's weights, beyond the window
 

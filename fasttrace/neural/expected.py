@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
-from . import arguments
-from .backends import module, resolve
-from .neural_forward import RemedyTD
-from .neural_network import MLP
-from .neural_remedies import ExpectedState
-from .neural_trace import NetworkStream
-
-Array = NDArray[Any]
+from .. import arguments
+from ..backends import module, resolve
+from ..memory import Array
+from .forward import RemedyTD
+from .network import MLP
+from .remedies import ExpectedState
+from .trace import NetworkStream
 
 
 class ExpectedTraceTD(RemedyTD):

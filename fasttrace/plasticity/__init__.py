@@ -22,15 +22,12 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import arguments
-from .backends import module, resolve
-from .memory import aligned_copy, aligned_zeros
-from .pieces import in_pieces
+from .. import arguments
+from ..backends import module, resolve
+from ..memory import Array, aligned_copy, aligned_zeros
+from ..pieces import in_pieces
 from .team import ALONE, Team, gram, times
-
-Array = NDArray[Any]
 
 MODES = ("none", "plastic", "simple", "retroactive")
 BOUNDS = ("hard", "soft", "decay")

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arguments
-from .backends import module, resolve
-from .memory import aligned_zeros, owned
-
-Array = NDArray[Any]
+from .. import arguments
+from ..backends import module, resolve
+from ..memory import Array, aligned_zeros, owned
 
 ACTIVATIONS = ("tanh", "leaky_relu")
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import module
-from .memory import aligned_zeros
-from .trace import Float64, _check_arrays, new_trace
+from ..backends import module
+from ..memory import Float64, aligned_zeros, check_arrays
+from .trace import new_trace
 
 _NUMBERS = ("discount", "average_reward", "eta")
 
@@ -79,7 +79,7 @@ class ActorCriticTrace:
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
         """Become what arrays() gave.  Errors: ValueError, also for what kernels could not trust."""
-        _check_arrays(arrays, self.arrays())
+        check_arrays(arrays, self.arrays())
         if not 0.0 <= arrays["shared"][0] <= 1.0:
             raise ValueError(f"state: a product of discounts of {arrays['shared'][0]}, expected 0 to 1")
         for part, trace in (("critic_", self.critic), ("actor_", self.actor)):

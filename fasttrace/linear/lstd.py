@@ -7,10 +7,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arguments
-from .features import Rows, Stream, raise_bad_index
-from .learner import Float64, _most_entries
-from .memory import aligned_zeros
+from .. import arguments
+from ..features import Rows, Stream, raise_bad_index
+from ..learner import _most_entries
+from ..memory import Float64, aligned_zeros
 from .prediction import _StateLearner
 
 _COUNTERS = ("n", "active", "since", "refresh", "stale", "bad_index")

@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from . import arguments
+from .. import arguments
+from ..features import Rows, Stream
+from ..memory import Float64
 from .adaptive_trace import new_steps
 from .control import _ActionLearner
-from .features import Rows, Stream
-from .learner import Float64
 from .prediction import _never, _StateLearner
 
 

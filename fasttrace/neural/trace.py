@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arguments
-from .backends import module
-from .memory import aligned_copy, aligned_zeros, owned
-from .neural_network import MLP
-from .trace import Float64, _check_arrays
+from .. import arguments
+from ..backends import module
+from ..memory import Float64, aligned_copy, aligned_zeros, check_arrays, owned
+from .network import MLP
 
 _FIRST = ("held", "count", "discounted", "reward_count", "reward_mean", "reward_p")
 _VECTORS = ("mean", "p", "raw", "now", "next")
@@ -282,7 +281,7 @@ class NetworkTrace:
         return found
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
-        _check_arrays(arrays, self.arrays())
+        check_arrays(arrays, self.arrays())
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"state: {name} has a number that is not finite")

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from . import arguments
-from .backends import module, resolve
-from .memory import aligned_zeros, owned
-from .neural_learner import compare
-from .neural_network import Array, dtype_of
+from .. import arguments
+from ..backends import module, resolve
+from ..memory import Array, aligned_zeros, owned
+from .learner import compare
+from .network import dtype_of
 
 
 class JacobianTrace:

@@ -9,14 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .memory import aligned_zeros, owned
-from .neural_network import MLP
-from .neural_trace import Kept
-from .trace import _check_arrays
-
-Array = NDArray[Any]
+from ..memory import Array, aligned_zeros, check_arrays, owned
+from .network import MLP
+from .trace import Kept
 
 
 class _State:
@@ -48,7 +44,7 @@ class _State:
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
         own = self.arrays()
-        _check_arrays(arrays, own)
+        check_arrays(arrays, own)
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"state: {name} has a number that is not finite")

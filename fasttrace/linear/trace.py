@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import module
-from .memory import aligned_zeros, owned
-
-Float64 = NDArray[np.float64]
+from ..backends import module
+from ..memory import Float64, aligned_zeros, check_arrays, owned
 
 _COUNTERS = (
     "n",
@@ -46,14 +44,6 @@ _CARRIED = (
 FOLDED = ("dutch", "true_online", "true_online_emphatic")
 
 
-def _check_arrays(arrays: dict[str, Any], expected: dict[str, NDArray[Any]]) -> None:
-    """Raise ValueError where the arrays of a state are not those of a trace of this size."""
-    want = {name: (array.shape, array.dtype.kind) for name, array in expected.items()}
-    got = {name: (array.shape, array.dtype.kind) for name, array in arrays.items()}
-    if want != got:
-        raise ValueError(f"state: has arrays {got}, expected {want}")
-
-
 def _with_pi(arrays: dict[str, NDArray[Any]], pi: float) -> dict[str, NDArray[Any]]:
     """Arrays of a state; most learners, and states from before it was remembered, have no pi."""
     return arrays | {"pi": np.array([pi])} if pi else arrays
@@ -62,7 +52,7 @@ def _with_pi(arrays: dict[str, NDArray[Any]], pi: float) -> dict[str, NDArray[An
 def _without_pi(arrays: dict[str, Any]) -> tuple[dict[str, Any], float]:
     rest = dict(arrays)
     pi = rest.pop("pi", np.zeros(1))
-    _check_arrays({"pi": pi}, {"pi": np.zeros(1)})
+    check_arrays({"pi": pi}, {"pi": np.zeros(1)})
     return rest, float(pi[0])
 
 
@@ -112,7 +102,7 @@ class DenseTrace:
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
         arrays, pi = _without_pi(arrays)
-        _check_arrays(arrays, _without_pi(self.arrays())[0])
+        check_arrays(arrays, _without_pi(self.arrays())[0])
         self.pi = pi
         self.set_dense(arrays["w"], arrays["z"])
         for name, value in zip(_CARRIED, arrays["carried"], strict=True):
@@ -222,7 +212,7 @@ class LazyTrace:
         """Become what arrays() gave.  Errors: ValueError, also for counters that kernels could not trust."""
         arrays, pi = _without_pi(arrays)
         own, _ = _without_pi(self.arrays())
-        _check_arrays(arrays, own)
+        check_arrays(arrays, own)
         new = dict(zip(_COUNTERS, (int(each) for each in arrays["counters"]), strict=True))
         scale = float(arrays["scalars"][_SCALARS.index("scale")])
         if not (

@@ -41,8 +41,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import arguments
-from .backends import module, resolve
+from .. import arguments
+from ..backends import module, resolve
+from ..memory import Array
 
 __all__ = [
     "discounted_sum",
@@ -59,7 +60,6 @@ __all__ = [
     "vtrace",
 ]
 
-Array = NDArray[Any]
 Pair = tuple[Array, Array]
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -12,9 +12,9 @@ from contextvars import copy_context
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from ..memory import Array
+
 _QUIET = 1 << 18  # multiplications that OpenBLAS does not hand to its threads
 _FEWEST = 4  # rows of a product; where fewer would be quiet, BLAS does the whole as it likes
 _BUFFER = 1 << 17  # entries of products that wait to be added

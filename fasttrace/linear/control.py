@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import arguments
-from .features import Rows, Stream, joined, parse_rows, parse_state, parse_state_actions, raise_bad_index
-from .learner import Bounded, Float64, Learner
-from .memory import aligned_copy
-from .policy import Own, choose, generator_of, generator_state
+from .. import arguments
+from ..features import Rows, Stream, joined, parse_rows, parse_state, parse_state_actions, raise_bad_index
+from ..learner import Bounded, Learner
+from ..memory import Float64, aligned_copy
+from ..policy import Own, choose, generator_of, generator_state
 
 
 class _Agent(Learner):
