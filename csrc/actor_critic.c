@@ -1,8 +1,8 @@
 /* Linear actor-critic with eligibility traces: one step, and whole streams.
  *
- * The critic is TD(lambda) with an accumulating trace, linear.h as it is.  The actor has a trace of its own
+ * The critic is TD(lambda) with an accumulating trace, transition.h as it is.  The actor has a trace of its own
  * with a column an action, of which a step changes all: z += c_a x for every a. */
-#include "linear.h"
+#include "transition.h"
 #include "stream.h"
 
 /* Below this I adds nothing that float64 could hold beside a trace; its products would be subnormal. */
@@ -111,11 +111,14 @@ FT_INLINE double ft_actor_transition(ft_actor_critic *t, ft_actor_hot *h, ft_row
     from.row = x;
     to.row = x_next;
     from.column = to.column = 0;
-    ft_leave(t->critic, &h->critic, &h->carry, from, h->carry.decay, 1.0, FT_ACCUMULATING, 1, padded, 1);
-    const ft_pair sums = ft_read_at(&h->critic, to, 1, padded);
-    const double v_next = ft_value(&h->critic, sums);
-    const double delta = ft_arrive(&h->critic, &h->carry, from, sums, v_next, v_next, reward, gamma,
-                                   n.lambda_next, 1.0, n.alpha, FT_ACCUMULATING, 1, padded);
+    ft_numbers numbers;
+    numbers.reward = reward;
+    numbers.gamma_next = gamma;
+    numbers.lambda_next = n.lambda_next;
+    numbers.alpha = n.alpha;
+    numbers.factor = numbers.rho = numbers.interest = 1.0;
+    const double delta = ft_transition(t->critic, &h->critic, &h->carry, from, to, ft_unread(), numbers,
+                                       FT_ACCUMULATING, 1, padded, 1, 0, 1);
 
     ft_drive(&h->actor, n.alpha_actor * delta);
     h->decay_actor = gamma * n.lambda_actor_next;

@@ -5,6 +5,24 @@
  * Functions return FT_OK or one of the negative codes; after an error nothing has changed.
  *
  * Build: cc -O3 -ffp-contract=off -std=c99 your.c csrc/[a-z]*.c -lm
+ *
+ * Contents, and how the functions there begin:
+ *
+ *   numbers and structs               ft_checked
+ *   the trace                         ft_trace_, ft_values
+ *   learning: the linear learners     ft_td_, ft_emphatic_td_, ft_sarsa_, ft_control_, ft_are_policies
+ *   learning with two weight vectors  ft_gradient_, ft_gq_
+ *   least squares                     ft_lstd_
+ *   step sizes that learn             ft_adaptive_
+ *   linear actor-critic               ft_actor_critic_
+ *   tile coding                       ft_tiles_
+ *   returns of trajectories           ft_returns_
+ *   plastic networks                  ft_plastic_, ft_hebbian_
+ *   networks and their traces         ft_mlp_, ft_jacobian_, ft_network_
+ *   what to do about stale traces     ft_forward_td_, ft_qrc_, ft_expected_
+ *   this library                      ft_compiler, ft_cpu_level
+ *   environments                      ft_random_walk, ft_boyan_chain, ft_baird, ft_mountain_car
+ *   simulation                        ft_simulate, ft_epsilon_greedy, ft_softmax
  */
 #ifndef FASTTRACE_H
 #define FASTTRACE_H

@@ -1,5 +1,5 @@
 /* The linear learners with one weight vector: one step, and whole streams. */
-#include "linear.h"
+#include "transition.h"
 #include "stream.h"
 
 /* FT_OK and whether there is padding, or FT_EINDEX. */
@@ -127,34 +127,27 @@ FT_INLINE void ft_run_at(ft_trace *t, const ft_stream *stream, double *FT_RESTRI
                 FT_PREFETCH(h.rows + 2 * f);
                 FT_PREFETCH(h.epochs + f);
             }
-        if (control && kind == FT_REPLACING_CLEAR && columns == 1) ft_clear_others(&h, s, i);
-        const double rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
-        const double gamma_next = s->gammas[i * s->gamma_stride];
-        double lambda_next = s->lambdas[i * s->lambda_stride];
-        double decay = c.decay, weight = 1.0, v_next = 0.0, taken = 0.0;
-        ft_pair sums = ft_pair_of(0.0, 0.0);
-        const int before = task == FT_ACTIONS || ft_values_before(kind, width);
+        if (control && ft_clears(kind) && columns == 1) ft_clear_others(&h, s, i);
+        ft_numbers n;
+        n.reward = s->rewards[i];
+        n.gamma_next = s->gammas[i * s->gamma_stride];
+        n.lambda_next = s->lambdas[i * s->lambda_stride];
+        n.alpha = s->alphas[i * s->alpha_stride];
+        n.factor = n.rho = n.interest = 1.0;
+        ft_arrival next = ft_unread();
         if (task == FT_STATES) {
-            decay = rho * c.decay;
-            weight = ft_is_emphatic(kind)
-                         ? rho * ft_emphasis(&c, s->interests ? s->interests[i * s->interest_stride] : 1.0)
-                         : rho;
+            n.factor = n.rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
+            if (ft_is_emphatic(kind) && s->interests) n.interest = s->interests[i * s->interest_stride];
         } else if (task == FT_ACTIONS) {
-            decay = ft_factor(s, i, pi) * c.decay;
-            v_next = ft_read_target(&h, s, i + 1, columns, width, plain, q);
-            taken = q[s->actions[i + 1]];
-            pi = gamma_next == 0.0 ? 0.0 : ft_pi_of(s, i + 1, q);
-            if (s->target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
-        } else if (before)
-            v_next = taken = ft_value_before(&h, x_next, width, padded);
-        ft_leave_near(t, &h, &c, x, decay, weight, kind, width, padded, carried, plain && !control);
-        if (!before) {
-            sums = ft_read_at(&h, x_next, width, padded);
-            v_next = taken = ft_value(&h, sums);
+            n.factor = ft_factor(s, i, pi);
+            next.known = 1;
+            next.v = ft_read_target(&h, s, i + 1, columns, width, plain, q);
+            next.taken = q[s->actions[i + 1]];
+            pi = n.gamma_next == 0.0 ? 0.0 : ft_pi_of(s, i + 1, q);
+            n.lambda_next = ft_lambda_of(s->target, n.lambda_next, next);
         }
-        deltas[i] = ft_arrive_at(&h, &c, x, sums, v_next, taken, s->rewards[i], gamma_next, lambda_next,
-                                 weight, s->alphas[i * s->alpha_stride], kind, width, padded, bounded);
-        if (ft_is_emphatic(kind)) ft_follow(&c, rho, gamma_next, lambda_next);
+        deltas[i] = ft_transition(t, &h, &c, x, x_next, next, n, kind, width, padded, carried,
+                                  plain && !control, bounded);
         x = x_next;
     }
     ft_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);
@@ -228,31 +221,29 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
         const double *x = s->values + r * n;
         const double gamma_next = s->gammas[i * s->gamma_stride];
         const double lambda_next = s->lambdas[i * s->lambda_stride];
-        const double rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
-        const double alpha = s->alphas[i * s->alpha_stride], decay = rho * c.decay;
-        double weight = rho;
+        ft_given given = {0};
+        given.decay = c.decay;
+        given.factor = given.rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
+        given.alpha = s->alphas[i * s->alpha_stride];
         if (ft_is_emphatic(kind))
-            weight *= ft_emphasis(&c, s->interests ? s->interests[i * s->interest_stride] : 1.0);
-        if (decay == 0.0) /* assign: 0 times infinity is not 0 */
+            given.M = ft_emphasis(&c, s->interests ? s->interests[i * s->interest_stride] : 1.0);
+        const double D = ft_recipe_of(kind, given).D;
+        if (D == 0.0) /* assign: 0 times infinity is not 0 */
             for (int64_t j = 0; j < n; j++) t->rows[2 * j + 1] = 0.0;
         ft_pair sums, sums_next;
         ft_dense_read(t->rows, x, s->values + r_next * n, n, &sums, &sums_next);
-        const double v = ft_first(sums), v_next = ft_first(sums_next);
-        const double delta = s->rewards[i] + (gamma_next == 0.0 ? 0.0 : gamma_next * v_next) - v;
-        if (ft_reads_once(kind))
-            ft_dense_write(t->rows, x, n, decay, weight, alpha * delta, 0.0);
-        else {
-            const double step = alpha * weight;
-            double dv = 0.0;
-            if (ft_is_true_online(kind) && decay != 0.0 && c.v_old == c.v_old) dv = v - c.v_old;
-            ft_dense_write(t->rows, x, n, decay, step * (1.0 - ft_second(sums) * decay),
-                           delta + dv, -step * dv);
-            c.v_old = v_next;
-        }
-        ft_dense_snap(t, decay);
+        const double v_next = ft_first(sums_next);
+        given.v = ft_first(sums);
+        given.v_old = D == 0.0 || c.v_old != c.v_old ? given.v : c.v_old;
+        given.ex = ft_second(sums) * D;
+        given.delta = s->rewards[i] + (gamma_next == 0.0 ? 0.0 : gamma_next * v_next) - given.v;
+        const ft_recipe recipe = ft_recipe_of(kind, given);
+        ft_dense_write(t->rows, x, n, D, recipe.c, recipe.a, recipe.beta);
+        ft_dense_snap(t, D);
+        c.v_old = v_next;
         c.decay = gamma_next * lambda_next;
-        if (ft_is_emphatic(kind)) ft_follow(&c, rho, gamma_next, lambda_next);
-        deltas[i] = delta;
+        if (ft_is_emphatic(kind)) ft_follow(&c, given.rho, gamma_next, lambda_next);
+        deltas[i] = given.delta;
     }
     const ft_hot h = ft_load(t);
     ft_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);
@@ -261,7 +252,7 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
 
 /* Each kind is compiled for itself, plain streams again for the usual eight tilings.  Rows of several columns
  * gain from vectors, values do not. */
-#define FT_DEFINE_RUNS(name, kind)                                                                \
+#define FT_DEFINE_RUNS(name, kind, ...)                                                           \
     static void ft_run_##name(ft_trace *t, const ft_stream *s, double *deltas, int plain) {       \
         if (plain && s->k == 8)                                                                   \
             ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 8);                                       \
@@ -270,7 +261,9 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
         else                                                                                      \
             ft_run(t, s, deltas, kind, 0, FT_STATES, 1, 0);                                       \
     }
-#define FT_DEFINE_CONTROL_RUNS(name, kind)                                                        \
+#define FT_DEFINE_CONTROL_RUNS(name, kind, folded, replaces, clears, emphatic, true_online, actions, ...) \
+    FT_WHERE_##actions(FT_DEFINE_CONTROL_RUN, name, kind)
+#define FT_DEFINE_CONTROL_RUN(name, kind)                                                         \
     FT_CLONES_32 static void ft_run_control_##name(ft_trace *t, const ft_stream *s,               \
                                                    double *deltas, int plain) {                   \
         if (plain && t->width == 4)                                                               \
@@ -282,7 +275,7 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
         ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 8);                                          \
     }
 FT_KINDS(FT_DEFINE_RUNS)
-FT_CONTROL_KINDS(FT_DEFINE_CONTROL_RUNS)
+FT_KINDS(FT_DEFINE_CONTROL_RUNS)
 
 /* All kinds in one loop: what the kernels above leave out. */
 FT_CLONES_32 static void ft_run_control_any(ft_trace *t, const ft_stream *s, double *deltas, int kind) {
@@ -313,10 +306,8 @@ static void ft_run_bounded(ft_trace *t, const ft_stream *s, double *deltas, int 
 /* Replacing traces are for binary features, emphatic ones for state values, bounds for traces without
  * a step size inside. */
 static int ft_kind_ok(const ft_trace *t, int32_t kind, const double *val, int control) {
-    if (kind < FT_ACCUMULATING || kind > FT_TRUE_ONLINE_EMPHATIC) return 0;
-    const int replaces = kind == FT_REPLACING || kind == FT_REPLACING_CLEAR;
-    return !(replaces && val) && !(ft_is_emphatic(kind) && control) &&
-           (ft_reads_once(kind) || t->cap != t->cap);
+    return ft_is_kind(kind) && !(ft_replaces(kind) && val) && (ft_has_actions(kind) || !control) &&
+           (!ft_folded(kind) || t->cap != t->cap);
 }
 
 FT_CLONES int32_t ft_are_policies(const double *pi, int64_t states, int64_t n_actions) {
@@ -363,8 +354,10 @@ int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas)
         ft_run_control_any(t, s, deltas, kind);
         return FT_OK;
     }
-#define FT_CALL_RUN(name, value)                                                                  \
+#define FT_CALL_RUN(name, value, ...)                                                             \
     case value: ft_run_##name(t, s, deltas, plain); break;
+#define FT_CALL_CONTROL_RUNS(name, value, folded, replaces, clears, emphatic, true_online, actions, ...) \
+    FT_WHERE_##actions(FT_CALL_CONTROL_RUN, name, value)
 #define FT_CALL_CONTROL_RUN(name, value)                                                          \
     case value:                                                                                   \
         if (taken)                                                                                \
@@ -372,7 +365,7 @@ int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas)
         else                                                                                      \
             ft_run_actions_##name(t, s, deltas);                                                  \
         break;
-    if (control) switch (kind) { FT_CONTROL_KINDS(FT_CALL_CONTROL_RUN) }
+    if (control) switch (kind) { FT_KINDS(FT_CALL_CONTROL_RUNS) }
     else switch (kind) { FT_KINDS(FT_CALL_RUN) }
     return FT_OK;
 }
@@ -388,35 +381,41 @@ static int ft_row_ok(ft_trace *t, int64_t k, const int32_t *idx) {
     return bad == NULL;
 }
 
-FT_INLINE double ft_one_step(ft_trace *t, ft_place x, ft_place x_next, double reward,
-                             double gamma_next, double lambda_next, double rho, double interest,
-                             double alpha, int kind, int64_t width) {
+FT_INLINE double ft_one_step(ft_trace *t, ft_place x, ft_place x_next, ft_numbers n, int kind,
+                             int64_t width) {
     ft_hot h = ft_load(t);
     ft_carry c = ft_carry_of(t);
     if (ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 1);
-    const int before = ft_values_before(kind, width);
-    ft_pair sums = ft_pair_of(0.0, 0.0);
-    double v_next = before ? ft_value_before(&h, x_next, width, 1) : 0.0;
-    const double weight = ft_is_emphatic(kind) ? rho * ft_emphasis(&c, interest) : rho;
-    ft_leave(t, &h, &c, x, rho * c.decay, weight, kind, width, 1, 1);
-    if (!before) {
-        sums = ft_read_at(&h, x_next, width, 1);
-        v_next = ft_value(&h, sums);
-    }
-    const double delta = ft_arrive(&h, &c, x, sums, v_next, v_next, reward, gamma_next, lambda_next,
-                                   weight, alpha, kind, width, 1);
-    if (ft_is_emphatic(kind)) ft_follow(&c, rho, gamma_next, lambda_next);
-    ft_carry_store(t, &h, &c, alpha);
+    const double delta =
+        ft_transition(t, &h, &c, x, x_next, ft_unread(), n, kind, width, 1, 1, 0, 1);
+    ft_carry_store(t, &h, &c, n.alpha);
     return delta;
 }
 
-static double ft_any_step(ft_trace *t, int32_t kind, ft_place x, ft_place y, double reward,
-                          double gamma, double lambda, double rho, double interest, double alpha) {
-    if (t->width == 1)
-        return ft_one_step(t, x, y, reward, gamma, lambda, rho, interest, alpha, kind, 1);
-    if (t->width == 4)
-        return ft_one_step(t, x, y, reward, gamma, lambda, rho, interest, alpha, kind, 4);
-    return ft_one_step(t, x, y, reward, gamma, lambda, rho, interest, alpha, kind, t->width);
+/* Of state values; for action values factor and rho are 1. */
+FT_INLINE ft_numbers ft_numbers_of(double reward, double gamma_next, double lambda_next, double rho,
+                                   double interest, double alpha) {
+    ft_numbers n;
+    n.reward = reward;
+    n.gamma_next = gamma_next;
+    n.lambda_next = lambda_next;
+    n.factor = n.rho = rho;
+    n.interest = interest;
+    n.alpha = alpha;
+    return n;
+}
+
+static double ft_any_step(ft_trace *t, int32_t kind, ft_place x, ft_place x_next, double reward,
+                          double gamma_next, double lambda_next, double rho, double interest,
+                          double alpha) {
+    const ft_numbers n = ft_numbers_of(reward, gamma_next, lambda_next, rho, interest, alpha);
+#define FT_CALL_STEP(name, value, ...) case value: return ft_one_step(t, x, x_next, n, value, 1);
+#define FT_CALL_WIDE_STEPS(name, value, folded, replaces, clears, emphatic, true_online, actions, ...) \
+    FT_WHERE_##actions(FT_CALL_WIDE_STEP, name, value)
+#define FT_CALL_WIDE_STEP(name, value) case value: return ft_one_step(t, x, x_next, n, value, 4);
+    if (t->width == 1) switch (kind) { FT_KINDS(FT_CALL_STEP) }
+    if (t->width == 4) switch (kind) { FT_KINDS(FT_CALL_WIDE_STEPS) }
+    return ft_one_step(t, x, x_next, n, kind, t->width);
 }
 
 static ft_place ft_place_at(int64_t k, const int32_t *idx, const double *val, int64_t column) {
@@ -480,22 +479,22 @@ int32_t ft_sarsa_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, 
 static double ft_own_step(ft_trace *t, int32_t kind, ft_place x, ft_place x_next, int64_t target,
                           int64_t policy, double parameter, double sigma, double reward,
                           double gamma_next, double lambda_next, double alpha, double *q) {
+    ft_numbers n = ft_numbers_of(reward, gamma_next, lambda_next, 1.0, 1.0, alpha);
     const int64_t n_actions = t->columns, width = t->width;
     ft_hot h = ft_load(t);
     ft_carry c = ft_carry_of(t);
     double pi = ft_pi_now(t, &h, x, target, policy, parameter, width, 1, q);
-    const double decay = ft_factor_of(target, 1.0, sigma, pi) * c.decay;
+    n.factor = ft_factor_of(target, 1.0, sigma, pi);
     ft_read_values(&h, x_next.row, width, 0, width, 1, q);
-    const double v_next = ft_value_of(target, q, n_actions, NULL, policy, parameter);
-    const double taken = q[x_next.column];
-    if (target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
-    pi = gamma_next == 0.0 ? 0.0
-                           : ft_own_pi(target, q, n_actions, policy, parameter, x_next.column);
-    ft_leave(t, &h, &c, x, decay, 1.0, kind, width, 1, 0);
-    const double delta =
-        ft_arrive(&h, &c, x, ft_pair_of(0.0, 0.0), v_next, taken, reward, gamma_next, lambda_next,
-                  1.0, alpha, kind, width, 1);
-    ft_carry_store(t, &h, &c, alpha);
+    ft_arrival next;
+    next.known = 1;
+    next.v = ft_value_of(target, q, n_actions, NULL, policy, parameter);
+    next.taken = q[x_next.column];
+    n.lambda_next = ft_lambda_of(target, n.lambda_next, next);
+    pi = n.gamma_next == 0.0 ? 0.0
+                             : ft_own_pi(target, q, n_actions, policy, parameter, x_next.column);
+    const double delta = ft_transition(t, &h, &c, x, x_next, next, n, kind, width, 1, 0, 0, 1);
+    ft_carry_store(t, &h, &c, n.alpha);
     t->pi = pi;
     return delta;
 }

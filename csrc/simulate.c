@@ -1,5 +1,5 @@
 /* Environment, tile coder and agent in one loop. */
-#include "linear.h"
+#include "transition.h"
 #include "tiles.h"
 
 int64_t ft_epsilon_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
@@ -96,30 +96,26 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
             x_next.column = ft_choose(s, &h, x_next.row, width);
         }
         const int sarsa = s->target == FT_TAKEN;
-        const int before = !sarsa || ft_values_before(kind, width);
-        double v_next = 0.0, taken = 0.0, decay = c.decay, lambda_next = s->lambda_;
-        const double gamma_next = s->gamma * out[1];
-        if (!sarsa) decay *= ft_factor_of(s->target, 1.0, s->sigma, pi);
-        if (before && !over) {
-            v_next = taken = s->q[x_next.column];
+        ft_arrival next = ft_unread();
+        ft_numbers n;
+        n.reward = out[0];
+        n.gamma_next = s->gamma * out[1];
+        n.lambda_next = s->lambda_;
+        n.factor = sarsa ? 1.0 : ft_factor_of(s->target, 1.0, s->sigma, pi);
+        n.rho = n.interest = 1.0;
+        n.alpha = s->alpha;
+        next.known = over || !sarsa || ft_values_before(kind, width);
+        if (next.known && !over) { /* by the values that the choice was made by */
+            next.v = next.taken = s->q[x_next.column];
             if (!sarsa) {
-                v_next = ft_value_of(s->target, s->q, env->n_actions, NULL, s->policy, s->parameter);
-                pi = gamma_next == 0.0 ? 0.0
-                                       : ft_own_pi(s->target, s->q, env->n_actions, s->policy,
-                                                   s->parameter, x_next.column);
+                next.v = ft_value_of(s->target, s->q, env->n_actions, NULL, s->policy, s->parameter);
+                pi = n.gamma_next == 0.0 ? 0.0
+                                         : ft_own_pi(s->target, s->q, env->n_actions, s->policy,
+                                                     s->parameter, x_next.column);
             }
-            if (s->target == FT_WATKINS && !(taken >= v_next)) lambda_next = 0.0;
+            n.lambda_next = ft_lambda_of(s->target, n.lambda_next, next);
         }
-        const double weight = ft_is_emphatic(kind) ? ft_emphasis(&c, 1.0) : 1.0;
-        ft_leave(s->trace, &h, &c, x, decay, weight, kind, width, 0, sarsa);
-        ft_pair sums = ft_pair_of(0.0, 0.0);
-        if (!before && !over) {
-            sums = ft_read_at(&h, x_next, width, 0);
-            v_next = taken = ft_value(&h, sums);
-        }
-        ft_arrive_at(&h, &c, x, sums, v_next, taken, out[0], gamma_next, lambda_next, weight, s->alpha,
-                     kind, width, 0, bounded);
-        if (ft_is_emphatic(kind)) ft_follow(&c, 1.0, gamma_next, lambda_next);
+        ft_transition(s->trace, &h, &c, x, x_next, next, n, kind, width, 0, sarsa, 0, bounded);
         done++;
         s->length++;
         s->total += out[0];
@@ -148,12 +144,14 @@ static int64_t ft_active(const ft_simulation *s) { return s->tiles ? s->tiles->t
 
 /* Each kind for itself for rows of four actions, which gain from vectors, and the usual eight tilings; all
  * kinds in one loop for what else there is. */
+#define FT_DEFINE_LOOPS(name, kind, folded, replaces, clears, emphatic, true_online, actions, ...)        \
+    FT_WHERE_##actions(FT_DEFINE_LOOP, name, kind)
 #define FT_DEFINE_LOOP(name, kind)                                                                \
     FT_CLONES_32 static int32_t ft_loop_##name(ft_simulation *s, int64_t steps, int64_t episodes, \
                                                double *returns, int64_t *lengths) {               \
         return ft_loop(s, steps, episodes, returns, lengths, kind, 4, 8, 0);                      \
     }
-FT_CONTROL_KINDS(FT_DEFINE_LOOP)
+FT_KINDS(FT_DEFINE_LOOPS)
 
 FT_CLONES_32 static int32_t ft_loop_columns(ft_simulation *s, int64_t steps, int64_t episodes,
                                             double *returns, int64_t *lengths) {
@@ -174,10 +172,12 @@ static int32_t ft_loop_any(ft_simulation *s, int64_t steps, int64_t episodes, do
 int32_t ft_simulate(ft_simulation *s, int64_t steps, int64_t episodes, double *returns,
                     int64_t *lengths) {
     const ft_trace *t = s->trace;
-    if (s->kind < FT_ACCUMULATING || s->kind > FT_TRUE_ONLINE_EMPHATIC) return FT_EVALUE;
+    if (!ft_is_kind(s->kind)) return FT_EVALUE;
     if (t->width == 1 || t->cap == t->cap) return ft_loop_any(s, steps, episodes, returns, lengths);
+#define FT_CASE_LOOPS(name, value, folded, replaces, clears, emphatic, true_online, actions, ...)         \
+    FT_WHERE_##actions(FT_CASE_LOOP, name, value)
 #define FT_CASE_LOOP(name, value)                                                                 \
     case value: return ft_loop_##name(s, steps, episodes, returns, lengths);
-    if (t->width == 4 && ft_active(s) == 8) switch (s->kind) { FT_CONTROL_KINDS(FT_CASE_LOOP) }
+    if (t->width == 4 && ft_active(s) == 8) switch (s->kind) { FT_KINDS(FT_CASE_LOOPS) }
     return ft_loop_columns(s, steps, episodes, returns, lengths);
 }

@@ -1,5 +1,6 @@
 /* What is done to a trace as a whole. */
 #include "stream.h"
+#include "transition.h"
 
 int64_t ft_trace_ring_size(int64_t n) {
     int64_t size = 1024;
@@ -56,8 +57,7 @@ void ft_trace_flatten(ft_trace *t) {
 
 void ft_trace_dense(const ft_trace *t, int32_t kind, double *w, double *z) {
     const ft_hot h = ft_load(t);
-    const int folded = kind >= FT_DUTCH && kind != FT_EMPHATIC;
-    const double size = folded && t->alpha != 0.0 ? h.scale / t->alpha : h.scale;
+    const double size = ft_is_kind(kind) && ft_folded(kind) && t->alpha != 0.0 ? h.scale / t->alpha : h.scale;
     for (int64_t i = 0; i < t->n; i++) {
         const double *row = h.rows + 2 * t->width * i;
         const ft_pair g = ft_since(&h, i);

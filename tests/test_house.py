@@ -313,6 +313,20 @@ def test_words_of_the_trace():
     assert [field.offset for _, field in fields] == [8 * word for word in range(len(fields))]
 
 
+def test_contents_of_the_header():
+    """fasttrace.h begins with its sections in their order, and with how each function in them begins."""
+    header = (CSRC / "fasttrace.h").read_text("utf-8")
+    contents = header.partition("Contents,")[2].partition("*/")[0]
+    lines = re.findall(r"^ \*   (.+?)  +(ft_.+)$", contents, re.MULTILINE)
+    sections = re.split(r"^/\* ---- ", header, flags=re.MULTILINE)
+    assert len(lines) == len(sections)
+    for (title, names), section in zip(lines[1:], sections[1:], strict=True):
+        assert section.startswith(title)
+        functions = re.findall(r"^FT_API [\w ]+?\*?(ft_\w+)\(", section, re.MULTILINE)
+        assert [name for name in functions if not name.startswith(tuple(names.split(", ")))] == []
+        assert [name for name in names.split(", ") if not any(f.startswith(name) for f in functions)] == []
+
+
 def compiler(*names):
     found = next((name for name in names if name and shutil.which(name)), None)
     return found or pytest.skip(f"no compiler: {', '.join(filter(None, names))}")

@@ -11,6 +11,7 @@ from streams import (
     COMPILED,
     DIVERGING,
     INDEX_FORMS,
+    ONE_VECTOR,
     PREDICTION,
     WITH_TRACE,
     Stream,
@@ -160,6 +161,27 @@ def test_decays_that_hover_about_one(algorithm, backend):
     for got, expected in zip(result(algorithm, s, backend), want, strict=True):
         assert np.isfinite(expected).all()
         assert relative(got, expected) < algorithm.tolerance
+
+
+@pytest.mark.skipif(ft.backends()["c"] is not None, reason="needs C")
+@pytest.mark.parametrize("algorithm", ONE_VECTOR, ids=str)
+def test_dense_copies_in_c(algorithm):
+    """ft_trace_dense gives w to the bit, and z with the step size taken out, as the learner does."""
+    from fasttrace.backends.c import ffi, lib, linear
+
+    s = random_stream(6, n=40, T=300, n_actions=3 if algorithm.control else 0, off_policy=True)
+    learner = algorithm.make(s, "c")
+    learn(learner, s)
+    w, z = (np.empty(learner.weights.shape) for _ in range(2))
+    pointers = [ffi.from_buffer("double[]", each, require_writable=True) for each in (w, z)]
+    trace = linear.handle(learner._trace)
+    lib.ft_trace_dense(trace, linear.KINDS[learner._kind], *pointers)
+    assert_array_equal(w, learner.weights)
+    assert relative(z, learner.trace) < 1e-15
+    assert np.any(z)
+    w[:] = 0.0
+    lib.ft_trace_dense(trace, linear.KINDS[learner._kind], pointers[0], ffi.NULL)
+    assert_array_equal(w, learner.weights)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -1,4 +1,4 @@
-"""The linear learners with one weight vector; the twin of csrc/linear.h and csrc/linear.c.
+"""The linear learners with one weight vector; the twin of csrc/transition.h and csrc/linear.c.
 
 O(k) a step, whatever lambda; backends.numpy.linear says what is computed, csrc/fasttrace.h what each call
 does.  Above are the functions for loops in Numba; below are those that Python calls with a LazyTrace.
