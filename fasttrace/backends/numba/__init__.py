@@ -20,12 +20,20 @@ from ...errors import BackendUnavailable
 from ...status import refuse
 from .vectors import row
 
-__all__ = ["jit", "kernel", "refuse", "verb"]
+__all__ = ["inner", "jit", "kernel", "refuse", "verb"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+# Entries from C and from Python are code as well, and long where tuples of many arrays come in: nobody asks
+# for the first, and only some functions are called from Python.
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": False,
+    "no_cfunc_wrapper": True,
+}
 _BORROWING: dict[str, Any] = {**_OPTIONS, "_nrt": False}
+_INNER: dict[str, Any] = {**_BORROWING, "no_cpython_wrapper": True}
 
 
 def _stamp() -> str:
@@ -52,12 +60,17 @@ def kernel(function: F) -> F:
     return _cached(function, _BORROWING)
 
 
+def inner(function: F) -> F:
+    """A kernel that kernels call and Python does not."""
+    return _cached(function, _INNER)
+
+
 def verb(function: F) -> F:
     """A piece of a kernel: always inlined, so that arguments that are constants there are constants here.
 
-    Like a kernel it allocates nothing.
+    Like an inner kernel it allocates nothing, and Python does not call it.
     """
-    return _compiled(function, forceinline=True, **_BORROWING)
+    return _compiled(function, forceinline=True, **_INNER)
 
 
 def _compiled(function: F, **options: Any) -> F:

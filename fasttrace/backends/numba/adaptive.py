@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ... import features
 from ...arguments import actions_array, real
-from . import kernel, refuse, verb
+from . import inner, kernel, refuse, verb
 from .linear import _NO_DOUBLES, _NO_INT32S, Rows, _borrowed, has_padding, place_of, row_at, rows_of
 from .trace import BAD_ACTION, BAD_INDEX, BAD_VALUE, CUT, OK, Place
 
@@ -232,7 +232,7 @@ def moved_inverse(inverse, y, low, high):
 # ---- SwiftTD ----
 
 
-@kernel
+@inner
 def adapt(p, inverse, count, c, low, high, old):
     """beta += c p / alpha for every listed row, alpha held in [1 / high, 1 / low]; see ft_adapt.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ... import features
 from ...arguments import real
-from . import kernel, policy, refuse, trace, verb
+from . import inner, kernel, policy, refuse, trace, verb
 from .policy import TAKEN, WATKINS
 from .trace import (
     ACCUMULATING,
@@ -294,7 +294,7 @@ class Stream(NamedTuple):
     q: NDArray[np.float64]
 
 
-@kernel
+@inner
 def check_indices(t, indices, count):
     """OK and whether there is padding, or BAD_INDEX."""
     lowest, highest = np.int32(0), np.int32(-1)
@@ -370,7 +370,7 @@ def clear_others(t, h, s, i):
             trace.replace(t, h, s.rows.indices, x, _1, True, False, 0.0, 1.0)
 
 
-@kernel
+@inner
 def prefetch_distance(t, s):
     """Steps to look ahead where most features of a step are new to it and w is large, else 0."""
     ahead, samples = 6, 64

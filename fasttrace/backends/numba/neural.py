@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import jit, kernel
+from . import inner, jit, kernel
 from .plasticity import tanh
 from .policy import POLICIES, act, best_of, boltzmann
 from .vectors import BYTES, row
@@ -109,13 +109,13 @@ def _only_jacobian(w):
     _jacobian_row("0", w)
 
 
-@kernel
+@inner
 def _whole(n, x):
     """Vectors of n numbers."""
     return n // (BYTES // x.itemsize)
 
 
-@kernel
+@inner
 def _dot(n, x, at, y, to):
     whole = _whole(n, x)
     total = _dots((x, y), whole, (at, to), ())[0]
@@ -124,7 +124,7 @@ def _dot(n, x, at, y, to):
     return total
 
 
-@kernel
+@inner
 def _sum(n, x, at):
     total = _totals((x,), _whole(n, x), (at,), ())[0]
     for k in range(n - n % (BYTES // x.itemsize), n):
@@ -132,7 +132,7 @@ def _sum(n, x, at):
     return total
 
 
-@kernel
+@inner
 def _norm(n, x, at):
     total = _sizes((x,), _whole(n, x), (at,), ())[0]
     for k in range(n - n % (BYTES // x.itemsize), n):
@@ -140,7 +140,7 @@ def _norm(n, x, at):
     return total
 
 
-@kernel
+@inner
 def _affine(n_out, n_in, params, W, room, x, y):
     """room[y:] = b + W room[x:]; W where the layer's weights begin, b after them."""
     whole, b, j = _whole(n_in, params), W + n_out * n_in, 0
@@ -164,7 +164,7 @@ def _affine(n_out, n_in, params, W, room, x, y):
         j += 1
 
 
-@kernel
+@inner
 def _transposed(n_out, n_in, params, W, room, d, y):
     """room[y:] = W' room[d:], row upon row."""
     whole = _whole(n_in, params)
@@ -187,7 +187,7 @@ def _transposed(n_out, n_in, params, W, room, d, y):
         j += 1
 
 
-@kernel
+@inner
 def _add(n, y, at, c, x, to):
     """y[at:] += c x[to:]."""
     _added((y, x), _whole(n, x), (at, to), (c,))
@@ -195,7 +195,7 @@ def _add(n, y, at, c, x, to):
         y[at + k] = y[at + k] + c * x[to + k]
 
 
-@kernel
+@inner
 def _outer(n_out, n_in, Z, z, D, room, d, x):
     """ft_outer: one layer of a trace, from Z[z:] on."""
     whole = _whole(n_in, Z)
@@ -221,7 +221,7 @@ def _outer(n_out, n_in, Z, z, D, room, d, x):
     return norm
 
 
-@kernel
+@inner
 def _standardise(n, room, u):
     real = room.dtype.type
     mean = _sum(n, room, u) / real(n)
@@ -234,7 +234,7 @@ def _standardise(n, room, u):
     return inverse
 
 
-@kernel
+@inner
 def _unstandardise(n, room, u, inverse, d):
     real = room.dtype.type
     mean, along = _sum(n, room, d) / real(n), _dot(n, room, d, room, u) / real(n)
@@ -265,7 +265,7 @@ class Plan(NamedTuple):
     d: int
 
 
-@kernel
+@inner
 def _plan(net):
     width = 0
     for layer in range(1, len(net.sizes)):
@@ -274,7 +274,7 @@ def _plan(net):
     return Plan(width, a, a + width, a + 2 * width, a + 3 * width, a + 3 * width + len(net.sizes) - 1)
 
 
-@kernel
+@inner
 def _activate(activation, n, room, u, a, slope):
     one = room.dtype.type(1)
     if activation == TANH:
@@ -288,7 +288,7 @@ def _activate(activation, n, room, u, a, slope):
             room[a + i] = room[u + i] * room[slope + i]
 
 
-@kernel
+@inner
 def _ahead(net, r):
     """ft_ahead; returns where the outputs stand."""
     x, W, at, last = 0, 0, 0, len(net.sizes) - 1
@@ -307,7 +307,7 @@ def _ahead(net, r):
     return x
 
 
-@kernel
+@inner
 def _back(net, r, d):
     """ft_back, of the d that begins there."""
     last = len(net.sizes) - 1
@@ -324,7 +324,7 @@ def _back(net, r, d):
         at = before
 
 
-@kernel
+@inner
 def _into_trace(net, r, d, D, Z, z):
     x, at, norm = 0, 0, 0.0
     for layer in range(1, len(net.sizes)):
@@ -336,7 +336,7 @@ def _into_trace(net, r, d, D, Z, z):
     return norm
 
 
-@kernel
+@inner
 def _gradient_bound(net, r, d):
     x, at, bound = 0, 0, 0.0
     for layer in range(1, len(net.sizes)):
@@ -552,19 +552,19 @@ PARAMETER, U, ENTROPY, LAMBDA_ACTOR = range(4)
 HELD, COUNT, DISCOUNTED, REWARD_COUNT, REWARD_MEAN, REWARD_P, FIRST = range(7)  # of what is kept
 
 
-@kernel
+@inner
 def _averaged(count, mean, p, x):
     before = x - mean
     mean += before / count
     return mean, p + before * (x - mean)
 
 
-@kernel
+@inner
 def _scaled(x, count, p):
     return x / math.sqrt((1.0 if count < 2.0 else p / (count - 1.0)) + NORM_EPSILON)
 
 
-@kernel
+@inner
 def _arrive(kept, n, states, t, normalise):
     """A state comes in; whether all stays finite.  mean, p, raw, now and next follow each other in kept."""
     mean, p, raw, after = FIRST, FIRST + n, FIRST + 2 * n, FIRST + 4 * n
@@ -583,7 +583,7 @@ def _arrive(kept, n, states, t, normalise):
     return fine
 
 
-@kernel
+@inner
 def _softmax_gradient(y, at, n, action, entropy):
     best = y[at]
     for a in range(1, n):
@@ -601,7 +601,7 @@ def _softmax_gradient(y, at, n, action, entropy):
         y[at + a] = ((1.0 if a == action else 0.0) - pi) - entropy * (pi * (log_pi + H))
 
 
-@kernel
+@inner
 def _normal_gradient(y, at, k, moves, t, entropy):
     for i in range(k):
         raw = y[at + k + i]
@@ -613,7 +613,7 @@ def _normal_gradient(y, at, k, moves, t, entropy):
         y[at + k + i] = ((off * off - 1.0) + entropy) / sigma * slope
 
 
-@kernel
+@inner
 def _head_fits(h, r):
     """Whether traces and parameters stay finite, entry by entry."""
     net, n, m = h.net, len(h.net.params), h.traces
@@ -640,7 +640,7 @@ def _head_fits(h, r):
     return True
 
 
-@kernel
+@inner
 def _largest_of(x, at, n):
     best = 0.0
     for i in range(n):
@@ -651,7 +651,7 @@ def _largest_of(x, at, n):
     return best
 
 
-@kernel
+@inner
 def _prepare(h, r, deltas, t, top):
     """ft_prepare: the way back for every trace, and whether a step by deltas[t] may be taken."""
     m, numbers = h.traces, h.numbers
@@ -683,7 +683,7 @@ def _prepare(h, r, deltas, t, top):
     return True
 
 
-@kernel
+@inner
 def _second_moments(h, delta, inverse):
     real = h.Z.dtype.type
     keep, part, epsilon = real(h.rule[2]), real(1.0 - h.rule[2]), real(h.rule[3])
@@ -695,7 +695,7 @@ def _second_moments(h, delta, inverse):
     return np.float64(_norm(n, h.v, n))
 
 
-@kernel
+@inner
 def _commit(h, r, deltas, t):
     """What _prepare allowed."""
     m, n, numbers, real = h.traces, len(h.net.params), h.numbers, h.Z.dtype.type
@@ -727,7 +727,7 @@ def _commit(h, r, deltas, t):
         _add(n, params, 0, c, h.v, n)
 
 
-@kernel
+@inner
 def _look(h, r, kept, at):
     room = h.net.room
     for i in range(h.net.sizes[0]):
@@ -735,7 +735,7 @@ def _look(h, r, kept, at):
     return _ahead(h.net, r)
 
 
-@kernel
+@inner
 def _check(h, top):
     bound = np.float64(_norm(len(h.net.params), h.net.params, 0))
     if not bound <= top:
@@ -744,7 +744,7 @@ def _check(h, top):
     return bound <= top
 
 
-@kernel
+@inner
 def _next_value(critic, actor, rc, ra, s, at, t):
     """ft_next_value: what the state at kept[at:] is worth, into the end of q; the action there."""
     f, q, m = s.flags, s.q, critic.net.sizes[-1]
@@ -772,7 +772,7 @@ def _next_value(critic, actor, rc, ra, s, at, t):
     q[v] = best if f[F_METHOD] == Q else q[f[F_ACTION_NEXT]]
 
 
-@kernel
+@inner
 def _transition(critic, actor, rc, ra, s, t, there, top):
     """ft_transition, from what is now in kept to what is next."""
     f, kept, deltas, numbers = s.flags, s.kept, s.deltas, critic.numbers
@@ -838,7 +838,7 @@ def _transition(critic, actor, rc, ra, s, t, there, top):
     return FINE
 
 
-@kernel
+@inner
 def _begin(critic, actor, rc, ra, s, n):
     f, kept = s.flags, s.kept
     same = kept[HELD] != 0.0

@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from . import jit, kernel
+from . import inner, jit, kernel
 from .vectors import BYTES, row
 
 NONE, PLASTIC, SIMPLE, RETROACTIVE = range(4)
@@ -298,7 +298,7 @@ def _tanh(x):
     return implementation
 
 
-@kernel
+@inner
 def _spread_out(work, at, matrix, row_size):
     """A matrix (P, K) into rows of whole vectors, the rest 0."""
     P, K = matrix.shape
@@ -309,7 +309,7 @@ def _spread_out(work, at, matrix, row_size):
             work[at + j * row_size + k] = 0
 
 
-@kernel
+@inner
 def _draw_in(matrix, work, at, row_size):
     P, K = matrix.shape
     for j in range(P):
@@ -317,19 +317,19 @@ def _draw_in(matrix, work, at, row_size):
             matrix[j, k] = work[at + j * row_size + k]
 
 
-@kernel
+@inner
 def _copy(work, to, start, n):
     for i in range(n):
         work[to + i] = work[start + i]
 
 
-@kernel
+@inner
 def _fill(work, at, n, value):
     for i in range(n):
         work[at + i] = value
 
 
-@kernel
+@inner
 def _begin(net, r, work, b, hebb, E):
     """Hebb and E of element b as they were given."""
     if len(net.hebb0):
@@ -343,7 +343,7 @@ def _begin(net, r, work, b, hebb, E):
             _fill(work, E, r.matrix, 0)
 
 
-@kernel
+@inner
 def _enter(net, r, work):
     _spread_out(work, r.W, net.W, r.row)
     _spread_out(work, r.al, net.al, r.row)
@@ -353,7 +353,7 @@ def _enter(net, r, work):
     _fill(work, r.pre_next, r.wide, 0)
 
 
-@kernel
+@inner
 def _pre_at(net, work, to, b, t):
     """The input that the matrices meet at step t: a layer's own, or the h before."""
     K = net.W.shape[1]
@@ -366,7 +366,7 @@ def _pre_at(net, work, to, b, t):
             work[to + k] = net.h0[b, k] if len(net.h0) else 0
 
 
-@kernel
+@inner
 def _post_and_gain(net, r, work, b, t):
     """post and V of step t."""
     P = net.W.shape[0]
@@ -383,7 +383,7 @@ def _post_and_gain(net, r, work, b, t):
             work[r.gain + j] = M
 
 
-@kernel
+@inner
 def _move(net, r, work, start, to, E_start, E_to, pre):
     """Hebb and E move by what stands in post and gain, perhaps to other memory."""
     one = work.dtype.type(1)
@@ -410,7 +410,7 @@ def _move(net, r, work, start, to, E_start, E_to, pre):
                 move_simple_decay(work, r.n, places, numbers)
 
 
-@kernel
+@inner
 def _meet(net, r, work):
     """y = (W + al * Hebb) pre_next."""
     one = work.dtype.type(1)
@@ -421,7 +421,7 @@ def _meet(net, r, work):
         work[r.y + j] = meet(work, r.n, places, (one, one, one, net.clip))[0]
 
 
-@kernel
+@inner
 def _go(net, r, work, moves):
     """Hebb and E move in place, and then y = (W + al * Hebb) pre_next."""
     if moves and net.bound == DECAY:
@@ -451,7 +451,7 @@ def _go(net, r, work, moves):
         work[r.y + j] = y
 
 
-@kernel
+@inner
 def _activate(net, r, work, b, t):
     """Activations of step t from u + y; for the LSTM also c and h."""
     P, half = net.W.shape[0], work.dtype.type(0.5)
@@ -471,7 +471,7 @@ def _activate(net, r, work, b, t):
             net.h[t, b, j] = net.u[3, t, b, j] * tanh(c)
 
 
-@kernel
+@inner
 def _modulate(net, b, t):
     if not len(net.M):
         return
@@ -492,7 +492,7 @@ def _modulate(net, b, t):
             net.M[t, b] = tanh(total)
 
 
-@kernel
+@inner
 def _forward_one(net, r, work, hebb, E, b, begin, end):
     """Steps [begin, end) of element b; the workspace keeps what the next ones need."""
     P, K = net.W.shape
@@ -566,7 +566,7 @@ class Up(NamedTuple):
     bm_eta: Any
 
 
-@kernel
+@inner
 def _replay(net, r, work, b, t, start, to):
     """Hebb_t and E_t to the next, into other memory, from the activations that forward left."""
     _pre_at(net, work, r.pre_next, b, t)
@@ -575,7 +575,7 @@ def _replay(net, r, work, b, t, start, to):
     _move(net, r, work, start, to, start + kinds, to + kinds, r.pre_next)
 
 
-@kernel
+@inner
 def _back_modulation(net, up, r, work, b, t):
     """Through M_t and V_t: adds to dh, and says what M, wm, bm, fw, fb get."""
     P = net.W.shape[0]
@@ -607,7 +607,7 @@ def _back_modulation(net, up, r, work, b, t):
         work[r.dh + j] = work[r.dh + j] + dm * net.wm[j]
 
 
-@kernel
+@inner
 def _back_cell(net, up, r, work, b, t):
     """Through the cell: dy of each gate from dh, dc and dpost."""
     P, one = net.W.shape[0], work.dtype.type(1)
@@ -634,7 +634,7 @@ def _back_cell(net, up, r, work, b, t):
             up.u[g, t, b, j] = work[r.dy + g * r.wide + j]
 
 
-@kernel
+@inner
 def _back_rows(net, r, work, moves, hebb, old, E_old):
     """Through y_t and the move before it, row by row; see ft_back_rows."""
     one = work.dtype.type(1)
@@ -671,7 +671,7 @@ def _back_rows(net, r, work, moves, hebb, old, E_old):
                 work[r.dE_E + j] = sums[2]  # of dD Hebb
 
 
-@kernel
+@inner
 def _back_move(net, up, r, work):
     """What the move of step t - 1 gives to its post, its gain and to eta."""
     deta = 0.0
@@ -690,7 +690,7 @@ def _back_move(net, up, r, work):
     up.bm_eta[1] += deta
 
 
-@kernel
+@inner
 def _back_step(net, up, r, work, b, t, at, both):
     """Pass t: it takes Hebb_t, which lies at `at`, and E_{t-1}."""
     P, K = net.W.shape
@@ -732,7 +732,7 @@ def _back_step(net, up, r, work, b, t, at, both):
         _copy(work, r.dh, r.dpre, P)
 
 
-@kernel
+@inner
 def _back_begin(net, up, r, work, b):
     """What the last state is told, and zeros."""
     P = net.W.shape[0]
@@ -756,7 +756,7 @@ def _back_begin(net, up, r, work, b):
         _copy(work, r.checkpoints + r.matrix, r.E, r.matrix)
 
 
-@kernel
+@inner
 def _back_end(net, up, r, work, b):
     _draw_in(up.hebb0[b], work, r.dhebb, r.row)
     if net.mode == RETROACTIVE:
@@ -770,7 +770,7 @@ def _back_end(net, up, r, work, b):
         work[r.dal_sum + i] = work[r.dal_sum + i] + work[r.dal + i]
 
 
-@kernel
+@inner
 def _backward_one(net, up, r, work, b, spacing, begin, end):
     """Units [begin, end) of element b, of 2 (T + 1): the replays that leave checkpoints, then the passes."""
     T, both = net.u.shape[1], r.matrix * (2 if net.mode == RETROACTIVE else 1)

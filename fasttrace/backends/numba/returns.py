@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...pieces import in_pieces
-from . import kernel, verb
+from . import inner, kernel, verb
 from .vectors import BYTES
 from .vectors import row as vectors
 
@@ -103,7 +103,7 @@ def at_most(bound, x):
     return bound if x > bound else x
 
 
-@kernel
+@inner
 def coefficients(family, row, reward, v, v_cut, rho, pi, sigma, bars):
     """Fills a to second_c of a row from its flag, v_next, q_next, gamma, lambda_ and the slices given."""
     n = reward.size
@@ -282,7 +282,7 @@ def gae_rows(T, rewards, values, last, flags, per_flag, gamma, decay, Y, out, se
 # ---- batch-major: a row is of one trajectory, from t to end ----
 
 
-@kernel
+@inner
 def fill_span(family, T, B, b, t, end, x, row, bars):
     """Coefficients of the transitions from t to end of trajectory b, of arrays (B, T) or (B, T + 1)."""
     n, o = end - t, b * T + t
