@@ -14,6 +14,36 @@ settings.load_profile("fasttrace")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Long modules come first, and not side by side those that compile the same kernels: each would compile them.
+FIRST = [
+    "test_state",
+    "test_neural_memory",
+    "test_plasticity",
+    "test_simulate",
+    "test_bad_input",
+    "test_neural_stream",
+    "test_neural_remedies",
+    "test_examples",
+    "test_embed",
+    "test_linear",
+    "test_returns_ways",
+    "test_adaptive",
+    "test_plasticity_learns",
+    "test_control",
+    "test_long_runs",
+    "test_agent",
+    "test_neural_experiments",
+]
+
+
+def pytest_configure(config):
+    """Workers of pytest-xdist take modules in the order that they are collected in."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: FIRST.index(name) if (name := item.path.stem) in FIRST else len(FIRST))
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _what_is_compiled_stays():

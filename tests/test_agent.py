@@ -1,5 +1,8 @@
 """The control learners inside a Gymnasium loop: what a step learns, what ends an episode and how."""
 
+import copy
+from functools import lru_cache
+
 import numpy as np
 import pytest
 from streams import BACKENDS
@@ -142,17 +145,27 @@ def test_the_same_seed_plays_the_same_game(backend):
     assert len(set(games[0].actions)) == 2
 
 
+def tilings(**options):
+    space = gymnasium.make("MountainCar-v0").observation_space
+    return ft.TileCoder(space.low, space.high, 8, 8, **options)
+
+
+@lru_cache
+def trained():
+    """An agent that has played a hundred episodes of mountain car, in the fastest backend."""
+    coder = tilings()
+    agent = ft.TrueOnlineSarsa(coder.n_features, 3, alpha=1 / 8, gamma=1.0, epsilon=0.0, seed=0)
+    game = Recorder("MountainCar-v0", coder)
+    for seed in range(100):
+        game.play(agent, seed)
+    return agent
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_evaluate_plays_greedily_and_learns_nothing(backend):
     """Its returns are those of act() in a loop of one's own, and a trained car reaches the goal."""
     env = gymnasium.make("MountainCar-v0")
-    space = env.observation_space
-    coder = ft.TileCoder(space.low, space.high, 8, 8, backend=backend)
-    options = {"alpha": 1 / 8, "gamma": 1.0, "epsilon": 0.0, "seed": 0, "backend": backend}
-    agent = ft.TrueOnlineSarsa(coder.n_features, 3, **options)
-    game = Recorder("MountainCar-v0", coder)
-    for seed in range(100):
-        game.play(agent, seed)
+    agent, coder = copy.deepcopy(trained()).to(backend), tilings(backend=backend)
     weights, drawn = agent.weights, agent.generator.bit_generator.state
     returns = ft.evaluate(env, agent, coder, episodes=10, seed=7)
 

@@ -139,7 +139,7 @@ def test_no_steps_change_nothing(algorithm, backend):
 @everything
 def test_many_weights_and_long_absences(algorithm):
     """Features that come back after thousands of decays, in a trace that closed many epochs since."""
-    n, T = 3000, 4000
+    n, T = 1500, 2500
     s = random_stream(2, n=n, k=3, T=T, n_actions=2 if algorithm.control else 0, restarts=False)
     rng = np.random.default_rng(3)
     s = s.but(gammas=rng.uniform(0.9, 1, T), lambdas=rng.uniform(0.6, 1, T))

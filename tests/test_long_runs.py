@@ -81,6 +81,20 @@ def learn(learner, x, rewards, gammas, lambdas, rhos):
     learner.learn(x, rewards, gammas=scalar(gammas), lambdas=scalar(lambdas), rhos=scalar(rhos))
 
 
+ALPHA, T, ROUNDS = 0.01, 1_000_000, 10
+
+
+@lru_cache
+def long_run(algorithm, kind):
+    """A stream, and the eager loop's weights after ROUNDS times through it: once for all backends."""
+    rng = np.random.default_rng(1)
+    stream = *walk(rng, T), *decays(kind, rng, T)
+    w, z, carried = np.zeros(N), np.zeros(N), np.array([0.0, np.nan])
+    for _ in range(ROUNDS):
+        eager_run(NUMBER[algorithm], w, z, carried, *stream, ALPHA)
+    return stream, w
+
+
 @pytest.mark.parametrize("backend", COMPILED)
 @pytest.mark.parametrize("kind", ["constant", "random"])
 @algorithms
@@ -92,22 +106,16 @@ def test_ten_million_steps(algorithm, kind, backend):
     random sign, add up to sqrt(10^4) eps = 2e-14.  It is 1e-15 to 4e-15, after the first million steps as
     after the last.  One that is not forgotten adds up over all steps, to sqrt(10^7) eps = 7e-13 at least.
     """
-    T, rounds = 1_000_000, 10
-    rng = np.random.default_rng(1)
-    x, rewards = walk(rng, T)
-    gammas, lambdas, rhos = decays(kind, rng, T)
-    alpha = 0.01
-    w, z, carried = np.zeros(N), np.zeros(N), np.array([0.0, np.nan])
-    learner = getattr(ft, algorithm.learner)(N, alpha=alpha, backend=backend, **algorithm.options)
-    for _ in range(rounds):
-        eager_run(NUMBER[algorithm.name], w, z, carried, x, rewards, gammas, lambdas, rhos, alpha)
-        learn(learner, x, rewards, gammas, lambdas, rhos)
+    stream, w = long_run(algorithm.name, kind)
+    learner = getattr(ft, algorithm.learner)(N, alpha=ALPHA, backend=backend, **algorithm.options)
+    for _ in range(ROUNDS):
+        learn(learner, *stream)
     assert np.max(np.abs(learner.weights - w)) < 2e-14 * np.max(np.abs(w))
 
 
 # ---- digits ----
 
-SEEDS, STEPS = 5, 100_000
+SEEDS, STEPS = 5, 40_000  # four times as many steps as an error lasts, see above
 extended = pytest.mark.skipif(
     np.finfo(np.longdouble).eps > 1e-18, reason="longdouble is no wider than double here"
 )
@@ -124,11 +132,11 @@ def cases():
 
 
 @lru_cache
-def extended_weights(alpha):
+def extended_weights():
     """The eager loop in extended precision, all kinds and seeds at once: (4, SEEDS, N)."""
     x, *numbers = cases()
     rewards, gammas, lambdas, rhos = (each.T.astype(np.longdouble) for each in numbers)
-    alpha = np.longdouble(alpha)
+    alpha = np.longdouble(ALPHA)
     kind, seed = np.arange(4)[:, np.newaxis], np.arange(SEEDS)[:, np.newaxis]
     w, z = np.zeros((2, 4, SEEDS, N), np.longdouble)
     decay, v_old = np.zeros(SEEDS, np.longdouble), np.zeros((4, SEEDS), np.longdouble)
@@ -154,15 +162,14 @@ def extended_weights(alpha):
 @algorithms
 def test_no_digits_are_lost(algorithm, backend):
     """Against extended precision, the error of w is at most twice that of the eager float64 loop."""
-    alpha = 0.01
     kind = NUMBER[algorithm.name]
-    exact = extended_weights(alpha)[kind]
+    exact = extended_weights()[kind]
     eager, lazy = [], []
     for seed in range(SEEDS):
         stream = [each[seed] for each in cases()]
         w = np.zeros(N)
-        eager_run(kind, w, np.zeros(N), np.array([0.0, np.nan]), *stream, alpha)
-        learner = getattr(ft, algorithm.learner)(N, alpha=alpha, backend=backend, **algorithm.options)
+        eager_run(kind, w, np.zeros(N), np.array([0.0, np.nan]), *stream, ALPHA)
+        learner = getattr(ft, algorithm.learner)(N, alpha=ALPHA, backend=backend, **algorithm.options)
         learn(learner, *stream)
         for errors, got in ((eager, w), (lazy, learner.weights)):
             errors.append(float(np.max(np.abs(got - exact[seed])) / np.max(np.abs(exact[seed]))))
