@@ -34,8 +34,8 @@ from .backends import backends, module, resolve
 from .backends.numba import kernel, linear, trace, verb
 from .backends.numba.trace import BAD_ACTION, BAD_INDEX, KINDS, OK, REPLACING, REPLACING_CLEAR
 from .errors import FeatureIndexError
-from .learner import Learner
 from .linear.control import Sarsa, TrueOnlineSarsa
+from .linear.learner import LinearLearner
 from .linear.trace import LazyTrace
 
 __all__ = ["State", "state", "step", "value", "values"]
@@ -55,13 +55,13 @@ class State(NamedTuple):
     result: NDArray[np.float64]
 
 
-def state(learner: Learner) -> State:
+def state(learner: LinearLearner) -> State:
     """The learner's memory, to be passed to compiled functions.
 
     It is that until the learner gets other memory: by `to("numpy")` or `load_state_dict`.
     Errors: ValueError for a learner of the backend "numpy", which has no such trace.
     """
-    owner = learner._trace
+    owner = learner.method().trace if isinstance(learner, LinearLearner) else None
     if not isinstance(owner, LazyTrace):
         raise ValueError(
             f"learner: has the backend {learner.backend!r}, expected 'numba' or 'c'; see Learner.to"
@@ -71,7 +71,7 @@ def state(learner: Learner) -> State:
     return State(*linear.arrays_of(owner), np.zeros(1))
 
 
-def step(learner: Learner, backend: str | None = None) -> Callable[..., float]:
+def step(learner: LinearLearner, backend: str | None = None) -> Callable[..., float]:
     """The learner's update of one transition, for compiled functions.
 
     backend  "numba" or "c"; None is the learner's own.  Both work on the same state, and agree to the bit.
@@ -97,21 +97,22 @@ def step(learner: Learner, backend: str | None = None) -> Callable[..., float]:
     name = learner.backend if backend is None else resolve(backend)
     if name == "numpy":
         raise ValueError("backend='numpy': expected 'numba' or 'c'")
-    if learner._kernel not in ("td", "true_online_td", "sarsa", "true_online_sarsa") or _bounded(learner):
+    method = learner.method() if isinstance(learner, LinearLearner) else None
+    bounded = getattr(learner, "bound", False)
+    if method is None or method.kernel not in _KERNELS or bounded:
         raise ValueError(
             f"learner: {learner!r} has no step to embed, expected (TrueOnline)TD or (TrueOnline)Sarsa "
             "without a bound"
         )
     acts = isinstance(learner, (Sarsa, TrueOnlineSarsa)) and not learner.state_action
-    if learner._kind == "replacing_clear" and not acts:
+    if method.kind == "replacing_clear" and not acts:
         raise ValueError("learner: clear_others with state_action needs the features of all actions")
     if name == "c":
-        return (_c_sarsa_step if acts else _c_td_step)(KINDS[learner._kind])
-    return (_numba_sarsa_step if acts else _numba_td_step)(KINDS[learner._kind])
+        return (_c_sarsa_step if acts else _c_td_step)(KINDS[method.kind])
+    return (_numba_sarsa_step if acts else _numba_td_step)(KINDS[method.kind])
 
 
-def _bounded(learner: Learner) -> bool:
-    return bool(getattr(learner, "bound", False))
+_KERNELS = ("td", "true_online_td", "sarsa", "true_online_sarsa")
 
 
 # ---- features: an array of indices, or a pair with values ----

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,19 +12,30 @@ Own = tuple[str, float]  # a learner's policy: ("epsilon", epsilon) or ("softmax
 
 
 class Method(NamedTuple):
-    """What a loop has to know of a learner beside its trace and its numbers.
+    """What a loop has to know of a learner, to run its kernel.
 
-    kernel, kind  its <kernel>_run, and the kind of trace where that takes one, else None
-    target        what the value of S_{t+1} is; csrc/fasttrace.h lists them
-    own           the policy that chooses the actions
-    sigma         of QSigma
+    stem     the module of each backend that holds the kernel
+    kernel   its <kernel>_run there
+    kind     of the trace; told: (kind,) where the kernel takes one, else ()
+    target   what the value of S_{t+1} is; csrc/fasttrace.h lists them
+    own      the policy that chooses the actions
+    sigma    of QSigma
+    numbers  alpha, gamma, lambda
+    trace    weights and trace, the learner's own memory
+    run      learns from a stream; values, where the backend has it, reads rows: values(trace, rows)
     """
 
+    stem: str
     kernel: str
-    kind: str | None
+    kind: str
+    told: tuple[str, ...]
     target: str
     own: Own
     sigma: float
+    numbers: tuple[float, float, float]
+    trace: Any
+    run: Callable[[Any], Any]
+    values: Callable[[Any, Any], Any] | None
 
 
 def choose(q: Any, own: Own, u: float) -> int:

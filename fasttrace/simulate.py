@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -19,7 +18,8 @@ from . import arguments
 from .backends import module
 from .envs import Environment
 from .learner import Learner
-from .linear.control import _Agent
+from .linear.agent import Agent
+from .linear.learner import LinearLearner
 from .linear.trace import LazyTrace
 from .pieces import held, paced, tell
 from .policy import Method
@@ -54,7 +54,7 @@ class History:
 @arguments.explained
 def simulate(
     env: Environment,
-    agent: Learner,
+    agent: LinearLearner,
     coder: TileCoder | None = None,
     *,
     episodes: int | None = None,
@@ -94,63 +94,79 @@ def simulate(
     drawn = getattr(agent, "generator", None)
     generator = drawn if seed is None and drawn is not None else np.random.default_rng(seed)
     report, close = _progress(progress, episodes, steps)
-    numbers = getattr(agent, "alpha", 0.0), agent.gamma, getattr(agent, "lambda_", 0.0)
-    method = Method(
-        agent._kernel,
-        agent._kind if agent._kinds else None,
-        getattr(agent, "_target", "taken"),
-        getattr(agent, "_own", ("epsilon", 0.0)),
-        getattr(agent, "sigma", 1.0),
-    )
-    with agent._in_use():
-        agent._forget_episode()
-        if agent._stem == "linear":
-            make = module(agent.backend, "simulate").Loop
-        else:  # kernels that no native loop has: called step by step
-            make = partial(
-                module("numpy", "simulate").Loop,
-                run=agent._run,
-                values=getattr(agent._module, "values", None),
-            )
-        loop = make(env, coder, agent._trace, agent._kind, numbers, method, generator, longest)
-        done, ended, seconds, diverged = 0, 0, 0.0, False
-        look = due = max(_LOOK, 32 * math.prod(agent._shape()))
-        returns: list[NDArray[np.float64]] = [np.empty(0)]
-        lengths: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-        size = _AT_FIRST if agent._stem == "linear" and agent.backend != "numpy" else 1
-        agent._user = threading.get_ident()
-        try:
-            while done < most_steps and ended < most_episodes:
-                begin = time.perf_counter()
-                with held():
-                    made, some_returns, some_lengths = loop.run(
-                        min(size, most_steps - done, due - done), most_episodes - ended
-                    )
-                    took = time.perf_counter() - begin
-                    done, ended, seconds = done + made, ended + len(some_returns), seconds + took
-                    returns.append(some_returns)
-                    lengths.append(some_lengths)
-                size = paced(size, took)
-                report(done, ended, some_returns)
-                if done == due:
-                    due += look
-                    if diverged := agent.diverged:
-                        break
-            diverged = diverged or (_may_have_diverged(agent, done) and agent.diverged)
-        except KeyboardInterrupt as interrupt:
-            history = History(np.concatenate(returns), np.concatenate(lengths), done, seconds, diverged)
-            tell(interrupt, steps=done, history=history)
-            raise
-        finally:
-            agent._user = 0
-            close()
-    if diverged:
+
+    def walk(method: Method) -> History:
+        compiled = method.stem == "linear" and agent.backend != "numpy"
+        loop = _loop(agent.backend, env, coder, method, generator, longest)
+        return _walk(agent, method, loop, most_steps, most_episodes, _AT_FIRST if compiled else 1, report)
+
+    try:
+        history = agent.lend(walk)
+    finally:
+        close()
+    if history.diverged:
         warnings.warn(
-            f"{type(agent).__name__} has diverged: a weight or its trace is not finite after {done} steps of "
-            "simulate; try a smaller alpha",
+            f"{type(agent).__name__} has diverged: a weight or its trace is not finite after {history.steps} "
+            "steps of simulate; try a smaller alpha",
             RuntimeWarning,
             stacklevel=3,
         )
+    return history
+
+
+def _loop(
+    backend: str,
+    env: Environment,
+    coder: TileCoder | None,
+    method: Method,
+    generator: np.random.Generator,
+    longest: int,
+) -> Any:
+    """The backend's own; for kernels that no native loop has the reference's, which calls them one by one."""
+    if method.stem == "linear":
+        make = module(backend, "simulate").Loop
+    else:
+        make = partial(module("numpy", "simulate").Loop, run=method.run, values=method.values)
+    return make(env, coder, method.trace, method.kind, method.numbers, method, generator, longest)
+
+
+def _walk(
+    agent: LinearLearner,
+    method: Method,
+    loop: Any,
+    most_steps: int,
+    most_episodes: int,
+    size: int,
+    report: Callable[[int, int, NDArray[np.float64]], object],
+) -> History:
+    """Let the loop run in pieces, the first of `size` steps, until it is done or the agent has diverged."""
+    done, ended, seconds, diverged = 0, 0, 0.0, False
+    n_weights = agent.n_features * getattr(agent, "n_actions", 1)
+    look = due = max(_LOOK, 32 * n_weights)
+    returns: list[NDArray[np.float64]] = [np.empty(0)]
+    lengths: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    try:
+        while done < most_steps and ended < most_episodes:
+            begin = time.perf_counter()
+            with held():
+                made, some_returns, some_lengths = loop.run(
+                    min(size, most_steps - done, due - done), most_episodes - ended
+                )
+                took = time.perf_counter() - begin
+                done, ended, seconds = done + made, ended + len(some_returns), seconds + took
+                returns.append(some_returns)
+                lengths.append(some_lengths)
+            size = paced(size, took)
+            report(done, ended, some_returns)
+            if done == due:
+                due += look
+                if diverged := agent.diverged:
+                    break
+        diverged = diverged or (_may_have_diverged(method.trace, n_weights, done) and agent.diverged)
+    except KeyboardInterrupt as interrupt:
+        history = History(np.concatenate(returns), np.concatenate(lengths), done, seconds, diverged)
+        tell(interrupt, steps=done, history=history)
+        raise
     return History(np.concatenate(returns), np.concatenate(lengths), done, seconds, diverged)
 
 
@@ -159,7 +175,7 @@ def _check(env: Any, agent: Any, coder: Any) -> None:
         raise TypeError(f"env: got {type(env).__name__}, expected an Environment of fasttrace.envs")
     if not isinstance(agent, Learner):
         raise TypeError(f"agent: got {type(agent).__name__}, expected a learner of fasttrace")
-    if not agent._simulates:
+    if not isinstance(agent, LinearLearner):
         raise TypeError(f"agent: {type(agent).__name__} has no loop of its own; let it learn from a stream")
     if coder is not None and not isinstance(coder, TileCoder):
         raise TypeError(f"coder: got {type(coder).__name__}, expected a TileCoder or None")
@@ -184,12 +200,12 @@ def _check(env: Any, agent: Any, coder: Any) -> None:
         )
 
 
-def _may_have_diverged(agent: Learner, steps: int) -> bool:
+def _may_have_diverged(trace: Any, n_weights: int, steps: int) -> bool:
     """Whether a look at all weights is worth its time: by what drove them, or as the steps cost far more."""
-    if isinstance(trace := agent._trace, LazyTrace):  # what drives w now, and what did until the last epoch
+    if isinstance(trace, LazyTrace):  # what drives w now, and what did until the last epoch
         before = 2 * ((trace.counter("epoch") - 1) & (trace.ring_size - 1))
         return not (math.isfinite(trace.drive) and math.isfinite(trace.ring[before]))
-    return math.prod(agent._shape()) <= 16 * steps
+    return n_weights <= 16 * steps
 
 
 def _takes_returns(progress: Callable[..., object]) -> bool:
@@ -232,7 +248,7 @@ def _progress(
 @arguments.explained
 def evaluate(
     env: gymnasium.Env[Any, Any],
-    agent: _Agent,
+    agent: Agent,
     coder: Callable[[Any], Any],
     *,
     episodes: int,
@@ -246,7 +262,7 @@ def evaluate(
 
     Errors: ValueError, TypeError.
     """
-    if not isinstance(agent, _Agent):
+    if not isinstance(agent, Agent):
         raise TypeError(f"agent: got {type(agent).__name__}, expected one that acts")
     episodes = arguments.count("episodes", episodes, 0)
     actions = getattr(env.action_space, "n", None)

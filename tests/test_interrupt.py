@@ -15,6 +15,7 @@ import fasttrace as ft
 from fasttrace import pieces
 from fasttrace.envs import MountainCar
 from fasttrace.features import parse_rows
+from fasttrace.linear.learner import LinearLearner
 
 everywhere = pytest.mark.parametrize("backend", BACKENDS)
 simulation = sys.modules["fasttrace.simulate"]
@@ -26,7 +27,7 @@ def in_fives(monkeypatch):
     monkeypatch.setattr(pieces, "paced", lambda size, seconds: 5)
     monkeypatch.setattr(simulation, "paced", lambda size, seconds: 5)
     monkeypatch.setattr(simulation, "_AT_FIRST", 5)
-    monkeypatch.setattr(ft.learner.Learner, "_first", lambda self, rows, steps: 5)
+    monkeypatch.setattr(LinearLearner, "_first", lambda self, rows, steps: 5)
 
 
 def interrupted_after(learner, pieces_done):
@@ -61,7 +62,7 @@ def test_pieces_are_the_whole(algorithm, backend, in_fives, monkeypatch):
         cut, whole = (made(algorithm, s, backend) for _ in range(2))
         deltas = learn(cut, s)
         with monkeypatch.context() as patch:
-            patch.setattr(ft.learner.Learner, "_first", lambda self, rows, steps: 100)
+            patch.setattr(LinearLearner, "_first", lambda self, rows, steps: 100)
             np.testing.assert_array_equal(learn(whole, s), deltas)
         assert same(cut, whole)
 
@@ -74,7 +75,7 @@ def test_least_squares_in_pieces(backend, in_fives, monkeypatch):
         cut, whole = (ft.LSTD(s.n, solver=solver, backend=backend) for _ in range(2))
         learn(cut, s)
         with monkeypatch.context() as patch:
-            patch.setattr(ft.learner.Learner, "_first", lambda self, rows, steps: 100)
+            patch.setattr(LinearLearner, "_first", lambda self, rows, steps: 100)
             learn(whole, s)
         assert same(cut, whole)
 
@@ -160,7 +161,7 @@ def test_values_are_read_in_pieces(form, backend, in_fives, monkeypatch):
     reads = (agent.predict, agent.preferences, td.predict, lstd.predict)
     cut = [read(x) for read in reads]
     with monkeypatch.context() as patch:
-        patch.setattr(ft.learner.Learner, "_first", lambda self, rows, steps: 100)
+        patch.setattr(LinearLearner, "_first", lambda self, rows, steps: 100)
         for read, got in zip(reads, cut, strict=True):
             np.testing.assert_array_equal(read(x), got)
 

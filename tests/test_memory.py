@@ -13,7 +13,7 @@ import pytest
 
 import fasttrace as ft
 from fasttrace.features import parse_rows
-from fasttrace.learner import _CLASSES, Learner
+from fasttrace.learner import CLASSES, Learner
 
 
 def readonly_round_trip(made):
@@ -97,7 +97,7 @@ def go_on(learner):
 
 def test_every_linear_learner_is_looked_at():
     """Whatever derives from Learner, but for bases and learners with networks, is in LINEAR."""
-    ours = [each for each in _CLASSES.values() if each.__module__.startswith("fasttrace.")]
+    ours = [each for each in CLASSES.values() if each.__module__.startswith("fasttrace.")]
     leaves = {each for each in ours if not set(each.__subclasses__()) & set(ours)}
     assert {each for each in leaves if not each.__module__.startswith("fasttrace.neural")} <= set(LINEAR)
 

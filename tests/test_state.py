@@ -545,7 +545,7 @@ def test_headers_that_do_not_hold(tmp_path):
     options = state()["options"]
     arrays = state()["arrays"]
     wrong = [
-        {"class": "Learner"}, {"class": "_ActionLearner"}, {"class": "GTD"}, {"class": None},
+        {"class": "Learner"}, {"class": "ActionLearner"}, {"class": "GTD"}, {"class": None},
         {"class": ["TD"]}, {"class": "TD"}, {"class": "TrueOnlineSarsa"},
         {"backend": "fortran"}, {"backend": None}, {"backend": "auto"},
         {"options": None}, {"options": {}}, {"options": {**options, "n_features": 13}},

@@ -12,10 +12,10 @@ from ..features import Rows, Stream, is_stream, joined, parse_rows, parse_state
 from ..memory import Float64
 from ..policy import probabilities
 from .actor_critic_trace import ActorCriticTrace
-from .control import _Agent
+from .agent import Agent
 
 
-class ActorCritic(_Agent):
+class ActorCritic(Agent):
     """Actor-critic with eligibility traces and linear features, at constant cost whatever lambda.
 
         delta = R + gamma v(S') - v(S)                             v(s) = w.x(s)
@@ -48,6 +48,7 @@ class ActorCritic(_Agent):
     """
 
     _stem = "actor_critic"
+    _kind = "accumulating"
     _tunable: ClassVar[tuple[str, ...]] = (
         "alpha", "alpha_actor", "gamma", "lambda_", "lambda_actor", "eta", "temperature", "discount_actor"
     )  # fmt: skip
@@ -72,9 +73,7 @@ class ActorCritic(_Agent):
         self.alpha_actor, self.lambda_actor, self.eta = alpha_actor, lambda_actor, eta
         self.temperature, self.discount_actor = temperature, discount_actor
         self.generator = np.random.default_rng(seed)
-        super().__init__(
-            n_features, n_actions, "accumulating", alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend
-        )
+        super().__init__(n_features, n_actions, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
 
     def _new_trace(self, backend: str) -> ActorCriticTrace:
         return ActorCriticTrace(self.n_features, self.n_actions, backend)

@@ -11,8 +11,9 @@ from .. import arguments
 from ..features import Rows, Stream
 from ..memory import Float64
 from .adaptive_trace import new_steps
-from .control import _ActionLearner
-from .prediction import _never, _StateLearner
+from .agent import ActionLearner
+from .learner import StepLearner
+from .prediction import StateLearner, never
 
 
 class _Tuned(Protocol):
@@ -52,19 +53,17 @@ def _share(name: str, value: Any) -> float:
     return number
 
 
-class StepSizes:
+class StepSizes(StepLearner):
     """What all of them share, of state and of action values.  Not for use by itself."""
 
     _stem: ClassVar[str] = "adaptive"
-    _kernel: ClassVar[str]
-    _rule: ClassVar[str]  # the kind of the trace
     _passed: ClassVar[dict[str, str]]  # options by their names in the kernels
 
-    def _new_trace(self: Any, backend: str) -> Any:
-        return new_steps(self.n_features, self._columns, backend, self._rule, self._alpha)
+    def _new_trace(self, backend: str) -> Any:
+        return new_steps(self.n_features, self._columns, backend, self._kind, self._alpha)
 
-    def _bind(self: Any) -> None:
-        super()._bind()  # type: ignore[misc]
+    def _bind(self) -> None:
+        super()._bind()
         self._tune()
 
     def _tune(self) -> None:
@@ -74,16 +73,16 @@ class StepSizes:
             own["_trace"].tune(**{passed: own[f"_{name}"] for name, passed in self._passed.items()})
 
     @property
-    def diverged(self: Any) -> bool:
+    def diverged(self) -> bool:
         """Whether a weight, a step size, a trace or a memory of them is no longer finite."""
         with self._read():
             with np.errstate(all="ignore"):
                 vectors = self._trace.vectors().values()
             return not (all(np.isfinite(each).all() for each in vectors) and self._carries_on())
 
-    def _step_work(self: Any, entries: float, shared: bool, steps: int) -> float:
-        work = super()._step_work(entries, shared, steps)  # type: ignore[misc]
-        if self.backend == "numpy" or self._rule != "swift":
+    def _step_work(self, entries: float, shared: bool, steps: int) -> float:
+        work = super()._step_work(entries, shared, steps)
+        if self.backend == "numpy" or self._kind != "swift":
             return work
         listed = self._trace.counter("listed") + entries * steps  # a step goes over them
         return work + 2.0 * min(listed, self.n_features * self._columns)
@@ -94,7 +93,7 @@ class StepSizes:
         return self.__dict__["_alpha"]
 
     @alpha.setter
-    def alpha(self: Any, value: float) -> None:
+    def alpha(self, value: float) -> None:
         alpha = arguments.positive("alpha", value)
         if "_trace" in self.__dict__:
             with self._in_use():
@@ -103,7 +102,7 @@ class StepSizes:
         self._alpha = alpha
 
     @property
-    def alphas(self: Any) -> Float64:
+    def alphas(self) -> Float64:
         """A copy of the step sizes, of the weights' shape.
 
         Where SwiftTD's rate of learning is above eta in the state that it has arrived in, they have shrunk by
@@ -113,18 +112,16 @@ class StepSizes:
             return self._trace.bounded_alphas().reshape(self._shape())
 
 
-class _AdaptiveLearner(StepSizes, _StateLearner):
+class AdaptiveLearner(StepSizes, StateLearner):
     """`update` and `learn` with lambda.  Not for use by itself."""
 
     def __init__(self, n_features: int, *, alpha: float, gamma: float, lambda_: float, backend: str) -> None:
-        super().__init__(
-            n_features, 1, self._rule, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend
-        )
+        super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
 
     def _bind(self) -> None:
         super()._bind()
         quick = getattr(self._module, "quick_step", None)
-        self._quick = quick(self._trace) if quick else _never
+        self._quick = quick(self._trace) if quick else never
 
     def update(
         self,
@@ -178,7 +175,7 @@ class _AdaptiveLearner(StepSizes, _StateLearner):
 class SwiftOptions(StepSizes):
     """The options of SwiftTD and SwiftSarsa.  Not for use by itself."""
 
-    _rule: ClassVar[str] = "swift"
+    _kind = "swift"
     _passed: ClassVar[dict[str, str]] = {
         "eta": "eta", "decay": "shrink", "meta": "meta", "eta_min": "eta_min"
     }  # fmt: skip
@@ -197,8 +194,8 @@ class SwiftOptions(StepSizes):
             raise ValueError(f"eta_min: got {own['_eta_min']}, expected at most eta, {own['_eta']}")
         super()._tune()
 
-    def _run(self: Any, stream: Stream) -> Float64:
-        deltas = super()._run(stream)  # type: ignore[misc]
+    def _run(self, stream: Stream) -> Float64:
+        deltas = super()._run(stream)
         action = 0 if stream.actions is None else int(stream.actions[stream.steps])
         pairs = stream.state_action
         row = stream.rows.row(stream.steps * stream.n_actions + action if pairs else stream.steps)
@@ -206,17 +203,8 @@ class SwiftOptions(StepSizes):
         self._trace.arrived = row.indices.copy(), values, 0 if pairs else action
         return deltas
 
-    def _learn_step(
-        self: Any, x: Rows, x_next: Rows | None, action_next: int, reward: float, gamma: float
-    ) -> None:
-        super()._learn_step(x, x_next, action_next, reward, gamma)  # type: ignore[misc]
-        self._trace.arrived = None
-        if x_next is not None:  # rows that an agent keeps are its own
-            row, pairs = x_next.row(action_next if self.state_action else 0), self.state_action
-            self._trace.arrived = row.indices, row.values, 0 if pairs else action_next
 
-
-class SwiftTD(SwiftOptions, _AdaptiveLearner):
+class SwiftTD(SwiftOptions, AdaptiveLearner):
     """SwiftTD: true online TD(lambda) with a step size for each weight, which learns, and a bounded rate.
 
     n_features  weights
@@ -253,7 +241,7 @@ class SwiftTD(SwiftOptions, _AdaptiveLearner):
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
 
 
-class SwiftSarsa(SwiftOptions, _ActionLearner):
+class SwiftSarsa(SwiftOptions, ActionLearner):
     """SwiftSarsa: SwiftTD of action values, x = x(S_t, A_t).
 
     n_features    features of a state; the weights are (n_features, n_actions)
@@ -269,7 +257,7 @@ class SwiftSarsa(SwiftOptions, _ActionLearner):
 
     _kernel = "swift_sarsa"
     _tunable: ClassVar[tuple[str, ...]] = (
-        *_ActionLearner._tunable, "eta", "decay", "meta", "eta_min"
+        *ActionLearner._tunable, "eta", "decay", "meta", "eta_min"
     )  # fmt: skip
 
     def __init__(
@@ -293,10 +281,19 @@ class SwiftSarsa(SwiftOptions, _ActionLearner):
     ) -> None:
         self.eta, self.decay, self.meta, self.eta_min = eta, decay, meta, eta_min
         super().__init__(
-            n_features, n_actions, self._rule,
+            n_features, n_actions,
             alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, policy=policy,
             temperature=temperature, state_action=state_action, seed=seed, backend=backend,
         )  # fmt: skip
+
+    def _learn_step(
+        self, x: Rows, x_next: Rows | None, action_next: int, reward: float, gamma: float
+    ) -> None:
+        super()._learn_step(x, x_next, action_next, reward, gamma)
+        self._trace.arrived = None
+        if x_next is not None:  # rows that an agent keeps are its own
+            row, pairs = x_next.row(action_next if self.state_action else 0), self.state_action
+            self._trace.arrived = row.indices, row.values, 0 if pairs else action_next
 
     def learn(
         self, x: Any, actions: Any, rewards: Any, *, gammas: Any = None, lambdas: Any = None
@@ -318,7 +315,7 @@ class SwiftSarsa(SwiftOptions, _ActionLearner):
         return self._learn_actions(x, actions, rewards, gammas, lambdas, None)
 
 
-class TIDBD(_AdaptiveLearner):
+class TIDBD(AdaptiveLearner):
     """TIDBD(lambda): TD(lambda) with a step size for each weight, which learns by meta-descent.
 
         beta_i <- beta_i + meta delta x_i h_i;  alpha_i = exp(beta_i)
@@ -336,7 +333,7 @@ class TIDBD(_AdaptiveLearner):
     """
 
     _kernel = "tidbd"
-    _rule: ClassVar[str] = "tidbd"
+    _kind = "tidbd"
     _passed: ClassVar[dict[str, str]] = {"meta": "meta"}
     _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma", "lambda_", "meta")
 
@@ -356,7 +353,7 @@ class TIDBD(_AdaptiveLearner):
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
 
 
-class Autostep(_AdaptiveLearner):
+class Autostep(AdaptiveLearner):
     """Autostep for TD(lambda): TIDBD whose meta-descent is normalised, and whose updates do not overshoot.
 
     n_features  weights
@@ -371,7 +368,7 @@ class Autostep(_AdaptiveLearner):
     """
 
     _kernel = "autostep"
-    _rule: ClassVar[str] = "autostep"
+    _kind = "autostep"
     _passed: ClassVar[dict[str, str]] = {"meta": "meta", "tau": "tau"}
     _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma", "lambda_", "meta", "tau")
 

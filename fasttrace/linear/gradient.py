@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import arguments
-from ..learner import Learner
 from ..memory import Float64
-from .control import _ActionLearner
+from .agent import ActionLearner
 from .gradient_trace import new_gradient
-from .prediction import OffPolicyLearner, _never, _StateLearner
+from .learner import StepLearner
+from .prediction import OffPolicyLearner, StateLearner, never
 
 
-class _TwoVectors(Learner):
+class TwoVectors(StepLearner):
     """What a second weight vector v with a step size beta of its own adds to a learner."""
 
     _stem = "gradient"
@@ -60,19 +60,19 @@ class _TwoVectors(Learner):
         return getattr(self._module, f"{self._kernel}_run")(self._trace, self._beta, stream)
 
 
-class _StateValues(_TwoVectors):
+class StateValues(TwoVectors):
     """`update` has a quick way.  Not for use by itself."""
 
     def _bind(self) -> None:
         super()._bind()
         quick = getattr(self._module, "quick_step", None)
-        self._quick = quick(self._trace, self._beta) if quick else _never
+        self._quick = quick(self._trace, self._beta) if quick else never
 
 
-class _GradientLearner(_StateValues, OffPolicyLearner):
+class GradientLearner(StateValues, OffPolicyLearner):
     """GTD(lambda) and its kin.  Not for use by itself."""
 
-    _kind_of_trace: ClassVar[str] = "accumulating"
+    _kind = "accumulating"
 
     def __init__(
         self,
@@ -85,12 +85,10 @@ class _GradientLearner(_StateValues, OffPolicyLearner):
         backend: str = "auto",
     ) -> None:
         self.beta = beta
-        super().__init__(
-            n_features, 1, self._kind_of_trace, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend
-        )
+        super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
 
 
-class GTD(_GradientLearner):
+class GTD(GradientLearner):
     """GTD(lambda): TD(lambda) that follows a gradient, also off-policy.  With lambda 0 it is TDC.
 
         z <- rho (gamma lambda z + x)
@@ -112,7 +110,7 @@ class GTD(_GradientLearner):
     _kernel = _layout = "gtd"
 
 
-class HTD(_GradientLearner):
+class HTD(GradientLearner):
     """HTD(lambda): TD(lambda) where it is on-policy, a gradient method where it is not.
 
         z  <- rho (gamma lambda z + x)
@@ -128,7 +126,7 @@ class HTD(_GradientLearner):
     _kernel = _layout = "htd"
 
 
-class TrueOnlineGTD(_GradientLearner):
+class TrueOnlineGTD(GradientLearner):
     """True online GTD(lambda): GTD(lambda) with dutch traces, exactly a forward view at every step.
 
         e <- rho (gamma lambda e + alpha (1 - rho gamma lambda e.x) x)         e = alpha z
@@ -143,10 +141,10 @@ class TrueOnlineGTD(_GradientLearner):
     """
 
     _kernel = _layout = "true_online_gtd"
-    _kind_of_trace = "true_online"
+    _kind = "true_online"
 
 
-class GTD2(_StateValues, _StateLearner):
+class GTD2(StateValues, StateLearner):
     """GTD2: gradient TD without a trace; `trace` is 0 throughout.
 
         w <- w + alpha rho (x - gamma' x') (v.x)
@@ -158,15 +156,14 @@ class GTD2(_StateValues, _StateLearner):
     """
 
     _kernel = _layout = "gtd2"
+    _kind = "accumulating"
     _tunable = ("alpha", "beta", "gamma")
 
     def __init__(
         self, n_features: int, *, alpha: float, beta: float, gamma: float = 0.99, backend: str = "auto"
     ) -> None:
         self.beta = beta
-        super().__init__(
-            n_features, 1, "accumulating", alpha=alpha, gamma=gamma, lambda_=0.0, backend=backend
-        )
+        super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=0.0, backend=backend)
 
     def update(
         self,
@@ -222,7 +219,7 @@ class GTD2(_StateValues, _StateLearner):
         return self._learn_rows(x, rewards, gammas, 0.0, alpha, rhos=rhos)
 
 
-class GQ(_TwoVectors, _ActionLearner):
+class GQ(TwoVectors, ActionLearner):
     """GQ(lambda): learns the action values of a target policy, along a gradient, also off-policy.
 
         z <- rho gamma lambda z + x                                x = x(S_t, A_t)
@@ -242,6 +239,7 @@ class GQ(_TwoVectors, _ActionLearner):
 
     _kernel = "gq"
     _layout = "gtd"
+    _kind = "accumulating"
     _tunable = ("alpha", "beta", "gamma", "lambda_", "epsilon", "policy", "temperature")
     _required = ("rhos", "target_policy")
 
@@ -263,7 +261,7 @@ class GQ(_TwoVectors, _ActionLearner):
     ) -> None:
         self.beta = beta
         super().__init__(
-            n_features, n_actions, "accumulating",
+            n_features, n_actions,
             alpha=alpha, gamma=gamma, lambda_=lambda_, epsilon=epsilon, policy=policy,
             temperature=temperature, state_action=state_action, seed=seed, backend=backend,
         )  # fmt: skip

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from .. import arguments
 from ..features import Rows, Stream, raise_bad_index
-from ..learner import _most_entries
-from ..memory import Float64, aligned_zeros
-from .prediction import _StateLearner
+from ..memory import Float64, aligned_zeros, check_arrays
+from .learner import most_entries
+from .prediction import StateLearner
 
 _COUNTERS = ("n", "active", "since", "refresh", "stale", "bad_index")
 _POINTERS = 8
@@ -151,10 +151,7 @@ class LeastSquares:
     def set_arrays(self, arrays: dict[str, Any]) -> None:
         """Become what arrays() gave.  Errors: ValueError."""
         own = self.arrays()
-        want = {name: (array.shape, array.dtype.kind) for name, array in own.items()}
-        got = {name: (array.shape, array.dtype.kind) for name, array in arrays.items()}
-        if want != got:
-            raise ValueError(f"state: has arrays {got}, expected {want}")
+        check_arrays(arrays, own)
         kept = arrays.get("kept")
         if kept is not None and not (0 <= kept[0] <= self.refresh and 0 <= kept[1] <= 2):
             raise ValueError(f"state: no inverse has the counters {kept.tolist()}")
@@ -179,7 +176,7 @@ class LeastSquares:
         return other
 
 
-class LSTD(_StateLearner):
+class LSTD(StateLearner):
     """Least-squares TD(lambda): what TD(lambda) would converge to, from the transitions seen so far.
 
         z <- rho (gamma lambda z + x)                                    (12.25)
@@ -202,6 +199,7 @@ class LSTD(_StateLearner):
 
     _stem = "lstd"
     _kernel = "lstd"
+    _kind = "accumulating"
 
     def __init__(
         self,
@@ -215,12 +213,7 @@ class LSTD(_StateLearner):
     ) -> None:
         self._epsilon = arguments.positive("epsilon", epsilon)
         self._solver = arguments.choice("solver", solver, SOLVERS)
-        super().__init__(
-            n_features, 1, "accumulating", alpha=None, gamma=gamma, lambda_=lambda_, backend=backend
-        )
-
-    _tunable = ("gamma", "lambda_")
-    _alpha = None  # type: ignore[assignment]
+        super().__init__(n_features, gamma=gamma, lambda_=lambda_, backend=backend)
 
     def _options(self) -> dict[str, Any]:
         own = {"n_features": self.n_features, "epsilon": self._epsilon, "solver": self._solver}
@@ -235,8 +228,8 @@ class LSTD(_StateLearner):
 
     # ---- what there is to read -----------------------------------------------------------------------------
 
-    @property  # type: ignore[misc]
-    def alpha(self) -> NoReturn:  # type: ignore[override]
+    @property
+    def alpha(self) -> NoReturn:
         """Least squares have no step size."""
         raise AttributeError("LSTD has no step size alpha")
 
@@ -341,7 +334,7 @@ class LSTD(_StateLearner):
         raise_bad_index(rows.indices, self.n_features, shape=rows.shape)
         with self._read():
             w = np.append(self._trace.solution(), 0.0)  # -1, padding, is the last
-        values, size = np.zeros((rows.count, 1)), max(1, 10**6 // max(1, int(_most_entries(rows))))
+        values, size = np.zeros((rows.count, 1)), max(1, 10**6 // max(1, int(most_entries(rows))))
         for begin in range(0, rows.count, size):  # Ctrl-C is heard between two
             some = rows.part(begin, min(begin + size, rows.count))
             values[begin : begin + some.count, 0] = _products(some, w)

@@ -8,11 +8,11 @@ import numpy as np
 
 from .. import arguments
 from ..features import Rows, Stream, is_stream, joined, parse_rows, parse_state, raise_bad_index
-from ..learner import Bounded, Learner
 from ..memory import Float64
+from .learner import Bounded, LinearLearner, StepLearner
 
 
-class _StateLearner(Learner):
+class StateLearner(LinearLearner):
     """Learners of v(s) = w.x(s)."""
 
     def predict(self, x: Any) -> float | Float64:
@@ -83,13 +83,28 @@ class _StateLearner(Learner):
         return self._learn(stream)
 
 
-class OffPolicyLearner(_StateLearner):
+class WithOneTrace(StateLearner, StepLearner):
+    """Those that have no choice of a trace.  Not for use by itself."""
+
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
+
+
+class OffPolicyLearner(StateLearner, StepLearner):
     """`update` and `learn` with lambda, alpha and importance ratios.  Not for use by itself."""
 
     def _bind(self) -> None:
         super()._bind()
         quick = getattr(self._module, "quick_td_step", None)
-        self._quick = quick(self._trace, self._kind) if quick else _never
+        self._quick = quick(self._trace, self._kind) if quick else never
 
     def update(
         self,
@@ -187,13 +202,11 @@ class TD(Bounded, OffPolicyLearner):
         backend: str = "auto",
     ) -> None:
         self._set_bound(bound, trace)
-        super().__init__(n_features, 1, trace, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
-
-    def _options(self) -> dict[str, Any]:
-        return {**super()._options(), "bound": self.bound}
+        self._kind = arguments.choice("trace", trace, self._kinds)
+        super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
 
 
-class TrueOnlineTD(OffPolicyLearner):
+class TrueOnlineTD(WithOneTrace, OffPolicyLearner):
     """True online TD(lambda): at every step the weights of the online lambda-return algorithm.
 
         e <- rho gamma lambda e;  e <- e + alpha rho (1 - e.x) x               e = alpha z, the dutch trace
@@ -206,40 +219,16 @@ class TrueOnlineTD(OffPolicyLearner):
     """
 
     _kernel = "true_online_td"
-
-    def __init__(
-        self,
-        n_features: int,
-        *,
-        alpha: float,
-        gamma: float = 0.99,
-        lambda_: float = 0.9,
-        backend: str = "auto",
-    ) -> None:
-        super().__init__(
-            n_features, 1, "true_online", alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend
-        )
+    _kind = "true_online"
 
 
-class _EmphaticLearner(_StateLearner):
-    def __init__(
-        self,
-        n_features: int,
-        *,
-        alpha: float,
-        gamma: float = 0.99,
-        lambda_: float = 0.9,
-        backend: str = "auto",
-    ) -> None:
-        super().__init__(
-            n_features, 1, self._kernel.removesuffix("_td"),
-            alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend,
-        )  # fmt: skip
+class EmphaticLearner(WithOneTrace):
+    """`update` and `learn` with interests.  Not for use by itself."""
 
     def _bind(self) -> None:
         super()._bind()
         quick = getattr(self._module, "quick_emphatic_td_step", None)
-        self._quick = quick(self._trace, self._kind) if quick else _never
+        self._quick = quick(self._trace, self._kind) if quick else never
 
     def update(
         self,
@@ -305,7 +294,7 @@ class _EmphaticLearner(_StateLearner):
         return self._learn_rows(x, rewards, gammas, lambdas, alpha, rhos, interests)
 
 
-class EmphaticTD(_EmphaticLearner):
+class EmphaticTD(EmphaticLearner):
     """Emphatic TD(lambda): weighs states as the target policy would come to them.
 
     So it is stable off-policy in the mean; the followon's variance may be infinite (docs/gradient).
@@ -319,9 +308,10 @@ class EmphaticTD(_EmphaticLearner):
     """
 
     _kernel = "emphatic_td"
+    _kind = "emphatic"
 
 
-class TrueOnlineEmphaticTD(_EmphaticLearner):
+class TrueOnlineEmphaticTD(EmphaticLearner):
     """True online emphatic TD(lambda).
 
         F and M as EmphaticTD's
@@ -332,7 +322,8 @@ class TrueOnlineEmphaticTD(_EmphaticLearner):
     """
 
     _kernel = "true_online_emphatic_td"
+    _kind = "true_online_emphatic"
 
 
-def _never(*_: Any) -> None:
+def never(*_: Any) -> None:
     """For backends without a quick way: every update takes the general one."""

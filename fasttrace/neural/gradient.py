@@ -13,7 +13,7 @@ from .forward import RemedyTD
 from .learner import Plain, actions_stream
 from .network import MLP, flag, state_array
 from .remedies import GradientState
-from .stream import _StreamActionValues
+from .stream import StreamActionValues
 from .trace import Kept, NetworkStream
 
 _PART = 1024  # steps whose statistics are kept for the case of a fault
@@ -151,7 +151,7 @@ class TDRC(_Corrected, RemedyTD):
         return done
 
 
-class QRC(_Corrected, _StreamActionValues):
+class QRC(_Corrected, StreamActionValues):
     """QRC(lambda): Q(lambda) by gradient traces and a second network h.
 
         delta = R + gamma max_a q(S', a) - q(S, A)

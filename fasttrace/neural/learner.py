@@ -89,7 +89,6 @@ class NetworkLearner(Learner):
     """Base of the learners with networks.  Not for use by itself."""
 
     _stem = "neural"
-    _simulates = False  # the loops are for features
     _method: ClassVar[str]
     _normalise = False
     _scale = False
@@ -105,7 +104,6 @@ class NetworkLearner(Learner):
         self.keep = None if keep is None else arguments.count("keep", keep, 0)
         self._history = History(self.keep)
         self._updated = False  # whether `before` is that of the last update
-        self._kind = ""
         self._free()
         self._bind()
 
@@ -164,6 +162,12 @@ class NetworkLearner(Learner):
             Z = self._trace.critic.Z.copy()
         return Z if self._method == "td" and self.n_outputs > 1 else Z[0]
 
+    @property
+    def diverged(self) -> bool:
+        """Whether a parameter or the trace is no longer finite."""
+        with self._read():
+            return not all(np.isfinite(each).all() for each in self._trace.dense())
+
     def reset(self) -> None:
         """End the stream: the trace is emptied; parameters, statistics and moments stay."""
         with self._in_use():
@@ -208,41 +212,33 @@ class NetworkLearner(Learner):
         rest["optimiser"] = optimiser_of(rest["optimiser"])
         return cls(**rest)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Become what the state says, in this learner's own backend; its network's memory stays the same.
+    def _checked_state(self, state: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        mine, theirs = self._options(), state["options"]
+        for name in ("network", "actor"):
+            if mine.get(name) != theirs.get(name):
+                raise ValueError(f"state: has {name}={theirs.get(name)!r}, this has {mine.get(name)!r}")
+        for name in mine.keys() & {"optimiser", "actor_optimiser"}:
+            rules = mine[name]["name"], theirs[name]["name"]
+            if rules[0] != rules[1]:
+                raise ValueError(f"state: has {name}={rules[1]}, this has {rules[0]}")
+        if (mine.get("keep") == 0) != (theirs.get("keep") == 0):
+            raise ValueError(f"state: has keep={theirs.get('keep')}, this has {mine.get('keep')}")
+        would_be = self._of_options(theirs, self.backend)
+        arrays = {name: np.asarray(array) for name, array in state["arrays"].items()}
+        online = self._online_of(state["online"], arrays)
+        learned = would_be._trace
+        learned.set_arrays(arrays)
+        kept = (*self._unsaved, "_trace")
+        return {name: value for name, value in vars(would_be).items() if name not in kept} | online, learned
 
-        Errors: ValueError for a state of another class or other sizes, or one that no learner has; then
-        nothing has changed.
-        """
-        try:
-            if state["class"] != type(self).__name__:
-                raise ValueError(f"state: of a {state['class']}, expected one of a {type(self).__name__}")
-            mine, theirs = self._options(), state["options"]
-            for name in ("network", "actor"):
-                if mine.get(name) != theirs.get(name):
-                    raise ValueError(f"state: has {name}={theirs.get(name)!r}, this has {mine.get(name)!r}")
-            for name in mine.keys() & {"optimiser", "actor_optimiser"}:
-                rules = mine[name]["name"], theirs[name]["name"]
-                if rules[0] != rules[1]:
-                    raise ValueError(f"state: has {name}={rules[1]}, this has {rules[0]}")
-            if (mine.get("keep") == 0) != (theirs.get("keep") == 0):
-                raise ValueError(f"state: has keep={theirs.get('keep')}, this has {mine.get('keep')}")
-            would_be = self._of_options(theirs, self.backend)
-            arrays = {name: np.asarray(array) for name, array in state["arrays"].items()}
-            online = self._online_of(state["online"], arrays)
-            would_be._trace.set_arrays(arrays)
-        except (AttributeError, LookupError, OverflowError, TypeError) as error:
-            raise ValueError(f"state: not one of a {type(self).__name__} ({error!r})") from error
-        before = online.pop("before", None)
-        with self._in_use():
-            kept = (*self._unsaved, "_trace")
-            self._trace.set_arrays(would_be._trace.arrays())
-            if before is not None and self._trace.before is not None:
-                self._trace.before[:] = before
-            self.__dict__.update({k: v for k, v in vars(would_be).items() if k not in kept})
-            for head, other in zip(self._trace.heads, would_be._trace.heads, strict=True):
-                head.rule = other.rule
-            self.__dict__.update(online)
+    def _become(self, attributes: dict[str, Any], learned: Any) -> None:
+        before = attributes.pop("before", None)
+        self._trace.set_arrays(learned.arrays())
+        if before is not None and self._trace.before is not None:
+            self._trace.before[:] = before
+        self.__dict__.update(attributes)
+        for head, other in zip(self._trace.heads, learned.heads, strict=True):
+            head.rule = other.rule
 
     def _online_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         history = self._history

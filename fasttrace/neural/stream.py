@@ -249,7 +249,7 @@ class _StreamAgent(_Streaming):
     def _number_of_outputs(self) -> int:
         return self.n_actions
 
-    def _stream(self, states: Float64, reward: float, gamma: float) -> NetworkStream:  # type: ignore[override]
+    def _stream(self, states: Float64, reward: float, gamma: float) -> NetworkStream:
         """Of one step, or with one state alone of none."""
         steps = len(states) - 1
         stream = NetworkStream(
@@ -349,7 +349,7 @@ class _StreamAgent(_Streaming):
         return found | {"_acting": bool(state["acting"]), "_action": action}
 
 
-class _StreamActionValues(_StreamAgent):
+class StreamActionValues(_StreamAgent):
     """StreamQ and StreamSarsa: a network of one output an action, one trace, that of the action taken."""
 
     def __init__(
@@ -450,7 +450,7 @@ class _StreamActionValues(_StreamAgent):
     _cut_name = "never"
 
 
-class StreamSarsa(_StreamActionValues):
+class StreamSarsa(StreamActionValues):
     """Sarsa(lambda) with bounded steps: delta = R + gamma q(S', A') - q(S, A).
 
     n_inputs, n_actions  sizes
@@ -461,7 +461,7 @@ class StreamSarsa(_StreamActionValues):
     _method = "sarsa"
 
 
-class StreamQ(_StreamActionValues):
+class StreamQ(StreamActionValues):
     """Watkins's Q(lambda) with bounded steps: delta = R + gamma max_a q(S', a) - q(S, A).
 
     n_inputs, n_actions  sizes
@@ -488,7 +488,7 @@ class StreamQ(_StreamActionValues):
     def _options(self) -> dict[str, Any]:
         return {**super()._options(), "cut": self.cut}
 
-    def _stream(self, states: Float64, reward: float, gamma: float) -> NetworkStream:  # type: ignore[override]
+    def _stream(self, states: Float64, reward: float, gamma: float) -> NetworkStream:
         stream = super()._stream(states, reward, gamma)
         stream.cut = self._cut_name
         return stream
@@ -589,8 +589,8 @@ class StreamAC(_StreamAgent):
             "actor_optimiser": self._actor_rule.options(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
+    def _become(self, attributes: dict[str, Any], learned: Any) -> None:
+        super()._become(attributes, learned)
         self._actor_rule = self._trace.heads[1].rule
 
     def _online_of(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
@@ -606,7 +606,7 @@ class StreamAC(_StreamAgent):
         raw = np.asarray(h[self.n_moves : 2 * self.n_moves], np.float64)
         return np.array(h[: self.n_moves], np.float64), np.maximum(raw, 0.0) + np.log1p(np.exp(-np.abs(raw)))
 
-    def _stream(self, states: Float64, reward: float, gamma: float) -> NetworkStream:  # type: ignore[override]
+    def _stream(self, states: Float64, reward: float, gamma: float) -> NetworkStream:
         stream = super()._stream(states, reward, gamma)
         stream.entropy, stream.lambda_actor, stream.normal = self._entropy, self._lambda, bool(self.n_moves)
         if self.n_moves and stream.steps:

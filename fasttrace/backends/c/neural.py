@@ -26,18 +26,18 @@ FAULTS = {
     lib.FT_FAULT_DELTA: "TD error",
     lib.FT_FAULT_GRADIENT: "gradient",
 }
-_SUFFIX = {"float32": "f32", "float64": "f64"}
+SUFFIX = {"float32": "f32", "float64": "f64"}
 _REALS = {"float32": ffi.typeof("float[]"), "float64": ffi.typeof("double[]")}
 _DOUBLES, _INT32S = ffi.typeof("double[]"), ffi.typeof("int32_t[]")
 _NULL = ffi.NULL
 
 
-def _reals(array: Any, written: bool = False) -> Any:
+def reals(array: Any, written: bool = False) -> Any:
     """A pointer; BufferError for memory that is to be written and is read-only."""
     return _NULL if array is None else ffi.from_buffer(_REALS[array.dtype.name], array, written)
 
 
-def _doubles(array: Any, written: bool = False) -> Any:
+def doubles(array: Any, written: bool = False) -> Any:
     return _NULL if array is None else ffi.from_buffer(_DOUBLES, array, written)
 
 
@@ -49,22 +49,22 @@ def unexpected(function: str, status: int) -> None:
 # ---- the network ----
 
 
-def _fill(c: Any, net: Any, n_traces: int, keep: list[Any], learns: bool = True) -> None:
+def fill(c: Any, net: Any, n_traces: int, keep: list[Any], learns: bool = True) -> None:
     """An ft_mlp; `keep` holds what it points to.  learns: its parameters are written."""
     sizes = ffi.new("int64_t[]", net.sizes)
     c.n_layers, c.n_params = len(net.sizes) - 1, net.n_params
     c.activation, c.layer_norm, c.sizes = ACTIVATIONS[net.activation], net.layer_norm, sizes
     room = aligned_zeros(lib.ft_mlp_room(c.n_layers, sizes, n_traces), net.dtype)
-    keep += [sizes, _reals(net.params, learns), _reals(room, True)]
+    keep += [sizes, reals(net.params, learns), reals(room, True)]
     c.params, c.room = keep[-2:]
 
 
 def _network(net: Any) -> Any:
     if net.handle is None:
-        suffix = _SUFFIX[net.dtype.name]
+        suffix = SUFFIX[net.dtype.name]
         c = ffi.new(f"ft_mlp_{suffix} *")
         keep: list[Any] = []
-        _fill(c, net, 1, keep, learns=False)
+        fill(c, net, 1, keep, learns=False)
         forward, gradients = (getattr(lib, f"ft_mlp_{name}_{suffix}") for name in ("forward", "gradients"))
         net.handle = SimpleNamespace(net=c, keep=keep, forward=forward, gradients=gradients)
     return net.handle
@@ -72,7 +72,7 @@ def _network(net: Any) -> Any:
 
 def forward(net: Any, x: Any) -> Any:
     y, h = np.empty((len(x), net.sizes[-1]), net.dtype), _network(net)
-    if (status := h.forward(h.net, len(x), _reals(x), _reals(y, True))) != lib.FT_OK:
+    if (status := h.forward(h.net, len(x), reals(x), reals(y, True))) != lib.FT_OK:
         unexpected("ft_mlp_forward", status)
     return y
 
@@ -80,7 +80,7 @@ def forward(net: Any, x: Any) -> Any:
 def gradients(net: Any, x: Any, dy: Any) -> tuple[Any, Any]:
     y, J = np.empty(net.sizes[-1], net.dtype), np.empty((len(dy), net.n_params), net.dtype)
     h = _network(net)
-    status = h.gradients(h.net, _reals(x), len(dy), _reals(dy), _reals(y, True), _reals(J, True))
+    status = h.gradients(h.net, reals(x), len(dy), reals(dy), reals(y, True), reals(J, True))
     if status != lib.FT_OK:
         unexpected("ft_mlp_gradients", status)
     return y, J
@@ -90,13 +90,13 @@ def gradients(net: Any, x: Any, dy: Any) -> tuple[Any, Any]:
 
 
 def jacobian_step(trace: Any, jacobian: Any, params: Any, decay: Any, step: Any) -> bool:
-    suffix = _SUFFIX[trace.Z.dtype.name]
+    suffix = SUFFIX[trace.Z.dtype.name]
     c = ffi.new(f"ft_jacobian_{suffix} *")
-    keep = [_reals(trace.memory, True), _reals(decay), _reals(step), _doubles(trace.largest, True)]
+    keep = [reals(trace.memory, True), reals(decay), reals(step), doubles(trace.largest, True)]
     c.m, c.n = trace.Z.shape
     c.Z, c.decay, c.step, c.largest = keep
     run = getattr(lib, f"ft_jacobian_step_{suffix}")
-    status = run(c, _reals(jacobian), _reals(params, True))
+    status = run(c, reals(jacobian), reals(params, True))
     if status not in (lib.FT_OK, lib.FT_EVALUE):
         unexpected("ft_jacobian_step", status)
     return status == lib.FT_OK
@@ -106,10 +106,10 @@ def jacobian_step(trace: Any, jacobian: Any, params: Any, decay: Any, step: Any)
 
 
 def _head(head: Any, before: Any, keep: list[Any]) -> Any:
-    c = ffi.new(f"ft_head_{_SUFFIX[head.net.dtype.name]} *")
-    _fill(c.net, head.net, head.n_traces, keep)
-    written = [_reals(each, True) for each in (head.memory, head.moments, before)]
-    keep += [c, *written, _doubles(head.numbers, True)]
+    c = ffi.new(f"ft_head_{SUFFIX[head.net.dtype.name]} *")
+    fill(c.net, head.net, head.n_traces, keep)
+    written = [reals(each, True) for each in (head.memory, head.moments, before)]
+    keep += [c, *written, doubles(head.numbers, True)]
     c.n_traces, c.optimiser = head.n_traces, OPTIMISERS[head.optimiser]
     c.Z, c.v, c.before, c.numbers = keep[-4:]
     return c
@@ -124,9 +124,9 @@ def _handle(trace: Any) -> Any:
             heads.append(_head(trace.actor, None, keep))
         stream = ffi.new("ft_network_stream *")
         q = np.zeros(2 * max(head.net.n_outputs for head in trace.heads))
-        keep += [_doubles(q, True), _doubles(trace.kept.whole, True)]
+        keep += [doubles(q, True), doubles(trace.kept.whole, True)]
         stream.q, stream.kept = keep[-2:]
-        run = getattr(lib, f"ft_network_run_{_SUFFIX[trace.critic.net.dtype.name]}")
+        run = getattr(lib, f"ft_network_run_{SUFFIX[trace.critic.net.dtype.name]}")
         trace.handle = SimpleNamespace(heads=heads, stream=stream, q=q, keep=keep, run=run)
     return trace.handle
 
@@ -150,10 +150,10 @@ def network_run(trace: Any, stream: Any) -> str | None:
     c.was_greedy, c.done, c.choose = trace.was_greedy, 0, stream.own is not None
     if stream.own is not None:
         c.policy, c.parameter, c.u = POLICIES[stream.own[0]], stream.own[1], stream.u
-    keep = [_doubles(each) for each in (stream.states, stream.rewards, stream.moves)]
-    keep += [_doubles(each, True) for each in (stream.deltas, stream.inputs)]
+    keep = [doubles(each) for each in (stream.states, stream.rewards, stream.moves)]
+    keep += [doubles(each, True) for each in (stream.deltas, stream.inputs)]
     c.states, c.rewards, c.moves, c.deltas, c.inputs = keep
-    keep += [_doubles(stream.gammas), _doubles(stream.lambdas)]
+    keep += [doubles(stream.gammas), doubles(stream.lambdas)]
     c.gammas, c.lambdas = keep[-2:]
     c.gamma_step, c.gamma_output = _strides(stream.gammas)
     c.lambda_step, c.lambda_output = _strides(stream.lambdas)

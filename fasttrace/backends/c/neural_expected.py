@@ -7,7 +7,7 @@ from typing import Any
 
 from ...memory import aligned_zeros
 from . import ffi, lib
-from .neural import _SUFFIX, _doubles, _fill, _reals, unexpected
+from .neural import SUFFIX, doubles, fill, reals, unexpected
 
 
 def _handle(learner: Any) -> Any:
@@ -15,12 +15,12 @@ def _handle(learner: Any) -> Any:
     if learner.handle is None:
         keep: list[Any] = []
         net, k = learner.net, learner.k
-        suffix = _SUFFIX[net.dtype.name]
+        suffix = SUFFIX[net.dtype.name]
         c = ffi.new(f"ft_expected_{suffix} *")
-        _fill(c.net, net, 1, keep)
+        fill(c.net, net, 1, keep)
         c.k = k
         work = aligned_zeros(2 + 3 * net.n_params + k + k * k, net.dtype)
-        keep += [_reals(each, True) for each in (learner.z, learner.y, learner.Theta.reshape(-1), work)]
+        keep += [reals(each, True) for each in (learner.z, learner.y, learner.Theta.reshape(-1), work)]
         c.z, c.y, c.Theta, c.work = keep[-4:]
         learner.handle = SimpleNamespace(c=c, keep=keep, run=getattr(lib, f"ft_expected_run_{suffix}"))
     for name in ("alpha", "alpha_z", "eta", "decay"):
@@ -31,8 +31,8 @@ def _handle(learner: Any) -> Any:
 def expected_run(learner: Any, states: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any) -> int:
     """See backends.numpy.neural_expected.expected_run."""
     h = _handle(learner)
-    arrays = (_doubles(each) for each in (rewards, gammas, lambdas))
-    done = h.run(h.c, len(rewards), _reals(states), *arrays, _doubles(deltas, True))
+    arrays = (doubles(each) for each in (rewards, gammas, lambdas))
+    done = h.run(h.c, len(rewards), reals(states), *arrays, doubles(deltas, True))
     if not 0 <= done <= len(rewards):
         unexpected("ft_expected_run", done)
     learner.decay = h.c.decay

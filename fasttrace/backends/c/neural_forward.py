@@ -7,16 +7,16 @@ from typing import Any
 
 from ...memory import aligned_zeros
 from . import ffi, lib
-from .neural import _SUFFIX, _doubles, _fill, _reals, unexpected
+from .neural import SUFFIX, doubles, fill, reals, unexpected
 
 
 def _handle(td: Any) -> Any:
     """The struct of a learner, made once, and never saved."""
     if td.handle is None:
         keep: list[Any] = []
-        suffix, m, n = _SUFFIX[td.net.dtype.name], td.m, td.net.n_params
+        suffix, m, n = SUFFIX[td.net.dtype.name], td.m, td.net.n_params
         c = ffi.new(f"ft_forward_td_{suffix} *")
-        _fill(c.net, td.net, 1, keep)
+        fill(c.net, td.net, 1, keep)
         c.m, c.window, c.fresh = m, td.window, td.fresh
         own = SimpleNamespace(
             before=aligned_zeros(n, td.net.dtype),
@@ -24,10 +24,10 @@ def _handle(td: Any) -> Any:
             returns=aligned_zeros(m, float),
         )
         for name in ("states", "values", "before", "work"):
-            keep.append(_reals(getattr(own if hasattr(own, name) else td, name), True))
+            keep.append(reals(getattr(own if hasattr(own, name) else td, name), True))
             setattr(c, name, keep[-1])
         for name in ("rewards", "gammas", "lambdas", "returns"):
-            keep.append(_doubles(getattr(own if hasattr(own, name) else td, name), True))
+            keep.append(doubles(getattr(own if hasattr(own, name) else td, name), True))
             setattr(c, name, keep[-1])
         run, flush = (getattr(lib, f"ft_forward_td_{name}_{suffix}") for name in ("run", "flush"))
         td.handle = SimpleNamespace(c=c, keep=keep, run=run, flush=flush)
@@ -39,8 +39,8 @@ def _handle(td: Any) -> Any:
 def forward_td_run(td: Any, states: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any) -> int:
     """See backends.numpy.neural_forward.forward_td_run."""
     h = _handle(td)
-    arrays = (_doubles(each) for each in (rewards, gammas, lambdas))
-    done = h.run(h.c, len(rewards), _reals(states), *arrays, _doubles(deltas, True))
+    arrays = (doubles(each) for each in (rewards, gammas, lambdas))
+    done = h.run(h.c, len(rewards), reals(states), *arrays, doubles(deltas, True))
     if not 0 <= done <= len(rewards):
         unexpected("ft_forward_td_run", done)
     td.first, td.waiting = h.c.first, h.c.waiting

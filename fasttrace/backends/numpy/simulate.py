@@ -103,4 +103,4 @@ class Loop:
             self.learn(stream)
             return
         run = getattr(linear, f"{self.method.kernel}_run")
-        run(self.trace, *filter(None, [self.method.kind]), stream)
+        run(self.trace, *self.method.told, stream)
