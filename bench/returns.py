@@ -118,16 +118,16 @@ def _kernel(
     """The C kernel alone, with `out=` on both results."""
     kernels = module("c", "returns")
     laid = (lambda x: np.ascontiguousarray(x.T)) if batch_major else (lambda x: x)
-    p = Problem()
-    p.family, (p.T, p.B), p.batch_major, p.horizon = "gae", shape, batch_major or shape[1] == 1, 0
     if shape[1] == 1:
         laid = np.ravel
-    p.rewards, p.values, p.flags = laid(a.rewards), laid(a.values), laid(a.terminated).view(np.uint8)
-    p.nexts, p.last = p.values, np.ascontiguousarray(a.values[-1])
-    p.gamma, p.lambda_, p.gammas, p.lambdas = GAMMA, LAMBDA, None, None
-    if each:
-        p.gammas, p.lambdas = laid(a.gammas), laid(a.lambdas)
-    p.out, p.second = np.empty_like(p.rewards), np.empty_like(p.rewards)
+    rewards, values = laid(a.rewards), laid(a.values)
+    p = Problem(
+        "gae", *shape, batch_major or shape[1] == 1, rewards, np.empty_like(rewards), np.empty_like(rewards),
+        gamma=GAMMA, lambda_=LAMBDA,
+        gammas=laid(a.gammas) if each else None, lambdas=laid(a.lambdas) if each else None,
+        flags=laid(a.terminated).view(np.uint8),
+        values=values, nexts=values, last=np.ascontiguousarray(a.values[-1]),
+    )  # fmt: skip
     struct, kept = kernels.pack(p)
     go = kernels.lib.ft_returns_run
 

@@ -11,6 +11,17 @@ Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
 
+def dtype_of(dtype: Any) -> np.dtype[Any]:
+    """float32 or float64.  Errors: TypeError."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = np.dtype(object)
+    if kind not in (np.float32, np.float64) or not kind.isnative:
+        raise TypeError(f"dtype: got {dtype!r}, expected float32 or float64")
+    return kind
+
+
 def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
     """Zeros at a multiple of 64 bytes: a cache line, and the widest vector."""
     itemsize = np.dtype(dtype).itemsize

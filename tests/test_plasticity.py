@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import fasttrace as ft
-from fasttrace import plasticity, registry
+from fasttrace import registry
 from fasttrace.backends import module
 from fasttrace.pieces import in_pieces
 from fasttrace.plasticity import (
@@ -24,6 +24,7 @@ from fasttrace.plasticity import (
     PlasticRNN,
     PlasticState,
     Sequence,
+    networks,
 )
 
 BACKENDS = [name for name, reason in ft.backends().items() if reason is None]
@@ -713,7 +714,7 @@ def test_pieces_are_the_whole(cell, mode, backend, monkeypatch):
         whole = {spacing: results(net, e, spacing=spacing) for spacing in (1, 4, 100)}
         for size, (spacing, want) in itertools.product((1, 7, T + 1), whole.items()):
             with monkeypatch.context() as patch:
-                patch.setattr(plasticity, "in_pieces", in_pieces_of(size))
+                patch.setattr(networks, "in_pieces", in_pieces_of(size))
                 got = results(net, e, spacing=spacing, threads=2 if size == 7 else 1)
             if size == 7:  # sums over the batch are those of two parts
                 assert_close(got, want, 1e-13)
@@ -755,7 +756,7 @@ def test_ctrl_c(what, threads, backend, monkeypatch, ctrl_c):
         in_pieces(total, 1, piece, partial)
 
     with monkeypatch.context() as patch:
-        patch.setattr(plasticity, "in_pieces", interrupted)
+        patch.setattr(networks, "in_pieces", interrupted)
         with pytest.raises(KeyboardInterrupt) as caught:
             calls[what]()
     assert caught.value.steps == 0
@@ -780,7 +781,7 @@ def test_long_runs_are_cut(backend, monkeypatch):
         sizes.append((total, first))
         run(0, total)
 
-    monkeypatch.setattr(plasticity, "in_pieces", loop)
+    monkeypatch.setattr(networks, "in_pieces", loop)
     for steps, hidden in ((1, 8), (20, 200)):
         net = PlasticRNN(1, hidden, backend=backend)
         net.backward(net.forward(np.zeros((steps, 1, 1), np.float32)), None)

@@ -136,16 +136,16 @@ def problem(family, T, B, batch_major, horizon, flags, rates):
     rng = np.random.default_rng([T, B])
     shape = (B, T) if batch_major else (T, B)
     more = (B, T + 1) if batch_major else (T + 1, B)
-    p = api.Problem()
-    p.family, p.T, p.B, p.batch_major, p.horizon = family, T, B, batch_major, horizon
-    p.rewards, p.values, p.rhos = rng.normal(size=shape), rng.normal(size=more), rng.random(more)
-    p.nexts, p.last, p.gamma, p.lambda_ = p.values, rng.normal(size=B), 0.9, 0.8
-    p.gammas, p.lambdas = (rng.random(shape), rng.random(shape)) if rates else (None, None)
+    values = rng.normal(size=more)
+    given = {"gammas": rng.random(shape), "lambdas": rng.random(shape)} if rates else {}
     if flags:
-        p.flags = rng.integers(0, 2 if flags == "ends" else 8, shape).astype(np.uint8)
-        p.terminations_only, p.next_values = flags == "ends", rng.normal(size=shape)
-    p.out, p.second = np.empty(shape), np.empty(shape)
-    return p
+        given["flags"] = rng.integers(0, 2 if flags == "ends" else 8, shape).astype(np.uint8)
+        given |= {"terminations_only": flags == "ends", "next_values": rng.normal(size=shape)}
+    return api.Problem(
+        family, T, B, batch_major, rng.normal(size=shape), np.empty(shape), np.empty(shape), horizon,
+        gamma=0.9, lambda_=0.8, values=values, nexts=values, last=rng.normal(size=B), rhos=rng.random(more),
+        **given,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("backend", ["c"])

@@ -10,9 +10,11 @@ where that does not work.
 
 from importlib import import_module
 from types import ModuleType
+from typing import Literal
 
 from ..errors import BackendUnavailable
 
+Backend = Literal["auto", "c", "numba", "numpy"]
 NAMES = ("numpy", "numba", "c")
 _PREFERRED = ("c", "numba", "numpy")
 _missing: dict[str, str | None] = {}

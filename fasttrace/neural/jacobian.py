@@ -8,9 +8,8 @@ import numpy as np
 
 from .. import arguments
 from ..backends import module, resolve
-from ..memory import Array, aligned_zeros, owned
+from ..memory import Array, aligned_zeros, dtype_of, owned
 from .learner import compare
-from .network import dtype_of
 
 
 class JacobianTrace:

@@ -10,20 +10,9 @@ from numpy.typing import NDArray
 
 from .. import arguments
 from ..backends import module, resolve
-from ..memory import Array, aligned_zeros, owned
+from ..memory import Array, aligned_zeros, dtype_of, owned
 
 ACTIVATIONS = ("tanh", "leaky_relu")
-
-
-def dtype_of(dtype: Any) -> np.dtype[Any]:
-    """float32 or float64.  Errors: TypeError."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = np.dtype(object)
-    if kind not in (np.float32, np.float64) or not kind.isnative:
-        raise TypeError(f"dtype: got {dtype!r}, expected float32 or float64")
-    return kind
 
 
 def flag(name: str, value: Any) -> bool:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from .. import arguments
 from ..backends import resolve
-from ..memory import Array, Float64
+from ..memory import Array, Float64, dtype_of
 from ..policy import Own, choose, generator_of, generator_state
 from .learner import NetworkLearner, actions_stream
-from .network import MLP, dtype_of, flag, state_array, states_array
+from .network import MLP, flag, state_array, states_array
 from .trace import Head, NetworkStream, NetworkTrace, ObGD, Optimiser, optimiser_of
 
 __all__ = ["StreamAC", "StreamQ", "StreamSarsa", "StreamTD"]
