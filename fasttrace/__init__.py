@@ -72,7 +72,7 @@ __all__ = [
 
 
 # Imported when first used: Numba and PyTorch take longer than all the rest, networks are not for everybody.
-_LATER = ("embed", "neural", "plasticity", "torch")
+_LATER = ("checks", "embed", "neural", "plasticity", "torch")
 
 
 def __dir__() -> list[str]:

@@ -17,6 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Long modules come first, and not side by side those that compile the same kernels: each would compile them.
 FIRST = [
     "test_state",
+    "test_checks",
     "test_neural_memory",
     "test_plasticity",
     "test_simulate",

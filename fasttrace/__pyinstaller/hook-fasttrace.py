@@ -7,6 +7,6 @@ from PyInstaller.utils.hooks import collect_submodules
 
 hiddenimports = [
     *collect_submodules("fasttrace.backends"),
-    *("fasttrace.embed", "fasttrace.neural", "fasttrace.plasticity"),
+    *("fasttrace.checks", "fasttrace.embed", "fasttrace.neural", "fasttrace.plasticity"),
     "_cffi_backend",  # of the C library
 ]
