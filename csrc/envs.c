@@ -77,6 +77,32 @@ void ft_baird(ft_env *env) {
     env->step = ft_baird_step;
 }
 
+static void ft_collision_reset(const void *self, double *state, const double *u) {
+    const double s = (double)(int64_t)(4.0 * u[0]);
+    (void)self;
+    state[0] = s < 3.0 ? s : 3.0;
+}
+
+static void ft_collision_step(const void *self, double *state, int64_t action, const double *u,
+                              double *out) {
+    const int turns = state[0] >= 4.0 && u[0] >= 0.5, crashes = !turns && state[0] == 7.0;
+    (void)self;
+    (void)action;
+    state[0] += turns ? 0.0 : 1.0;
+    out[0] = crashes ? 1.0 : 0.0;
+    out[1] = turns || crashes ? 0.0 : 1.0;
+}
+
+void ft_collision(ft_env *env) {
+    env->n_state = 1;
+    env->n_actions = 0;
+    env->reset_uniforms = 1;
+    env->step_uniforms = 1;
+    env->self = 0;
+    env->reset = ft_collision_reset;
+    env->step = ft_collision_step;
+}
+
 /* Gymnasium draws uniform(-0.6, -0.4): low + (high - low) u. */
 static void ft_mountain_car_reset(const void *self, double *state, const double *u) {
     (void)self;

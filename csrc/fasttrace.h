@@ -21,7 +21,7 @@
  *   networks and their traces         ft_mlp_, ft_jacobian_, ft_network_
  *   what to do about stale traces     ft_forward_td_, ft_qrc_, ft_expected_
  *   this library                      ft_compiler, ft_cpu_level
- *   environments                      ft_random_walk, ft_boyan_chain, ft_baird, ft_mountain_car
+ *   environments                      ft_random_walk, ft_boyan_chain, ft_baird, ft_collision, ft_mountain_car
  *   simulation                        ft_simulate, ft_epsilon_greedy, ft_softmax
  */
 #ifndef FASTTRACE_H
@@ -915,6 +915,10 @@ FT_API void ft_boyan_chain(ft_env *env);
 
 /* Seven states, the next one any of them alike.  Baird 1995; Sutton & Barto 2018, section 11.2. */
 FT_API void ft_baird(ft_env *env);
+
+/* Eight states in a row, from one of the first four; 1 after the last, or an end with 0 every other time from
+ * the fifth on.  Ghiassian & Sutton 2021, arXiv:2106.00922. */
+FT_API void ft_collision(ft_env *env);
 
 /* Position and velocity of a car in a valley; -1 a step until the top of the right slope.
  * Sutton & Barto 2018, example 10.1; to the bit as Gymnasium's MountainCar-v0 in float64. */

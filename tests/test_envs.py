@@ -99,6 +99,7 @@ ENVIRONMENTS = [
     ft.envs.MountainCar(),
     ft.envs.BoyanChain(),
     ft.envs.Baird(),
+    ft.envs.Collision(),
     pendulum(),
     coin(),
 ]

@@ -10,7 +10,7 @@ from streams import BACKENDS
 import fasttrace as ft
 from fasttrace.__main__ import main
 
-TASKS = [ft.envs.RandomWalk(5), ft.envs.BoyanChain(), ft.envs.Baird()]
+TASKS = [ft.envs.RandomWalk(5), ft.envs.BoyanChain(), ft.envs.Baird(), ft.envs.Collision()]
 each_task = pytest.mark.parametrize("env", TASKS, ids=repr)
 
 SOLID = 1  # the action of Baird's target policy
@@ -143,6 +143,37 @@ def test_bairds_counterexample():
     assert env.reset((np.nextafter(1.0, 0.0),)) == (6.0,)
 
 
+def test_collision():
+    """Two ways from state 4 on, of which the target policy takes one; its values; three features of six."""
+    env = ft.envs.Collision()
+    assert_allclose(env.true_values, 0.9 ** np.arange(7, -1, -1))
+    for s in range(8):
+        end = (8.0, 1.0, 0.0) if s == 7 else (s + 1.0, 0.0, 1.0)
+        ways = {((float(end[0]),), *end[1:]): 1.0 if s < 4 else 2.0} | (
+            {((float(s),), 0.0, 0.0): 0.0} if s > 3 else {}
+        )
+        made = outcomes(env, s)
+        assert {way: made.count(way) for way in made} == {way: 700 // len(ways) for way in ways}
+        for way, ratio in ways.items():
+            assert env.rho((float(s),), way[0]) == ratio
+            assert env.pi((float(s),), way[0]) == (ratio > 0)
+    assert [int(env.reset((u,))[0]) for u in (0.0, 0.25, 0.5, 0.75, np.nextafter(1.0, 0.0))] == [
+        0,
+        1,
+        2,
+        3,
+        3,
+    ]
+    assert_array_equal(env.features.sum(1), np.full(8, 3))
+    assert_array_equal(env.features, ft.envs.Collision(0).features)
+    assert (env.features != ft.envs.Collision(seed=1).features).any()
+    assert repr(ft.envs.Collision(seed=1)) == "Collision(seed=1)"
+    with pytest.raises(ValueError, match="seed: got -1"):
+        ft.envs.Collision(seed=-1)
+    states = env.stream(40_000, seed=1).states
+    assert_allclose(np.bincount(states, minlength=8) / len(states), env.distribution, atol=0.01)
+
+
 # ---- their streams ----
 
 
@@ -157,7 +188,7 @@ def test_streams(env):
     for t in range(2000):
         if not ends[t]:
             states = (float(s.states[t]),), (float(s.states[t + 1]),)
-            assert s.rhos[t] == env.rho(*states)
+            assert (s.rhos[t], s.pi[t]) == (env.rho(*states), env.pi(*states))
             assert (states[1], s.rewards[t], 1.0) in possible[s.states[t]]
     if env.n_uniforms[0] == 0:
         assert ends.sum() > 50

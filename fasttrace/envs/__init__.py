@@ -2,6 +2,7 @@
 
 from .baird import Baird
 from .boyan_chain import BoyanChain
+from .collision import Collision
 from .environment import Environment, custom
 from .mountain_car import MountainCar
 from .prediction import PredictionTask, Transitions
@@ -10,6 +11,7 @@ from .random_walk import RandomWalk
 __all__ = [
     "Baird",
     "BoyanChain",
+    "Collision",
     "Environment",
     "MountainCar",
     "PredictionTask",

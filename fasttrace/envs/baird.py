@@ -65,6 +65,10 @@ class Baird(PredictionTask):
         w[6] = 10.0
         return w
 
+    def pi(self, state: State, state_next: State) -> float:
+        """1 for the solid action, which leads to state 6, and 0 for the dashed one."""
+        return float(state_next[0] == 6.0)
+
     def rho(self, state: State, state_next: State) -> float:
         """7 for the solid action, which leads to state 6, and 0 for the dashed one."""
-        return 7.0 if state_next[0] == 6.0 else 0.0
+        return 7.0 * self.pi(state, state_next)

@@ -27,6 +27,7 @@ class Transitions(NamedTuple):
     gammas   (T,) discounts, 0 where an episode ends
     rhos     (T,) importance ratios pi(A_t|S_t) / mu(A_t|S_t)
     states   (T + 1,) the states' numbers
+    pi       (T,) pi(A_t|S_t) of the action taken; 1 where there is nothing to choose
     """
 
     x: Any
@@ -34,6 +35,7 @@ class Transitions(NamedTuple):
     gammas: Float64
     rhos: Float64
     states: Int32
+    pi: Float64
 
 
 class PredictionTask(Environment):
@@ -58,6 +60,10 @@ class PredictionTask(Environment):
     @property
     def true_values(self) -> Float64:
         raise NotImplementedError
+
+    def pi(self, state: State, state_next: State) -> float:
+        """pi(a|s) of the action that led from state to state_next."""
+        return 1.0
 
     def rho(self, state: State, state_next: State) -> float:
         """pi(a|s) / mu(a|s) of the action that led from state to state_next."""
@@ -99,7 +105,7 @@ class PredictionTask(Environment):
         most_episodes = math.inf if episodes is None else arguments.count("episodes", episodes, 0)
         random = np.random.default_rng(seed).random
         states: list[int] = []
-        made: list[tuple[float, float, float]] = []  # reward, gamma, rho
+        made: list[tuple[float, float, float, float]] = []  # reward, gamma, rho, pi
 
         def draw(count: int) -> tuple[float, ...]:
             return tuple(random() for _ in range(count))
@@ -108,12 +114,13 @@ class PredictionTask(Environment):
         while len(made) < most_steps and ended < most_episodes:
             states.append(int(state[0]))
             state_next, reward, goes_on = self.step(state, 0, draw(self.n_uniforms[1]))
-            made.append((reward, self.gamma * goes_on, self.rho(state, state_next)))
+            rho, pi = self.rho(state, state_next), self.pi(state, state_next)
+            made.append((reward, self.gamma * goes_on, rho, pi))
             ended += not goes_on
             state = state_next if goes_on else self.reset(draw(self.n_uniforms[0]))
         numbers = np.array([*states, int(state[0])], np.int32)
-        rewards, gammas, rhos = np.array(made, float).reshape(-1, 3).T.copy()
-        return Transitions(self._rows(numbers, sparse), rewards, gammas, rhos, numbers)
+        rewards, gammas, rhos, pi = np.array(made, float).reshape(-1, 4).T.copy()
+        return Transitions(self._rows(numbers, sparse), rewards, gammas, rhos, numbers, pi)
 
     def _rows(self, states: Int32, sparse: bool) -> Any:
         if not sparse:
