@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from importlib import metadata
@@ -256,13 +257,33 @@ def functions_of(library):
     return found
 
 
-def leaves_with_wide_registers(code, is_sse):
+def constants_of(library):
+    """(where it is loaded, the bytes) of what is read only."""
+    listing = subprocess.run(
+        ["objdump", "-s", "-j", ".rodata", library], check=True, text=True, capture_output=True
+    ).stdout
+    lines = re.findall(r"^ ([0-9a-f]+) ((?:[0-9a-f]+ ){1,4})", listing, re.MULTILINE)
+    return int(lines[0][0], 16), b"".join(bytes.fromhex(each.replace(" ", "")) for _, each in lines)
+
+
+def switch(table, code, data):
+    """Where a table of jumps leads to, as long as it stays within the function."""
+    begin, constants = data
+    found = []
+    for (offset,) in struct.iter_unpack("<i", constants[table - begin :][:256]):
+        if table + offset not in code:
+            break
+        found.append(table + offset)
+    return found
+
+
+def leaves_with_wide_registers(code, is_sse, data):
     """Calls of SSE code, or of what is not known, and returns, that are reached with upper halves in use."""
     addresses = sorted(code)
     after = dict(pairwise(addresses))
     seen, todo, found = {}, [(addresses[0], False)], []
     while todo:
-        at, wide = todo.pop()
+        (at, wide), table = todo.pop(), 0
         while at is not None and wide not in seen.setdefault(at, set()):
             seen[at].add(wide)
             operation, _, operands = code[at].partition(" ")
@@ -271,6 +292,15 @@ def leaves_with_wide_registers(code, is_sse):
             elif re.search(r"%[yz]mm(\d|1[0-5])\b", operands):
                 wide = True
             target = re.search(r"([0-9a-f]+) <(\w[^+>]*)", operands)
+            if operation == "lea" and "(%rip)" in operands:
+                table = int(operands.rpartition("# ")[2].split()[0], 16)
+            if (
+                operation == "jmp"
+                and operands.lstrip().startswith("*%r")
+                and (cases := switch(table, code, data))
+            ):
+                todo += [(case, wide) for case in cases]
+                break
             goes = operation.startswith(("j", "call", "notrack")) and not (
                 target and (int(target[1], 16) in code or target[2].endswith(".cold"))
             )
@@ -291,7 +321,7 @@ def test_sse_code_is_not_entered_with_wide_registers():
         pytest.skip("needs x86-64 and objdump")
     from fasttrace.backends.c import _fasttrace
 
-    functions = functions_of(_fasttrace.__file__)
+    functions, data = functions_of(_fasttrace.__file__), constants_of(_fasttrace.__file__)
     if not any("vzeroupper" in line for code in functions.values() for line in code.values()):
         pytest.skip("the library is compiled without optimisation")
     sse = {
@@ -303,6 +333,6 @@ def test_sse_code_is_not_entered_with_wide_registers():
         name: leaves
         for name, code in functions.items()
         if any("%ymm" in line or "%zmm" in line for line in code.values())
-        and (leaves := leaves_with_wide_registers(code, sse.__contains__))
+        and (leaves := leaves_with_wide_registers(code, sse.__contains__, data))
     }
     assert not found

@@ -114,8 +114,8 @@ class PredictionTask(Environment):
         while len(made) < most_steps and ended < most_episodes:
             states.append(int(state[0]))
             state_next, reward, goes_on = self.step(state, 0, draw(self.n_uniforms[1]))
-            rho, pi = self.rho(state, state_next), self.pi(state, state_next)
-            made.append((reward, self.gamma * goes_on, rho, pi))
+            ratio, chance = self.rho(state, state_next), self.pi(state, state_next)
+            made.append((reward, self.gamma * goes_on, ratio, chance))
             ended += not goes_on
             state = state_next if goes_on else self.reset(draw(self.n_uniforms[0]))
         numbers = np.array([*states, int(state[0])], np.int32)
