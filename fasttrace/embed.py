@@ -31,9 +31,9 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 from .backends import backends, module, resolve
-from .backends.numba import kernel, linear, trace, verb
-from .backends.numba.trace import BAD_ACTION, BAD_INDEX, KINDS, OK, REPLACING, REPLACING_CLEAR
+from .backends.numba import kernel, linear, steps, stream, trace, transition, verb
 from .errors import FeatureIndexError
+from .layout import BAD_ACTION, BAD_INDEX, KINDS, OK
 from .linear.control import Sarsa, TrueOnlineSarsa
 from .linear.learner import LinearLearner
 from .linear.trace import LazyTrace
@@ -108,8 +108,8 @@ def step(learner: LinearLearner, backend: str | None = None) -> Callable[..., fl
     if method.kind == "replacing_clear" and not acts:
         raise ValueError("learner: clear_others with state_action needs the features of all actions")
     if name == "c":
-        return (_c_sarsa_step if acts else _c_td_step)(KINDS[method.kind])
-    return (_numba_sarsa_step if acts else _numba_td_step)(KINDS[method.kind])
+        return (_c_sarsa_step if acts else _c_td_step)(KINDS[method.kind].value)
+    return (_numba_sarsa_step if acts else _numba_td_step)(KINDS[method.kind].value)
 
 
 _KERNELS = ("td", "true_online_td", "sarsa", "true_online_sarsa")
@@ -174,7 +174,7 @@ def values(state, x, out):
     indices, sizes = _row(x)
     if out.size != state.counters[trace.COLUMNS]:
         raise ValueError("out: expected one entry for each action")
-    rows = linear.Rows(indices.size, False, indices, sizes, _NO_INDPTR)
+    rows = stream.Rows(indices.size, False, indices, sizes, _NO_INDPTR)
     _refuse(linear.values_kernel(state, rows, 1, out))
 
 
@@ -195,7 +195,7 @@ def value(state, x):
 
 @verb
 def _refuse_values(kind, values, values_next):
-    if kind in (REPLACING, REPLACING_CLEAR) and (values.size > 0 or values_next.size > 0):
+    if transition.replaces(kind) and (values.size > 0 or values_next.size > 0):
         raise ValueError("x: replacing traces are for binary features, given as indices")
 
 
@@ -206,7 +206,7 @@ def _numba_td_step(kind):
         indices, values = _row(x)
         indices_next, values_next = _row(x_next)
         _refuse_values(kind, values, values_next)
-        status, delta = linear.td_step(
+        status, delta = steps.td_step(
             state, indices, values, indices_next, values_next,
             reward, gamma_next, lambda_next, rho, alpha, kind,
         )  # fmt: skip
@@ -223,7 +223,7 @@ def _numba_sarsa_step(kind):
         indices, values = _row(x)
         indices_next, values_next = _row(x_next)
         _refuse_values(kind, values, values_next)
-        status, delta = linear.sarsa_step(
+        status, delta = steps.sarsa_step(
             state, indices, values, action, indices_next, values_next, action_next,
             reward, gamma_next, lambda_next, alpha, kind,
         )  # fmt: skip

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from .errors import FeatureIndexError
 from .features import Rows, raise_bad_index
-
-# ft_status of csrc/fasttrace.h.
-OK, BAD_INDEX, BAD_ACTION, BAD_VALUE = 0, -1, -2, -3
+from .layout import BAD_ACTION, BAD_INDEX, BAD_VALUE, OK
 
 
 def refuse(status: int, rows: Rows | None = None, value: str = "a number is not in its range") -> None:

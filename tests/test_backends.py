@@ -120,3 +120,31 @@ def test_a_cached_kernel_is_known_by_what_it_captures(tmp_path):
     first, second = python(code, **env), python(code, **env)
     assert first == second
     assert len(set(eval(first))) == 3
+
+
+VERSION = """
+from typing import NamedTuple
+
+from fasttrace.backends.numba import kernel
+
+class {name}(NamedTuple):
+    x: float
+
+@kernel
+def f(t):
+    return t.x
+
+print(f({name}(3.0)))
+"""
+
+
+@needs_numba
+def test_a_cache_of_another_version_is_set_aside(tmp_path):
+    """Its index may name types that are no more: the kernel is compiled anew."""
+    module, code = (
+        tmp_path / "versions.py",
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import versions",
+    )
+    for name in ("Before", "After", "After"):
+        module.write_text(VERSION.format(name=name))
+        assert python(code, NUMBA_CACHE_DIR=str(tmp_path)).strip() == "3.0"

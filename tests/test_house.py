@@ -20,9 +20,8 @@ import pytest
 from streams import EVERY
 
 import fasttrace as ft
-from fasttrace import registry
+from fasttrace import layout, registry
 from fasttrace.backends import NAMES
-from fasttrace.linear import trace
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(ft.__file__).parent
@@ -304,12 +303,12 @@ def test_words_of_the_trace():
     """The arrays that Python and Numba lay over the C struct have its fields, in its order."""
     build = runpy.run_path(str(CSRC / "build_cffi.py"))
     fields = build["ffi"].typeof("ft_trace").fields
-    kinds = {"int64_t": trace._COUNTERS, "double": trace._SCALARS}
+    kinds = {"int64_t": layout.COUNTERS, "double": layout.SCALARS}
     in_header = [(name, field.type.cname) for name, field in fields]
     words = [(name, kind) for kind, names in kinds.items() for name in names]
-    pointers = in_header[len(words) :][: trace._POINTERS]
+    pointers = in_header[len(words) :][: len(layout.POINTERS)]
     assert all(kind.endswith("*") for _, kind in pointers)
-    assert in_header == [*words, *pointers, *[(name, "double") for name in trace._LATER]]
+    assert in_header == [*words, *pointers, *[(name, "double") for name in layout.LATER]]
     assert [field.offset for _, field in fields] == [8 * word for word in range(len(fields))]
 
 

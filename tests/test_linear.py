@@ -168,6 +168,7 @@ def test_decays_that_hover_about_one(algorithm, backend):
 def test_dense_copies_in_c(algorithm):
     """ft_trace_dense gives w to the bit, and z with the step size taken out, as the learner does."""
     from fasttrace.backends.c import ffi, lib, linear
+    from fasttrace.layout import KINDS
 
     s = random_stream(6, n=40, T=300, n_actions=3 if algorithm.control else 0, off_policy=True)
     learner = algorithm.make(s, "c")
@@ -175,12 +176,12 @@ def test_dense_copies_in_c(algorithm):
     w, z = (np.empty(learner.weights.shape) for _ in range(2))
     pointers = [ffi.from_buffer("double[]", each, require_writable=True) for each in (w, z)]
     trace = linear.handle(learner._trace)
-    lib.ft_trace_dense(trace, linear.KINDS[learner._kind], *pointers)
+    lib.ft_trace_dense(trace, KINDS[learner._kind].value, *pointers)
     assert_array_equal(w, learner.weights)
     assert relative(z, learner.trace) < 1e-15
     assert np.any(z)
     w[:] = 0.0
-    lib.ft_trace_dense(trace, linear.KINDS[learner._kind], pointers[0], ffi.NULL)
+    lib.ft_trace_dense(trace, KINDS[learner._kind].value, pointers[0], ffi.NULL)
     assert_array_equal(w, learner.weights)
 
 

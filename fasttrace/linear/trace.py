@@ -13,24 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import module
+from ..layout import COUNTERS, KINDS, LATER, POINTERS, SCALARS
 from ..memory import Float64, aligned_zeros, check_arrays, owned
 
-_COUNTERS = (
-    "n",
-    "columns",
-    "width",
-    "ring_size",
-    "epoch",
-    "oldest",
-    "alive_max",
-    "swept",
-    "flat",
-    "bad_index",
-)
 _SIZES = ("n", "columns", "width", "ring_size", "alive_max")  # what stays as the trace is made
-_SCALARS = ("scale", "drive", "decay", "v_old", "alpha", "snap", "followon", "lambda_", "cap")
-_POINTERS = 3
-_LATER = ("pi",)  # scalars behind the pointers: ft_trace grows at its end
 _CARRIED = (
     "decay",
     "v_old",
@@ -41,7 +27,7 @@ _CARRIED = (
 )  # what a step hands to the next, whatever the layout; beside them pi, where it is remembered
 
 # Traces that hold the step size: e = alpha z.
-FOLDED = ("dutch", "true_online", "true_online_emphatic")
+FOLDED = tuple(kind.name for kind in KINDS.values() if kind.folded)
 
 
 def _with_pi(arrays: dict[str, NDArray[Any]], pi: float) -> dict[str, NDArray[Any]]:
@@ -111,7 +97,7 @@ class DenseTrace:
 
 def _scalar(name: str) -> Any:
     """An attribute that is a word of LazyTrace.scalars."""
-    place = (*_SCALARS, *[""] * _POINTERS, *_LATER).index(name)
+    place = (*SCALARS, *POINTERS, *LATER).index(name)
 
     def set_it(self: LazyTrace, value: float) -> None:
         self.scalars[place] = value
@@ -129,7 +115,7 @@ class LazyTrace:
     epochs   (n,)
     """
 
-    scale, drive, decay, v_old, alpha, snap, followon, lambda_, cap, pi = map(_scalar, _SCALARS + _LATER)
+    scale, drive, decay, v_old, alpha, snap, followon, lambda_, cap, pi = map(_scalar, SCALARS + LATER)
 
     def __init__(self, n: int, columns: int, backend: str) -> None:
         self.n, self.columns, self.backend = n, columns, backend
@@ -143,20 +129,20 @@ class LazyTrace:
         while alive_max * alive_max < n:
             alive_max *= 2
         self.counters[:] = [n, columns, self.width, self.ring_size, 1, 1, alive_max, 0, 0, 0]
-        self.scalars[: len(_SCALARS)] = [1.0, 0.0, 0.0, math.nan, 0.0, 1.0, 0.0, 0.0, math.nan]
+        self.scalars[: len(SCALARS)] = [1.0, 0.0, 0.0, math.nan, 0.0, 1.0, 0.0, 0.0, math.nan]
         self.ring[3] = 1.0  # of epoch 1; slot 0 is for rows at rest
 
     def _allocate(self) -> None:
-        self.words = aligned_zeros(len(_COUNTERS) + len(_SCALARS) + _POINTERS + len(_LATER), np.int64)
-        self.counters = self.words[: len(_COUNTERS)]
-        self.scalars = self.words[len(_COUNTERS) :].view(np.float64)
+        self.words = aligned_zeros(len(COUNTERS) + len(SCALARS) + len(POINTERS) + len(LATER), np.int64)
+        self.counters = self.words[: len(COUNTERS)]
+        self.scalars = self.words[len(COUNTERS) :].view(np.float64)
         self.rows = aligned_zeros(2 * self.width * self.n, np.float64)
         self.ring = aligned_zeros(2 * self.ring_size, np.float64)
         self.epochs = aligned_zeros(self.n, np.int32)
         self.handle: Any = None  # the C backend's pointer to words, made when first needed
 
     def counter(self, name: str) -> int:
-        return int(self.counters[_COUNTERS.index(name)])
+        return int(self.counters[COUNTERS.index(name)])
 
     def _columns(self) -> tuple[Float64, Float64]:
         """Views of b and z, (n, columns)."""
@@ -198,10 +184,10 @@ class LazyTrace:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but C's pointers, for a checkpoint that goes on bit for bit."""
-        self.counters[_COUNTERS.index("bad_index")] = 0  # of the last call that was refused, not of the trace
+        self.counters[COUNTERS.index("bad_index")] = 0  # of the last call that was refused, not of the trace
         arrays = {
             "counters": self.counters,
-            "scalars": self.scalars[: len(_SCALARS)],
+            "scalars": self.scalars[: len(SCALARS)],
             "rows": self.rows,
             "ring": self.ring,
             "epochs": self.epochs,
@@ -213,8 +199,8 @@ class LazyTrace:
         arrays, pi = _without_pi(arrays)
         own, _ = _without_pi(self.arrays())
         check_arrays(arrays, own)
-        new = dict(zip(_COUNTERS, (int(each) for each in arrays["counters"]), strict=True))
-        scale = float(arrays["scalars"][_SCALARS.index("scale")])
+        new = dict(zip(COUNTERS, (int(each) for each in arrays["counters"]), strict=True))
+        scale = float(arrays["scalars"][SCALARS.index("scale")])
         if not (
             all(new[name] == self.counter(name) for name in _SIZES)
             and 0 <= new["oldest"] <= new["epoch"] <= min(new["oldest"] + new["alive_max"], 2**62)

@@ -13,27 +13,9 @@ import numpy as np
 
 from ...arguments import real
 from ...features import Row, Rows, Stream, is_one_hot
+from ...layout import KINDS, POLICIES, TARGETS
 from . import ffi, lib, refuse
 
-KINDS = {
-    "accumulating": lib.FT_ACCUMULATING,
-    "replacing": lib.FT_REPLACING,
-    "replacing_clear": lib.FT_REPLACING_CLEAR,
-    "dutch": lib.FT_DUTCH,
-    "true_online": lib.FT_TRUE_ONLINE,
-    "emphatic": lib.FT_EMPHATIC,
-    "true_online_emphatic": lib.FT_TRUE_ONLINE_EMPHATIC,
-}
-TARGETS = {
-    "taken": lib.FT_TAKEN,
-    "expected": lib.FT_EXPECTED,
-    "watkins": lib.FT_WATKINS,
-    "naive": lib.FT_NAIVE,
-    "tree_backup": lib.FT_TREE_BACKUP,
-    "retrace": lib.FT_RETRACE,
-    "q_sigma": lib.FT_Q_SIGMA,
-}
-POLICIES = {"epsilon": lib.FT_EPSILON_GREEDY, "softmax": lib.FT_SOFTMAX}
 _INT32S, _INT64S, _DOUBLES = ffi.typeof("int32_t[]"), ffi.typeof("int64_t[]"), ffi.typeof("double[]")
 _NULL = ffi.NULL
 
@@ -111,39 +93,39 @@ def are_policies(pi: np.ndarray) -> bool:
     return bool(lib.ft_are_policies(_doubles(pi), *pi.shape))
 
 
-def _run(trace: Any, kind: int, stream: Stream, target: int = lib.FT_TAKEN) -> np.ndarray:
+def _run(trace: Any, kind: str, stream: Stream, target: str = "taken") -> np.ndarray:
     deltas = stream.room()
     keep: list[Any] = []
-    work = 0 if target == lib.FT_TAKEN else 2 * max(stream.n_actions, trace.width)
-    c = c_stream(stream, keep, target, work)
-    refuse(lib.ft_td_run(handle(trace), kind, c, _room(deltas)), stream.rows)
+    work = 0 if target == "taken" else 2 * max(stream.n_actions, trace.width)
+    c = c_stream(stream, keep, TARGETS[target].value, work)
+    refuse(lib.ft_td_run(handle(trace), KINDS[kind].value, c, _room(deltas)), stream.rows)
     return deltas
 
 
-def _of_kinds(target: int) -> Callable[..., np.ndarray]:
+def _of_kinds(target: str) -> Callable[..., np.ndarray]:
     """The run of a kernel whose trace may be of several kinds."""
-    return lambda trace, kind, stream: _run(trace, KINDS[kind], stream, target)
+    return lambda trace, kind, stream: _run(trace, kind, stream, target)
 
 
-def _of_one_kind(kind: int, target: int = lib.FT_TAKEN) -> Callable[..., np.ndarray]:
+def _of_one_kind(kind: str, target: str = "taken") -> Callable[..., np.ndarray]:
     return lambda trace, stream: _run(trace, kind, stream, target)
 
 
-td_run = sarsa_run = _of_kinds(lib.FT_TAKEN)  # actions in the stream are all that differs
-true_online_td_run = true_online_sarsa_run = _of_one_kind(lib.FT_TRUE_ONLINE)
-emphatic_td_run = _of_one_kind(lib.FT_EMPHATIC)
-true_online_emphatic_td_run = _of_one_kind(lib.FT_TRUE_ONLINE_EMPHATIC)
-expected_sarsa_run = _of_kinds(lib.FT_EXPECTED)
-true_online_expected_sarsa_run = _of_one_kind(lib.FT_TRUE_ONLINE, lib.FT_EXPECTED)
-watkins_q_run = _of_kinds(lib.FT_WATKINS)
-naive_q_run = _of_kinds(lib.FT_NAIVE)
-tree_backup_run = _of_one_kind(lib.FT_ACCUMULATING, lib.FT_TREE_BACKUP)
-retrace_run = _of_one_kind(lib.FT_ACCUMULATING, lib.FT_RETRACE)
-q_sigma_run = _of_one_kind(lib.FT_ACCUMULATING, lib.FT_Q_SIGMA)
+td_run = sarsa_run = _of_kinds("taken")  # actions in the stream are all that differs
+true_online_td_run = true_online_sarsa_run = _of_one_kind("true_online")
+emphatic_td_run = _of_one_kind("emphatic")
+true_online_emphatic_td_run = _of_one_kind("true_online_emphatic")
+expected_sarsa_run = _of_kinds("expected")
+true_online_expected_sarsa_run = _of_one_kind("true_online", "expected")
+watkins_q_run = _of_kinds("watkins")
+naive_q_run = _of_kinds("naive")
+tree_backup_run = _of_one_kind("accumulating", "tree_backup")
+retrace_run = _of_one_kind("accumulating", "retrace")
+q_sigma_run = _of_one_kind("accumulating", "q_sigma")
 
 
 def quick_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
-    return quick(lib.ft_td_step, handle(trace), KINDS[kind])
+    return quick(lib.ft_td_step, handle(trace), KINDS[kind].value)
 
 
 def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
@@ -202,7 +184,7 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
 
 def quick_emphatic_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
     """quick_td_step with an interest."""
-    pointer, number, run, out = handle(trace), KINDS[kind], lib.ft_emphatic_td_step, ffi.new("double *")
+    pointer, number, run, out = handle(trace), KINDS[kind].value, lib.ft_emphatic_td_step, ffi.new("double *")
     int32, n = np.dtype(np.int32), trace.n
 
     def step(x: Any, x_next: Any, *given: Any) -> float | None:
@@ -227,8 +209,8 @@ def quick_emphatic_td_step(trace: Any, kind: str) -> Callable[..., float | None]
 
 def quick_control_step(trace: Any, kind: str, target: str) -> Callable[..., None]:
     """A step from row and action to row and action, all of them checked; a column of weights an action."""
-    pointer, number, run, out = handle(trace), KINDS[kind], lib.ft_control_step, ffi.new("double *")
-    aim, q = TARGETS[target], ffi.new("double[]", trace.width)
+    pointer, number, run, out = handle(trace), KINDS[kind].value, lib.ft_control_step, ffi.new("double *")
+    aim, q = TARGETS[target].value, ffi.new("double[]", trace.width)
 
     def step(
         x: Row, action: int, x_next: Row, action_next: int,

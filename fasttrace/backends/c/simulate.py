@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
+from ...layout import KINDS, POLICIES, TARGETS
 from ...policy import Method
 from . import ffi, lib, refuse
-from .linear import KINDS, POLICIES, TARGETS, _room, handle
+from .linear import _room, handle
 
 _INT64S = ffi.typeof("int64_t[]")
 
@@ -36,9 +37,9 @@ class Loop:
         source = generator.bit_generator.ctypes
         s = ffi.new("ft_simulation *")
         s.env, s.tiles, s.trace = env.struct, coder.struct if coder else ffi.NULL, handle(trace)
-        s.kind, s.max_length = KINDS[kind], max_length
+        s.kind, s.max_length = KINDS[kind].value, max_length
         s.alpha, s.gamma, s.lambda_ = numbers
-        s.target, s.sigma = TARGETS[method.target], method.sigma
+        s.target, s.sigma = TARGETS[method.target].value, method.sigma
         s.policy, s.parameter = POLICIES[method.own[0]], method.own[1]
         s.next_double = ffi.cast("double (*)(void *)", ctypes.cast(source.next_double, ctypes.c_void_p).value)
         s.random = ffi.cast("void *", source.state_address)

@@ -16,11 +16,12 @@ import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 
+from ... import layout
 from ...errors import BackendUnavailable
 from ...status import refuse
 from .vectors import row
 
-__all__ = ["inner", "jit", "kernel", "refuse", "verb"]
+__all__ = ["inner", "jit", "kernel", "refuse", "stretch", "verb"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,9 +38,9 @@ _INNER: dict[str, Any] = {**_BORROWING, "no_cpython_wrapper": True}
 
 
 def _stamp() -> str:
-    """A digest of every source in this directory."""
+    """A digest of every source in this directory, and of the table that they compile."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in (Path(layout.__file__), *sorted(Path(__file__).parent.glob("*.py"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -73,6 +74,11 @@ def verb(function: F) -> F:
     return _compiled(function, forceinline=True, **_INNER)
 
 
+def stretch(function: F) -> F:
+    """A verb that is compiled within each kernel, never by itself: what is long and called once, or short."""
+    return _compiled(function, inline="always", **_INNER)
+
+
 def _compiled(function: F, **options: Any) -> F:
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         raise BackendUnavailable("NUMBA_DISABLE_JIT is set, and these kernels run compiled or not at all")
@@ -98,6 +104,13 @@ class _Cache(FunctionCache):
         super().__init__(function)
         self._cache_file._source_stamp = (self._cache_file._source_stamp, _STAMP)
         self._function = function
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except (AttributeError, ImportError):  # of another version, with types that have moved since
+            self.flush()
+            return None
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         named = self._function.__code__.co_code, _captured(self._function)

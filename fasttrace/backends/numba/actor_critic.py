@@ -11,9 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import features
+from ...layout import KINDS
 from . import kernel, linear, policy, refuse, trace, verb
-from .linear import _borrowed
-from .trace import ACCUMULATING, COLUMNS, DECAY, WIDTH, Trace
+from . import transition as one_vector
+from .stream import Rows, borrowed, check_rows, place_of, rows_of
+from .trace import COLUMNS, DECAY, WIDTH, Trace
+from .transition import Carry, carry_of, carry_store, read_values, with_sums
+
+ACCUMULATING = KINDS["accumulating"].value
 
 # Places in ActorCritic.numbers: the fields of ft_actor_critic.
 DISCOUNT, AVERAGE_REWARD, ETA = range(3)
@@ -39,7 +44,7 @@ class Hot(NamedTuple):
 
     critic: trace.Hot
     actor: trace.Hot
-    carry: linear.Carry
+    carry: Carry
     decay_actor: float
     discount: float
     average_reward: float
@@ -60,7 +65,7 @@ class Stream(NamedTuple):
     """ft_stream; series of length 1 stand for equal entries."""
 
     steps: int
-    rows: linear.Rows
+    rows: Rows
     actions: NDArray[np.int32]
     rewards: NDArray[np.float64]
     gammas: NDArray[np.float64]
@@ -76,14 +81,14 @@ class Stream(NamedTuple):
 def load(t, sums):
     """The state; sums is the critic's read of the first row."""
     return Hot(
-        trace.load(t.critic), trace.load(t.actor), linear.with_sums(linear.carry_of(t.critic), sums),
+        trace.load(t.critic), trace.load(t.actor), with_sums(carry_of(t.critic), sums),
         t.actor.scalars[DECAY], t.numbers[DISCOUNT], t.numbers[AVERAGE_REWARD],
     )  # fmt: skip
 
 
 @verb
 def store(t, h, alpha):
-    linear.carry_store(t.critic, h.critic, h.carry, alpha)
+    carry_store(t.critic, h.critic, h.carry, alpha)
     trace.store(t.actor, h.actor)
     t.actor.scalars[DECAY] = h.decay_actor
     t.numbers[DISCOUNT] = h.discount
@@ -137,19 +142,14 @@ def transition(t, h, indices, values, x, action, x_next, n, temperature, work, w
     size = (h.discount if t.discount_actor else 1.0) / temperature
 
     actor = trace.decay(t.actor, h.actor, h.decay_actor)
-    linear.read_values(t.actor, actor, indices, values, x, width, width, True, valued, work, _0)
+    read_values(t.actor, actor, indices, values, x, width, width, True, valued, work, _0)
     score(work, t.actor.counters[COLUMNS], width, action, temperature, size)
     write_columns(t.actor, actor, indices, values, x, width, valued, work)
 
-    critic, carry = linear.leave(
-        t.critic, h.critic, h.carry, indices, values, x, h.carry.decay, 1.0,
-        ACCUMULATING, _1, True, valued, True,
-    )  # fmt: skip
-    sums = trace.read(t.critic, indices, values, x_next, _1, True, valued)
-    v_next = trace.value(critic, sums)
-    critic, carry, delta = linear.arrive(
-        t.critic, critic, carry, indices, values, x, sums, v_next, v_next,
-        reward, gamma, n.lambda_next, 1.0, n.alpha, ACCUMULATING, _1, True, valued,
+    critic, carry, delta = one_vector.transition(
+        t.critic, h.critic, h.carry, indices, values, x, indices, values, x_next, False, 0.0, 0.0,
+        one_vector.Numbers(reward, gamma, n.lambda_next, 1.0, 1.0, 1.0, n.alpha),
+        ACCUMULATING, _1, True, valued, valued, True,
     )  # fmt: skip
 
     actor = trace.drive(actor, n.alpha_actor * delta)
@@ -168,10 +168,10 @@ def run(t, s, deltas):
     per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
     per_alpha, per_lambda_actor = np.uint64(s.alphas.size > 1), np.uint64(s.lambdas_actor.size > 1)
     per_alpha_actor = np.uint64(s.alphas_actor.size > 1)
-    x = linear.place_of(s.rows, _0, _0, False)
+    x = place_of(s.rows, _0, _0, False)
     h = load(t, trace.read(t.critic, indices, values, x, _1, True, valued))
     for i in range(np.uint64(s.steps)):
-        x_next = linear.place_of(s.rows, i + _1, _0, False)
+        x_next = place_of(s.rows, i + _1, _0, False)
         n = Numbers(
             s.rewards[i], s.gammas[i * per_gamma], s.lambdas[i * per_lambda],
             s.lambdas_actor[i * per_lambda_actor], s.alphas[i * per_alpha],
@@ -185,8 +185,8 @@ def run(t, s, deltas):
 
 
 @kernel
-def check_rows(t, rows, count):
-    return linear.check_rows(t, rows, count)[0]
+def check_kernel(t, rows, count):
+    return check_rows(t, rows, count)[0]
 
 
 # ---- what Python calls ----
@@ -207,20 +207,20 @@ def _run(owner: Any, stream: features.Stream) -> NDArray[np.float64]:
     assert stream.actions is not None
     s = Stream(
         stream.steps,
-        linear.rows_of(stream.rows),
-        _borrowed(stream.actions),
-        _borrowed(stream.rewards),
-        _borrowed(stream.gammas),
-        _borrowed(stream.lambdas),
-        _borrowed(own_lambdas if stream.actor_lambdas is None else stream.actor_lambdas),
-        _borrowed(stream.alphas),
-        _borrowed(own_alphas if stream.actor_alphas is None else stream.actor_alphas),
+        rows_of(stream.rows),
+        borrowed(stream.actions),
+        borrowed(stream.rewards),
+        borrowed(stream.gammas),
+        borrowed(stream.lambdas),
+        borrowed(own_lambdas if stream.actor_lambdas is None else stream.actor_lambdas),
+        borrowed(stream.alphas),
+        borrowed(own_alphas if stream.actor_alphas is None else stream.actor_alphas),
         stream.own[1],
         np.empty(3 * owner.actor.width),
     )
     t = arrays_of(owner)
     if not stream.rows.checked:
-        refuse(check_rows(t.critic, s.rows, stream.steps + 1), stream.rows)
+        refuse(check_kernel(t.critic, s.rows, stream.steps + 1), stream.rows)
     run(t, s, deltas)
     return deltas
 

@@ -1,7 +1,7 @@
 """Step sizes that learn: SwiftTD, TIDBD and Autostep; the twin of csrc/adaptive.c.
 
 backends.numpy.adaptive says what is computed, csrc/fasttrace.h what the arrays hold.  Above are the functions
-for loops in Numba; below are those that Python calls with a fasttrace.adaptive_trace.ListedSteps.
+for loops in Numba; below are those that Python calls with a fasttrace.linear.adaptive_trace.ListedSteps.
 """
 
 import functools
@@ -14,25 +14,22 @@ from numpy.typing import NDArray
 
 from ... import features
 from ...arguments import actions_array, real
+from ...layout import BAD_ACTION, BAD_INDEX, BAD_VALUE, OK
 from . import inner, kernel, refuse, verb
-from .linear import _NO_DOUBLES, _NO_INT32S, Rows, _borrowed, has_padding, place_of, row_at, rows_of
-from .trace import BAD_ACTION, BAD_INDEX, BAD_VALUE, CUT, OK, Place
+from .stream import NO_DOUBLES, NO_INT32S, Rows, borrowed, has_padding, place_of, row_at, rows_of
+from .trace import CUT, Place
 
 KINDS = {"swift": 0, "tidbd": 1, "autostep": 2}
 SWIFT, TIDBD, AUTOSTEP = KINDS.values()
 
-# Places in Steps.counters and Steps.scalars: the fields of ft_adaptive in csrc/fasttrace.h, in order.
+# Places in Steps.counters, Steps.scalars and a row: the fields of ft_adaptive and ft_adaptive_row, in order.
 N, COLUMNS, LISTED, STEP, BAD = range(5)
 SCALE, DRIVE, DRIVE_BEFORE, DECAY, V_OLD, META, ETA, SHRINK, ETA_MIN, TAU = range(10)
-# Places in a row: the fields of ft_adaptive_row.
 B, Z, H, Z_BAR, BEFORE, ALPHA, SLOT, LAST = (np.uint64(place) for place in range(8))
 
-_0, _1 = np.uint64(0), np.uint64(1)
-_8 = np.uint64(8)
+_0, _1, _8 = np.uint64(0), np.uint64(1), np.uint64(8)
 
-SLACK = 1.0 + 1e-9
-SMALL = 1.0 / 16.0
-FADED = 1.0 / 64.0
+SLACK, SMALL, FADED = 1.0 + 1e-9, 1.0 / 16.0, 1.0 / 64.0
 AT_ONCE = np.uint64(32)
 
 
@@ -517,10 +514,10 @@ def _run(owner: Any, stream: features.Stream) -> NDArray[np.float64]:
         stream.steps,
         rows_of(stream.rows),
         stream.n_actions,
-        _borrowed(stream.actions if stream.actions is not None else _NO_INT32S),
-        _borrowed(stream.rewards),
-        _borrowed(stream.gammas),
-        _borrowed(stream.lambdas),
+        borrowed(stream.actions if stream.actions is not None else NO_INT32S),
+        borrowed(stream.rewards),
+        borrowed(stream.gammas),
+        borrowed(stream.lambdas),
     )
     if control and not stream.rows.checked:
         actions_array("actions", stream.actions, stream.steps + 1, stream.n_actions)
@@ -541,7 +538,7 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
 
     It returns None, having changed nothing, for whatever is not of that form or not allowed.
     """
-    t, run, none, zero = arrays_of(owner), step_kernel(KINDS[owner.kind]), _NO_DOUBLES, 0
+    t, run, none, zero = arrays_of(owner), step_kernel(KINDS[owner.kind]), NO_DOUBLES, 0
     array, int32, n = np.ndarray, np.dtype(np.int32), owner.n
     swift = owner.kind == "swift"
 
@@ -573,7 +570,7 @@ def quick_control_step(owner: Any, kind: str, target: str) -> Callable[..., None
 
     What other learners take besides, alpha and more, is not used.
     """
-    t, run, none = arrays_of(owner), step_kernel(KINDS[owner.kind]), _NO_DOUBLES
+    t, run, none = arrays_of(owner), step_kernel(KINDS[owner.kind]), NO_DOUBLES
 
     def step(
         x: features.Row, action: int, x_next: features.Row, action_next: int,

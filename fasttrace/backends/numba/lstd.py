@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ... import features
 from . import kernel, verb
-from .linear import Rows, _borrowed, rows_of
+from .stream import Rows, borrowed, rows_of
 
 CUT = 1e-200  # as FT_LSTD_CUT
 SINGULAR = 1e-8  # as FT_LSTD_SINGULAR
@@ -196,4 +196,4 @@ def lstd_run(sums: Any, stream: features.Stream, start: int) -> int:
         sums.counters, sums.scalars, sums.A, sums.b, sums.z, none, sums.u, sums.work, sums.list, sums.listed
     )  # fmt: skip
     arrays = (stream.rewards, stream.gammas, stream.lambdas, _ONE if stream.rhos is None else stream.rhos)
-    return run(s, Stream(stream.steps, rows_of(stream.rows), *(_borrowed(a) for a in arrays)), start)
+    return run(s, Stream(stream.steps, rows_of(stream.rows), *(borrowed(a) for a in arrays)), start)

@@ -4,21 +4,12 @@ import math
 
 import numpy as np
 
-from . import verb
+from ...layout import POLICIES, TARGETS
+from . import stretch, verb
+from .tables import bits, chosen
 
-# ft_target and ft_policy of csrc/fasttrace.h.
-TARGETS = {
-    "taken": 0,
-    "expected": 1,
-    "watkins": 2,
-    "naive": 3,
-    "tree_backup": 4,
-    "retrace": 5,
-    "q_sigma": 6,
-}
-TAKEN, EXPECTED, WATKINS, NAIVE, TREE_BACKUP, RETRACE, Q_SIGMA = TARGETS.values()
-POLICIES = {"epsilon": 0, "softmax": 1}
 SOFTMAX = POLICIES["softmax"]
+NEEDS_PI, GREEDY, CUTS = (bits(TARGETS.values(), column) for column in ("needs_pi", "greedy", "cuts"))
 
 
 @verb
@@ -124,25 +115,28 @@ def expectation(q, n_actions, pi, at, given, policy, parameter):
     return total if ties else np.nan
 
 
+_factor = chosen("rho, sigma, pi", {target.value: target.factor for target in TARGETS.values()})
+
+
 @verb
 def factor_of(target, rho, sigma, pi):
     """What decays the trace of (S_t, A_t) beside gamma_t lambda_t; pi is that of A_t as ft_trace keeps it."""
-    if pi < 0.0:
-        pi = 0.0
-    if target == EXPECTED:
-        return rho
-    if target == TREE_BACKUP:
-        return pi
-    if target == RETRACE:
-        return rho if rho < 1.0 else 1.0
-    if target == Q_SIGMA:
-        return sigma * rho + (1.0 - sigma) * pi
-    return 1.0
+    return _factor(target, rho, sigma, 0.0 if pi < 0.0 else pi)
 
 
-@verb
+@stretch
 def needs_pi(target):
-    return target in (TREE_BACKUP, Q_SIGMA)
+    return NEEDS_PI >> target & 1 == 1
+
+
+@stretch
+def is_greedy(target):
+    return GREEDY >> target & 1 == 1
+
+
+@stretch
+def cuts(target):
+    return CUTS >> target & 1 == 1
 
 
 @verb
@@ -160,6 +154,6 @@ def own_pi(target, q, n_actions, policy, parameter, action):
 @verb
 def value_of(target, q, n_actions, pi, at, given, policy, parameter):
     """The value of S_{t+1}, from q of its actions."""
-    if target in (WATKINS, NAIVE):
+    if is_greedy(target):
         return best_of(q, n_actions)
     return expectation(q, n_actions, pi, at, given, policy, parameter)

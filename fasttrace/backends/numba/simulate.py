@@ -12,26 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
+from ...layout import BAD_INDEX, BAD_VALUE, KINDS, OK, POLICIES, TARGETS
 from ...policy import Method
 from . import jit, policy, refuse, trace, verb
-from .linear import (
-    arrays_of,
-    arrive,
+from .linear import arrays_of
+from .tiles import tiles_one
+from .trace import ALPHA, PI, WIDTH, N, Place
+from .transition import (
+    Numbers,
     carry_of,
     carry_store,
-    emphasis,
-    follow,
-    is_emphatic,
-    leave,
+    lambda_of,
     pi_now,
     read_values,
     reads_once,
+    transition,
     values_before,
     with_sums,
 )
-from .policy import WATKINS
-from .tiles import tiles_one
-from .trace import ALPHA, BAD_INDEX, BAD_VALUE, KINDS, OK, PI, WIDTH, N, Place
 
 _0 = np.uint64(0)
 _1 = np.uint64(1)
@@ -146,15 +144,15 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
         if status != OK:
             counters[RUNNING] = 0  # its state is lost: the next episode begins anew
             break
-        x_next, sums = x, (0.0, 0.0)
+        x_next = x
         if not over:  # the choice is made before anything changes, as agents that step make it
             x_next = Place(at, _0, k, choose(t, h, s, random, at, width))
-        before = not sarsa or values_before(kind, width)
-        v_next, taken, D, weight, lambda_next = 0.0, 0.0, c.decay, 1.0, numbers[2]
+        known = over or not sarsa or values_before(kind, width)
+        v_next, taken, factor, lambda_next = 0.0, 0.0, 1.0, numbers[2]
         gamma_next = numbers[1] * gamma
         if not sarsa:
-            D *= policy.factor_of(counters[TARGET], 1.0, numbers[5], pi)
-        if before and not over:
+            factor = policy.factor_of(counters[TARGET], 1.0, numbers[5], pi)
+        if known and not over:  # by the values that the choice was made by
             taken = s.q[x_next.column]
             v_next = taken
             if not sarsa:
@@ -167,21 +165,12 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
                         counters[TARGET], s.q, counters[N_ACTIONS], counters[POLICY], numbers[3],
                         x_next.column,
                     )  # fmt: skip
-                if counters[TARGET] == WATKINS and not taken >= v_next:
-                    lambda_next = 0.0
-        if is_emphatic(kind):
-            c, weight = emphasis(c, 1.0)
-        h, c = leave(t, h, c, idx, none, x, D, weight, kind, width, False, False, sarsa)
-        if not before and not over:
-            sums = trace.read(t, idx, none, x_next, width, False, False)
-            v_next = trace.value(h, sums)
-            taken = v_next
-        h, c, _ = arrive(
-            t, h, c, idx, none, x, sums, v_next, taken,
-            reward, gamma_next, lambda_next, weight, numbers[0], kind, width, False, False,
+                lambda_next = lambda_of(counters[TARGET], lambda_next, v_next, taken)
+        n = Numbers(reward, gamma_next, lambda_next, factor, 1.0, 1.0, numbers[0])
+        h, c, _ = transition(
+            t, h, c, idx, none, x, idx, none, x_next, known, v_next, taken, n,
+            kind, width, False, False, False, sarsa,
         )  # fmt: skip
-        if is_emphatic(kind):
-            c = follow(c, 1.0, gamma_next, lambda_next)
         done += 1
         counters[LENGTH] += 1
         numbers[4] += reward
@@ -238,8 +227,8 @@ class Loop:
                 *env.n_uniforms,
                 coder is not None,
                 kernel.memory if kernel else 0,
-                policy.TARGETS[method.target],
-                policy.POLICIES[method.own[0]],
+                TARGETS[method.target].value,
+                POLICIES[method.own[0]],
             ],
             np.int64,
         )
@@ -250,7 +239,7 @@ class Loop:
             np.empty(2 * tilings, np.int32),
         )  # fmt: skip
         self._trace, self._n, self._generator = arrays_of(owner), owner.n, generator
-        self._run = loop_kernel(KINDS[kind], owner.width > 1, method.target == "taken")
+        self._run = loop_kernel(KINDS[kind].value, owner.width > 1, method.target == "taken")
         self.run(0, 0)  # compiles; what is timed later does not
 
     def run(self, steps: int, episodes: int) -> tuple[int, np.ndarray, np.ndarray]:

@@ -17,27 +17,14 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from ...layout import COUNTERS, POINTERS, SCALARS
 from . import kernel, verb
 from .vectors import row as vectors
 
-# ft_kind and ft_status of csrc/fasttrace.h.
-KINDS = {
-    "accumulating": 0,
-    "replacing": 1,
-    "replacing_clear": 2,
-    "dutch": 3,
-    "true_online": 4,
-    "emphatic": 5,
-    "true_online_emphatic": 6,
-}
-ACCUMULATING, REPLACING, REPLACING_CLEAR, DUTCH, TRUE_ONLINE, EMPHATIC, TRUE_ONLINE_EMPHATIC = KINDS.values()
-OK, BAD_INDEX, BAD_ACTION, BAD_VALUE = 0, -1, -2, -3
-
-# Places in Trace.counters and Trace.scalars: the fields of ft_trace in csrc/fasttrace.h, in order; before
-# PI stand C's pointers.
-N, COLUMNS, WIDTH, RING_SIZE, EPOCH, OLDEST, ALIVE_MAX, SWEPT, FLAT, BAD = range(10)
-SCALE, DRIVE, DECAY, V_OLD, ALPHA, SNAP, FOLLOWON, LAMBDA, CAP = range(9)
-PI = 12
+# Places in Trace.counters and Trace.scalars; before PI stand C's pointers.
+N, COLUMNS, WIDTH, RING_SIZE, EPOCH, OLDEST, ALIVE_MAX, SWEPT, FLAT, BAD = range(len(COUNTERS))
+SCALE, DRIVE, DECAY, V_OLD, ALPHA, SNAP, FOLLOWON, LAMBDA, CAP = range(len(SCALARS))
+PI = len(SCALARS) + len(POINTERS)
 
 THRESHOLD = 0.1
 CUT = 1e-16
