@@ -100,6 +100,7 @@ ENVIRONMENTS = [
     ft.envs.BoyanChain(),
     ft.envs.Baird(),
     ft.envs.Collision(),
+    ft.envs.FourRooms(),
     pendulum(),
     coin(),
 ]

@@ -174,6 +174,69 @@ def test_collision():
     assert_allclose(np.bincount(states, minlength=8) / len(states), env.distribution, atol=0.01)
 
 
+def test_four_rooms():
+    """Two target policies a room, each by the shortest ways to one of its hallways; values by Bellman."""
+    env = ft.envs.FourRooms()
+    assert_array_equal(env.active.sum(1), [26, 26, 26, 26, 31, 31, 21, 21])
+    assert_array_equal(env.features.sum(1), np.full(121, 3))
+    assert_array_equal(env.features.sum(0), [100, 10, 10, 1, 49, 28, 28, 16, 16, 28, 28, 49])
+    for policy, values, active in zip(env.policies, env.true_values, env.active, strict=True):
+        assert_array_equal(policy.sum(1), active)
+        goals = set()
+        for s in np.flatnonzero(active):
+            target = 0.0
+            for move in range(4):
+                (near,), reward, _ = env.step((float(s),), 0, (0.25 * move + 0.1,))
+                if policy[s, move] and not active[int(near)]:
+                    goals.add(int(near))
+                    assert reward == 1.0
+                target += policy[s, move] * (env.gamma * values[int(near)] if active[int(near)] else reward)
+            assert target == pytest.approx(values[s], abs=1e-12)
+        assert len(goals) == 1
+    assert env.true_values.max(1).tolist() == [1.0] * 8
+    x, y = np.arange(121) % 11, np.arange(121) // 11
+    distances = np.abs(x - 5) + np.abs(y - 1)  # of policy 0, to the hallway at (5, 1)
+    assert_allclose(env.true_values[0], np.where(env.active[0], 0.9 ** (distances - 1.0), 0.0))
+
+
+def test_four_rooms_side_by_side():
+    """Eight learners on a stream each are the rows of one that steps where a policy is active."""
+    env, T, alpha, lambda_ = ft.envs.FourRooms(), 3000, 0.05, 0.8
+    u = np.random.default_rng(5).random(T)
+    w, z, gammas = np.zeros((8, 12)), np.zeros((8, 12)), np.zeros((8, 1))
+    state, goals = 0, np.array([16, 56, 56, 93, 93, 52, 52, 16])
+    for t in range(T):
+        (near,), _, _ = env.step((float(state),), 0, u[t : t + 1])
+        near, active = int(near), env.active[:, state]
+        rho = 4.0 * env.policies[:, state, int(4 * u[t])]
+        x, x_next = env.features[state], env.features[near]
+        gammas_next = 0.9 * env.active[:, [near]]
+        delta = (near == goals) + gammas_next[:, 0] * (w @ x_next) - w @ x
+        z = rho[:, np.newaxis] * (gammas * lambda_ * z + x)
+        w += (alpha * active * delta)[:, np.newaxis] * z
+        state, gammas = near, gammas_next
+    streams = env.streams(T, seed=5)
+    assert sum(len(s.rewards) for s in streams) == sum(env.active[:, s].sum() for s in walk(env, u))
+    for one, s in zip(w, streams, strict=True):
+        learner = ft.TD(12, alpha=alpha, lambda_=lambda_)
+        learner.learn(s.x, s.rewards, gammas=s.gammas, rhos=s.rhos)
+        assert_allclose(learner.weights, one, rtol=0, atol=1e-12)
+        assert_array_equal(s.rhos, 4.0 * s.pi)
+        assert s.rewards.sum() > 0
+        assert (s.gammas[s.rewards == 1.0] == 0.0).all()
+    assert [len(s.rewards) for s in env.streams(0, seed=1)] == [0] * 8
+    with pytest.raises(ValueError, match="steps: got -1"):
+        env.streams(-1)
+
+
+def walk(env, u):
+    """The states that steps are taken in."""
+    state = 0.0
+    for each in u:
+        yield int(state)
+        ((state,), _, _) = env.step((state,), 0, (each,))
+
+
 # ---- their streams ----
 
 

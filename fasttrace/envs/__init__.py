@@ -4,6 +4,7 @@ from .baird import Baird
 from .boyan_chain import BoyanChain
 from .collision import Collision
 from .environment import Environment, custom
+from .four_rooms import FourRooms
 from .mountain_car import MountainCar
 from .prediction import PredictionTask, Transitions
 from .random_walk import RandomWalk
@@ -13,6 +14,7 @@ __all__ = [
     "BoyanChain",
     "Collision",
     "Environment",
+    "FourRooms",
     "MountainCar",
     "PredictionTask",
     "RandomWalk",
