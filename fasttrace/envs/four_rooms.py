@@ -91,7 +91,7 @@ class FourRooms(Environment):
             self.features[cells, 4 * tiling + 2 * (y >= edge) + (x >= edge)] = 1.0
         ways = [self._ways(room, *halls) for room in ROOMS for halls in (room[2], room[2][::-1])]
         self.policies, self.true_values = (np.array(each) for each in zip(*ways, strict=True))
-        self.active: NDArray[np.bool_] = self.policies.any(axis=2)
+        self.active: NDArray[np.bool_] = self.true_values > 0.0
 
     def _ways(self, room: Any, to: int, by: int) -> tuple[Float64, Float64]:
         """(121, 4) the policy that goes `to` a hallway, also from the one come in `by`, and (121,) values."""
@@ -121,12 +121,12 @@ class FourRooms(Environment):
         """
         steps = arguments.count("steps", steps, 0)
         u = np.random.default_rng(seed).random(steps)
-        walk = [(0.0,)]
+        walk: list[State] = [(0.0,)]
         for t in range(steps):
             walk.append(step(walk[-1], 0, u[t : t + 1])[0])
         states = np.array(walk, np.int32)[:, 0]
         now, then, moves = states[:-1], states[1:], (4.0 * u).astype(int)
-        found = []
+        found: list[Transitions] = []
         for policy, (active, pi) in enumerate(zip(self.active, self.policies, strict=True)):
             there = np.flatnonzero(active[now])
             # The last row is no state to learn about, but where the walk is then.
