@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from .layout import KINDS, TARGETS
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,10 @@ class StepLearner:
     takes      what `learn` takes by the step beside rewards and gammas
     stem       the module of each backend, and the file of csrc, that holds it
     c_names    the functions of csrc/fasttrace.h behind it
-    D c beta a the scalars of a step between the verbs (docs/constant-time.md)
+    D c beta a the scalars of a step between the verbs (docs/constant-time.md); where stem is "linear", those
+               that `kind` and `target` have in fasttrace.layout
+    kind       of the trace, where it has one of its own
+    target     of action values
     cost       of a step; k active features, A actions, n weights
     tolerance  largest difference of weights between the backends, relative to the largest weight
     """
@@ -30,11 +36,13 @@ class StepLearner:
     c_names: tuple[str, ...]
     equation: str
     source: str
-    D: str
-    c: str
-    beta: str
-    a: str
+    D: str = ""
+    c: str = ""
+    beta: str = ""
+    a: str = ""
     stem: str = "linear"
+    kind: str = "accumulating"
+    target: str = "taken"
     options: tuple[tuple[str, object], ...] = ()
     cost: str = "O(k)"
     tolerance: float = 1e-11
@@ -58,71 +66,67 @@ STEP_LEARNERS = (
     StepLearner(
         "td", "TD", ("accumulating", "replacing", "dutch"), False, _STATE, _TD,
         "12.5, 12.11, 12.12, 12.25", f"{_SB}, sections 12.2, 12.9, exercise 12.13",
-        "rho gamma lambda", "rho; dutch: rho (1 - alpha z.x)", "0", "alpha delta",
     ),
     StepLearner(
         "true_online_td", "TrueOnlineTD", (), False, _STATE, _TD,
         "box of 12.5", "van Seijen et al. 2016; van Hasselt, Mahmood & Sutton 2014",
-        "rho gamma lambda", "alpha rho (1 - e.x)", "-alpha rho (v - v_old)", "delta + v - v_old",
+        kind="true_online",
     ),
     StepLearner(
         "sarsa", "Sarsa", ("accumulating", "replacing", "replacing_clear", "dutch"), True, _ACTION, _SARSA,
         "12.5, 12.11, 12.12, 12.15", f"{_SB}, section 12.7",
-        "gamma lambda", "1; dutch: 1 - alpha z.x", "0", "alpha delta",
     ),
     StepLearner(
         "true_online_sarsa", "TrueOnlineSarsa", (), True, _ACTION, _SARSA,
         "box of 12.7", "van Seijen et al. 2016",
-        "gamma lambda", "alpha (1 - e.x)", "-alpha (q - q_old)", "delta + q - q_old",
+        kind="true_online",
     ),
     StepLearner(
         "emphatic_td", "EmphaticTD", (), False, (*_STATE, "interests"), _EMPHATIC,
         "12.11", f"Sutton, Mahmood & White 2016; {_SB}, section 12.11",
-        "rho gamma lambda", "rho M", "0", "alpha delta",
+        kind="emphatic",
     ),
     StepLearner(
         "true_online_emphatic_td", "TrueOnlineEmphaticTD", (), False, (*_STATE, "interests"), _EMPHATIC,
         "12.11", "Sutton 2015, arXiv:1507.07147",
-        "rho gamma lambda", "alpha rho M (1 - e.x)", "-alpha rho M (v - v_old)", "delta + v - v_old",
+        kind="true_online_emphatic",
     ),
     StepLearner(
         "expected_sarsa", "ExpectedSarsa", ("accumulating", "replacing", "dutch"), True,
         ("lambdas", "rhos", "target_policy", "alpha"), _CONTROL,
         "12.28, 12.29", f"{_SB}, section 12.9, exercise 12.13",
-        "rho gamma lambda", "1; dutch: 1 - alpha z.x", "0", "alpha delta", cost="O(k A)",
+        target="expected", cost="O(k A)",
     ),
     StepLearner(
         "true_online_expected_sarsa", "TrueOnlineExpectedSarsa", (), True,
         ("lambdas", "rhos", "target_policy", "alpha"), _CONTROL,
         "12.26, 12.29", "van Hasselt, Mahmood & Sutton 2014",
-        "rho gamma lambda", "alpha (1 - e.x)", "-alpha (q - q_old)", "delta + q - q_old", cost="O(k A)",
+        kind="true_online", target="expected", cost="O(k A)",
     ),
     StepLearner(
         "watkins_q", "WatkinsQ", ("accumulating", "replacing", "dutch"), True, _ACTION, _CONTROL,
         "section 12.10", f"Watkins 1989; {_SB}, section 12.10",
-        "gamma lambda, 0 after an action that was not greedy", "1; dutch: 1 - alpha z.x", "0", "alpha delta",
-        cost="O(k A)",
+        target="watkins", cost="O(k A)",
     ),
     StepLearner(
         "naive_q", "WatkinsQ", ("accumulating", "replacing", "dutch"), True, _ACTION, _CONTROL,
         "section 12.10", f"{_SB}, section 12.10, without the cut",
-        "gamma lambda", "1; dutch: 1 - alpha z.x", "0", "alpha delta",
-        options=(("cut", False),), cost="O(k A)",
+        target="naive", cost="O(k A)", options=(("cut", False),),
     ),
     StepLearner(
         "tree_backup", "TreeBackup", (), True, ("lambdas", "target_policy", "alpha"), _CONTROL,
         "section 12.10", f"Precup, Sutton & Singh 2000; {_SB}, section 12.10",
-        "gamma lambda pi(A)", "1", "0", "alpha delta", cost="O(k A)",
+        target="tree_backup", cost="O(k A)",
     ),
     StepLearner(
         "retrace", "Retrace", (), True, ("lambdas", "rhos", "target_policy", "alpha"), _CONTROL,
         "eq. 3, 4", "Munos et al. 2016",
-        "gamma lambda min(1, rho)", "1", "0", "alpha delta", cost="O(k A)",
+        target="retrace", cost="O(k A)",
     ),
     StepLearner(
         "q_sigma", "QSigma", (), True, ("lambdas", "rhos", "target_policy", "sigmas", "alpha"), _CONTROL,
         "section 12.10", f"{_SB}, sections 7.6, 12.10; De Asis et al. 2018",
-        "gamma lambda (sigma rho + (1 - sigma) pi(A))", "1", "0", "alpha delta", cost="O(k A)",
+        target="q_sigma", cost="O(k A)",
     ),
     # Step sizes that learn: alpha, eta / tau and h are of a weight of their own; docs/adaptive.md.
     StepLearner(
@@ -205,6 +209,40 @@ SOLVERS = (
 )  # fmt: skip
 
 
+def recipe(row: StepLearner) -> tuple[str, str, str, str]:
+    """D, c, beta and a of a kernel, as one writes them."""
+    if row.stem != "linear":
+        return row.D, row.c, row.beta, row.a
+    target, written = TARGETS[row.target], []
+    factor = f"({target.factor})" if " + " in target.factor else target.factor
+    for column in ("D", "c", "beta", "a"):
+        texts: dict[str, str] = {}
+        for kind in row.kinds or (row.kind,):
+            text = getattr(KINDS[kind], column)
+            if row.control:  # the ratio is in the factor alone
+                text = re.sub(r"\brho\b", "1.0", re.sub(r" \* rho\b", "", text))
+            text = _prose(text.replace("factor", factor if row.control else "rho"))
+            texts.setdefault(text, "" if not texts else f"{kind}: ")
+        written.append("; ".join(label + text for text, label in texts.items()))
+    if target.cuts:
+        written[0] += ", 0 after an action that was not greedy"
+    D, c, beta, a = written
+    return D, c, beta, a
+
+
+_PROSE = (
+    (r"\b1\.0 \* ", ""), (r" \* ", " "), (r"(\d)\.0", r"\1"), (r"\bdecay\b", "gamma lambda"),
+    (r"\bex\b", "e.x"), (r"(?<!\w)\((\w+(?: \w+)*)\)", r"\1"), (r"(?<!\w)\((\w+(?: \w+)*)\)", r"\1"),
+)  # fmt: skip
+
+
+def _prose(expression: str) -> str:
+    """An expression of fasttrace.layout without what only a compiler needs."""
+    for pattern, text in _PROSE:
+        expression = re.sub(pattern, text, expression)
+    return expression
+
+
 def tables() -> tuple[str, str]:
     """The algorithms as two Markdown tables, of docs/algorithms.md: recipes, and where they come from."""
     recipes = [("learner", "D", "c", "beta", "a", "cost of a step")]
@@ -212,7 +250,7 @@ def tables() -> tuple[str, str]:
     for row in (*STEP_LEARNERS, *SOLVERS):
         options = ", ".join(f"{name}={value}" for name, value in row.options)
         name = f"`{row.learner}({options})`" if options else f"`{row.learner}`"
-        recipes.append((name, row.D, row.c, row.beta, row.a, row.cost))
+        recipes.append((name, *recipe(row), row.cost))
         kinds = ", ".join(row.kinds) or "its own"
         sources.append((f"`{row.kernel}`", kinds, row.equation, row.source, "NumPy, Numba, C"))
     return _markdown(recipes), _markdown(sources)

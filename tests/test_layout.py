@@ -1,12 +1,15 @@
 """What csrc/fasttrace.h numbers stands in fasttrace/layout.py too: the same names, values and recipes."""
 
+import math
 import re
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
+from streams import ONE_VECTOR, learn, random_stream, relative
 
-from fasttrace import layout
+from fasttrace import layout, registry
 
 CSRC = Path(__file__).resolve().parents[1] / "csrc"
 
@@ -71,3 +74,52 @@ def test_given():
     for kind in layout.KINDS.values():
         for expression in (kind.D, kind.c, kind.beta, kind.a):
             assert set(re.findall(r"[a-zA-Z_]\w*", expression)) <= {*layout.GIVEN, "min"}
+
+
+def by_recipe(row, kind, s):
+    """Weights and TD errors after a stream, by the four verbs on dense vectors: what stands in the tables."""
+    kind, target = layout.KINDS[kind], layout.TARGETS[row.target]
+    x, w = s.pairs(), s.weights.ravel().copy()
+    trace, deltas = np.zeros(len(w)), []
+    decay, v_old, followon, lambda_ = 0.0, math.nan, 0.0, 0.0
+    for t in range(s.T):
+        rho = s.rhos[t] if "rhos" in row.takes else 1.0
+        numbers = {"rho": rho, "min": min, "sigma": s.sigmas[t] if "sigmas" in row.takes else 0.0}
+        if row.control:
+            numbers |= {"pi": s.policy[t, s.actions[t]]}
+            numbers |= {"factor": eval(target.factor, numbers), "rho": 1.0}
+        else:
+            numbers["factor"] = rho
+        if kind.emphatic:
+            followon += s.interests[t]
+            numbers["M"] = lambda_ * s.interests[t] + (1 - lambda_) * followon
+        numbers |= {"decay": decay, "alpha": s.alpha}
+        D = eval(kind.D, numbers)
+        trace = D * trace if D else np.zeros(len(w))
+        v, gamma_next, lambda_next = w @ x[t], s.gammas[t], s.lambdas[t]
+        v_next = taken = w @ x[t + 1]
+        if row.target != "taken":
+            q = s.dense(t + 1) @ w.reshape(s.n, s.n_actions)
+            v_next, taken = q.max() if target.greedy else q @ s.policy[t + 1], q[s.actions[t + 1]]
+            lambda_next *= not target.cuts or taken >= v_next
+        numbers |= {"ex": trace @ x[t], "v": v, "v_old": v if D == 0 or math.isnan(v_old) else v_old}
+        deltas.append(s.rewards[t] + gamma_next * v_next - v)
+        c, beta, a = (eval(each, numbers | {"delta": deltas[-1]}) for each in (kind.c, kind.beta, kind.a))
+        if kind.clears:
+            trace[np.repeat(s.dense(t) != 0, s.n_actions)] = 0.0
+        trace = np.where(x[t] != 0, c, trace) if kind.replaces else trace + c * x[t]
+        w += beta * x[t] + a * trace
+        decay, v_old, lambda_ = gamma_next * lambda_next, taken, lambda_next
+        followon = rho * gamma_next * followon
+    return w, deltas
+
+
+@pytest.mark.parametrize("algorithm", ONE_VECTOR, ids=str)
+def test_recipes(algorithm):
+    """D, c, beta and a as they are written, between the four verbs, are the learner."""
+    row = next(each for each in registry.STEP_LEARNERS if each.kernel == algorithm.kernel)
+    s = random_stream(8, T=80, n_actions=3 if row.control else 0, off_policy=True)
+    learner = algorithm.make(s, "numpy")
+    w, deltas = by_recipe(row, learner._kind, s)
+    assert relative(deltas, learn(learner, s)) < 1e-11
+    assert relative(w, learner.weights.ravel()) < 1e-11
