@@ -122,7 +122,8 @@ def _kernel(
         laid = np.ravel
     rewards, values = laid(a.rewards), laid(a.values)
     p = Problem(
-        "gae", *shape, batch_major or shape[1] == 1, rewards, np.empty_like(rewards), np.empty_like(rewards),
+        family="gae", T=shape[0], B=shape[1], batch_major=batch_major or shape[1] == 1, rewards=rewards,
+        out=np.empty_like(rewards), second=np.empty_like(rewards),
         gamma=GAMMA, lambda_=LAMBDA,
         gammas=laid(a.gammas) if each else None, lambdas=laid(a.lambdas) if each else None,
         flags=laid(a.terminated).view(np.uint8),

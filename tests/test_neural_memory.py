@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 
 import fasttrace as ft
 from fasttrace import neural
-from fasttrace.neural.learner import History
+from fasttrace.neural.staleness import History
 
 backends = pytest.mark.parametrize("backend", BACKENDS)
 names = pytest.mark.parametrize("name", LEARNERS)

@@ -142,7 +142,8 @@ def problem(family, T, B, batch_major, horizon, flags, rates):
         given["flags"] = rng.integers(0, 2 if flags == "ends" else 8, shape).astype(np.uint8)
         given |= {"terminations_only": flags == "ends", "next_values": rng.normal(size=shape)}
     return api.Problem(
-        family, T, B, batch_major, rng.normal(size=shape), np.empty(shape), np.empty(shape), horizon,
+        family=family, T=T, B=B, batch_major=batch_major, horizon=horizon,
+        rewards=rng.normal(size=shape), out=np.empty(shape), second=np.empty(shape),
         gamma=0.9, lambda_=0.8, values=values, nexts=values, last=rng.normal(size=B), rhos=rng.random(more),
         **given,
     )  # fmt: skip

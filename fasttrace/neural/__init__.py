@@ -10,14 +10,15 @@
 docs/networks.md has the shapes and the equations.
 """
 
+from .agent import StreamAC, StreamQ, StreamSarsa
 from .expected import ExpectedTraceTD
 from .forward import ForwardTD
 from .gradient import QRC, TDRC
 from .jacobian import JacobianTrace
 from .learner import NetworkSarsa, NetworkTD
 from .network import MLP
-from .stream import StreamAC, StreamQ, StreamSarsa, StreamTD
-from .trace import AdaptiveObGD, ObGD
+from .optimisers import AdaptiveObGD, ObGD
+from .stream import StreamTD
 
 __all__ = [
     "MLP",

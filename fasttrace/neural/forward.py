@@ -10,8 +10,9 @@ import numpy as np
 from .. import arguments
 from ..backends import module, resolve
 from ..memory import Array
-from .learner import NetworkTD, Plain, checked_network
+from .learner import NetworkTD, checked_network
 from .network import MLP
+from .optimisers import Plain
 from .remedies import ForwardState
 from .trace import NetworkStream
 

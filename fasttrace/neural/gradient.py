@@ -9,11 +9,12 @@ import numpy as np
 from .. import arguments
 from ..backends import module, resolve
 from ..memory import Array
+from .agent import StreamActionValues
 from .forward import RemedyTD
-from .learner import Plain, actions_stream
+from .learner import actions_stream
 from .network import MLP, flag, state_array
+from .optimisers import Plain
 from .remedies import GradientState
-from .stream import StreamActionValues
 from .trace import Kept, NetworkStream
 
 _PART = 1024  # steps whose statistics are kept for the case of a fault

@@ -9,7 +9,7 @@ import numpy as np
 from .. import arguments
 from ..backends import module, resolve
 from ..memory import Array, aligned_zeros, dtype_of, owned
-from .learner import compare
+from .staleness import compare
 
 
 class JacobianTrace:

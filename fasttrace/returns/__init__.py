@@ -456,16 +456,17 @@ def _returns(
     lambda_, by_lambda = lay.rate("lambdas", lambdas, skipped)
     after = None if next_values is None else lay("next_values", array_of("next_values", next_values), T)
     found = values_of(family, lay, arrays, bootstrap, reach, skipped)
-    inputs = (laid, flags, by_gamma, by_lambda, after, *found.values())
+    inputs = () if out is None else (laid, flags, by_gamma, by_lambda, after, *found.values())
     outs, written = outs_of(family, lay, narrow, out, inputs)
     if T and B:
         rho_bar, c_bar, pg_rho_bar = bars
-        problem = Problem(
-            family, T, B, lay.batch_major, laid, written[0], written[1] if len(written) == 2 else None, reach,
-            gamma=gamma, lambda_=lambda_, gammas=by_gamma, lambdas=by_lambda, flags=flags,
-            terminations_only=terminations_only, next_values=after,
-            rho_bar=rho_bar, c_bar=c_bar, pg_rho_bar=pg_rho_bar, **found,
-        )  # fmt: skip
+        problem = Problem.of({
+            "family": family, "T": T, "B": B, "batch_major": lay.batch_major, "horizon": reach,
+            "rewards": laid, "out": written[0], "second": written[1] if len(written) == 2 else None,
+            "gamma": gamma, "lambda_": lambda_, "gammas": by_gamma, "lambdas": by_lambda,
+            "flags": flags, "terminations_only": terminations_only, "next_values": after,
+            "rho_bar": rho_bar, "c_bar": c_bar, "pg_rho_bar": pg_rho_bar, **found,
+        })  # fmt: skip
         kernels.run(problem)
     return results_of(lay, narrow, outs, written)
 

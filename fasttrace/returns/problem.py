@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import arguments
 from ..memory import Array
+from ..record import Record
 
 FLOAT32, FLOAT64, BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)
 _TRUNCATED, _SKIPPED = np.uint8(2), np.uint8(4)
 WITH_ENDS = ("lambda_returns", "off_policy_returns", "upgo")  # what they carry is a return of values
 
 
-class Problem(NamedTuple):
+class Problem(Record):
     """What a backend computes: `family` is the public name, results go to `out` and `second`.
 
     Arrays lie in memory as (T, B), or where batch_major as (B, T), or (T,) where B is 1: their last axis is
@@ -124,16 +125,17 @@ class Laying:
         """`array` in memory order.  rows: how many it may have; number: it may be one for all."""
         if number and array.ndim == 0:
             array = np.broadcast_to(array, self.shape(rows[0]))
-        elif array.shape not in [self.shape(each) for each in rows]:
-            expected = " or ".join(str(self.shape(each)) for each in rows)
-            raise ValueError(f"{name}: got shape {array.shape}, expected {expected}")
-        return self.dense(array, self.dtype)
+        for each in rows:
+            if array.shape == self.shape(each):
+                return self.dense(array, self.dtype)
+        expected = " or ".join(str(self.shape(each)) for each in rows)
+        raise ValueError(f"{name}: got shape {array.shape}, expected {expected}")
 
     def dense(self, array: Array, dtype: np.dtype[Any]) -> Array:
         """In memory order, the last axis without gaps."""
         if self.turned:
             array = array.T
-        if array.dtype is dtype and array.flags.c_contiguous and array.flags.aligned:
+        if array.dtype is dtype and (flags := array.flags).c_contiguous and flags.aligned:
             return array
         return np.require(array, dtype, ["C", "A"])
 
@@ -259,7 +261,8 @@ def values_of(
     skipped: NDArray[np.bool_] | None,
 ) -> Values:
     """Values of states and of what comes after the last one; importance ratios and what is like them."""
-    T, found = lay.T, Values()
+    found: Values = {}
+    T = lay.T
     following = "expected_q" if "expected_q" in arrays else "values"
     if family == "discounted_sum":
         found["last"] = np.zeros(lay.B, lay.dtype) if bootstrap is None else _last(lay, bootstrap)

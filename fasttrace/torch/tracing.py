@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from .. import arguments
-from ..neural.trace import AdaptiveObGD, ObGD
+from ..neural.optimisers import AdaptiveObGD, ObGD
 
 __all__ = ["Trace", "trace"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernel, verb
-from .neural import Net, _forward, _gradients, _net
+from .network import Net, forward_kernel, gradients_kernel, net_of
 from .neural_forward import copy, finite
 
 Array = NDArray[Any]
@@ -73,9 +73,9 @@ def step(learner, states, t, reward, gamma, deltas):
     phi, params = grad[body:], learner.net.params
     D, delta = real(numbers[DECAY]), reward
     if gamma != 0.0:
-        _forward(learner.net, states[t + 1 : t + 2], learner.v)
+        forward_kernel(learner.net, states[t + 1 : t + 2], learner.v)
         delta += gamma * np.float64(learner.v[0, 0])
-    _gradients(learner.net, states[t], learner.one, learner.v[0], learner.grad)
+    gradients_kernel(learner.net, states[t], learner.one, learner.v[0], learner.grad)
     delta -= np.float64(learner.v[0, 0])
     squares = 0.0
     for i in range(k):
@@ -129,7 +129,7 @@ def _arrays(learner: Any) -> Expected:
         net, k = learner.net, learner.k
         n, dtype = net.n_params, net.dtype
         learner.handle = Expected(
-            _net(net), np.zeros(4), learner.z, learner.y, learner.Theta, np.ones((1, 1), dtype),
+            net_of(net), np.zeros(4), learner.z, learner.y, learner.Theta, np.ones((1, 1), dtype),
             np.zeros((1, 1), dtype), np.zeros(n, dtype), np.zeros(k, dtype), np.zeros(n, dtype),
             np.zeros(n - k, dtype), np.zeros(k, dtype), np.zeros((k, k), dtype),
         )  # fmt: skip

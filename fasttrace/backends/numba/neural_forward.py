@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernel, verb
-from .neural import Net, _forward, _gradients, _net
+from .network import Net, forward_kernel, gradients_kernel, net_of
 
 Array = NDArray[Any]
 
@@ -59,7 +59,7 @@ def refresh(td):
     """See ft_forward_refresh."""
     for i in range(td.counters[WAITING]):
         j, k = slot(td, i + 1), slot(td, i)
-        _forward(td.net, td.states[j : j + 1], td.values[k : k + 1])
+        forward_kernel(td.net, td.states[j : j + 1], td.values[k : k + 1])
 
 
 @verb
@@ -84,7 +84,7 @@ def update(td):
     if td.counters[FRESH]:
         refresh(td)
     lambda_return(td)
-    _gradients(td.net, td.states[td.counters[FIRST]], td.unit, v, J)
+    gradients_kernel(td.net, td.states[td.counters[FIRST]], td.unit, v, J)
     for j in range(td.counters[M]):
         c = J.dtype.type(td.alpha[0] * (td.returns[j] - np.float64(v[j])))
         for i in range(w.size):
@@ -124,7 +124,7 @@ def run(td, states, rewards, gammas, lambdas, deltas):
         over, good = True, True
         copy(td.states[at], states[t])
         copy(td.states[after], states[t + 1])
-        _forward(td.net, states[t : t + 2], v)
+        forward_kernel(td.net, states[t : t + 2], v)
         for j in range(m):
             gamma = gammas[t, j]
             td.rewards[at, j], td.gammas[at, j], td.lambdas[at, j] = rewards[t, j], gamma, lambdas[t, j]
@@ -147,7 +147,7 @@ def _arrays(td: Any) -> ForwardTD:
     if td.handle is None:
         m, n, dtype = td.m, td.net.n_params, td.net.dtype
         td.handle = ForwardTD(
-            _net(td.net), np.zeros(5, np.int64), np.zeros(1), td.states, td.values, np.zeros(n, dtype),
+            net_of(td.net), np.zeros(5, np.int64), np.zeros(1), td.states, td.values, np.zeros(n, dtype),
             np.zeros((2, m), dtype), np.eye(m, dtype=dtype), np.zeros(m * n, dtype), td.rewards, td.gammas,
             td.lambdas, np.zeros(m),
         )  # fmt: skip

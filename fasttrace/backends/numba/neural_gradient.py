@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernel, verb
-from .neural import Net, _forward, _gradients, _net
+from .network import Net, forward_kernel, gradients_kernel, net_of
 from .neural_forward import copy, finite
 
 Array = NDArray[Any]
@@ -44,7 +44,7 @@ def greatest(q):
 @verb
 def one_gradient(net, s, output, chosen, y, grad):
     chosen[0, output] = 1
-    _gradients(net, s, chosen, y, grad)
+    gradients_kernel(net, s, chosen, y, grad)
     chosen[0, output] = 0
 
 
@@ -73,7 +73,7 @@ def step(learner, states, t, action, action_next, reward, gamma, rho, deltas):
     grad, grad_next, grad_h = learner.grads[0], learner.grads[1], learner.grads[2]
     n, delta, greedy = learner.numbers, reward, True
     if gamma != 0.0:
-        _forward(learner.q, states[t + 1 : t + 2], learner.y)
+        forward_kernel(learner.q, states[t + 1 : t + 2], learner.y)
         best = greatest(y)
         one_gradient(learner.q, states[t + 1], best, learner.chosen, y, learner.grads[1])
         delta += gamma * np.float64(y[best])
@@ -132,7 +132,7 @@ def _arrays(learner: Any) -> Qrc:
     if learner.handle is None:
         n, m, dtype = learner.q.n_params, learner.q.n_outputs, learner.q.dtype
         learner.handle = Qrc(
-            _net(learner.q), _net(learner.h), np.zeros(5), np.zeros(2, np.int64), learner.z_w,
+            net_of(learner.q), net_of(learner.h), np.zeros(5), np.zeros(2, np.int64), learner.z_w,
             learner.z_theta, np.zeros((1, m), dtype), np.zeros((1, m), dtype), np.zeros((3, n), dtype),
             np.zeros((4, n), dtype),
         )  # fmt: skip

@@ -1,546 +1,53 @@
-"""Plastic networks in Numba: the loops of csrc/plasticity.h, in its order.  See backends.numpy.plasticity.
-
-One flat workspace holds all matrices of one element, in rows of whole vectors; a `Room` says where.
-"""
+"""Plastic networks back, and one trace, in Numba; the way ahead is plasticity_forward's."""
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
 from . import inner, jit, kernel
-from .vectors import BYTES, row
-
-NONE, PLASTIC, SIMPLE, RETROACTIVE = range(4)
-LAYER, RNN, LSTM = range(3)
-MODES = {"none": NONE, "plastic": PLASTIC, "simple": SIMPLE, "retroactive": RETROACTIVE}
-CELLS = {"layer": LAYER, "rnn": RNN, "lstm": LSTM}
-HARD, SOFT, DECAY = range(3)
-BOUNDS = {"hard": HARD, "soft": SOFT, "decay": DECAY}
-TANH, SIGMOID, LINEAR = range(3)
-MODULATIONS = {"tanh": TANH, "sigmoid": SIGMOID, "linear": LINEAR}
-
-
-# ---- rows ----
-
-
-def _moved(w, mode, bound):
-    """Hebb and E move by one step; returns the new Hebb."""
-    hebb = w.load("hebb_in")
-    if mode == RETROACTIVE:
-        E = w.load("E_in")
-        D = w.scalar("gain") * E
-        w.store("E_out", w.scalar("keep") * E + w.scalar("drive") * w.load("pre"))
-    else:
-        D = w.scalar("drive") * w.load("pre")
-    top, one = w.scalar("clip"), w.number(1.0)
-    if bound == SOFT:
-        part = hebb / top
-        D = D * D.negative().where(one + part, one - part)
-    if bound == DECAY:
-        D = D - w.scalar("gain") * hebb
-    hebb = hebb + D
-    hebb = (hebb > top).where(top, hebb)
-    hebb = (hebb < -top).where(-top, hebb)
-    w.store("hebb_out", hebb)
-    return hebb
-
-
-_AHEAD = (
-    ("W", "al", "hebb_in", "E_in", "hebb_out", "E_out", "pre", "pre_next"),
-    ("gain", "drive", "keep", "clip"),
-    1,
+from .plasticity_forward import (
+    BOUNDS,
+    DECAY,
+    HARD,
+    LAYER,
+    LINEAR,
+    LSTM,
+    MODES,
+    NONE,
+    PLASTIC,
+    RETROACTIVE,
+    SIGMOID,
+    SIMPLE,
+    SOFT,
+    back_none,
+    back_retroactive,
+    back_retroactive_decay,
+    back_retroactive_soft,
+    back_simple,
+    back_simple_decay,
+    back_simple_soft,
+    begin_with,
+    column_times,
+    copy,
+    draw_in,
+    enter,
+    fill,
+    forward,
+    lay,
+    move_on,
+    net_of,
+    or_empty,
+    post_and_gain,
+    pre_at,
+    spread_out,
+    tanh,
+    work_size,
 )
 
-
-def _ahead(mode, bound, product):
-    @row(*_AHEAD)
-    def body(w):
-        hebb = w.load("hebb_in") if mode == NONE else _moved(w, mode, bound)
-        if product:
-            w.add(0, (w.load("W") + w.load("al") * hebb) * w.load("pre_next"))
-
-    return body
-
-
-meet = _ahead(NONE, HARD, True)
-move_simple, move_simple_soft = _ahead(SIMPLE, HARD, False), _ahead(SIMPLE, SOFT, False)
-move_retroactive, move_retroactive_soft = _ahead(RETROACTIVE, HARD, False), _ahead(RETROACTIVE, SOFT, False)
-move_simple_decay, move_retroactive_decay = _ahead(SIMPLE, DECAY, False), _ahead(RETROACTIVE, DECAY, False)
-go_simple, go_simple_soft = _ahead(SIMPLE, HARD, True), _ahead(SIMPLE, SOFT, True)
-go_retroactive, go_retroactive_soft = _ahead(RETROACTIVE, HARD, True), _ahead(RETROACTIVE, SOFT, True)
-
-_BACK = (
-    ("W", "al", "hebb", "hebb_old", "E_old", "pre", "pre_old", "dal", "dhebb", "dE", "dpre", "dpre_old"),
-    ("dy", "gain", "drive", "keep", "clip"),
-    3,
-)
-
-
-def _back(mode, bound):
-    @row(*_BACK)
-    def body(w):
-        now, al, outer = w.load("hebb"), w.load("al"), w.scalar("dy") * w.load("pre")
-        d = w.load("dhebb") + al * outer
-        w.store("dpre", w.load("dpre") + (w.load("W") + al * now) * w.scalar("dy"))
-        w.store("dal", w.load("dal") + outer * now)
-        if mode == NONE:
-            w.store("dhebb", d)
-            return
-        top, zero, one = w.scalar("clip"), w.number(0.0), w.number(1.0)
-        pre_old, drive, gain = w.load("pre_old"), w.scalar("drive"), w.scalar("gain")
-        E = w.load("E_old") if mode == RETROACTIVE else zero
-        d = ((now < top) & (now > -top)).where(d, zero)
-        dD = d
-        if bound == DECAY:
-            d = d - gain * d
-        if bound == SOFT:
-            D = gain * E if mode == RETROACTIVE else drive * pre_old
-            sign = D.negative().where(-one, one)
-            dD = d * (one - sign * w.load("hebb_old") / top)
-            d = d * (one - sign * D / top)
-        w.store("dhebb", d)
-        if mode == RETROACTIVE:
-            e = w.load("dE")
-            w.add(0, dD * (E - w.load("hebb_old") if bound == DECAY else E))
-            w.add(1, e * pre_old)
-            w.add(2, e * E)
-            w.store("dpre_old", w.load("dpre_old") + drive * e)
-            w.store("dE", w.scalar("keep") * e + gain * dD)
-        else:
-            w.add(0, dD * pre_old)
-            if bound == DECAY:
-                w.add(2, dD * w.load("hebb_old"))
-            w.store("dpre_old", w.load("dpre_old") + drive * dD)
-
-    return body
-
-
-back_none = _back(NONE, HARD)
-back_simple, back_simple_soft = _back(SIMPLE, HARD), _back(SIMPLE, SOFT)
-back_retroactive, back_retroactive_soft = _back(RETROACTIVE, HARD), _back(RETROACTIVE, SOFT)
-back_simple_decay, back_retroactive_decay = _back(SIMPLE, DECAY), _back(RETROACTIVE, DECAY)
-
-
-@row(("A", "x"), (), 1)
-def row_times(w):
-    w.add(0, w.load("A") * w.load("x"))
-
-
-@row(("A", "x"), ("y",), 0)
-def column_times(w):
-    w.store("x", w.load("x") + w.load("A") * w.scalar("y"))
-
-
-# ---- where all that lies ----
-
-
-class Room(NamedTuple):
-    """Places in the workspace, in numbers; `row` and `matrix` are sizes."""
-
-    n: int
-    row: int
-    matrix: int
-    wide: int
-    W: int
-    al: int
-    gates: int
-    hebb: int
-    E: int
-    pre: int
-    pre_next: int
-    post: int
-    gain: int
-    y: int
-    dhebb: int
-    dE: int
-    dal: int
-    dal_sum: int
-    dpre: int
-    dpre_old: int
-    dy: int
-    dh: int
-    dc: int
-    dgain: int
-    dpost: int
-    dE_E: int
-    history: int
-    checkpoints: int
-
-
-def _lay(p: Any, spacing: int) -> tuple[Room, int]:
-    """The room of a pass, and its size; spacing 0: of forward."""
-    return _laid(p.cell, p.mode, p.dtype.itemsize, p.u.shape[1], *p.W.shape, spacing)
-
-
-@functools.lru_cache(64)
-def _laid(cell: str, mode: str, itemsize: int, T: int, P: int, K: int, spacing: int) -> tuple[Room, int]:
-    per = BYTES // itemsize
-    row_size, wide = -(-K // per) * per, -(-max(P, K) // per) * per
-    matrix = P * row_size + 10 * per  # not all matrices on one set of the cache
-    kinds, length = (2 if mode == "retroactive" else 1), min(spacing, T + 1)
-    matrices = {"W": 1, "al": 1, "gates": 3 if cell == "lstm" else 0, "hebb": 1, "E": kinds - 1}
-    vectors = {"pre": 1, "pre_next": 1, "post": 1, "gain": 1, "y": 4}
-    if spacing:
-        matrices |= {"dhebb": 1, "dE": kinds - 1, "dal": 1, "dal_sum": 1}
-        vectors |= {"dpre": 1, "dpre_old": 1, "dy": 4, "dh": 1, "dc": 1, "dgain": 1, "dpost": 1, "dE_E": 1}
-        if mode != "none":
-            matrices |= {"history": kinds * (length + 1), "checkpoints": kinds * -(-(T + 1) // length)}
-    places, used = dict.fromkeys(Room._fields, 0), 0
-    for sizes, size in ((matrices, matrix), (vectors, wide)):
-        for name, count in sizes.items():
-            places[name] = used
-            used += count * size
-    places |= {"n": row_size // per, "row": row_size, "matrix": matrix, "wide": wide}
-    return Room(**places), used
-
-
-def work_size(p: Any, spacing: int) -> int:
-    return _lay(p, spacing)[1]
-
-
-class Net(NamedTuple):
-    """A pass as the kernels take it; an array that is not there is empty."""
-
-    cell: int
-    mode: int
-    bound: int
-    fan_out: bool
-    activation: int
-    modulated: int  # neurons from here on take eta, and no modulation
-    clip: Any
-    eta: Any
-    bm: Any
-    W: Any
-    al: Any
-    gates: Any
-    wm: Any
-    fw: Any
-    fb: Any
-    pre: Any
-    modulation: Any
-    by_neuron: Any
-    h0: Any
-    c0: Any
-    hebb0: Any
-    E0: Any
-    u: Any
-    h: Any
-    c: Any
-    M: Any
-
-
-def _or_empty(array: Any, ndim: int, dtype: Any) -> Any:
-    if array is None:
-        return np.empty((0,) * ndim, dtype)
-    return np.require(array, dtype, ["C", "A", "W"])
-
-
-def _net(p: Any) -> Net:
-    dtype, per_neuron = p.dtype, p.modulation is not None and p.modulation.ndim == 3
-    modulated = 0 if p.mode == "plastic" else len(p.W) - p.plain
-    sizes = {"gates": 3, "wm": 1, "fw": 1, "fb": 1, "pre": 3, "h0": 2, "c0": 2, "hebb0": 3, "E0": 3, "c": 3}
-    return Net(
-        cell=CELLS[p.cell], mode=MODES[p.mode], bound=BOUNDS[p.bound], fan_out=p.fan_out,
-        activation=MODULATIONS[p.activation], modulated=modulated,
-        clip=dtype.type(p.clip), eta=dtype.type(p.eta), bm=dtype.type(p.bm),
-        W=p.W, al=np.broadcast_to(p.al, p.W.shape).copy(), u=p.u, h=p.h, M=_or_empty(p.M, 2, dtype),
-        modulation=_or_empty(None if per_neuron else p.modulation, 2, dtype),
-        by_neuron=_or_empty(p.modulation if per_neuron else None, 3, dtype),
-        **{name: _or_empty(getattr(p, name), ndim, dtype) for name, ndim in sizes.items()},
-    )  # fmt: skip
-
-
-# ---- pieces ----
-
-
-def tanh(x):
-    raise NotImplementedError
-
-
-_MAGIC = np.float32(12582912.0)  # 1.5 * 2^23: adding it rounds to whole numbers
-
-
-@overload(tanh, inline="never")
-def _tanh(x):
-    if x == types.float32:
-
-        def implementation(x):
-            # q / (q + 2) with q = exp(2 |x|) - 1, as in csrc/plasticity.c.
-            if x != x:
-                return x
-            a = abs(x)
-            a = np.float32(20.0) if a > np.float32(10.0) else a + a
-            n = (a * np.float32(1.44269504) + _MAGIC) - _MAGIC
-            r = (a - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)
-            p = np.float32(1.0 / 5040.0)
-            p = p * r + np.float32(1.0 / 720.0)
-            p = p * r + np.float32(1.0 / 120.0)
-            p = p * r + np.float32(1.0 / 24.0)
-            p = p * r + np.float32(1.0 / 6.0)
-            p = p * r + np.float32(0.5)
-            p = (p * r) * r + r
-            power = np.float32(1 << int(n))
-            q = p * power + (power - np.float32(1.0))
-            return math.copysign(q / (q + np.float32(2.0)), x)
-
-    else:
-
-        def implementation(x):
-            return math.tanh(x)
-
-    return implementation
-
-
-@inner
-def _spread_out(work, at, matrix, row_size):
-    """A matrix (P, K) into rows of whole vectors, the rest 0."""
-    P, K = matrix.shape
-    for j in range(P):
-        for k in range(K):
-            work[at + j * row_size + k] = matrix[j, k]
-        for k in range(K, row_size):
-            work[at + j * row_size + k] = 0
-
-
-@inner
-def _draw_in(matrix, work, at, row_size):
-    P, K = matrix.shape
-    for j in range(P):
-        for k in range(K):
-            matrix[j, k] = work[at + j * row_size + k]
-
-
-@inner
-def _copy(work, to, start, n):
-    for i in range(n):
-        work[to + i] = work[start + i]
-
-
-@inner
-def _fill(work, at, n, value):
-    for i in range(n):
-        work[at + i] = value
-
-
-@inner
-def _begin(net, r, work, b, hebb, E):
-    """Hebb and E of element b as they were given."""
-    if len(net.hebb0):
-        _spread_out(work, hebb, net.hebb0[b], r.row)
-    else:
-        _fill(work, hebb, r.matrix, 0)
-    if net.mode == RETROACTIVE:
-        if len(net.E0):
-            _spread_out(work, E, net.E0[b], r.row)
-        else:
-            _fill(work, E, r.matrix, 0)
-
-
-@inner
-def _enter(net, r, work):
-    _spread_out(work, r.W, net.W, r.row)
-    _spread_out(work, r.al, net.al, r.row)
-    for g in range(len(net.gates)):
-        _spread_out(work, r.gates + g * r.matrix, net.gates[g], r.row)
-    _fill(work, r.pre, r.wide, 0)
-    _fill(work, r.pre_next, r.wide, 0)
-
-
-@inner
-def _pre_at(net, work, to, b, t):
-    """The input that the matrices meet at step t: a layer's own, or the h before."""
-    K = net.W.shape[1]
-    for k in range(K):
-        if net.cell == LAYER:
-            work[to + k] = net.pre[t, b, k]
-        elif t > 0:
-            work[to + k] = net.h[t - 1, b, k]
-        else:
-            work[to + k] = net.h0[b, k] if len(net.h0) else 0
-
-
-@inner
-def _post_and_gain(net, r, work, b, t):
-    """post and V of step t."""
-    P = net.W.shape[0]
-    M = net.M[t, b] if len(net.M) else net.clip
-    for j in range(P):
-        work[r.post + j] = net.u[0, t, b, j]
-        if j >= net.modulated:
-            work[r.gain + j] = net.eta
-        elif len(net.by_neuron):
-            work[r.gain + j] = net.by_neuron[t, b, j]
-        elif net.fan_out:
-            work[r.gain + j] = net.fw[j] * M + net.fb[j]
-        else:
-            work[r.gain + j] = M
-
-
-@inner
-def _move(net, r, work, start, to, E_start, E_to, pre):
-    """Hebb and E move by what stands in post and gain, perhaps to other memory."""
-    one = work.dtype.type(1)
-    keep = one - net.eta
-    for j in range(net.W.shape[0]):
-        o = j * r.row
-        gain, post = work[r.gain + j], work[r.post + j]
-        places = (o, o, start + o, E_start + o, to + o, E_to + o, pre, pre)
-        if net.mode == RETROACTIVE and j < net.modulated:
-            numbers = (gain, net.eta * post, keep, net.clip)
-            if net.bound == HARD:
-                move_retroactive(work, r.n, places, numbers)
-            elif net.bound == SOFT:
-                move_retroactive_soft(work, r.n, places, numbers)
-            else:
-                move_retroactive_decay(work, r.n, places, numbers)
-        else:
-            numbers = (gain, gain * post, keep, net.clip)
-            if net.bound == HARD:
-                move_simple(work, r.n, places, numbers)
-            elif net.bound == SOFT:
-                move_simple_soft(work, r.n, places, numbers)
-            else:
-                move_simple_decay(work, r.n, places, numbers)
-
-
-@inner
-def _meet(net, r, work):
-    """y = (W + al * Hebb) pre_next."""
-    one = work.dtype.type(1)
-    for j in range(net.W.shape[0]):
-        o = j * r.row
-        hebb, E = r.hebb + o, r.E + o
-        places = (r.W + o, r.al + o, hebb, E, hebb, E, r.pre, r.pre_next)
-        work[r.y + j] = meet(work, r.n, places, (one, one, one, net.clip))[0]
-
-
-@inner
-def _go(net, r, work, moves):
-    """Hebb and E move in place, and then y = (W + al * Hebb) pre_next."""
-    if moves and net.bound == DECAY:
-        _move(net, r, work, r.hebb, r.hebb, r.E, r.E, r.pre)
-    if not moves or net.bound == DECAY:
-        _meet(net, r, work)
-        return
-    one = work.dtype.type(1)
-    keep = one - net.eta
-    for j in range(net.W.shape[0]):
-        o = j * r.row
-        hebb, E = r.hebb + o, r.E + o
-        gain, post = work[r.gain + j], work[r.post + j]
-        places = (r.W + o, r.al + o, hebb, E, hebb, E, r.pre, r.pre_next)
-        if net.mode == RETROACTIVE and j < net.modulated:
-            numbers = (gain, net.eta * post, keep, net.clip)
-            if net.bound == SOFT:
-                y = go_retroactive_soft(work, r.n, places, numbers)[0]
-            else:
-                y = go_retroactive(work, r.n, places, numbers)[0]
-        else:
-            numbers = (gain, gain * post, keep, net.clip)
-            if net.bound == SOFT:
-                y = go_simple_soft(work, r.n, places, numbers)[0]
-            else:
-                y = go_simple(work, r.n, places, numbers)[0]
-        work[r.y + j] = y
-
-
-@inner
-def _activate(net, r, work, b, t):
-    """Activations of step t from u + y; for the LSTM also c and h."""
-    P, half = net.W.shape[0], work.dtype.type(0.5)
-    for j in range(P):
-        net.u[0, t, b, j] = tanh(net.u[0, t, b, j] + work[r.y + j])
-        for g in range(1, len(net.u)):
-            x = net.u[g, t, b, j] + work[r.y + g * r.wide + j]
-            net.u[g, t, b, j] = half + half * tanh(half * x)
-        if net.cell == LSTM:
-            before = half - half
-            if t > 0:
-                before = net.c[t - 1, b, j]
-            elif len(net.c0):
-                before = net.c0[b, j]
-            c = net.u[2, t, b, j] * before + net.u[0, t, b, j] * net.u[1, t, b, j]
-            net.c[t, b, j] = c
-            net.h[t, b, j] = net.u[3, t, b, j] * tanh(c)
-
-
-@inner
-def _modulate(net, b, t):
-    if not len(net.M):
-        return
-    if len(net.modulation):
-        net.M[t, b] = net.modulation[t, b]
-    elif net.cell == LAYER:
-        net.M[t, b] = 0
-    else:
-        total = net.bm
-        for j in range(len(net.wm)):
-            total += net.wm[j] * net.h[t, b, j]
-        if net.activation == LINEAR:
-            net.M[t, b] = total
-        elif net.activation == SIGMOID:
-            half = net.wm.dtype.type(0.5)
-            net.M[t, b] = half + half * tanh(half * total)
-        else:
-            net.M[t, b] = tanh(total)
-
-
-@inner
-def _forward_one(net, r, work, hebb, E, b, begin, end):
-    """Steps [begin, end) of element b; the workspace keeps what the next ones need."""
-    P, K = net.W.shape
-    if begin == 0:
-        _begin(net, r, work, b, r.hebb, r.E)
-    for t in range(begin, end):
-        _pre_at(net, work, r.pre_next, b, t)
-        # Hebb moves by what the step before left in pre, post and gain.
-        _go(net, r, work, net.mode != NONE and t > 0)
-        if net.cell == LSTM:
-            for g in range(3):
-                for j in range(P):
-                    places = (r.gates + g * r.matrix + j * r.row, r.pre_next)
-                    work[r.y + (g + 1) * r.wide + j] = row_times(work, r.n, places, ())[0]
-        _activate(net, r, work, b, t)
-        _modulate(net, b, t)
-        _post_and_gain(net, r, work, b, t)
-        _copy(work, r.pre, r.pre_next, K)
-    if end < net.u.shape[1]:
-        return
-    if net.mode != NONE:
-        _move(net, r, work, r.hebb, r.hebb, r.E, r.E, r.pre)
-    _draw_in(hebb[b], work, r.hebb, r.row)
-    if net.mode == RETROACTIVE:
-        _draw_in(E[b], work, r.E, r.row)
-
-
-@kernel
-def _forward(net, r, work, hebb, E, first, begin, end):
-    """Steps [begin, end) of the elements from `first` on, T an element."""
-    if begin == 0:
-        _enter(net, r, work)
-    each = net.u.shape[1]
-    while begin < end:
-        start = begin % each
-        stop = min(each, start + end - begin)
-        _forward_one(net, r, work, hebb, E, first + begin // each, start, stop)
-        begin += stop - start
-
-
-def forward(p: Any, first: int, last: int, work: Any) -> Callable[[int, int], None]:
-    if p.mode != "retroactive" and p.E0 is not None:
-        p.E[first:last] = p.E0[first:last]
-    given = _net(p), _lay(p, 0)[0], work, p.hebb, p.E, first
-    return lambda begin, end: _forward(*given, begin, end)
-
-
-# ---- backward ----
+__all__ = ["backward", "forward", "hebbian_step", "work_size"]
 
 
 class Up(NamedTuple):
@@ -569,10 +76,10 @@ class Up(NamedTuple):
 @inner
 def _replay(net, r, work, b, t, start, to):
     """Hebb_t and E_t to the next, into other memory, from the activations that forward left."""
-    _pre_at(net, work, r.pre_next, b, t)
-    _post_and_gain(net, r, work, b, t)
+    pre_at(net, work, r.pre_next, b, t)
+    post_and_gain(net, r, work, b, t)
     kinds = r.matrix if net.mode == RETROACTIVE else 0
-    _move(net, r, work, start, to, start + kinds, to + kinds, r.pre_next)
+    move_on(net, r, work, start, to, start + kinds, to + kinds, r.pre_next)
 
 
 @inner
@@ -700,18 +207,18 @@ def _back_step(net, up, r, work, b, t, at, both):
                 work[r.dh + j] = work[r.dh + j] + up.dh[t, b, j]
         _back_modulation(net, up, r, work, b, t)
         _back_cell(net, up, r, work, b, t)
-        _pre_at(net, work, r.pre, b, t)
+        pre_at(net, work, r.pre, b, t)
     else:
-        _fill(work, r.dy, P, 0)
-        _fill(work, r.pre, K, 0)
+        fill(work, r.dy, P, 0)
+        fill(work, r.pre, K, 0)
     # dpre of t: what the move of t gave, and from here what y_t gives.
-    _copy(work, r.dpre, r.dpre_old, r.wide)
-    _fill(work, r.dpre_old, r.wide, 0)
+    copy(work, r.dpre, r.dpre_old, r.wide)
+    fill(work, r.dpre_old, r.wide, 0)
     move = net.mode != NONE and t > 0
     old = at
     if move:
-        _pre_at(net, work, r.pre_next, b, t - 1)
-        _post_and_gain(net, r, work, b, t - 1)
+        pre_at(net, work, r.pre_next, b, t - 1)
+        post_and_gain(net, r, work, b, t - 1)
         old = at - both
     E_old = old + (r.matrix if net.mode == RETROACTIVE else 0)
     _back_rows(net, r, work, move, at, old, E_old)
@@ -727,40 +234,40 @@ def _back_step(net, up, r, work, b, t, at, both):
     if net.cell == LAYER:
         for k in range(K):
             up.pre[t, b, k] = work[r.dpre + k]
-        _fill(work, r.dh, P, 0)
+        fill(work, r.dh, P, 0)
     else:
-        _copy(work, r.dh, r.dpre, P)
+        copy(work, r.dh, r.dpre, P)
 
 
 @inner
 def _back_begin(net, up, r, work, b):
     """What the last state is told, and zeros."""
     P = net.W.shape[0]
-    _fill(work, r.dhebb, r.matrix, 0)
+    fill(work, r.dhebb, r.matrix, 0)
     if len(up.dhebb):
-        _spread_out(work, r.dhebb, up.dhebb[b], r.row)
+        spread_out(work, r.dhebb, up.dhebb[b], r.row)
     if net.mode == RETROACTIVE:
-        _fill(work, r.dE, r.matrix, 0)
+        fill(work, r.dE, r.matrix, 0)
         if len(up.dE):
-            _spread_out(work, r.dE, up.dE[b], r.row)
-    _fill(work, r.dal, r.matrix, 0)
+            spread_out(work, r.dE, up.dE[b], r.row)
+    fill(work, r.dal, r.matrix, 0)
     for at in (r.dh, r.dpost, r.dgain):
-        _fill(work, at, P, 0)
-    _fill(work, r.dpre_old, r.wide, 0)
+        fill(work, at, P, 0)
+    fill(work, r.dpre_old, r.wide, 0)
     for j in range(P):
         work[r.dc + j] = up.dc[b, j] if len(up.dc) else 0
-    _begin(net, r, work, b, r.hebb, r.E)
+    begin_with(net, r, work, b, r.hebb, r.E)
     if net.mode != NONE:
-        _copy(work, r.checkpoints, r.hebb, r.matrix)
+        copy(work, r.checkpoints, r.hebb, r.matrix)
     if net.mode == RETROACTIVE:
-        _copy(work, r.checkpoints + r.matrix, r.E, r.matrix)
+        copy(work, r.checkpoints + r.matrix, r.E, r.matrix)
 
 
 @inner
 def _back_end(net, up, r, work, b):
-    _draw_in(up.hebb0[b], work, r.dhebb, r.row)
+    draw_in(up.hebb0[b], work, r.dhebb, r.row)
     if net.mode == RETROACTIVE:
-        _draw_in(up.E0[b], work, r.dE, r.row)
+        draw_in(up.E0[b], work, r.dE, r.row)
     for j in range(net.W.shape[0]):
         if net.cell != LAYER:
             up.h0[b, j] = work[r.dh + j]
@@ -782,7 +289,7 @@ def _backward_one(net, up, r, work, b, spacing, begin, end):
     if begin == 0:
         _back_begin(net, up, r, work, b)
         if moves and length == 1 and last > 0:
-            _copy(work, r.checkpoints + both, r.checkpoints, both)
+            copy(work, r.checkpoints + both, r.checkpoints, both)
     # Passes [s length, (s + 1) length) start from checkpoint s: the step before them.
     if moves:
         for t in range(begin, min(end, last * length - 1)):
@@ -793,7 +300,7 @@ def _backward_one(net, up, r, work, b, spacing, begin, end):
         s = t // length
         base = s * length - 1 if s > 0 else 0
         if moves and (t == passes - 1 or (t + 1) % length == 0):
-            _copy(work, r.history, r.checkpoints + s * both, both)
+            copy(work, r.history, r.checkpoints + s * both, both)
             for k in range(base, t):
                 place = r.history + (k - base) * both
                 _replay(net, r, work, b, k, place, place + both)
@@ -806,8 +313,8 @@ def _backward_one(net, up, r, work, b, spacing, begin, end):
 def _backward(net, up, r, work, spacing, first, last, begin, end):
     """Units [begin, end) of the elements [first, last), 2 (T + 1) an element."""
     if begin == 0:
-        _enter(net, r, work)
-        _fill(work, r.dal_sum, r.matrix, 0)
+        enter(net, r, work)
+        fill(work, r.dal_sum, r.matrix, 0)
     each = 2 * (net.u.shape[1] + 1)
     at = begin
     while at < end:
@@ -816,7 +323,7 @@ def _backward(net, up, r, work, spacing, first, last, begin, end):
         _backward_one(net, up, r, work, first + at // each, spacing, start, stop)
         at += stop - start
     if end == (last - first) * each:
-        _draw_in(up.al, work, r.dal_sum, r.row)
+        draw_in(up.al, work, r.dal_sum, r.row)
 
 
 def backward(
@@ -831,13 +338,13 @@ def backward(
     asked = {"pre": 3, "h0": 2, "c0": 2}
     al = np.empty((H, K), p.dtype)
     arrays = Up(
-        **{name: _or_empty(getattr(up, name), ndim, p.dtype) for name, ndim in given.items()},
-        **{name: _or_empty(getattr(g, name), ndim, p.dtype) for name, ndim in asked.items()},
+        **{name: or_empty(getattr(up, name), ndim, p.dtype) for name, ndim in given.items()},
+        **{name: or_empty(getattr(g, name), ndim, p.dtype) for name, ndim in asked.items()},
         u=g.u, hebb0=g.hebb0, E0=g.E0, al=al, wm=wm, fw=fw, fb=fb, bm_eta=bm_eta,
-        M=_or_empty(None if per_neuron else g.M, 2, p.dtype),
-        by_neuron=_or_empty(g.M if per_neuron else None, 3, p.dtype),
+        M=or_empty(None if per_neuron else g.M, 2, p.dtype),
+        by_neuron=or_empty(g.M if per_neuron else None, 3, p.dtype),
     )  # fmt: skip
-    call = _net(p), arrays, _lay(p, spacing)[0], work, spacing, first, last
+    call = net_of(p), arrays, lay(p, spacing)[0], work, spacing, first, last
     bm, eta = bm_eta[:1].reshape(()), bm_eta[1:].reshape(())
     sums = {"al": al, "wm": wm, "bm": bm, "fw": fw, "fb": fb, "eta": eta}
     return lambda begin, end: _backward(*call, begin, end), sums
@@ -870,6 +377,6 @@ def hebbian_step(
     hebb: Any, E: Any, post: Any, pre: Any, modulation: Any, mode: str, eta: Any, clip: Any, bound: str
 ) -> tuple[Any, Any]:
     if mode != "none":
-        post, pre, gain = (_or_empty(each, 1, hebb.dtype) for each in (post, pre, modulation))
+        post, pre, gain = (or_empty(each, 1, hebb.dtype) for each in (post, pre, modulation))
         _hebbian_step(hebb, E, post, pre, gain, MODES[mode], BOUNDS[bound], eta, clip)
     return hebb, E
