@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import fasttrace as ft
 from fasttrace import registry
+from fasttrace.layout import KINDS
 
 from .cases import BACKENDS, Case, Spec, close, there
 from .workloads import Workload
@@ -54,7 +55,7 @@ def beside(name: str) -> str:
     yardstick = "sarsa" if row.control and row.stem == "linear" else "td"
     if row.stem != "linear":
         return f"{yardstick}-accumulating"
-    if "true_online" in row.kernel:
+    if KINDS[row.kind].true_online:
         return f"true_online_{yardstick}"
     if kind == "replacing_clear":
         return f"{yardstick}-replacing"

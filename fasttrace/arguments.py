@@ -7,7 +7,7 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +121,14 @@ _RANGES = {  # what an entry may be: closed below?, lowest, highest, in words
 }
 
 
+@overload
+def series(
+    name: str, value: Any, steps: int, default: float, allowed: str, *, spare: bool = False
+) -> NDArray[np.float64]: ...
+@overload
+def series(
+    name: str, value: Any, steps: int, default: float | None, allowed: str, *, spare: bool = False
+) -> NDArray[np.float64] | None: ...
 def series(
     name: str, value: Any, steps: int, default: float | None, allowed: str, *, spare: bool = False
 ) -> NDArray[np.float64] | None:

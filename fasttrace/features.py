@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from . import arguments
 from .errors import FeatureIndexError
 from .memory import Float64
+from .record import Record
 
 Int32 = NDArray[np.int32]
 # Of an array (-1: any length), or the indptr of ragged rows.
@@ -152,8 +153,7 @@ class Rows:
         return np.unique(indices[indices >= 0])
 
 
-@dataclass(slots=True)
-class Stream:
+class Stream(Record):
     """T transitions for a run kernel.
 
     gammas, lambdas, alphas, rhos, interests, sigmas
@@ -196,8 +196,7 @@ class Stream:
             return series if series is None or len(series) == 1 else series[begin : end + states]
 
         per_state = self.n_actions if self.state_action else 1
-        return replace(
-            self,
+        return self.but(
             steps=end - begin,
             rows=self.rows.part(begin * per_state, (end + 1) * per_state),
             actions=cut(self.actions, 1),
@@ -219,6 +218,14 @@ class Stream:
 
     def active(self, t: int, a: int = 0) -> Int32:
         return self.rows.active(self._r(t, a))
+
+
+def one_step(rows: Rows, reward: float, gamma: float, lambda_: float, alpha: float, **more: Any) -> Stream:
+    """A stream of one transition."""
+    more["steps"], more["rows"] = 1, rows
+    more["rewards"], more["gammas"] = np.array([reward]), np.array([gamma])
+    more["lambdas"], more["alphas"] = np.array([lambda_]), np.array([alpha])
+    return Stream.of(more)
 
 
 _SERIES = (

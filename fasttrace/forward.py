@@ -127,7 +127,7 @@ def online_lambda_return(
     """
     s = _task(x, rewards, alpha, gammas, lambdas, terminated, n_features, weights)
     given = arguments.series("rhos", rhos, s.steps, 1.0, "not_negative", spare=True)
-    rho = np.broadcast_to(given, s.steps)  # type: ignore[arg-type]
+    rho = np.broadcast_to(given, s.steps)
     w, start = s.w, 0
     first, v = w.copy(), np.zeros(s.steps + 1)
     for h in range(1, s.steps + 1):

@@ -174,13 +174,13 @@ STEP_LEARNERS = (
         "algorithm 1", "van Hasselt, Mahmood & Sutton 2014",
         "rho gamma lambda", "e: alpha rho (1 - e.x); k: beta (rho - k.x); g: rho",
         "w: -alpha rho (w.x - v_old), at x': -alpha gamma' (1 - lambda') v.g; v: -beta v.x",
-        "w, by e: delta + w.x - v_old; v, by k: delta", stem="gradient",
+        "w, by e: delta + w.x - v_old; v, by k: delta", stem="gradient", kind="true_online",
     ),
     StepLearner(
         "gq", "GQ", (), True, ("lambdas", "rhos", "target_policy", "alpha"), ("ft_gq_run",),
         "section 12.11", f"Maei & Sutton 2010; {_SB}, section 12.11",
         "rho gamma lambda", "1", "v: -beta v.x; w at y: -alpha gamma' (1 - lambda') z.v",
-        "alpha delta; v: beta delta", stem="gradient", cost="O(k A)",
+        "alpha delta; v: beta delta", stem="gradient", target="expected", cost="O(k A)",
     ),
     # Two traces with scalars of their own; the actor's c is that of column a.
     StepLearner(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import fasttrace as ft
 from fasttrace import registry
+from fasttrace.layout import KINDS, TARGETS
 
 GOLDEN = Path(__file__).parent / "golden"
 FORMS = ("indices", "pair", "ragged", "ragged_pair", "dense")
@@ -35,27 +36,32 @@ class Algorithm:
     """A learner of the registry with one kind of trace; `name` is the golden key."""
 
     name: str
-    learner: str
     options: dict
-    control: bool
-    takes: tuple
-    kernel: str
-    stem: str
-    tolerance: float
+    row: registry.StepLearner
+    kind: str | None
+
+    learner = property(lambda self: self.row.learner)
+    control = property(lambda self: self.row.control)
+    takes = property(lambda self: self.row.takes)
+    kernel = property(lambda self: self.row.kernel)
+    stem = property(lambda self: self.row.stem)
+    tolerance = property(lambda self: self.row.tolerance)
+    target = property(lambda self: TARGETS[self.row.target])
+    traits = property(lambda self: KINDS[self.kind or self.row.kind])
 
     @property
     def replacing(self):
-        return "replacing" in self.name
+        return self.traits.replaces
 
     @property
     def folded(self):
         """Whether the step size is inside the trace."""
-        return "dutch" in self.name or "true_online" in self.name
+        return self.traits.folded
 
     @property
     def actor(self):
         """Whether it has a policy of its own beside the values: actor_weights."""
-        return "actor_critic" in self.kernel
+        return self.stem == "actor_critic"
 
     @property
     def pairs(self):
@@ -96,9 +102,7 @@ def _algorithms():
             if "alpha_actor" in inspect.signature(getattr(ft, row.learner)).parameters:
                 options["alpha_actor"] = 0.05
             options |= dict(row.options)
-            yield Algorithm(
-                name, row.learner, options, row.control, row.takes, row.kernel, row.stem, row.tolerance
-            )
+            yield Algorithm(name, options, row, kind)
 
 
 EVERY = {each.name: each for each in _algorithms()}
@@ -119,7 +123,7 @@ def _distinct():
     for each in ALGORITHMS.values():
         layout = each.kernel if each.stem == "gradient" or each.learner in own else each.folded
         clears = "clear_others" in each.options
-        first.setdefault((each.stem, each.control, "emphatic" in each.name, clears, layout), each)
+        first.setdefault((each.stem, each.control, each.traits.emphatic, clears, layout), each)
     return list(first.values())
 
 

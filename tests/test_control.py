@@ -468,14 +468,14 @@ def test_one_action_is_a_problem_of_values(algorithm, backend):
     """With a single action every method learns what TD learns; Sarsa to the bit."""
     s = example(algorithm, n_actions=1, off_policy=False)
     agent = taught(algorithm, backend, s)
-    if "true_online" in algorithm.name:
+    if algorithm.traits.true_online:
         td = ft.TrueOnlineTD(s.n, alpha=1.0, backend=backend)
     else:
         td = ft.TD(s.n, algorithm.options.get("trace", "accumulating"), alpha=1.0, backend=backend)
     td.weights = s.weights[:, 0]
     td.learn(s.x(), s.rewards, gammas=s.gammas, lambdas=s.lambdas, alpha=s.alpha)
     for got, want in ((agent.weights[:, 0], td.weights), (agent.trace[:, 0], td.trace)):
-        if "sarsa" in algorithm.kernel and "expected" not in algorithm.kernel:
+        if algorithm.target.name == "taken":
             assert_array_equal(got, want)
         else:
             assert np.abs(got - want).max() < 1e-13

@@ -540,8 +540,7 @@ def test_c_refuses_a_trace_of_another_kind(backend):
     learner = ALGORITHMS["gq"].make(s, backend)
     keep = []
     rows = features.Rows(2, s.n, 1, np.zeros(2, np.int32))
-    one = np.ones(1)
-    packed = features.Stream(1, rows, one, one, one, one, actions=np.zeros(2, np.int32), n_actions=2)
+    packed = features.one_step(rows, 1.0, 1.0, 1.0, 1.0, actions=np.zeros(2, np.int32), n_actions=2)
     stream, out = linear.c_stream(packed, keep, work=4), ffi.new("double *")
     handle = gradient.handle(learner._trace)
     assert lib.ft_gradient_run(handle, 0.1, stream, out) == lib.FT_EVALUE

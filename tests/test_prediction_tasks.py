@@ -8,7 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from streams import BACKENDS
 
 import fasttrace as ft
+from fasttrace import registry
 from fasttrace.__main__ import main
+from fasttrace.layout import KINDS
 
 TASKS = [ft.envs.RandomWalk(5), ft.envs.BoyanChain(), ft.envs.Baird(), ft.envs.Collision()]
 each_task = pytest.mark.parametrize("env", TASKS, ids=repr)
@@ -408,7 +410,8 @@ def mean_update(name, options):
     env = ft.envs.Baird()
     x = env.features
     learner, control = new(name, {"alpha": 1.0, **options} | ({} if name == "GTD2" else {"lambda_": 0.0}))
-    emphasis = baird.followon(env) if "Emphatic" in name else None
+    emphatic = any(KINDS[row.kind].emphatic for row in registry.STEP_LEARNERS if row.learner == name)
+    emphasis = baird.followon(env) if emphatic else None
     n = 16 if control else 8
     shape = (8, 2) if control else (8,)
     names = ("weights", "v") if "beta" in options else ("weights",)

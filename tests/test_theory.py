@@ -189,12 +189,12 @@ def test_lambda_0_is_one_step_learning(algorithm, backend):
     followon, want, weights = 0.0, [], np.ones(s.T)
     for t in range(s.T):
         v_next = w @ x[t + 1]
-        if algorithm.control and "sarsa" not in algorithm.kernel.removeprefix("true_online_").split("_")[0]:
+        if algorithm.control and algorithm.target.name != "taken":
             q = s.dense(t + 1) @ w.reshape(s.n, s.n_actions)
-            v_next = q.max() if algorithm.kernel.endswith("_q") else s.policy[t + 1] @ q
+            v_next = q.max() if algorithm.target.greedy else s.policy[t + 1] @ q
         if not algorithm.control:
             followon += s.interests[t]
-            weights[t] = rhos[t] * (followon if "emphatic" in algorithm.kernel else 1.0)
+            weights[t] = rhos[t] * (followon if algorithm.traits.emphatic else 1.0)
             followon *= rhos[t] * gammas[t]
         want.append(R[t] + gammas[t] * v_next - w @ x[t])
         w += alphas[t] * weights[t] * want[t] * x[t]

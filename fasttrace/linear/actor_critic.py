@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import arguments
-from ..features import Rows, Stream, is_stream, joined, parse_rows, parse_state
+from ..features import Rows, is_stream, joined, one_step, parse_rows, parse_state
 from ..memory import Float64
 from ..policy import probabilities
 from .actor_critic_trace import ActorCriticTrace
@@ -232,10 +232,10 @@ class ActorCritic(Agent):
                 self._lambda, lambda_actor, self._alpha, self._alpha_actor, self._temperature,
             )  # fmt: skip
             return
-        numbers = (np.array([each]) for each in (reward, gamma, self._lambda, self._alpha))
-        stream = Stream(1, joined(x, x_next), *numbers)  # type: ignore[arg-type]
-        stream.actions = np.array([self._action, action_next], np.int32)
-        stream.n_actions, stream.own = self.n_actions, self._own
+        stream = one_step(
+            joined(x, x_next), reward, gamma, self._lambda, self._alpha,
+            actions=np.array([self._action, action_next], np.int32), n_actions=self.n_actions, own=self._own,
+        )  # fmt: skip
         self._run(stream)
 
     def learn(
@@ -267,8 +267,12 @@ class ActorCritic(Agent):
         """
         rows = parse_rows(x, self.n_features)
         taken = arguments.actions_array("actions", actions, rows.count, self.n_actions)
-        stream = self._stream(rows, rewards, gammas, lambdas, alpha)
-        stream.actions, stream.n_actions, stream.own = taken, self.n_actions, self._own
-        stream.actor_lambdas = arguments.series("lambdas_actor", lambdas_actor, stream.steps, None, "unit")
-        stream.actor_alphas = arguments.series("alpha_actor", alpha_actor, stream.steps, None, "positive")
+        rewards = self._rewards(rows, rewards)
+        steps = len(rewards)
+        stream = self._stream(
+            rows, rewards, gammas, lambdas, alpha,
+            actions=taken, n_actions=self.n_actions, own=self._own,
+            actor_lambdas=arguments.series("lambdas_actor", lambdas_actor, steps, None, "unit"),
+            actor_alphas=arguments.series("alpha_actor", alpha_actor, steps, None, "positive"),
+        )  # fmt: skip
         return self._learn(stream)

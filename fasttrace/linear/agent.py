@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import arguments
-from ..features import Rows, Stream, joined, parse_rows, parse_state, parse_state_actions, raise_bad_index
+from ..features import Rows, joined, one_step, parse_rows, parse_state, parse_state_actions, raise_bad_index
 from ..memory import Float64, aligned_copy
 from ..policy import Own, choose, generator_of, generator_state
 from .learner import StepLearner
@@ -238,11 +238,11 @@ class ActionLearner(Agent):
                 reward, gamma, self._lambda, self._alpha, self._own, self.sigma,
             )  # fmt: skip
             return
-        numbers = (np.array([each]) for each in (reward, gamma, self._lambda, self._alpha))
-        stream = Stream(1, joined(x, x_next), *numbers)  # type: ignore[arg-type]
-        stream.actions = np.array([self._action, action_next], np.int32)
-        stream.n_actions, stream.state_action, stream.own = self.n_actions, self.state_action, self._own
-        stream.sigmas = np.array([self.sigma])
+        stream = one_step(
+            joined(x, x_next), reward, gamma, self._lambda, self._alpha,
+            actions=np.array([self._action, action_next], np.int32), n_actions=self.n_actions,
+            state_action=self.state_action, own=self._own, sigmas=np.array([self.sigma]),
+        )  # fmt: skip
         self._run(stream)
 
     # ---- streams -------------------------------------------------------------------------------------------
@@ -265,16 +265,19 @@ class ActionLearner(Agent):
         rows = parse_rows(x, self.n_features, per_state=self.n_actions if self.state_action else None)
         states = rows.count // per_state
         taken = arguments.actions_array("actions", actions, states, self.n_actions)
-        stream = self._stream(rows, rewards, gammas, lambdas, alpha, per_state)
-        stream.actions, stream.n_actions, stream.state_action = taken, self.n_actions, self.state_action
-        stream.own = self._own
-        stream.rhos = arguments.series("rhos", rhos, stream.steps, None, "not_negative", spare=True)
-        stream.sigmas = arguments.series("sigmas", sigmas, stream.steps, None, "unit", spare=True)
+        rewards = self._rewards(rows, rewards, per_state)
+        steps = len(rewards)
+        policy = None
         if target_policy is not None:
             quick = getattr(self._module, "are_policies", None)
-            stream.policy = arguments.policy_array(
-                "target_policy", target_policy, states, self.n_actions, quick
-            )
+            policy = arguments.policy_array("target_policy", target_policy, states, self.n_actions, quick)
+        stream = self._stream(
+            rows, rewards, gammas, lambdas, alpha,
+            actions=taken, n_actions=self.n_actions, state_action=self.state_action, own=self._own,
+            rhos=arguments.series("rhos", rhos, steps, None, "not_negative", spare=True),
+            sigmas=arguments.series("sigmas", sigmas, steps, None, "unit", spare=True),
+            policy=policy,
+        )  # fmt: skip
         return self._learn(stream)
 
     _required: ClassVar[tuple[str, ...]] = ()  # what `learn` cannot do without

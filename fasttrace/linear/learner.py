@@ -188,7 +188,8 @@ class LinearLearner(Learner):
         """_run, but that Ctrl-C is heard between two transitions."""
         # The whole, so that no piece is refused when others have been learned.
         stream.rows.check(getattr(module(self.backend, "linear"), "look", None))
-        deltas = stream.deltas = np.empty(stream.steps)
+        deltas = np.empty(stream.steps)
+        stream = stream.but(deltas=deltas)
 
         def run(begin: int, end: int) -> None:
             part = stream.part(begin, end)
@@ -236,29 +237,29 @@ class LinearLearner(Learner):
                     raise
             return np.concatenate(values)
 
-    def _stream(
-        self, rows: Rows, rewards: Any, gammas: Any, lambdas: Any, alpha: Any, per_state: int = 1, **more: Any
-    ) -> Stream:
-        """Check and pack what every `learn` takes; `rows` has per_state rows for each of T + 1 states."""
+    def _rewards(self, rows: Rows, rewards: Any, per_state: int = 1) -> Float64:
+        """(T,) rewards for rows that are per_state of each of T + 1 states."""
         states = rows.count // per_state
         if states < 1:
             raise ValueError("x: got no rows, expected T + 1 with T rewards")
-        steps = states - 1
-        rewards = arguments.array_of("rewards", rewards)
-        if rewards.shape != (steps,):
+        array = arguments.array_of("rewards", rewards)
+        if array.shape != (states - 1,):
             raise ValueError(
-                f"rewards: got shape {rewards.shape}, expected ({steps},): x has {states} rows, "
+                f"rewards: got shape {array.shape}, expected ({states - 1},): x has {states} rows, "
                 "one more than there are rewards"
             )
-        return Stream(
-            steps,
-            rows,
-            arguments.finite_array("rewards", rewards, (steps,)),
-            arguments.series("gammas", gammas, steps, self._gamma, "unit"),  # type: ignore[arg-type]
-            arguments.series("lambdas", lambdas, steps, self._lambda, "unit"),  # type: ignore[arg-type]
-            arguments.series("alpha", alpha, steps, self._alpha, "positive"),  # type: ignore[arg-type]
-            **more,
-        )
+        return arguments.finite_array("rewards", array, array.shape)
+
+    def _stream(
+        self, rows: Rows, rewards: Float64, gammas: Any, lambdas: Any, alpha: Any, **more: Any
+    ) -> Stream:
+        """Check and pack what every `learn` takes; rewards and more, what only some take, are checked."""
+        steps = len(rewards)
+        more["steps"], more["rows"], more["rewards"] = steps, rows, rewards
+        more["gammas"] = arguments.series("gammas", gammas, steps, self._gamma, "unit")
+        more["lambdas"] = arguments.series("lambdas", lambdas, steps, self._lambda, "unit")
+        more["alphas"] = arguments.series("alpha", alpha, steps, self._alpha, "positive")
+        return Stream.of(more)
 
     # ---- states --------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import arguments
-from ..features import Rows, Stream, is_stream, joined, parse_rows, parse_state, raise_bad_index
+from ..features import Rows, is_stream, joined, one_step, parse_rows, parse_state, raise_bad_index
 from ..memory import Float64
 from .learner import Bounded, LinearLearner, StepLearner
 
@@ -60,10 +60,10 @@ class StateLearner(LinearLearner):
             arguments.unit("lambda_", lambda_),
             arguments.positive("alpha", alpha),
         )
-        stream = Stream(1, rows, *(np.array([number]) for number in numbers))  # type: ignore[arg-type]
-        for name, number in more.items():
-            setattr(stream, f"{name}s", np.array([arguments.not_negative(name, number)]))
-        return float(self._run(stream)[0])
+        ratios: dict[str, Any] = {
+            f"{name}s": np.array([arguments.not_negative(name, each)]) for name, each in more.items()
+        }
+        return float(self._run(one_step(rows, *numbers, **ratios))[0])
 
     def _learn_rows(
         self,
@@ -77,9 +77,13 @@ class StateLearner(LinearLearner):
     ) -> Float64:
         """What every `learn` of state values does."""
         rows = parse_rows(x, self.n_features)
-        stream = self._stream(rows, rewards, gammas, lambdas, alpha)
-        stream.rhos = arguments.series("rhos", rhos, stream.steps, 1.0, "not_negative", spare=True)
-        stream.interests = arguments.series("interests", interests, stream.steps, 1.0, "not_negative")
+        rewards = self._rewards(rows, rewards)
+        steps = len(rewards)
+        stream = self._stream(
+            rows, rewards, gammas, lambdas, alpha,
+            rhos=arguments.series("rhos", rhos, steps, 1.0, "not_negative", spare=True),
+            interests=arguments.series("interests", interests, steps, 1.0, "not_negative"),
+        )  # fmt: skip
         return self._learn(stream)
 
 

@@ -61,6 +61,12 @@ def _c_rows(rows: Rows, keep: list[Any]) -> Any:
     return stream
 
 
+_SERIES = (
+    ("rewards", ""), ("gammas", "gamma_stride"), ("lambdas", "lambda_stride"), ("alphas", "alpha_stride"),
+    ("rhos", "rho_stride"), ("interests", "interest_stride"), ("sigmas", "sigma_stride"),
+)  # fmt: skip
+
+
 def c_stream(stream: Stream, keep: list[Any], target: int = lib.FT_TAKEN, work: int = 0) -> Any:
     """ft_stream * of a stream; `keep` holds the buffers alive.
 
@@ -68,14 +74,15 @@ def c_stream(stream: Stream, keep: list[Any], target: int = lib.FT_TAKEN, work: 
     """
     c = _c_rows(stream.rows, keep)
     c.steps, c.n_actions, c.target = stream.steps, stream.n_actions, target
-    for name in ("rewards", "gammas", "lambdas", "rhos", "alphas", "interests", "sigmas"):
-        array = getattr(stream, name)
-        keep.append(_doubles(array))
-        setattr(c, name, keep[-1])
-        if array is not None and name != "rewards":
-            setattr(c, name[:-1] + "_stride", len(array) > 1)
-    keep.append(_int32s(stream.actions))
-    c.actions = keep[-1]
+    for name, stride in _SERIES:
+        if (array := getattr(stream, name)) is not None:
+            keep.append(ffi.from_buffer(_DOUBLES, array))
+            setattr(c, name, keep[-1])
+            if stride and len(array) > 1:
+                setattr(c, stride, 1)
+    if stream.actions is not None:
+        keep.append(_int32s(stream.actions))
+        c.actions = keep[-1]
     if work:
         c.policy, c.parameter = POLICIES[stream.own[0]], stream.own[1]
         keep += [_doubles(stream.policy), _room(np.empty(work))]

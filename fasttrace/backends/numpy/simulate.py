@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ...errors import FeatureIndexError, no_feature
-from ...features import Rows, Stream, joined
+from ...features import Rows, joined, one_step
 from ...policy import choose
 from . import linear
 
@@ -93,12 +93,10 @@ class Loop:
         return choose(self.values(self.trace, x)[0], self.method.own, self.random())
 
     def _learn(self, x_next, action_next, reward, gamma):
-        numbers = (np.array([each]) for each in (reward, gamma, self.lambda_, self.alpha))
-        stream = Stream(1, joined(self.x, x_next), *numbers)
+        more = {"own": self.method.own, "sigmas": np.array([self.method.sigma])}
         if self.n_actions:
-            stream.actions = np.array([self.action, action_next], np.int32)
-            stream.n_actions = self.n_actions
-        stream.own, stream.sigmas = self.method.own, np.array([self.method.sigma])
+            more |= {"actions": np.array([self.action, action_next], np.int32), "n_actions": self.n_actions}
+        stream = one_step(joined(self.x, x_next), reward, gamma, self.lambda_, self.alpha, **more)
         if self.learn:
             self.learn(stream)
             return
