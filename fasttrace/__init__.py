@@ -1,7 +1,7 @@
 """Eligibility traces for reinforcement learning at native speed."""
 
 from importlib import import_module as _import_module
-from typing import Any as _Any
+from typing import TYPE_CHECKING as _CHECKED
 
 from . import envs, forward, returns
 from .backends import backends
@@ -79,7 +79,14 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_LATER})
 
 
-def __getattr__(name: str) -> _Any:
-    if name in _LATER:
-        return _import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if _CHECKED:
+    from . import embed as embed
+    from . import neural as neural
+    from . import plasticity as plasticity
+    from . import torch as torch
+else:
+
+    def __getattr__(name: str) -> object:
+        if name in _LATER:
+            return _import_module(f".{name}", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NUMERIC = "iuf"
+_Choice = TypeVar("_Choice", bound=str)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -70,7 +71,7 @@ def count(name: str, value: Any, lowest: int = 1, highest: int = 2**31 - 2) -> i
     return number
 
 
-def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
+def choice(name: str, value: Any, allowed: tuple[_Choice, ...]) -> _Choice:
     if value not in allowed:
         raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, allowed))}")
     return value

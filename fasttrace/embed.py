@@ -30,7 +30,7 @@ from numba.core.errors import TypingError
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from .backends import backends, module, resolve
+from .backends import Backend, backends, module, resolve
 from .backends.numba import kernel, linear, steps, stream, trace, transition, verb
 from .errors import FeatureIndexError
 from .layout import BAD_ACTION, BAD_INDEX, KINDS, OK
@@ -71,7 +71,7 @@ def state(learner: LinearLearner) -> State:
     return State(*linear.arrays_of(owner), np.zeros(1))
 
 
-def step(learner: LinearLearner, backend: str | None = None) -> Callable[..., float]:
+def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[..., float]:
     """The learner's update of one transition, for compiled functions.
 
     backend  "numba" or "c"; None is the learner's own.  Both work on the same state, and agree to the bit.

@@ -14,7 +14,7 @@ from weakref import WeakSet
 from numpy.typing import NDArray
 
 from . import arguments
-from .backends import NAMES, module, resolve
+from .backends import NAMES, Backend, Name, module, resolve
 from .errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Learner:
         self._lambda = arguments.unit("lambda_", value)
 
     @property
-    def backend(self) -> str:
+    def backend(self) -> Name:
         """Name of the backend in use."""
         return self._trace.backend
 
@@ -71,7 +71,7 @@ class Learner:
         raise NotImplementedError
 
     @classmethod
-    def _of_options(cls, options: dict[str, Any], backend: str) -> Self:
+    def _of_options(cls, options: dict[str, Any], backend: Name) -> Self:
         """A new learner with the options of a state."""
         raise NotImplementedError
 
@@ -113,7 +113,7 @@ class Learner:
 
     # ---- backends, states, checkpoints ---------------------------------------------------------------------
 
-    def to(self, backend: str) -> Self:
+    def to(self, backend: Backend) -> Self:
         """Go on in another backend; changes this learner and returns it.
 
         Errors: BackendUnavailable, ValueError for an unknown name.
@@ -221,7 +221,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @arguments.explained
-def load(path: Target, backend: str | None = None) -> Any:
+def load(path: Target, backend: Backend | None = None) -> Any:
     """The learner, or TileCoder, of a checkpoint, in the backend that saved it or in the one named.
 
     path  or a binary file that is open for reading

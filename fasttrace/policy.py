@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-Own = tuple[str, float]  # a learner's policy: ("epsilon", epsilon) or ("softmax", temperature)
+Policy = Literal["epsilon", "softmax"]
+POLICIES: tuple[Policy, ...] = ("epsilon", "softmax")
+Own = tuple[Policy, float]  # a learner's policy: ("epsilon", epsilon) or ("softmax", temperature)
 
 
 class Method(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import arguments
-from .backends import module, resolve
+from .backends import Backend, module, resolve
 
 if TYPE_CHECKING:
     from .checkpoint import Target
@@ -56,7 +56,7 @@ class TileCoder:
         *,
         wrap: Iterable[int] = (),
         memory: int | None = None,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.low, self.high = _bounds("low", low), _bounds("high", high)
         dims = len(self.low)
@@ -167,7 +167,7 @@ class TileCoder:
 
 
 def _rebuilt(
-    low: Any, high: Any, tiles: Any, tilings: int, wrap: Any, memory: int | None, backend: str
+    low: Any, high: Any, tiles: Any, tilings: int, wrap: Any, memory: int | None, backend: Backend
 ) -> TileCoder:
     return TileCoder(low, high, tiles, tilings, wrap=wrap, memory=memory, backend=backend)
 

@@ -14,13 +14,14 @@ from typing import Literal
 
 from ..errors import BackendUnavailable
 
-Backend = Literal["auto", "c", "numba", "numpy"]
-NAMES = ("numpy", "numba", "c")
-_PREFERRED = ("c", "numba", "numpy")
-_missing: dict[str, str | None] = {}
+Name = Literal["c", "numba", "numpy"]
+Backend = Literal["auto", Name]
+NAMES: tuple[Name, ...] = ("numpy", "numba", "c")
+_PREFERRED: tuple[Name, ...] = ("c", "numba", "numpy")
+_missing: dict[Name, str | None] = {}
 
 
-def _why_missing(name: str) -> str | None:
+def _why_missing(name: Name) -> str | None:
     if name not in _missing:
         try:
             import_module(f"{__name__}.{name}").probe()
@@ -31,7 +32,7 @@ def _why_missing(name: str) -> str | None:
     return _missing[name]
 
 
-def backends() -> dict[str, str | None]:
+def backends() -> dict[Name, str | None]:
     """Every backend's name, with None where it is there, or else the reason why it is not.
 
     A backend is there if it runs: one small kernel of each is tried, once.
@@ -39,7 +40,7 @@ def backends() -> dict[str, str | None]:
     return {name: _why_missing(name) for name in NAMES}
 
 
-def resolve(name: str) -> str:
+def resolve(name: str) -> Name:
     """The backend that `name` stands for: "auto" is the first that is there of c, numba, numpy.
 
     Errors: ValueError for an unknown name, BackendUnavailable for one that is not there, for "auto" where
@@ -51,11 +52,12 @@ def resolve(name: str) -> str:
                 return each
         reasons = "; ".join(f"{each}: {_why_missing(each)}" for each in _PREFERRED)
         raise BackendUnavailable(f"no backend is available: {reasons}")
-    if name not in NAMES:
+    found = next((each for each in NAMES if each == name), None)
+    if found is None:
         raise ValueError(f"backend={name!r}: expected 'auto', {', '.join(map(repr, NAMES))}")
-    if reason := _why_missing(name):
+    if reason := _why_missing(found):
         raise BackendUnavailable(f"backend {name!r} is not available: {reason}")
-    return name
+    return found
 
 
 def module(name: str, stem: str) -> ModuleType:

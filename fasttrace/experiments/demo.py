@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..backends import backends, resolve
+from ..backends import Name, backends, resolve
 from ..errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def run(episodes: int, seed: int, output: str, names: Sequence[str]) -> int:
     return _run(episodes, seed, folder, there)
 
 
-def _run(episodes: int, seed: int, folder: Path, there: dict[str, str | None]) -> int:
+def _run(episodes: int, seed: int, folder: Path, there: dict[Name, str | None]) -> int:
     from rich.console import Console
 
     from . import figures, mountain_car
@@ -68,7 +68,7 @@ def _run(episodes: int, seed: int, folder: Path, there: dict[str, str | None]) -
     return 0
 
 
-def _train(name: str, episodes: int, seed: int, console: Console) -> Run:
+def _train(name: Name, episodes: int, seed: int, console: Console) -> Run:
     """The run of one backend, the quickest of a few where it is short."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -109,7 +109,7 @@ def _table(runs: list[Run]) -> Table:
     return table
 
 
-def _remarks(runs: list[Run], episodes: int, there: dict[str, str | None]) -> Iterator[str]:
+def _remarks(runs: list[Run], episodes: int, there: dict[Name, str | None]) -> Iterator[str]:
     """What the numbers leave out, in sentences."""
     from .mountain_car import same_walk
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 import fasttrace as ft
 
+from ..backends import Backend
+
 ALPHA, GAMMA, LAMBDA, EPSILON = 1.0 / 8.0, 1.0, 0.9, 0.0
 TILES, TILINGS = 8, 8
 CHUNK = 25  # episodes between two looks at the clock
@@ -26,7 +28,7 @@ class Run:
     surfaces           episodes -> cost_to_go() of the agent after so many
     """
 
-    backend: str
+    backend: Backend
     lengths: npt.NDArray[np.int64]
     returns: npt.NDArray[np.float64]
     clock: npt.NDArray[np.float64]
@@ -47,7 +49,7 @@ def environment() -> ft.envs.MountainCar:
     return ft.envs.MountainCar()
 
 
-def task(backend: str) -> tuple[ft.envs.MountainCar, ft.TrueOnlineSarsa, ft.TileCoder]:
+def task(backend: Backend) -> tuple[ft.envs.MountainCar, ft.TrueOnlineSarsa, ft.TileCoder]:
     """The environment, a new agent, and its tile coder."""
     env = environment()
     coder = ft.TileCoder(env.low, env.high, TILES, TILINGS, backend=backend)
@@ -64,7 +66,7 @@ def task(backend: str) -> tuple[ft.envs.MountainCar, ft.TrueOnlineSarsa, ft.Tile
 
 
 def train(
-    backend: str,
+    backend: Backend,
     episodes: int,
     seed: int,
     *,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import resolve
+from ..backends import Backend, resolve
 from ..errors import BackendUnavailable
 from ..plasticity import MODES
 from .plasticity_tasks import Completion, CueReward, Result, train_completion, train_cue_reward
@@ -47,7 +47,7 @@ def tasks(quick: bool) -> tuple[Task, Task]:
     )
 
 
-def run(seeds: int, output: str, backend: str, quick: bool) -> int:
+def run(seeds: int, output: str, backend: Backend, quick: bool) -> int:
     """Train, print, draw; the exit status."""
     try:
         import matplotlib
@@ -79,7 +79,7 @@ def run(seeds: int, output: str, backend: str, quick: bool) -> int:
     return 0
 
 
-def train(task: Task, seeds: range, backend: str, console: Console) -> Result:
+def train(task: Task, seeds: range, backend: Backend, console: Console) -> Result:
     """Every mode with every seed, with a bar for each mode."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fasttrace.plasticity import PlasticRNN
+from ..backends import Backend
+from ..plasticity import PlasticRNN
+from ..plasticity.checks import Mode
 
 Array = NDArray[Any]
 Watch = Callable[[int, float], object]
@@ -121,7 +123,7 @@ def completion_loss(y: Array, wanted: Array, hidden: Array) -> tuple[float, floa
 
 
 def train_completion(
-    mode: str, seed: int, task: Completion, backend: str = "auto", watch: Watch = lambda i, error: None
+    mode: Mode, seed: int, task: Completion, backend: Backend = "auto", watch: Watch = lambda i, error: None
 ) -> Array:
     """Part of the hidden bits that are wrong, by iteration (iterations,)."""
     rng = np.random.default_rng(seed)
@@ -225,7 +227,7 @@ def play(net: PlasticRNN, policy: Head, task: CueReward, rng: np.random.Generato
 
 
 def train_cue_reward(
-    mode: str, seed: int, task: CueReward, backend: str = "auto", watch: Watch = lambda i, score: None
+    mode: Mode, seed: int, task: CueReward, backend: Backend = "auto", watch: Watch = lambda i, score: None
 ) -> Array:
     """Mean reward of the settled trials, by iteration (iterations,): 0 is chance, 1 all there is."""
     rng = np.random.default_rng(seed)
@@ -284,19 +286,19 @@ class Result:
     name: str
     measure: str
     chance: float
-    curves: dict[str, NDArray[Any]]
-    seconds: dict[str, float]
+    curves: dict[Mode, NDArray[Any]]
+    seconds: dict[Mode, float]
     best: float = 0.0
 
-    def finals(self, mode: str) -> NDArray[Any]:
+    def finals(self, mode: Mode) -> NDArray[Any]:
         """(seeds,) mean over the end of each run."""
         curves = self.curves[mode]
         return curves[:, -max(1, curves.shape[1] // LAST) :].mean(1)
 
-    def median(self, mode: str) -> float:
+    def median(self, mode: Mode) -> float:
         return float(np.median(self.finals(mode)))
 
-    def at_chance(self) -> list[str]:
+    def at_chance(self) -> list[Mode]:
         """The modes that came less than a tenth of the way from chance to the best there is."""
         way = self.best - self.chance
         return [mode for mode in self.curves if (self.median(mode) - self.chance) / way < 0.1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import resolve
+from ..backends import Backend, resolve
 from ..errors import BackendUnavailable
 from .staleness_tasks import ENTRIES, PARTS, TASKS, Entry, Measured, Task, learn, rule_name, staleness
 
@@ -38,7 +38,7 @@ class Settings:
         return entry.among[2:4] if self.quick else entry.among
 
 
-def run(seeds: int, output: str, backend: str, quick: bool) -> int:
+def run(seeds: int, output: str, backend: Backend, quick: bool) -> int:
     """Measure, learn, print, draw; the exit status."""
     try:
         import gymnasium
@@ -71,7 +71,7 @@ def run(seeds: int, output: str, backend: str, quick: bool) -> int:
     return 0
 
 
-def _measure_all(settings: Settings, seeds: int, backend: str, console: Console) -> list[Measured]:
+def _measure_all(settings: Settings, seeds: int, backend: Backend, console: Console) -> list[Measured]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     results = []
@@ -86,7 +86,7 @@ def _measure_all(settings: Settings, seeds: int, backend: str, console: Console)
 
 
 def measure(
-    name: str, tasks: list[Task], settings: Settings, backend: str, watch: Any = lambda: None
+    name: str, tasks: list[Task], settings: Settings, backend: Backend, watch: Any = lambda: None
 ) -> Measured:
     """Every rule's staleness and every learner's curves, of a stream for each seed."""
     found = Measured(name, tasks[0].steps)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import neural
+from ..backends import Backend
 from ..returns import lambda_returns
 
 Array = NDArray[Any]
@@ -104,7 +105,7 @@ class Entry:
     tried: str = "alpha"
     among: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 
-    def make(self, task: Task, setting: float, seed: int, backend: str, lambda_: float) -> Any:
+    def make(self, task: Task, setting: float, seed: int, backend: Backend, lambda_: float) -> Any:
         options = {"gamma": float(task.gammas.max()), "lambda_": lambda_} | self.options
         if self.tried == "kappa":
             options["optimiser"] = neural.ObGD(kappa=setting)
@@ -131,13 +132,13 @@ ENTRIES = (
 )
 
 
-def network(task: Task, seed: int, backend: str) -> neural.MLP:
+def network(task: Task, seed: int, backend: Backend) -> neural.MLP:
     """The network of every learner: two layers of 32 tanh units, the same first weights for one seed."""
     sizes = (task.states.shape[1], *HIDDEN, 1)
     return neural.MLP(sizes, seed=seed, dtype=np.float32, backend=backend)
 
 
-def learn(entry: Entry, setting: float, task: Task, seed: int, backend: str, lambda_: float) -> Array:
+def learn(entry: Entry, setting: float, task: Task, seed: int, backend: Backend, lambda_: float) -> Array:
     """Errors (PARTS + 1,): before the first step, and after each part of the run.  inf where it diverges."""
     learner = entry.make(task, setting, seed, backend, lambda_)
     errors = np.full(PARTS + 1, np.inf)
@@ -155,7 +156,7 @@ def learn(entry: Entry, setting: float, task: Task, seed: int, backend: str, lam
 
 
 def staleness(
-    rule: float | None, lambda_: float, task: Task, seed: int, backend: str, looks: int
+    rule: float | None, lambda_: float, task: Task, seed: int, backend: Backend, looks: int
 ) -> tuple[Array, Array]:
     """Relative distance and cosine (looks,) of the trace of NetworkTD along a run, evenly in time.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends import resolve
+from ..backends import Backend, resolve
 from ..errors import BackendUnavailable
 from .stream_runs import LAST, LEARNERS, SOLVED, Run, Settings
 
@@ -42,7 +42,7 @@ def _moves(env: gymnasium.Env[Any, Any]) -> int:
     return math.prod(env.action_space.shape) if isinstance(env.action_space, gymnasium.spaces.Box) else 0
 
 
-def make(settings: Settings, env: gymnasium.Env[Any, Any], seed: int, backend: str) -> Any:
+def make(settings: Settings, env: gymnasium.Env[Any, Any], seed: int, backend: Backend) -> Any:
     """The agent for an environment of vectors and actions that are numbered, or for "ac" real-valued.
 
     Errors: ValueError for another kind of environment.
@@ -75,7 +75,10 @@ def _givable(env: gymnasium.Env[Any, Any]) -> Callable[[Any], Any]:
 
 
 def train(
-    settings: Settings, seed: int, backend: str = "auto", watch: Callable[[int], object] = lambda done: None
+    settings: Settings,
+    seed: int,
+    backend: Backend = "auto",
+    watch: Callable[[int], object] = lambda done: None,
 ) -> Run:
     """One run, from the environment's first state to the last of `settings.steps`.
 
@@ -112,7 +115,7 @@ def train(
     return Run(seed, np.array(returns), np.array(ends, np.int64), time.perf_counter() - began)
 
 
-def run(settings: Settings, seeds: int, output: str, backend: str) -> int:
+def run(settings: Settings, seeds: int, output: str, backend: Backend) -> int:
     """Train, print, draw; the exit status."""
     try:
         import gymnasium
@@ -146,7 +149,7 @@ def run(settings: Settings, seeds: int, output: str, backend: str) -> int:
     return 0
 
 
-def _train_all(settings: Settings, seeds: int, backend: str, console: Console) -> list[Run]:
+def _train_all(settings: Settings, seeds: int, backend: Backend, console: Console) -> list[Run]:
     """Every seed, with a bar for each that says how it is doing."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
 from .. import arguments
-from ..features import Rows, is_stream, joined, one_step, parse_rows, parse_state
+from ..backends import Backend
+from ..features import Ragged, Rows, is_stream, joined, one_step, parse_rows, parse_state
 from ..memory import Float64
 from ..policy import probabilities
 from .actor_critic_trace import ActorCriticTrace
@@ -67,7 +68,7 @@ class ActorCritic(Agent):
         temperature: float = 1.0,
         discount_actor: bool = True,
         seed: int | np.random.Generator | None = None,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.n_actions = arguments.count("n_actions", n_actions)
         self.alpha_actor, self.lambda_actor, self.eta = alpha_actor, lambda_actor, eta
@@ -194,6 +195,10 @@ class ActorCritic(Agent):
         rows = (parse_rows if many else parse_state)(x, self.n_features)
         return self._read_rows(rows, function), many
 
+    @overload
+    def predict(self, x: Ragged) -> Float64: ...
+    @overload
+    def predict(self, x: Any) -> float | Float64: ...
     def predict(self, x: Any) -> float | Float64:
         """Values v(s) = w.x(s), learning nothing.
 

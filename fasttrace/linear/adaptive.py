@@ -8,8 +8,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from .. import arguments
+from ..backends import Backend
 from ..features import Rows, Stream
 from ..memory import Float64
+from ..policy import Policy
 from .adaptive_trace import new_steps
 from .agent import ActionLearner
 from .learner import StepLearner
@@ -235,7 +237,7 @@ class SwiftTD(SwiftOptions, AdaptiveLearner):
         decay: float = 0.999,
         meta: float = 1e-3,
         eta_min: float = 1e-10,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.eta, self.decay, self.meta, self.eta_min = eta, decay, meta, eta_min
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
@@ -273,11 +275,11 @@ class SwiftSarsa(SwiftOptions, ActionLearner):
         meta: float = 1e-3,
         eta_min: float = 1e-10,
         epsilon: float = 0.1,
-        policy: str = "epsilon",
+        policy: Policy = "epsilon",
         temperature: float = 1.0,
         state_action: bool = False,
         seed: int | np.random.Generator | None = None,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.eta, self.decay, self.meta, self.eta_min = eta, decay, meta, eta_min
         super().__init__(
@@ -347,7 +349,7 @@ class TIDBD(AdaptiveLearner):
         gamma: float = 0.99,
         lambda_: float = 0.9,
         meta: float = 1e-2,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.meta = meta
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
@@ -384,7 +386,7 @@ class Autostep(AdaptiveLearner):
         lambda_: float = 0.9,
         meta: float = 1e-2,
         tau: float = 1e4,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.meta, self.tau = meta, tau
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)

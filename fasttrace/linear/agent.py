@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import arguments
+from ..backends import Backend
 from ..features import Rows, joined, one_step, parse_rows, parse_state, parse_state_actions, raise_bad_index
 from ..memory import Float64, aligned_copy
-from ..policy import Own, choose, generator_of, generator_state
+from ..policy import POLICIES, Own, Policy, choose, generator_of, generator_state
 from .learner import StepLearner
 
 
@@ -176,11 +177,11 @@ class ActionLearner(Agent):
         gamma: float = 0.99,
         lambda_: float = 0.9,
         epsilon: float = 0.1,
-        policy: str = "epsilon",
+        policy: Policy = "epsilon",
         temperature: float = 1.0,
         state_action: bool = False,
         seed: int | np.random.Generator | None = None,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.n_actions = arguments.count("n_actions", n_actions)
         self.state_action = bool(state_action)
@@ -205,13 +206,13 @@ class ActionLearner(Agent):
         self._epsilon = arguments.unit("epsilon", value)
 
     @property
-    def policy(self) -> str:
+    def policy(self) -> Policy:
         """How actions are chosen: "epsilon" (greedy but with probability epsilon) or "softmax"."""
         return self._policy
 
     @policy.setter
-    def policy(self, value: str) -> None:
-        self._policy = arguments.choice("policy", value, ("epsilon", "softmax"))
+    def policy(self, value: Policy) -> None:
+        self._policy = arguments.choice("policy", value, POLICIES)
 
     @property
     def _own(self) -> Own:

@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import arguments
+from ..backends import Backend
 from ..memory import Float64
+from ..policy import Policy
 from .agent import ActionLearner, OffPolicyAgent, OnPolicyAgent
-from .learner import Bounded
+from .learner import Bounded, Kind
 
 
 class Sarsa(Bounded, OnPolicyAgent):
@@ -43,15 +45,15 @@ class Sarsa(Bounded, OnPolicyAgent):
         alpha: float,
         gamma: float = 0.99,
         lambda_: float = 0.9,
-        trace: str = "replacing",
+        trace: Kind = "replacing",
         clear_others: bool = False,
         bound: bool = False,
         epsilon: float = 0.1,
-        policy: str = "epsilon",
+        policy: Policy = "epsilon",
         temperature: float = 1.0,
         state_action: bool = False,
         seed: int | np.random.Generator | None = None,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         arguments.choice("trace", trace, ("accumulating", "replacing", "dutch"))
         self._set_bound(bound, trace)
@@ -111,13 +113,13 @@ class ExpectedSarsa(OffPolicyAgent):
         alpha: float,
         gamma: float = 0.99,
         lambda_: float = 0.9,
-        trace: str = "accumulating",
+        trace: Kind = "accumulating",
         epsilon: float = 0.1,
-        policy: str = "epsilon",
+        policy: Policy = "epsilon",
         temperature: float = 1.0,
         state_action: bool = False,
         seed: int | np.random.Generator | None = None,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self._kind = arguments.choice("trace", trace, self._kinds)
         super().__init__(
@@ -167,14 +169,14 @@ class WatkinsQ(OnPolicyAgent):
         alpha: float,
         gamma: float = 0.99,
         lambda_: float = 0.9,
-        trace: str = "accumulating",
+        trace: Kind = "accumulating",
         cut: bool = True,
         epsilon: float = 0.1,
-        policy: str = "epsilon",
+        policy: Policy = "epsilon",
         temperature: float = 1.0,
         state_action: bool = False,
         seed: int | np.random.Generator | None = None,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.cut = bool(cut)
         self._kernel = "watkins_q" if cut else "naive_q"  # type: ignore[misc]
@@ -286,11 +288,11 @@ class QSigma(ActionLearner):
         lambda_: float = 0.9,
         sigma: float = 0.5,
         epsilon: float = 0.1,
-        policy: str = "epsilon",
+        policy: Policy = "epsilon",
         temperature: float = 1.0,
         state_action: bool = False,
         seed: int | np.random.Generator | None = None,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.sigma = sigma
         super().__init__(

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import arguments
+from ..backends import Backend
 from ..memory import Float64
+from ..policy import Policy
 from .agent import ActionLearner
 from .gradient_trace import new_gradient
 from .learner import StepLearner
@@ -82,7 +84,7 @@ class GradientLearner(StateValues, OffPolicyLearner):
         beta: float,
         gamma: float = 0.99,
         lambda_: float = 0.9,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.beta = beta
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
@@ -160,7 +162,7 @@ class GTD2(StateValues, StateLearner):
     _tunable = ("alpha", "beta", "gamma")
 
     def __init__(
-        self, n_features: int, *, alpha: float, beta: float, gamma: float = 0.99, backend: str = "auto"
+        self, n_features: int, *, alpha: float, beta: float, gamma: float = 0.99, backend: Backend = "auto"
     ) -> None:
         self.beta = beta
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=0.0, backend=backend)
@@ -253,11 +255,11 @@ class GQ(TwoVectors, ActionLearner):
         gamma: float = 0.99,
         lambda_: float = 0.9,
         epsilon: float = 0.1,
-        policy: str = "epsilon",
+        policy: Policy = "epsilon",
         temperature: float = 1.0,
         state_action: bool = False,
         seed: int | np.random.Generator | None = None,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.beta = beta
         super().__init__(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 
 from .. import arguments
-from ..backends import NAMES, module, resolve
+from ..backends import NAMES, Name, module, resolve
 from ..errors import FeatureIndexError
 from ..features import Rows, Stream, raise_bad_index
 from ..learner import Learner
@@ -20,6 +20,7 @@ from ..policy import Method, Own
 from .trace import FOLDED, new_trace
 
 T = TypeVar("T")
+Kind = Literal["accumulating", "replacing", "dutch"]  # of the traces that may be chosen
 
 _AT_FIRST = 30e6  # nanoseconds: what is expected to take longer is done in pieces
 
@@ -74,7 +75,7 @@ class LinearLearner(Learner):
         return options | {name: getattr(self, name) for name in self._tunable}
 
     @classmethod
-    def _of_options(cls, options: dict[str, Any], backend: str) -> Self:
+    def _of_options(cls, options: dict[str, Any], backend: Name) -> Self:
         return cls(**options, backend=backend)
 
     @classmethod

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import arguments
+from ..backends import Backend
 from ..features import Rows, Stream, raise_bad_index
 from ..memory import Float64, aligned_zeros, check_arrays
 from .learner import most_entries
@@ -15,7 +16,8 @@ from .prediction import StateLearner
 
 _COUNTERS = ("n", "active", "since", "refresh", "stale", "bad_index")
 _POINTERS = 8
-SOLVERS = ("solve", "inverse")
+Solver = Literal["solve", "inverse"]
+SOLVERS: tuple[Solver, ...] = ("solve", "inverse")
 
 
 class LeastSquares:
@@ -208,8 +210,8 @@ class LSTD(StateLearner):
         epsilon: float = 1e-3,
         gamma: float = 0.99,
         lambda_: float = 0.9,
-        solver: str = "solve",
-        backend: str = "auto",
+        solver: Solver = "solve",
+        backend: Backend = "auto",
     ) -> None:
         self._epsilon = arguments.positive("epsilon", epsilon)
         self._solver = arguments.choice("solver", solver, SOLVERS)
@@ -239,7 +241,7 @@ class LSTD(StateLearner):
         return self._epsilon
 
     @property
-    def solver(self) -> str:
+    def solver(self) -> Solver:
         """ "solve" or "inverse"."""
         return self._solver
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
 from .. import arguments
-from ..features import Rows, is_stream, joined, one_step, parse_rows, parse_state, raise_bad_index
+from ..backends import Backend
+from ..features import Ragged, Rows, is_stream, joined, one_step, parse_rows, parse_state, raise_bad_index
 from ..memory import Float64
-from .learner import Bounded, LinearLearner, StepLearner
+from .learner import Bounded, Kind, LinearLearner, StepLearner
 
 
 class StateLearner(LinearLearner):
     """Learners of v(s) = w.x(s)."""
 
+    @overload
+    def predict(self, x: Ragged) -> Float64: ...
+    @overload
+    def predict(self, x: Any) -> float | Float64: ...
     def predict(self, x: Any) -> float | Float64:
         """Values w.x, learning nothing.
 
@@ -97,7 +102,7 @@ class WithOneTrace(StateLearner, StepLearner):
         alpha: float,
         gamma: float = 0.99,
         lambda_: float = 0.9,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
 
@@ -197,13 +202,13 @@ class TD(Bounded, OffPolicyLearner):
     def __init__(
         self,
         n_features: int,
-        trace: str = "accumulating",
+        trace: Kind = "accumulating",
         *,
         alpha: float,
         gamma: float = 0.99,
         lambda_: float = 0.9,
         bound: bool = False,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self._set_bound(bound, trace)
         self._kind = arguments.choice("trace", trace, self._kinds)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import arguments
+from ..backends import Backend
 from ..memory import Array, Float64
 from ..policy import Own, choose
 from .learner import actions_stream
-from .network import MLP, state_array
+from .network import MLP, Activation, state_array
 from .optimisers import ObGD, Optimiser, optimiser_of
-from .stream import Streaming
+from .stream import Streaming, StreamOptions
 from .trace import Head, NetworkStream
 
 
@@ -132,6 +133,19 @@ class StreamAgent(Streaming):
         return found | {"_acting": bool(state["acting"]), "_action": action}
 
 
+class ActingOptions(StreamOptions, total=False):
+    """Beside them, of those that choose epsilon-greedily."""
+
+    epsilon: Any
+
+
+class BoundedOptions(ActingOptions, total=False):
+    """Beside them, of those whose steps are bounded."""
+
+    optimiser: Optimiser | None
+    keep: int | None
+
+
 class StreamActionValues(StreamAgent):
     """StreamQ and StreamSarsa: a network of one output an action, one trace, that of the action taken."""
 
@@ -145,7 +159,7 @@ class StreamActionValues(StreamAgent):
         lambda_: float = 0.8,
         epsilon: Any = (1.0, 0.01, 10_000),
         optimiser: Optimiser | None = None,
-        activation: str = "leaky_relu",
+        activation: Activation = "leaky_relu",
         layer_norm: bool = True,
         sparsity: float | None = 0.9,
         normalise: bool = True,
@@ -153,7 +167,7 @@ class StreamActionValues(StreamAgent):
         keep: int | None = 0,
         seed: Any = 0,
         dtype: Any = np.float32,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.n_actions = arguments.count("n_actions", n_actions)
         self._decisions = 0
@@ -258,7 +272,14 @@ class StreamQ(StreamActionValues):
     _method = "q"
     _CUTS: ClassVar[dict[Any, str]] = {True: "next", "after": "taken", False: "never"}
 
-    def __init__(self, n_inputs: int, n_actions: int, *, cut: bool | str = True, **options: Any) -> None:
+    def __init__(
+        self,
+        n_inputs: int,
+        n_actions: int,
+        *,
+        cut: bool | Literal["after"] = True,
+        **options: Unpack[BoundedOptions],
+    ) -> None:
         if cut not in self._CUTS:
             raise ValueError(f"cut: got {cut!r}, expected True, False or 'after'")
         self.cut = cut
@@ -308,7 +329,7 @@ class StreamAC(StreamAgent):
         entropy: float = 0.01,
         optimiser: Optimiser | None = None,
         actor_optimiser: Optimiser | None = None,
-        activation: str = "leaky_relu",
+        activation: Activation = "leaky_relu",
         layer_norm: bool = True,
         sparsity: float | None = 0.9,
         normalise: bool = True,
@@ -316,7 +337,7 @@ class StreamAC(StreamAgent):
         keep: int | None = 0,
         seed: Any = 0,
         dtype: Any = np.float32,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         if (n_actions is None) == (n_moves is None):
             raise TypeError("n_actions: give it for a softmax of actions, or n_moves for real-valued actions")

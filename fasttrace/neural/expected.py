@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import arguments
-from ..backends import module, resolve
+from ..backends import Backend, module, resolve
 from ..memory import Array
 from .forward import RemedyTD
 from .network import MLP
@@ -42,7 +42,7 @@ class ExpectedTraceTD(RemedyTD):
         lambda_: float = 0.9,
         alpha_z: float = 0.1,
         eta: float = 0.0,
-        backend: str | None = None,
+        backend: Backend | None = None,
     ) -> None:
         net = self._checked(network)
         name = net.backend if backend is None else resolve(backend)

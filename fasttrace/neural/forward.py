@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .. import arguments
-from ..backends import module, resolve
+from ..backends import Backend, Name, module, resolve
 from ..memory import Array
 from .learner import NetworkTD, checked_network
 from .network import MLP
@@ -16,6 +16,7 @@ from .optimisers import Plain
 from .remedies import ForwardState
 from .trace import NetworkStream
 
+_VALUES: tuple[Literal["fresh", "arrival"], ...] = ("fresh", "arrival")
 NEGLIGIBLE = 1e-3  # of a return's weights, beyond the window
 
 
@@ -57,7 +58,7 @@ class RemedyTD(NetworkTD):
         return options | {"alpha": self.alpha} | {name: getattr(self, name) for name in self._own}
 
     @classmethod
-    def _of_options(cls, options: dict[str, Any], backend: str) -> Any:
+    def _of_options(cls, options: dict[str, Any], backend: Name) -> Any:
         rest = dict(options)
         return cls(MLP(**rest.pop("network"), backend=backend), **rest)
 
@@ -136,12 +137,12 @@ class ForwardTD(RemedyTD):
         gamma: Any = 0.99,
         lambda_: Any = 0.9,
         window: int | None = None,
-        values: str = "fresh",
-        backend: str | None = None,
+        values: Literal["fresh", "arrival"] = "fresh",
+        backend: Backend | None = None,
     ) -> None:
         net = self._checked(network)
         name = net.backend if backend is None else resolve(backend)
-        self.values = arguments.choice("values", values, ("fresh", "arrival"))
+        self.values: Literal["fresh", "arrival"] = arguments.choice("values", values, _VALUES)
         self._trace = ForwardState(name, net, 1, True)  # for the checks of gamma and lambda_
         self.gamma, self.lambda_ = gamma, lambda_
         steps = window_of(self.gamma, self.lambda_) if window is None else window

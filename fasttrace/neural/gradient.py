@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from .. import arguments
-from ..backends import module, resolve
+from ..backends import Backend, module, resolve
 from ..memory import Array
-from .agent import StreamActionValues
+from .agent import ActingOptions, StreamActionValues
 from .forward import RemedyTD
 from .learner import actions_stream
 from .network import MLP, flag, state_array
@@ -97,7 +97,7 @@ class TDRC(_Corrected, RemedyTD):
         alpha_h: float | None = None,
         beta: float = 1.0,
         seed: Any = 1,
-        backend: str | None = None,
+        backend: Backend | None = None,
     ) -> None:
         net = self._checked(network)
         name = net.backend if backend is None else resolve(backend)
@@ -184,7 +184,7 @@ class QRC(_Corrected, StreamActionValues):
         alpha_h: float | None = None,
         beta: float = 1.0,
         cut: bool = True,
-        **options: Any,
+        **options: Unpack[ActingOptions],
     ) -> None:
         for name in ("optimiser", "keep"):
             if name in options:

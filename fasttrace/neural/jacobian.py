@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import arguments
-from ..backends import module, resolve
+from ..backends import Backend, Name, module, resolve
 from ..memory import Array, aligned_zeros, dtype_of, owned
 from .staleness import compare
 
@@ -27,7 +27,7 @@ class JacobianTrace:
 
     @arguments.explained
     def __init__(
-        self, n_params: int, n_outputs: int = 1, *, dtype: Any = np.float32, backend: str = "auto"
+        self, n_params: int, n_outputs: int = 1, *, dtype: Any = np.float32, backend: Backend = "auto"
     ) -> None:
         n, m = arguments.count("n_params", n_params, 1, 2**62), arguments.count("n_outputs", n_outputs)
         self.dtype = dtype_of(dtype)
@@ -37,11 +37,11 @@ class JacobianTrace:
         self.largest = aligned_zeros(2 * m, np.float64)
 
     @property
-    def backend(self) -> str:
+    def backend(self) -> Name:
         """Name of the backend in use."""
         return self._backend
 
-    def to(self, backend: str) -> JacobianTrace:
+    def to(self, backend: Backend) -> JacobianTrace:
         """Change to another backend; returns the trace."""
         self._backend = resolve(backend)
         return self

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import arguments
-from ..backends import module, resolve
+from ..backends import Backend, Name, module, resolve
 from ..learner import Learner
 from ..memory import Array, Float64, owned
 from ..pieces import in_pieces
@@ -141,7 +141,7 @@ class NetworkLearner(Learner):
         return sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
 
     @classmethod
-    def _of_options(cls, options: dict[str, Any], backend: str) -> Any:
+    def _of_options(cls, options: dict[str, Any], backend: Name) -> Any:
         rest = dict(options)
         rest["network"] = MLP(**rest["network"], backend=backend)
         rest["optimiser"] = optimiser_of(rest["optimiser"])
@@ -379,7 +379,7 @@ class NetworkTD(_UnitOptions):
         lambda_: Any = 0.9,
         optimiser: Optimiser | None = None,
         keep: int | None = None,
-        backend: str | None = None,
+        backend: Backend | None = None,
     ) -> None:
         net, rule = checked_network(network), plain_or(optimiser, alpha)
         if rule.name != "sgd" and net.n_outputs > 1:
@@ -489,7 +489,7 @@ class NetworkSarsa(NetworkLearner):
         lambda_: float = 0.9,
         optimiser: Optimiser | None = None,
         keep: int | None = None,
-        backend: str | None = None,
+        backend: Backend | None = None,
     ) -> None:
         net, rule = checked_network(network), plain_or(optimiser, alpha)
         name = net.backend if backend is None else resolve(backend)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import arguments
-from ..backends import module, resolve
+from ..backends import Backend, Name, module, resolve
 from ..memory import Array, aligned_zeros, dtype_of, owned
 
-ACTIVATIONS = ("tanh", "leaky_relu")
+Activation = Literal["tanh", "leaky_relu"]
+ACTIVATIONS: tuple[Activation, ...] = ("tanh", "leaky_relu")
 
 
 def flag(name: str, value: Any) -> bool:
@@ -66,12 +67,12 @@ class MLP:
         self,
         sizes: Any,
         *,
-        activation: str = "tanh",
+        activation: Activation = "tanh",
         layer_norm: bool = False,
         sparsity: float | None = None,
         seed: Any = 0,
         dtype: Any = np.float32,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         if not isinstance(sizes, (tuple, list, np.ndarray)) or len(sizes) < 2:
             raise ValueError(f"sizes: got {sizes!r}, expected (inputs, hidden layers ..., outputs)")
@@ -121,11 +122,11 @@ class MLP:
         return self.sizes[-1]
 
     @property
-    def backend(self) -> str:
+    def backend(self) -> Name:
         """Name of the backend in use."""
         return self._backend
 
-    def to(self, backend: str) -> MLP:
+    def to(self, backend: Backend) -> MLP:
         """Change to another backend; returns the network."""
         self._backend = resolve(backend)
         self.handle = None

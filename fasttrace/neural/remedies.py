@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import Name
 from ..memory import Array, aligned_zeros, check_arrays, owned
 from .network import MLP
 from .trace import Kept
@@ -25,13 +26,13 @@ class _State:
     before = None
     heads: tuple[Any, ...] = ()
 
-    def __init__(self, backend: str, *nets: MLP) -> None:
+    def __init__(self, backend: Name, *nets: MLP) -> None:
         self.backend, self.nets = backend, list(nets)
         self.critic = SimpleNamespace(net=nets[0], n_traces=nets[0].n_outputs)
         self.handle: Any = None  # of the backend, made when first used
         self.to(backend)
 
-    def to(self, backend: str) -> Any:
+    def to(self, backend: Name) -> Any:
         """The layout is one for all: the same state."""
         self.backend, self.handle = backend, None
         for net in self.nets:
@@ -70,7 +71,7 @@ class ForwardState(_State):
 
     _named = ("states", "values", "rewards", "gammas", "lambdas", "first", "waiting")
 
-    def __init__(self, backend: str, net: MLP, window: int, fresh: bool) -> None:
+    def __init__(self, backend: Name, net: MLP, window: int, fresh: bool) -> None:
         super().__init__(backend, net)
         self.net, self.window, self.fresh, self.m = net, window, fresh, net.n_outputs
         self.first, self.waiting, self.alpha = 0, 0, 0.0
@@ -106,7 +107,7 @@ class GradientState(_State):
 
     _named = ("z_w", "z_theta", "z_h", "decay")
 
-    def __init__(self, backend: str, q: MLP, h: MLP, cut: bool, kept: Kept | None = None) -> None:
+    def __init__(self, backend: Name, q: MLP, h: MLP, cut: bool, kept: Kept | None = None) -> None:
         super().__init__(backend, q, h)
         self.q, self.h, self.cut = q, h, cut
         self.kept: Any = kept
@@ -132,7 +133,7 @@ class ExpectedState(_State):
 
     _named = ("z", "y", "Theta", "decay")
 
-    def __init__(self, backend: str, net: MLP) -> None:
+    def __init__(self, backend: Name, net: MLP) -> None:
         super().__init__(backend, net)
         self.net, self.k = net, net.sizes[-2] + 1
         self.z = aligned_zeros(net.n_params - self.k, net.dtype)

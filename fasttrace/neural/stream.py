@@ -9,19 +9,35 @@ says what is different here.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import arguments
-from ..backends import resolve
+from ..backends import Backend, Name, resolve
 from ..memory import Array, Float64, dtype_of
 from ..policy import generator_of, generator_state
 from .learner import NetworkLearner, actions_stream
-from .network import MLP, flag, state_array, states_array
+from .network import MLP, Activation, flag, state_array, states_array
 from .optimisers import ObGD, Optimiser, optimiser_of
 from .trace import Head, NetworkStream, NetworkTrace
+
+
+class StreamOptions(TypedDict, total=False):
+    """What all streaming learners take; see StreamTD."""
+
+    hidden: Any
+    gamma: float
+    lambda_: float
+    activation: Activation
+    layer_norm: bool
+    sparsity: float | None
+    normalise: bool
+    scale_rewards: bool
+    seed: Any
+    dtype: Any
+    backend: Backend
 
 
 class Streaming(NetworkLearner):
@@ -36,7 +52,7 @@ class Streaming(NetworkLearner):
         gamma: float,
         lambda_: float,
         optimiser: Optimiser | None,
-        activation: str,
+        activation: Activation,
         layer_norm: bool,
         sparsity: float | None,
         normalise: bool,
@@ -103,7 +119,7 @@ class Streaming(NetworkLearner):
         }
 
     @classmethod
-    def _of_options(cls, options: dict[str, Any], backend: str) -> Any:
+    def _of_options(cls, options: dict[str, Any], backend: Name) -> Any:
         rest = dict(options)
         for name in ("optimiser", "actor_optimiser"):
             if name in rest:
@@ -163,7 +179,7 @@ class StreamTD(Streaming):
         gamma: float = 0.99,
         lambda_: float = 0.8,
         optimiser: Optimiser | None = None,
-        activation: str = "leaky_relu",
+        activation: Activation = "leaky_relu",
         layer_norm: bool = True,
         sparsity: float | None = 0.9,
         normalise: bool = True,
@@ -171,7 +187,7 @@ class StreamTD(Streaming):
         keep: int | None = 0,
         seed: Any = 0,
         dtype: Any = np.float32,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         super().__init__(
             n_inputs, 1, hidden=hidden, gamma=gamma, lambda_=lambda_, optimiser=optimiser,

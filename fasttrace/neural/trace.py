@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends import Name
 from ..memory import Float64, aligned_copy, aligned_zeros, check_arrays, owned
 from .network import MLP
 from .optimisers import Optimiser
@@ -150,7 +151,7 @@ class NetworkTrace:
     before  (n,) the critic's parameters before the last update of a call, or None
     """
 
-    def __init__(self, backend: str, critic: Head, actor: Head | None = None, before: bool = False) -> None:
+    def __init__(self, backend: Name, critic: Head, actor: Head | None = None, before: bool = False) -> None:
         self.backend, self.critic, self.actor = backend, critic, actor
         self.heads = [critic] if actor is None else [critic, actor]
         self.nets = [head.net for head in self.heads]
@@ -161,7 +162,7 @@ class NetworkTrace:
         for head in self.heads:
             head.net.to(backend)
 
-    def to(self, backend: str) -> NetworkTrace:
+    def to(self, backend: Name) -> NetworkTrace:
         """The layout is one for all: the same trace."""
         self.backend, self.handle = backend, None
         for head in self.heads:

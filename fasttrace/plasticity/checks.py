@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 from collections import deque
 from itertools import repeat
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..memory import Array, aligned_copy
 
-MODES = ("none", "plastic", "simple", "retroactive")
-BOUNDS = ("hard", "soft", "decay")
-MODULATIONS = ("tanh", "sigmoid", "linear")
-MODULATED = ("all", "half")
-ALPHAS = ("synapse", "neuron", "scalar")
+Mode = Literal["none", "plastic", "simple", "retroactive"]
+Bound = Literal["hard", "soft", "decay"]
+Modulation = Literal["tanh", "sigmoid", "linear"]
+Modulated = Literal["all", "half"]
+Alpha = Literal["synapse", "neuron", "scalar"]
+MODES: tuple[Mode, ...] = ("none", "plastic", "simple", "retroactive")
+BOUNDS: tuple[Bound, ...] = ("hard", "soft", "decay")
+MODULATIONS: tuple[Modulation, ...] = ("tanh", "sigmoid", "linear")
+MODULATED: tuple[Modulated, ...] = ("all", "half")
+ALPHAS: tuple[Alpha, ...] = ("synapse", "neuron", "scalar")
 
 
 # Up to so many numbers OpenBLAS keeps a product on the caller's thread.

@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 
 from .. import arguments
-from ..backends import module, resolve
+from ..backends import Backend, module, resolve
 from ..memory import Array, aligned_zeros, dtype_of
 from .checks import (
     BOUNDS,
     MODES,
+    Alpha,
+    Bound,
+    Mode,
+    Modulated,
     Owner,
     array_of,
     write,
@@ -37,15 +41,15 @@ class PlasticLayer(Plastic):
         n_in: int,
         n_out: int,
         *,
-        mode: str = "simple",
+        mode: Mode = "simple",
         clip: float = 1.0,
         eta: float = 0.1,
-        bound: str = "hard",
-        modulated: str = "all",
-        alpha: str = "synapse",
+        bound: Bound = "hard",
+        modulated: Modulated = "all",
+        alpha: Alpha = "synapse",
         seed: Any = 0,
         dtype: Any = np.float32,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         super().__init__(
             arguments.count("n_in", n_in),
@@ -99,11 +103,11 @@ class HebbianTrace(Owner):
         shape: tuple[int, int],
         *,
         clip: float = 1.0,
-        mode: str = "retroactive",
+        mode: Mode = "retroactive",
         eta: float = 0.1,
-        bound: str = "hard",
+        bound: Bound = "hard",
         dtype: Any = np.float32,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         if not isinstance(shape, (tuple, list)) or len(shape) != 2:
             raise ValueError(f"shape: got {shape!r}, expected (post, pre)")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import arguments
-from ..backends import module, resolve
+from ..backends import Backend, Name, module, resolve
 from ..memory import Array, aligned_copy, aligned_zeros, dtype_of
 from ..pieces import in_pieces
 from .checks import (
@@ -19,6 +19,11 @@ from .checks import (
     MODES,
     MODULATED,
     MODULATIONS,
+    Alpha,
+    Bound,
+    Mode,
+    Modulated,
+    Modulation,
     Owner,
     array_of,
     finite_steps,
@@ -71,13 +76,13 @@ class Plastic(Owner):
         n_inputs: int,
         n_hidden: int,
         *,
-        mode: str,
+        mode: Mode,
         clip: float,
-        bound: str,
+        bound: Bound,
         fan_out: bool,
-        modulation: str,
-        modulated: str,
-        alpha: str,
+        modulation: Modulation,
+        modulated: Modulated,
+        alpha: Alpha,
         eta: float,
         seed: Any,
         dtype: Any,
@@ -143,11 +148,11 @@ class Plastic(Owner):
     # ---- options ----
 
     @property
-    def backend(self) -> str:
+    def backend(self) -> Name:
         """Name of the backend in use."""
         return self._backend
 
-    def to(self, backend: str) -> Any:
+    def to(self, backend: Backend) -> Any:
         """Change to another backend; returns the network."""
         self._backend = resolve(backend)
         return self
@@ -507,17 +512,17 @@ class PlasticRNN(Plastic):
         n_inputs: int,
         n_hidden: int,
         *,
-        mode: str = "simple",
+        mode: Mode = "simple",
         clip: float = 1.0,
-        bound: str = "hard",
+        bound: Bound = "hard",
         fan_out: bool = False,
-        modulation: str = "tanh",
-        modulated: str = "all",
-        alpha: str = "synapse",
+        modulation: Modulation = "tanh",
+        modulated: Modulated = "all",
+        alpha: Alpha = "synapse",
         eta: float = 0.1,
         seed: Any = 0,
         dtype: Any = np.float32,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         super().__init__(
             arguments.count("n_inputs", n_inputs),

@@ -420,7 +420,7 @@ def _returns(
     horizon: int | None = None,
     time_axis: int = 0,
     out: Any = None,
-    backend: str = "auto",
+    backend: Backend = "auto",
     **wrong: Any,
 ) -> Any:
     if wrong or rewards is _MISSING or gammas is _MISSING:

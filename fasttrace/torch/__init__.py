@@ -23,6 +23,8 @@ except ImportError as error:
     raise ImportError(f'fasttrace.torch: {error}; pip install "fasttrace[torch]"') from error
 
 from .. import plasticity
+from ..backends import Backend
+from ..plasticity.checks import Alpha, Bound, Mode, Modulated, Modulation
 from .tracing import Trace, outside, trace
 
 __all__ = ["PlasticLSTM", "PlasticLayer", "PlasticOutput", "PlasticRNN", "PlasticState", "Trace", "trace"]
@@ -125,17 +127,17 @@ class _PlasticModule(torch.nn.Module):
         n_inputs: int,
         n_hidden: int,
         *,
-        mode: str = "simple",
+        mode: Mode = "simple",
         clip: float = 1.0,
-        bound: str = "hard",
+        bound: Bound = "hard",
         fan_out: bool | None = False,
-        modulation: str | None = "tanh",
-        modulated: str = "all",
-        alpha: str = "synapse",
+        modulation: Modulation | None = "tanh",
+        modulated: Modulated = "all",
+        alpha: Alpha = "synapse",
         eta: float = 0.1,
         seed: Any = 0,
         dtype: Any = torch.float32,
-        backend: str = "auto",
+        backend: Backend = "auto",
         threads: int = 1,
     ) -> None:
         super().__init__()
@@ -240,15 +242,15 @@ class PlasticLayer(_PlasticModule):
         n_in: int,
         n_out: int,
         *,
-        mode: str = "simple",
+        mode: Mode = "simple",
         clip: float = 1.0,
         eta: float = 0.1,
-        bound: str = "hard",
-        modulated: str = "all",
-        alpha: str = "synapse",
+        bound: Bound = "hard",
+        modulated: Modulated = "all",
+        alpha: Alpha = "synapse",
         seed: Any = 0,
         dtype: Any = torch.float32,
-        backend: str = "auto",
+        backend: Backend = "auto",
         threads: int = 1,
     ) -> None:
         super().__init__(
