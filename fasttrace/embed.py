@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding
@@ -233,22 +233,21 @@ def _numba_sarsa_step(kind):
     return sarsa_step
 
 
-# Numba calls C by name.  Pointers are integers here: a struct's pointer has no type in Numba.
-_POINTER, _DOUBLE = types.uintp, types.float64
-_ROW = (types.int64, _POINTER, _POINTER)  # k, indices, values or NULL
-_ft_td_step = types.ExternalFunction(
-    "ft_td_step", types.int32(_POINTER, types.int32, *_ROW, *_ROW, *[_DOUBLE] * 5, _POINTER)
-)
-_ft_sarsa_step = types.ExternalFunction(
-    "ft_sarsa_step",
-    types.int32(_POINTER, types.int32, *_ROW, types.int64, *_ROW, types.int64, *[_DOUBLE] * 4, _POINTER),
-)
+# Numba calls C by name; the types are the header's, as cffi has read it.  Pointers are integers here: a
+# struct's pointer has no type in Numba.
+def _numba_type(c: Any) -> Any:
+    return types.uintp if c.kind == "pointer" else getattr(types, c.cname.removesuffix("_t"))
+
+
+def _external(name: str) -> Any:
+    c = module("c", "linear")
+    binding.add_symbol(name, int(c.ffi.cast("uintptr_t", c.ffi.addressof(c.lib, name))))
+    told = c.ffi.typeof(getattr(c.lib, name))
+    return types.ExternalFunction(name, _numba_type(told.result)(*map(_numba_type, told.args)))
+
 
 if backends()["c"] is None:
-    _c = module("c", "linear")
-    for _name in ("ft_td_step", "ft_sarsa_step"):
-        _address = _c.ffi.cast("uintptr_t", _c.ffi.addressof(_c.lib, _name))
-        binding.add_symbol(_name, int(_address))
+    _ft_td_step, _ft_sarsa_step = _external("ft_td_step"), _external("ft_sarsa_step")
 
 
 @verb

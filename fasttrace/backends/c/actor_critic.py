@@ -13,7 +13,7 @@ import numpy as np
 
 from ...features import Row, Rows, Stream
 from . import ffi, lib, linear, refuse
-from .linear import _c_rows, _doubles, _int32s, _room, writable
+from .linear import c_rows, doubles_of, int32s_of, room_of, writable
 
 
 def handle(owner: Any) -> Any:
@@ -28,7 +28,7 @@ def handle(owner: Any) -> Any:
 def _run(owner: Any, stream: Stream) -> np.ndarray:
     deltas = stream.room()
     keep: list[Any] = []
-    c = _c_rows(stream.rows, keep)
+    c = c_rows(stream.rows, keep)
     c.steps, c.n_actions, c.parameter = stream.steps, stream.n_actions, stream.own[1]
     own_lambdas = stream.lambdas if np.isnan(owner.lambda_actor) else np.array([owner.lambda_actor])
     arrays = {
@@ -42,13 +42,13 @@ def _run(owner: Any, stream: Stream) -> np.ndarray:
         ),
     }
     for name, array in arrays.items():
-        keep.append(_doubles(array))
+        keep.append(doubles_of(array))
         setattr(c, name, keep[-1])
         if name != "rewards":
             setattr(c, name[:-1] + "_stride", len(array) > 1)
-    keep += [_int32s(stream.actions), _room(np.empty(3 * owner.actor.width))]
+    keep += [int32s_of(stream.actions), room_of(np.empty(3 * owner.actor.width))]
     c.actions, c.q = keep[-2:]
-    refuse(lib.ft_actor_critic_run(handle(owner), c, _room(deltas)), stream.rows)
+    refuse(lib.ft_actor_critic_run(handle(owner), c, room_of(deltas)), stream.rows)
     return deltas
 
 
@@ -66,8 +66,8 @@ def quick_step(owner: Any) -> Callable[..., float]:
     ) -> float:  # fmt: skip
         status = run(
             pointer, temperature,
-            len(x.indices), _int32s(x.indices), _doubles(x.values), action,
-            len(x_next.indices), _int32s(x_next.indices), _doubles(x_next.values),
+            len(x.indices), int32s_of(x.indices), doubles_of(x.values), action,
+            len(x_next.indices), int32s_of(x_next.indices), doubles_of(x_next.values),
             reward, gamma, lambda_, lambda_actor, alpha, alpha_actor, work, out,
         )  # fmt: skip
         if status:

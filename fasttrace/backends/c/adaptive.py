@@ -15,7 +15,7 @@ import numpy as np
 from ...arguments import real
 from ...features import Row, Rows, Stream, is_one_hot
 from . import ffi, lib, refuse
-from .linear import _INT32S, _NULL, _c_rows, _doubles, _int32s, _room, writable
+from .linear import INT32S, NULL, c_rows, doubles_of, int32s_of, room_of, writable
 
 KINDS = {"swift": lib.FT_SWIFT, "tidbd": lib.FT_TIDBD, "autostep": lib.FT_AUTOSTEP}
 
@@ -36,17 +36,17 @@ def handle(owner: Any) -> Any:
 def _run(owner: Any, stream: Stream) -> np.ndarray:
     deltas = stream.room()
     keep: list[Any] = []
-    c = _c_rows(stream.rows, keep)
+    c = c_rows(stream.rows, keep)
     c.steps, c.n_actions = stream.steps, stream.n_actions
     for name in ("rewards", "gammas", "lambdas"):
         array = getattr(stream, name)
-        keep.append(_doubles(array))
+        keep.append(doubles_of(array))
         setattr(c, name, keep[-1])
         if name != "rewards":
             setattr(c, name[:-1] + "_stride", len(array) > 1)
-    keep.append(_int32s(stream.actions))
+    keep.append(int32s_of(stream.actions))
     c.actions = keep[-1]
-    refuse(lib.ft_adaptive_run(handle(owner), KINDS[owner.kind], c, _room(deltas)), stream.rows)
+    refuse(lib.ft_adaptive_run(handle(owner), KINDS[owner.kind], c, room_of(deltas)), stream.rows)
     return deltas
 
 
@@ -61,7 +61,7 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
     """
     pointer, number, run = handle(owner), KINDS[owner.kind], lib.ft_adaptive_step
     out, swift = ffi.new("double *"), owner.kind == "swift"
-    from_buffer, int32s, null, ok = ffi.from_buffer, _INT32S, _NULL, lib.FT_OK
+    from_buffer, int32s, null, ok = ffi.from_buffer, INT32S, NULL, lib.FT_OK
     array, int32, n = np.ndarray, np.dtype(np.int32), owner.n
     # x_next is most often the next step's x: its pointer is taken once.  Held here it cannot be resized, but
     # by refcheck=False; its dtype can be set.
@@ -119,8 +119,8 @@ def quick_control_step(owner: Any, kind: str, target: str) -> Callable[..., None
     ) -> None:  # fmt: skip
         status = run(
             pointer, number,
-            len(x.indices), _int32s(x.indices), _doubles(x.values), action,
-            len(x_next.indices), _int32s(x_next.indices), _doubles(x_next.values), action_next,
+            len(x.indices), int32s_of(x.indices), doubles_of(x.values), action,
+            len(x_next.indices), int32s_of(x_next.indices), doubles_of(x_next.values), action_next,
             reward, gamma, lambda_, out,
         )  # fmt: skip
         if status:
@@ -133,7 +133,7 @@ def values(owner: Any, rows: Rows) -> np.ndarray:
     """w.x for every row, (rows, columns)."""
     out = np.empty((rows.count, owner.columns))
     keep: list[Any] = []
-    refuse(lib.ft_adaptive_values(handle(owner), _c_rows(rows, keep), rows.count, _room(out)), rows)
+    refuse(lib.ft_adaptive_values(handle(owner), c_rows(rows, keep), rows.count, room_of(out)), rows)
     return out
 
 

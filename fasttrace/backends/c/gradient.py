@@ -12,7 +12,7 @@ import numpy as np
 
 from ...features import Rows, Stream
 from . import lib, refuse
-from .linear import _c_rows, _room, c_stream, quick, writable
+from .linear import c_rows, c_stream, quick, room_of, writable
 
 
 def handle(trace: Any) -> Any:
@@ -29,7 +29,7 @@ def gtd_run(trace: Any, beta: float, stream: Stream) -> np.ndarray:
     deltas = stream.room()
     keep: list[Any] = []
     c = c_stream(stream, keep)
-    refuse(lib.ft_gradient_run(handle(trace), beta, c, _room(deltas)), stream.rows)
+    refuse(lib.ft_gradient_run(handle(trace), beta, c, room_of(deltas)), stream.rows)
     return deltas
 
 
@@ -37,7 +37,7 @@ def gq_run(trace: Any, beta: float, stream: Stream) -> np.ndarray:
     deltas = stream.room()
     keep: list[Any] = []
     c = c_stream(stream, keep, work=2 * stream.n_actions)
-    refuse(lib.ft_gq_run(handle(trace), beta, c, _room(deltas)), stream.rows)
+    refuse(lib.ft_gq_run(handle(trace), beta, c, room_of(deltas)), stream.rows)
     return deltas
 
 
@@ -53,7 +53,7 @@ def values(trace: Any, rows: Rows) -> np.ndarray:
     """w.x for every row, (rows, columns)."""
     out = np.empty((rows.count, trace.columns))
     keep: list[Any] = []
-    refuse(lib.ft_gradient_values(handle(trace), _c_rows(rows, keep), rows.count, _room(out)), rows)
+    refuse(lib.ft_gradient_values(handle(trace), c_rows(rows, keep), rows.count, room_of(out)), rows)
     return out
 
 

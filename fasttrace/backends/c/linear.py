@@ -16,8 +16,8 @@ from ...features import Row, Rows, Stream, is_one_hot
 from ...layout import KINDS, POLICIES, TARGETS
 from . import ffi, lib, refuse
 
-_INT32S, _INT64S, _DOUBLES = ffi.typeof("int32_t[]"), ffi.typeof("int64_t[]"), ffi.typeof("double[]")
-_NULL = ffi.NULL
+INT32S, _INT64S, _DOUBLES = ffi.typeof("int32_t[]"), ffi.typeof("int64_t[]"), ffi.typeof("double[]")
+NULL = ffi.NULL
 
 
 def writable(kind: str, array: np.ndarray) -> Any:
@@ -36,24 +36,24 @@ def handle(trace: Any) -> Any:
     return trace.handle
 
 
-def _int32s(array: Any) -> Any:
-    return _NULL if array is None else ffi.from_buffer(_INT32S, array)
+def int32s_of(array: Any) -> Any:
+    return NULL if array is None else ffi.from_buffer(INT32S, array)
 
 
-def _doubles(array: Any) -> Any:
-    return _NULL if array is None else ffi.from_buffer(_DOUBLES, array)
+def doubles_of(array: Any) -> Any:
+    return NULL if array is None else ffi.from_buffer(_DOUBLES, array)
 
 
-def _room(array: Any) -> Any:
+def room_of(array: Any) -> Any:
     """double * of an array for results."""
     return ffi.from_buffer(_DOUBLES, array, require_writable=True)
 
 
-def _c_rows(rows: Rows, keep: list[Any]) -> Any:
+def c_rows(rows: Rows, keep: list[Any]) -> Any:
     """An ft_stream with the rows filled in; `keep` holds the buffers alive."""
     stream = ffi.new("ft_stream *")
     stream.k, stream.shared, stream.n_actions, stream.checked = rows.k, rows.shared, 1, rows.checked
-    keep += [_int32s(rows.indices), _doubles(rows.values)]
+    keep += [int32s_of(rows.indices), doubles_of(rows.values)]
     stream.indices, stream.values = keep[-2:]
     if rows.indptr is not None:
         keep.append(ffi.from_buffer(_INT64S, rows.indptr))
@@ -72,7 +72,7 @@ def c_stream(stream: Stream, keep: list[Any], target: int = lib.FT_TAKEN, work: 
 
     work  doubles that a kernel needs for a target policy; 0: it has none
     """
-    c = _c_rows(stream.rows, keep)
+    c = c_rows(stream.rows, keep)
     c.steps, c.n_actions, c.target = stream.steps, stream.n_actions, target
     for name, stride in _SERIES:
         if (array := getattr(stream, name)) is not None:
@@ -81,23 +81,23 @@ def c_stream(stream: Stream, keep: list[Any], target: int = lib.FT_TAKEN, work: 
             if stride and len(array) > 1:
                 setattr(c, stride, 1)
     if stream.actions is not None:
-        keep.append(_int32s(stream.actions))
+        keep.append(int32s_of(stream.actions))
         c.actions = keep[-1]
     if work:
         c.policy, c.parameter = POLICIES[stream.own[0]], stream.own[1]
-        keep += [_doubles(stream.policy), _room(np.empty(work))]
+        keep += [doubles_of(stream.policy), room_of(np.empty(work))]
         c.pi, c.q = keep[-2:]
     return c
 
 
 def look(indices: np.ndarray, n: int) -> int:
     """What Rows.checked is for these indices, or below 0."""
-    return lib.ft_checked(_int32s(indices), len(indices), n)
+    return lib.ft_checked(int32s_of(indices), len(indices), n)
 
 
 def are_policies(pi: np.ndarray) -> bool:
     """Whether each row (states, actions) is one: not negative, of sum 1 within 1e-6."""
-    return bool(lib.ft_are_policies(_doubles(pi), *pi.shape))
+    return bool(lib.ft_are_policies(doubles_of(pi), *pi.shape))
 
 
 def _run(trace: Any, kind: str, stream: Stream, target: str = "taken") -> np.ndarray:
@@ -105,7 +105,7 @@ def _run(trace: Any, kind: str, stream: Stream, target: str = "taken") -> np.nda
     keep: list[Any] = []
     work = 0 if target == "taken" else 2 * max(stream.n_actions, trace.width)
     c = c_stream(stream, keep, TARGETS[target].value, work)
-    refuse(lib.ft_td_run(handle(trace), KINDS[kind].value, c, _room(deltas)), stream.rows)
+    refuse(lib.ft_td_run(handle(trace), KINDS[kind].value, c, room_of(deltas)), stream.rows)
     return deltas
 
 
@@ -142,7 +142,7 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
     The step returns None, having changed nothing, for whatever is not of that form or not allowed.
     """
     out = ffi.new("double *")
-    from_buffer, int32s, null, ok = ffi.from_buffer, _INT32S, _NULL, lib.FT_OK
+    from_buffer, int32s, null, ok = ffi.from_buffer, INT32S, NULL, lib.FT_OK
     array, int32, n = np.ndarray, np.dtype(np.int32), pointer.n
     # x_next is most often the next step's x: its pointer is taken once.  Held here it cannot be resized, but
     # by refcheck=False; its dtype can be set.
@@ -204,7 +204,7 @@ def quick_emphatic_td_step(trace: Any, kind: str) -> Callable[..., float | None]
             numbers = (each if isinstance(each, float) else real("", each) for each in given)
             reward, gamma, lambda_, rho, alpha, interest = numbers
             status = run(
-                pointer, number, len(x), _int32s(x), _NULL, len(x_next), _int32s(x_next), _NULL,
+                pointer, number, len(x), int32s_of(x), NULL, len(x_next), int32s_of(x_next), NULL,
                 reward, gamma, lambda_, rho, interest, alpha, out,
             )  # fmt: skip
         except (TypeError, ValueError, BufferError):
@@ -225,8 +225,8 @@ def quick_control_step(trace: Any, kind: str, target: str) -> Callable[..., None
     ) -> None:  # fmt: skip
         status = run(
             pointer, number, aim, POLICIES[own[0]], own[1], sigma,
-            len(x.indices), _int32s(x.indices), _doubles(x.values), action,
-            len(x_next.indices), _int32s(x_next.indices), _doubles(x_next.values), action_next,
+            len(x.indices), int32s_of(x.indices), doubles_of(x.values), action,
+            len(x_next.indices), int32s_of(x_next.indices), doubles_of(x_next.values), action_next,
             reward, gamma, lambda_, alpha, q, out,
         )  # fmt: skip
         if status:
@@ -239,7 +239,7 @@ def values(trace: Any, rows: Rows) -> np.ndarray:
     """w.x for every row, (rows, columns)."""
     out = np.empty((rows.count, trace.columns))
     keep: list[Any] = []
-    refuse(lib.ft_values(handle(trace), _c_rows(rows, keep), rows.count, _room(out)), rows)
+    refuse(lib.ft_values(handle(trace), c_rows(rows, keep), rows.count, room_of(out)), rows)
     return out
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...features import Stream
 from . import lib, refuse
-from .linear import _c_rows, _doubles, writable
+from .linear import c_rows, doubles_of, writable
 
 
 def handle(sums: Any) -> Any:
@@ -26,11 +26,11 @@ def handle(sums: Any) -> Any:
 def lstd_run(sums: Any, stream: Stream, start: int) -> int:
     """See backends.numpy.lstd.lstd_run."""
     keep: list[Any] = []
-    c = _c_rows(stream.rows, keep)
+    c = c_rows(stream.rows, keep)
     c.steps = stream.steps
     for name in ("rewards", "gammas", "lambdas", "rhos"):
         array = getattr(stream, name)
-        keep.append(_doubles(array))
+        keep.append(doubles_of(array))
         setattr(c, name, keep[-1])
         if array is not None and name != "rewards":
             setattr(c, name[:-1] + "_stride", len(array) > 1)

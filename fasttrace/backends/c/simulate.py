@@ -11,7 +11,7 @@ from ...errors import NOT_FINITE, FeatureIndexError, no_feature
 from ...layout import KINDS, POLICIES, TARGETS
 from ...policy import Method
 from . import ffi, lib, refuse
-from .linear import _room, handle
+from .linear import handle, room_of
 
 _INT64S = ffi.typeof("int64_t[]")
 
@@ -53,7 +53,7 @@ class Loop:
         s = self._simulation
         with self._lock:
             status = lib.ft_simulate(
-                s, steps, episodes, _room(returns), ffi.from_buffer(_INT64S, lengths, require_writable=True)
+                s, steps, episodes, room_of(returns), ffi.from_buffer(_INT64S, lengths, require_writable=True)
             )
         if status == lib.FT_EINDEX:
             raise FeatureIndexError(no_feature(s.state[0], s.trace.n))
