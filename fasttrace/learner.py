@@ -44,21 +44,21 @@ class Learner:
     # ---- options: checked when they are set ----------------------------------------------------------------
 
     @property
-    def gamma(self) -> Any:
+    def gamma(self) -> float:
         """Discount, where a call gives none."""
         return self._gamma
 
     @gamma.setter
-    def gamma(self, value: Any) -> None:
+    def gamma(self, value: float) -> None:
         self._gamma = arguments.unit("gamma", value)
 
     @property
-    def lambda_(self) -> Any:
+    def lambda_(self) -> float:
         """Trace-decay parameter, where a call gives none."""
         return self._lambda
 
     @lambda_.setter
-    def lambda_(self, value: Any) -> None:
+    def lambda_(self, value: float) -> None:
         self._lambda = arguments.unit("lambda_", value)
 
     @property

@@ -132,6 +132,7 @@ def test_a_frozen_program_has_every_module(monkeypatch):
     monkeypatch.setitem(sys.modules, tools.__name__, tools)
     hook = runpy.run_path(str(PACKAGE / "__pyinstaller" / "hook-fasttrace.py"))
     assert "_cffi_backend" in hook["hiddenimports"]
+    assert hook["excludedimports"] == ["fasttrace.torch"]
     found, new = set(), {"", *(name.removeprefix("fasttrace.") for name in hook["hiddenimports"])}
     while new:
         found |= new | {name.rpartition(".")[0] for name in new}  # a module comes with its package

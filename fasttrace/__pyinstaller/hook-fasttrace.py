@@ -1,6 +1,7 @@
 """What a frozen program needs of fasttrace, and PyInstaller cannot see: what is imported by name.
 
 fasttrace.torch is left to the program, which then says `import fasttrace.torch`: it would take PyTorch along.
+That fasttrace itself imports it for type checkers counts for nothing.
 """
 
 from PyInstaller.utils.hooks import collect_submodules
@@ -10,3 +11,4 @@ hiddenimports = [
     *("fasttrace.checks", "fasttrace.embed", "fasttrace.neural", "fasttrace.plasticity"),
     "_cffi_backend",  # of the C library
 ]
+excludedimports = ["fasttrace.torch"]

@@ -25,6 +25,7 @@ td.to("cuda")  # wrong
 td.update([0], 1.0)  # wrong
 td.learn([[0], [1]], [1.0], gamma=0.9)  # wrong
 agent.policy = "greedy"  # wrong
+td.gamma = "0.9"  # wrong
 agent.start()  # wrong
 ft.load("learner.npz", backend="gpu")  # wrong
 ft.TileCoder([0.0], [1.0], 8, 8, wraps=(0,))  # wrong
