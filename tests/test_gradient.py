@@ -500,7 +500,7 @@ def test_words_of_the_trace():
 
 def test_words_in_numba():
     """The places that the Numba kernels know are those of the names."""
-    numba = pytest.importorskip("fasttrace.backends.numba.gradient")
+    numba = pytest.importorskip("fasttrace.backends.numba.gradient_transition")
     for names in (gradient_trace._COUNTERS, gradient_trace._SCALARS):
         for place, name in enumerate(names):
             constant = {"bad_index": "BAD_INDEX_"}.get(name, name.upper())
