@@ -276,16 +276,16 @@ class QRC(_Corrected, StreamActionValues):
         with np.errstate(all="ignore"):
             try:
                 if not (kept.held and np.array_equal(kept.raw, stream.states[start])):
-                    reference._arrive(kept, stream.states[start], self._normalise)
+                    reference.arrive(kept, stream.states[start], self._normalise)
                     kept.now, kept.held = kept.next.copy(), 1.0
                 states[0] = kept.now
                 for i, t in enumerate(range(start, stop)):
                     there = not (stream.ends and t == stream.steps - 1)
                     reward = float(stream.rewards[t, 0])
                     gamma = float(stream.gammas[t if len(stream.gammas) > 1 else 0, 0])
-                    rewards[i] = reference._scaled(kept, reward, gamma) if self._scale else reward
+                    rewards[i] = reference.scaled(kept, reward, gamma) if self._scale else reward
                     if there:
-                        reference._arrive(kept, stream.states[t + 1], self._normalise)
+                        reference.arrive(kept, stream.states[t + 1], self._normalise)
                         states[i + 1] = kept.next
                         kept.now = kept.next.copy()
                     kept.held = float(there)

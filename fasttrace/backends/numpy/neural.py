@@ -127,7 +127,7 @@ def _deviation(count: float, p: Any) -> Any:
     return np.sqrt((1.0 if count < 2.0 else p / (count - 1.0)) + NORM_EPSILON)
 
 
-def _arrive(kept: Any, x: Any, normalise: bool) -> None:
+def arrive(kept: Any, x: Any, normalise: bool) -> None:
     """A state comes in: into the statistics, then scaled."""
     kept.raw = x.copy()
     kept.next = x.copy()
@@ -139,7 +139,7 @@ def _arrive(kept: Any, x: Any, normalise: bool) -> None:
         kept.next = (x - kept.mean) / _deviation(kept.count, kept.p)
 
 
-def _scaled(kept: Any, reward: float, gamma: float) -> float:
+def scaled(kept: Any, reward: float, gamma: float) -> float:
     """A reward by the standard deviation of the discounted sum of rewards."""
     kept.discounted = (kept.discounted * gamma if gamma else 0.0) + reward
     kept.reward_count += 1.0
@@ -253,7 +253,7 @@ def _transition(trace: Any, stream: Any, t: int, there: bool) -> None:
     gamma, lambda_ = (each[t % len(each)] for each in (stream.gammas, stream.lambdas))
     rewards = stream.rewards[t]
     if stream.scale:
-        rewards = np.array([_scaled(kept, float(rewards[0]), float(gamma[0]))])
+        rewards = np.array([scaled(kept, float(rewards[0]), float(gamma[0]))])
     stream.greedy = True
     action = stream.action
     v_next = np.zeros(len(rewards))
@@ -288,7 +288,7 @@ def _begin(trace: Any, stream: Any) -> None:
     kept = trace.kept
     if kept.held and np.array_equal(kept.raw, stream.states[0]):
         return
-    _arrive(kept, stream.states[0], stream.normalise)
+    arrive(kept, stream.states[0], stream.normalise)
     kept.now, kept.held, trace.was_greedy = kept.next.copy(), 1.0, True
     if (stream.steps == 0) if stream.choose is not None else stream.judges:
         stream.greedy = True
@@ -314,7 +314,7 @@ def network_run(trace: Any, stream: Any) -> str | None:
                 if stream.choose is None and stream.actions is not None:
                     stream.action = int(stream.actions[t])
                 if there:
-                    _arrive(kept, stream.states[t + 1], stream.normalise)
+                    arrive(kept, stream.states[t + 1], stream.normalise)
                 if t == stream.steps - 1 and trace.before is not None:
                     trace.before[:] = trace.critic.net.params
                 _transition(trace, stream, t, there)
