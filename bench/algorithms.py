@@ -70,7 +70,9 @@ def learner(name: str, workload: Workload, lambda_: float, backend: str) -> Any:
     numbers = {"alpha": alpha, "gamma": workload.gamma, "lambda_": lambda_}
     numbers |= {"beta": workload.alpha / 10, "alpha_actor": workload.alpha / 10}
     taken = inspect.signature(make).parameters
-    options: dict[str, Any] = {key: value for key, value in numbers.items() if key in taken}
+    options: dict[str, Any] = {
+        key: value for key, value in numbers.items() if key in taken and taken[key].default is not None
+    }  # a beta of None is not that of a second vector
     if kind is not None:
         options["trace"] = kind.removesuffix("_clear")
         if kind.endswith("_clear"):
@@ -105,7 +107,8 @@ def choices(workload: Workload) -> Choices:
 def learn(ours: Any, row: registry.StepLearner, stream: Workload) -> NDArray[np.float64]:
     """`learn` of the stream, with ratios, policy and sigmas where it takes them."""
     if not row.control:
-        return ours.learn(stream.x, stream.rewards)
+        on_policy = dict.fromkeys(getattr(ours, "_required", ()), 1.0)
+        return ours.learn(stream.x, stream.rewards, **on_policy)
     chosen = choices(stream)
     more = {"rhos": 1.0, "target_policy": chosen.policy, "sigmas": 0.5}
     taken = inspect.signature(ours.learn).parameters

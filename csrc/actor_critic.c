@@ -111,12 +111,12 @@ FT_INLINE double ft_actor_transition(ft_actor_critic *t, ft_actor_hot *h, ft_row
     from.row = x;
     to.row = x_next;
     from.column = to.column = 0;
-    ft_numbers numbers;
+    ft_numbers numbers = {0};
     numbers.reward = reward;
     numbers.gamma_next = gamma;
     numbers.lambda_next = n.lambda_next;
     numbers.alpha = n.alpha;
-    numbers.factor = numbers.rho = numbers.interest = 1.0;
+    numbers.factor = numbers.rho = numbers.pi = numbers.interest = 1.0;
     const double delta = ft_transition(t->critic, &h->critic, &h->carry, from, to, ft_unread(), numbers,
                                        FT_ACCUMULATING, 1, padded, 1, 0, 1);
 

@@ -10,7 +10,7 @@
  *
  *   numbers and structs               ft_checked
  *   the trace                         ft_trace_, ft_values
- *   learning: the linear learners     ft_td_, ft_emphatic_td_, ft_sarsa_, ft_control_, ft_are_policies
+ *   learning: the linear learners     ft_td_, ft_emphatic_, ft_state_, ft_sarsa_, ft_control_, ft_are_
  *   learning with two weight vectors  ft_gradient_, ft_gq_
  *   least squares                     ft_lstd_
  *   step sizes that learn             ft_adaptive_
@@ -73,6 +73,11 @@ enum ft_target {
     FT_Q_SIGMA      /* sum_a pi(a) q(a);     sigma_t rho_t + (1 - sigma_t) pi(A_t) */
 };
 
+/* Numbers of the kinds that have some; of others 0. */
+typedef struct ft_options {
+    double c_bar, rho_bar, psi, beta;
+} ft_options;
+
 /* A learner's own policy: greedy but for epsilon, or exp(q / temperature) / sum. */
 enum ft_policy { FT_EPSILON_GREEDY, FT_SOFTMAX };
 
@@ -123,7 +128,9 @@ typedef struct ft_trace {
  *                 `parameter`
  *   q             twice the larger of n_actions and the trace's width; the kernels work in it
  *   checked       0: a run looks at the indices and actions itself; else the caller has done so, 1: no index
- *                 is padding, 2: some may be */
+ *                 is padding, 2: some may be
+ *   pis           pi of the action taken, for the kinds that ask for it; NULL for ones
+ *   options       of the kind */
 typedef struct ft_stream {
     int64_t steps, k, shared, n_actions;
     const int32_t *indices;
@@ -141,6 +148,9 @@ typedef struct ft_stream {
     const double *actor_lambdas, *actor_alphas; /* ft_actor_critic_run alone */
     int64_t actor_lambda_stride, actor_alpha_stride;
     int64_t checked;
+    const double *pis;
+    int64_t pi_stride;
+    ft_options options;
 } ft_stream;
 
 /* What ft_stream.checked may be for these indices: 1 or 2, or FT_EINDEX where one is below -1 or not below n.
@@ -206,6 +216,17 @@ FT_API int32_t ft_emphatic_td_step(ft_trace *trace, int32_t kind, int64_t k, con
                                    const double *val_next, double reward, double gamma_next,
                                    double lambda_next, double rho, double interest, double alpha,
                                    double *delta);
+
+/* The same for any kind of state values.
+ *
+ * options  of the kind; NULL where it has none
+ * pi       that of the action taken, for the kinds that ask for it: 0 where rho is, else not above rho
+ *          (the behaviour would take the action with more than certainty) */
+FT_API int32_t ft_state_step(ft_trace *trace, int32_t kind, const ft_options *options, int64_t k,
+                             const int32_t *idx, const double *val, int64_t k_next,
+                             const int32_t *idx_next, const double *val_next, double reward,
+                             double gamma_next, double lambda_next, double rho, double pi,
+                             double interest, double alpha, double *delta);
 
 FT_API int32_t ft_sarsa_step(ft_trace *trace, int32_t kind, int64_t k, const int32_t *idx,
                              const double *val, int64_t action, int64_t k_next,
@@ -949,6 +970,7 @@ typedef struct ft_simulation {
     int32_t *idx;
     int64_t running, action, length, steps, episodes; /* running: in mid-episode */
     double total;                                     /* rewards of this episode */
+    ft_options options;                               /* of the kind; the caller's */
 } ft_simulation;
 
 /* Go on for `steps` steps or until `episodes` episodes have ended, whichever is first.

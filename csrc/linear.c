@@ -133,11 +133,13 @@ FT_INLINE void ft_run_at(ft_trace *t, const ft_stream *stream, double *FT_RESTRI
         n.gamma_next = s->gammas[i * s->gamma_stride];
         n.lambda_next = s->lambdas[i * s->lambda_stride];
         n.alpha = s->alphas[i * s->alpha_stride];
-        n.factor = n.rho = n.interest = 1.0;
+        n.factor = n.rho = n.pi = n.interest = 1.0;
+        n.options = s->options;
         ft_arrival next = ft_unread();
         if (task == FT_STATES) {
             n.factor = n.rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
             if (ft_is_emphatic(kind) && s->interests) n.interest = s->interests[i * s->interest_stride];
+            if (ft_takes_pi(kind) && s->pis) n.pi = s->pis[i * s->pi_stride];
         } else if (task == FT_ACTIONS) {
             n.factor = ft_factor(s, i, pi);
             next.known = 1;
@@ -219,12 +221,18 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
         const int64_t r = s->actions ? i * s->n_actions + s->actions[i] : i;
         const int64_t r_next = s->actions ? (i + 1) * s->n_actions + s->actions[i + 1] : i + 1;
         const double *x = s->values + r * n;
-        const double gamma_next = s->gammas[i * s->gamma_stride];
-        const double lambda_next = s->lambdas[i * s->lambda_stride];
+        ft_handed handed;
+        handed.gamma_next = s->gammas[i * s->gamma_stride];
+        handed.lambda_next = s->lambdas[i * s->lambda_stride];
+        handed.pi = s->pis ? s->pis[i * s->pi_stride] : 1.0;
+        handed.c_bar = s->options.c_bar;
+        handed.psi = s->options.psi;
+        handed.beta = s->options.beta;
         ft_given given = {0};
         given.decay = c.decay;
-        given.factor = given.rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
+        given.factor = given.rho = handed.rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
         given.alpha = s->alphas[i * s->alpha_stride];
+        given.rho_bar = s->options.rho_bar;
         if (ft_is_emphatic(kind))
             given.M = ft_emphasis(&c, s->interests ? s->interests[i * s->interest_stride] : 1.0);
         const double D = ft_recipe_of(kind, given).D;
@@ -236,13 +244,12 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
         given.v = ft_first(sums);
         given.v_old = D == 0.0 || c.v_old != c.v_old ? given.v : c.v_old;
         given.ex = ft_second(sums) * D;
-        given.delta = s->rewards[i] + (gamma_next == 0.0 ? 0.0 : gamma_next * v_next) - given.v;
+        given.delta = s->rewards[i] + (handed.gamma_next == 0.0 ? 0.0 : handed.gamma_next * v_next) - given.v;
         const ft_recipe recipe = ft_recipe_of(kind, given);
         ft_dense_write(t->rows, x, n, D, recipe.c, recipe.a, recipe.beta);
         ft_dense_snap(t, D);
         c.v_old = v_next;
-        c.decay = gamma_next * lambda_next;
-        if (ft_is_emphatic(kind)) ft_follow(&c, given.rho, gamma_next, lambda_next);
+        ft_follow(&c, kind, handed);
         deltas[i] = given.delta;
     }
     const ft_hot h = ft_load(t);
@@ -375,6 +382,8 @@ static int ft_step_numbers_ok(double reward, double gamma, double lambda, double
            rho >= 0.0 && isfinite(rho) && alpha > 0.0 && isfinite(alpha);
 }
 
+static const ft_options ft_no_options = {0};
+
 static int ft_row_ok(ft_trace *t, int64_t k, const int32_t *idx) {
     const int32_t *bad = ft_first_bad(idx, k, t->n);
     if (bad) t->bad_index = *bad;
@@ -394,21 +403,24 @@ FT_INLINE double ft_one_step(ft_trace *t, ft_place x, ft_place x_next, ft_number
 
 /* Of state values; for action values factor and rho are 1. */
 FT_INLINE ft_numbers ft_numbers_of(double reward, double gamma_next, double lambda_next, double rho,
-                                   double interest, double alpha) {
+                                   double pi, double interest, double alpha, ft_options options) {
     ft_numbers n;
     n.reward = reward;
     n.gamma_next = gamma_next;
     n.lambda_next = lambda_next;
     n.factor = n.rho = rho;
+    n.pi = pi;
     n.interest = interest;
     n.alpha = alpha;
+    n.options = options;
     return n;
 }
 
 static double ft_any_step(ft_trace *t, int32_t kind, ft_place x, ft_place x_next, double reward,
-                          double gamma_next, double lambda_next, double rho, double interest,
-                          double alpha) {
-    const ft_numbers n = ft_numbers_of(reward, gamma_next, lambda_next, rho, interest, alpha);
+                          double gamma_next, double lambda_next, double rho, double pi,
+                          double interest, double alpha, const ft_options *options) {
+    const ft_numbers n =
+        ft_numbers_of(reward, gamma_next, lambda_next, rho, pi, interest, alpha, *options);
 #define FT_CALL_STEP(name, value, ...) case value: return ft_one_step(t, x, x_next, n, value, 1);
 #define FT_CALL_WIDE_STEPS(name, value, folded, replaces, clears, emphatic, true_online, actions, ...) \
     FT_WHERE_##actions(FT_CALL_WIDE_STEP, name, value)
@@ -427,21 +439,41 @@ static ft_place ft_place_at(int64_t k, const int32_t *idx, const double *val, in
     return x;
 }
 
+static int ft_options_ok(const ft_options *o) {
+    return o->c_bar >= 0.0 && o->rho_bar >= 0.0 && o->psi >= 0.0 && o->beta >= 0.0 && o->beta <= 1.0;
+}
+
+/* pi and rho are of one action: pi / rho, how likely it was, is a probability. */
+static int ft_pi_ok(double pi, double rho) {
+    return pi >= 0.0 && pi <= 1.0 && (pi > 0.0) == (rho > 0.0) && pi <= rho * (1.0 + 1e-6);
+}
+
+int32_t ft_state_step(ft_trace *t, int32_t kind, const ft_options *options, int64_t k,
+                      const int32_t *idx, const double *val, int64_t k_next,
+                      const int32_t *idx_next, const double *val_next, double reward,
+                      double gamma_next, double lambda_next, double rho, double pi, double interest,
+                      double alpha, double *delta) {
+    /* Callers that have arrays of any origin leave it to this to tell of those that no int32_t * may see. */
+    if ((((uintptr_t)idx | (uintptr_t)idx_next) & (sizeof(int32_t) - 1)) != 0) return FT_EVALUE;
+    if (!ft_row_ok(t, k, idx) || !ft_row_ok(t, k_next, idx_next)) return FT_EINDEX;
+    if (!options) options = &ft_no_options;
+    if (!ft_step_numbers_ok(reward, gamma_next, lambda_next, rho, alpha) ||
+        !(interest >= 0.0 && isfinite(interest)) || !ft_kind_ok(t, kind, val, 0) ||
+        !ft_options_ok(options) || (ft_takes_pi(kind) && !ft_pi_ok(pi, rho)))
+        return FT_EVALUE;
+    *delta = ft_any_step(t, kind, ft_place_at(k, idx, val, 0),
+                         ft_place_at(k_next, idx_next, val_next, 0), reward, gamma_next,
+                         lambda_next, rho, pi, interest, alpha, options);
+    return FT_OK;
+}
+
 int32_t ft_emphatic_td_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx,
                             const double *val, int64_t k_next, const int32_t *idx_next,
                             const double *val_next, double reward, double gamma_next,
                             double lambda_next, double rho, double interest, double alpha,
                             double *delta) {
-    /* Callers that have arrays of any origin leave it to this to tell of those that no int32_t * may see. */
-    if ((((uintptr_t)idx | (uintptr_t)idx_next) & (sizeof(int32_t) - 1)) != 0) return FT_EVALUE;
-    if (!ft_row_ok(t, k, idx) || !ft_row_ok(t, k_next, idx_next)) return FT_EINDEX;
-    if (!ft_step_numbers_ok(reward, gamma_next, lambda_next, rho, alpha) ||
-        !(interest >= 0.0 && isfinite(interest)) || !ft_kind_ok(t, kind, val, 0))
-        return FT_EVALUE;
-    *delta = ft_any_step(t, kind, ft_place_at(k, idx, val, 0),
-                         ft_place_at(k_next, idx_next, val_next, 0), reward, gamma_next,
-                         lambda_next, rho, interest, alpha);
-    return FT_OK;
+    return ft_state_step(t, kind, NULL, k, idx, val, k_next, idx_next, val_next, reward, gamma_next,
+                         lambda_next, rho, rho, interest, alpha, delta);
 }
 
 int32_t ft_td_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, const double *val,
@@ -471,7 +503,8 @@ int32_t ft_sarsa_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, 
     const int32_t status =
         ft_check_transition(t, kind, x, x_next, reward, gamma_next, lambda_next, alpha);
     if (status == FT_OK)
-        *delta = ft_any_step(t, kind, x, x_next, reward, gamma_next, lambda_next, 1.0, 1.0, alpha);
+        *delta = ft_any_step(t, kind, x, x_next, reward, gamma_next, lambda_next, 1.0, 1.0, 1.0, alpha,
+                             &ft_no_options);
     return status;
 }
 
@@ -479,7 +512,8 @@ int32_t ft_sarsa_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, 
 static double ft_own_step(ft_trace *t, int32_t kind, ft_place x, ft_place x_next, int64_t target,
                           int64_t policy, double parameter, double sigma, double reward,
                           double gamma_next, double lambda_next, double alpha, double *q) {
-    ft_numbers n = ft_numbers_of(reward, gamma_next, lambda_next, 1.0, 1.0, alpha);
+    ft_numbers n =
+        ft_numbers_of(reward, gamma_next, lambda_next, 1.0, 1.0, 1.0, alpha, ft_no_options);
     const int64_t n_actions = t->columns, width = t->width;
     ft_hot h = ft_load(t);
     ft_carry c = ft_carry_of(t);
@@ -516,7 +550,8 @@ int32_t ft_control_step(ft_trace *t, int32_t kind, int32_t target, int32_t polic
     if (target < FT_TAKEN || target > FT_Q_SIGMA || !policy_ok || !(sigma >= 0.0 && sigma <= 1.0))
         return FT_EVALUE;
     *delta = target == FT_TAKEN
-                 ? ft_any_step(t, kind, x, x_next, reward, gamma_next, lambda_next, 1.0, 1.0, alpha)
+                 ? ft_any_step(t, kind, x, x_next, reward, gamma_next, lambda_next, 1.0, 1.0, 1.0, alpha,
+                               &ft_no_options)
                  : ft_own_step(t, kind, x, x_next, target, policy, parameter, sigma, reward,
                                gamma_next, lambda_next, alpha, q);
     return FT_OK;

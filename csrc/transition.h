@@ -14,25 +14,30 @@
  *   emphatic     there is a followon trace, and an emphasis M
  *   true_online  v_old is what S_t was worth before the last update
  *   actions      for action values, too
+ *   takes_pi     asks for pi of the action taken
  *   D c beta a   the scalars of a step, see ft_recipe, of the numbers of ft_given
+ *   decay, kept  what is handed to the next step, of the numbers of ft_handed: gamma lambda of the state
+ *                arrived in, with a factor of this step where that belongs to it; and how much of the
+ *                followon trace goes on
  *
  * Names and values are those of fasttrace.h. */
 #define FT_KINDS(ROW)                                                                              \
-    ROW(accumulating, FT_ACCUMULATING, 0, 0, 0, 0, 0, 1,                                           \
-        factor * decay, rho, 0.0, alpha * delta)                                                   \
-    ROW(replacing, FT_REPLACING, 0, 1, 0, 0, 0, 1,                                                 \
-        factor * decay, rho, 0.0, alpha * delta)                                                   \
-    ROW(replacing_clear, FT_REPLACING_CLEAR, 0, 1, 1, 0, 0, 1,                                     \
-        factor * decay, rho, 0.0, alpha * delta)                                                   \
-    ROW(dutch, FT_DUTCH, 1, 0, 0, 0, 0, 1,                                                         \
-        factor * decay, alpha * rho * (1.0 - ex), 0.0, delta)                                      \
-    ROW(true_online, FT_TRUE_ONLINE, 1, 0, 0, 0, 1, 1,                                             \
-        factor * decay, alpha * rho * (1.0 - ex), -(alpha * rho) * (v - v_old), delta + (v - v_old)) \
-    ROW(emphatic, FT_EMPHATIC, 0, 0, 0, 1, 0, 0,                                                   \
-        factor * decay, rho * M, 0.0, alpha * delta)                                               \
-    ROW(true_online_emphatic, FT_TRUE_ONLINE_EMPHATIC, 1, 0, 0, 1, 1, 0,                           \
+    ROW(accumulating, FT_ACCUMULATING, 0, 0, 0, 0, 0, 1, 0,                                           \
+        factor * decay, rho, 0.0, alpha * delta, gamma_next * lambda_next, 0.0)                                                   \
+    ROW(replacing, FT_REPLACING, 0, 1, 0, 0, 0, 1, 0,                                                 \
+        factor * decay, rho, 0.0, alpha * delta, gamma_next * lambda_next, 0.0)                                                   \
+    ROW(replacing_clear, FT_REPLACING_CLEAR, 0, 1, 1, 0, 0, 1, 0,                                     \
+        factor * decay, rho, 0.0, alpha * delta, gamma_next * lambda_next, 0.0)                                                   \
+    ROW(dutch, FT_DUTCH, 1, 0, 0, 0, 0, 1, 0,                                                         \
+        factor * decay, alpha * rho * (1.0 - ex), 0.0, delta, gamma_next * lambda_next, 0.0)                                      \
+    ROW(true_online, FT_TRUE_ONLINE, 1, 0, 0, 0, 1, 1, 0,                                             \
+        factor * decay, alpha * rho * (1.0 - ex), -(alpha * rho) * (v - v_old), delta + (v - v_old),    \
+        gamma_next * lambda_next, 0.0) \
+    ROW(emphatic, FT_EMPHATIC, 0, 0, 0, 1, 0, 0, 0,                                                   \
+        factor * decay, rho * M, 0.0, alpha * delta, gamma_next * lambda_next, rho * gamma_next)                                               \
+    ROW(true_online_emphatic, FT_TRUE_ONLINE_EMPHATIC, 1, 0, 0, 1, 1, 0, 0,                           \
         factor * decay, alpha * (rho * M) * (1.0 - ex), -(alpha * (rho * M)) * (v - v_old),        \
-        delta + (v - v_old))
+        delta + (v - v_old), gamma_next * lambda_next, rho * gamma_next)
 
 /* FT_WHERE_##column(CALL, name, value) is CALL(name, value) in the rows where that column is 1. */
 #define FT_WHERE_0(CALL, name, value)
@@ -48,6 +53,8 @@
     | true_online##u << value
 #define FT_BIT_ACTIONS(name, value, folded, replaces, clears, emphatic, true_online, actions, ...) \
     | actions##u << value
+#define FT_BIT_TAKES_PI(name, value, folded, replaces, clears, emphatic, true_online, actions, takes_pi, ...) \
+    | takes_pi##u << value
 #define FT_HAS(BIT, kind) ((0u FT_KINDS(BIT)) >> (kind) & 1)
 
 FT_INLINE int ft_is_kind(int64_t kind) { return kind >= 0 && kind < 32 && FT_HAS(FT_BIT_IS, kind); }
@@ -57,6 +64,7 @@ FT_INLINE int ft_clears(int kind) { return FT_HAS(FT_BIT_CLEARS, kind); }
 FT_INLINE int ft_is_emphatic(int kind) { return FT_HAS(FT_BIT_EMPHATIC, kind); }
 FT_INLINE int ft_is_true_online(int kind) { return FT_HAS(FT_BIT_TRUE_ONLINE, kind); }
 FT_INLINE int ft_has_actions(int kind) { return FT_HAS(FT_BIT_ACTIONS, kind); }
+FT_INLINE int ft_takes_pi(int kind) { return FT_HAS(FT_BIT_TAKES_PI, kind); }
 
 /* A target of action values is a row, enum ft_target.
  *
@@ -97,12 +105,14 @@ typedef struct {
  *   decay   gamma_t lambda_t                        rho    the importance ratio, 1 for action values
  *   factor  of the decay: rho; for action values    M      the emphasis
  *           that of the target                      ex     e.x after the decay, x being that of S_t
- *   v       of S_t under w; v_old before the last update; delta the TD error */
+ *   v       of S_t under w; v_old before the last update; delta the TD error
+ *   rho_bar of ft_options */
 typedef struct {
-    double decay, factor, rho, M, alpha, ex, v, v_old, delta;
+    double decay, factor, rho, M, alpha, ex, v, v_old, delta, rho_bar;
 } ft_given;
 
-#define FT_ROW_RECIPE(name, value, folded, replaces, clears, emphatic, true_online, actions, D_, c_, beta_, a_) \
+#define FT_ROW_RECIPE(name, value, folded, replaces, clears, emphatic, true_online, actions, takes_pi, \
+                      D_, c_, beta_, a_, decay_, kept_)                                            \
     case value:                                                                                    \
         r.D = D_;                                                                                  \
         r.c = c_;                                                                                  \
@@ -113,13 +123,36 @@ typedef struct {
 FT_INLINE ft_recipe ft_recipe_of(int kind, ft_given given) {
     const double decay = given.decay, factor = given.factor, rho = given.rho, M = given.M;
     const double alpha = given.alpha, ex = given.ex, v = given.v, v_old = given.v_old;
-    const double delta = given.delta;
+    const double delta = given.delta, rho_bar = given.rho_bar;
     ft_recipe r;
+    (void)rho_bar;
     switch (kind) {
         default:
         FT_KINDS(FT_ROW_RECIPE)
     }
     return r;
+}
+
+/* What the next step begins with, of the numbers of this one; pi is that of the action taken. */
+typedef struct {
+    double gamma_next, lambda_next, rho, pi, c_bar, psi, beta;
+} ft_handed;
+
+#define FT_ROW_HANDED(name, value, folded, replaces, clears, emphatic, true_online, actions, takes_pi, \
+                      D_, c_, beta_, a_, decay_, kept_)                                            \
+    case value:                                                                                    \
+        *decay = decay_;                                                                           \
+        *kept = kept_;                                                                             \
+        break;
+
+FT_INLINE void ft_hand_on(int kind, ft_handed given, double *decay, double *kept) {
+    const double gamma_next = given.gamma_next, lambda_next = given.lambda_next, rho = given.rho;
+    const double pi = given.pi, c_bar = given.c_bar, psi = given.psi, beta = given.beta;
+    (void)pi, (void)c_bar, (void)psi, (void)beta;
+    switch (kind) {
+        default:
+        FT_KINDS(FT_ROW_HANDED)
+    }
 }
 
 /* What one transition hands to the next, and its first half to its second. */
@@ -163,10 +196,13 @@ FT_INLINE double ft_emphasis(ft_carry *c, double interest) {
     return c->lambda * interest + (1.0 - c->lambda) * c->followon;
 }
 
-FT_INLINE void ft_follow(ft_carry *c, double rho, double gamma_next, double lambda_next) {
-    const double kept = rho * gamma_next;
-    c->followon = kept == 0.0 ? 0.0 : kept * c->followon;
-    c->lambda = lambda_next;
+/* What the next step begins with.  Its followon trace is that of its interest alone where the episode ends. */
+FT_INLINE void ft_follow(ft_carry *c, int kind, ft_handed given) {
+    double kept;
+    ft_hand_on(kind, given, &c->decay, &kept);
+    if (!ft_is_emphatic(kind)) return;
+    c->followon = given.gamma_next == 0.0 || kept == 0.0 ? 0.0 : kept * c->followon;
+    c->lambda = given.lambda_next;
 }
 
 /* Features, and the column of the weights that they read. */
@@ -290,10 +326,23 @@ FT_COLD double ft_capped(const ft_hot *h, ft_carry *c, ft_place x, ft_pair sums_
 
 /* ---- the order of a step ---- */
 
-/* The numbers of one transition, from S_t to S_{t+1}; interest is that of S_t. */
+/* The numbers of one transition, from S_t to S_{t+1}; pi is that of the action taken, interest of S_t. */
 typedef struct {
-    double reward, gamma_next, lambda_next, factor, rho, interest, alpha;
+    double reward, gamma_next, lambda_next, factor, rho, pi, interest, alpha;
+    ft_options options;
 } ft_numbers;
+
+FT_INLINE ft_handed ft_handed_of(ft_numbers n) {
+    ft_handed given;
+    given.gamma_next = n.gamma_next;
+    given.lambda_next = n.lambda_next;
+    given.rho = n.rho;
+    given.pi = n.pi;
+    given.c_bar = n.options.c_bar;
+    given.psi = n.options.psi;
+    given.beta = n.options.beta;
+    return given;
+}
 
 /* What S_{t+1} is worth, and w.x_next as it is, which is the same but for the expected values of actions.
  * known: where it was read before the step, or x_next is not there; else the step reads it. */
@@ -355,7 +404,6 @@ FT_INLINE double ft_arrive(ft_hot *h, ft_carry *c, ft_place x, ft_pair sums_next
         c->v_old = next.taken;
     }
     c->sums = sums_next;
-    c->decay = n.gamma_next * n.lambda_next;
     return given.delta;
 }
 
@@ -375,6 +423,7 @@ FT_INLINE double ft_transition(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, 
     given.factor = n.factor;
     given.rho = n.rho;
     given.alpha = n.alpha;
+    given.rho_bar = n.options.rho_bar;
     given.M = ft_is_emphatic(kind) ? ft_emphasis(c, n.interest) : 1.0;
     if (before && !next.known) next.v = next.taken = ft_value_before(h, x_next, width, padded);
     ft_leave(t, h, c, x, given, kind, width, padded, carried, near);
@@ -383,7 +432,7 @@ FT_INLINE double ft_transition(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, 
         next.v = next.taken = ft_value(h, sums);
     }
     const double delta = ft_arrive(h, c, x, sums, next, n, given, kind, width, padded, bounded);
-    if (ft_is_emphatic(kind)) ft_follow(c, n.rho, n.gamma_next, n.lambda_next);
+    ft_follow(c, kind, ft_handed_of(n));
     return delta;
 }
 

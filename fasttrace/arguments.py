@@ -58,6 +58,14 @@ def not_negative(name: str, value: Any) -> float:
     return number
 
 
+def bar(name: str, value: Any) -> float:
+    """A bound on ratios; infinity leaves them as they are."""
+    number = real(name, value)
+    if not number >= 0.0:
+        raise ValueError(f"{name}: got {number}, expected a number of at least 0")
+    return number
+
+
 def count(name: str, value: Any, lowest: int = 1, highest: int = 2**31 - 2) -> int:
     """`value` as an int in [lowest, highest]; TypeError for what is not an integer."""
     try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from . import arguments
 from .errors import FeatureIndexError
+from .layout import NO_OPTIONS, Options
 from .memory import Float64
 from .record import Record
 
@@ -162,6 +163,8 @@ class Stream(Record):
     state_action  rows are of state-action pairs, row t * n_actions + a
     actor_lambdas, actor_alphas
                   likewise, for the actor of an actor-critic; None: its own
+    pis           pi of the action taken, likewise, for the kinds of trace that ask for it
+    options       of the kind of trace
     policy        (T + 1, n_actions) of the target policy, or None: `own` under the weights of the step
     own           the learner's own policy: ("epsilon", epsilon) or ("softmax", temperature)
     deltas        (T,) where a native kernel is to put the TD errors; None: an array of its own
@@ -184,6 +187,8 @@ class Stream(Record):
     actor_lambdas: Float64 | None = None
     actor_alphas: Float64 | None = None
     deltas: Float64 | None = None
+    pis: Float64 | None = None
+    options: Options = NO_OPTIONS
 
     def room(self) -> Float64:
         """Where to put the TD errors."""
@@ -230,7 +235,7 @@ def one_step(rows: Rows, reward: float, gamma: float, lambda_: float, alpha: flo
 
 _SERIES = (
     "rewards", "gammas", "lambdas", "alphas", "rhos", "interests", "sigmas", "actor_lambdas", "actor_alphas",
-    "deltas",
+    "deltas", "pis",
 )  # fmt: skip
 
 

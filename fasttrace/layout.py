@@ -21,7 +21,11 @@ class Kind(NamedTuple):
     emphatic     there is a followon trace, and an emphasis M
     true_online  v_old is remembered
     actions      for action values, too
+    takes_pi     asks for pi of the action taken
     D c beta a   the scalars of a step between the verbs (docs/constant-time.md), of the numbers of GIVEN
+    decay, kept  what is handed to the next step, of the numbers of HANDED: gamma lambda of the state arrived
+                 in, with a factor of this step where that belongs to it; and how much of the followon trace
+                 goes on
     """
 
     name: str
@@ -32,44 +36,69 @@ class Kind(NamedTuple):
     emphatic: bool
     true_online: bool
     actions: bool
+    takes_pi: bool
     D: str
     c: str
     beta: str
     a: str
+    decay: str
+    kept: str
 
 
-GIVEN = ("decay", "factor", "rho", "M", "alpha", "ex", "v", "v_old", "delta")
+GIVEN = ("decay", "factor", "rho", "M", "alpha", "ex", "v", "v_old", "delta", "rho_bar")
 """What a recipe is made of; ft_given of csrc/transition.h says what each is."""
+
+HANDED = ("gamma_next", "lambda_next", "rho", "pi", "c_bar", "psi", "beta")
+"""What is handed on is made of; pi is that of the action taken."""
+
+
+class Options(NamedTuple):
+    """Numbers of the kinds that have some; ft_options."""
+
+    c_bar: float = 0.0
+    rho_bar: float = 0.0
+    psi: float = 0.0
+    beta: float = 0.0
+
+
+NO_OPTIONS = Options()
 
 _ROWS = (
     Kind(
-        "accumulating", 0, False, False, False, False, False, True,
+        "accumulating", 0, False, False, False, False, False, True, False,
         "factor * decay", "rho", "0.0", "alpha * delta",
+        "gamma_next * lambda_next", "0.0",
     ),
     Kind(
-        "replacing", 1, False, True, False, False, False, True,
+        "replacing", 1, False, True, False, False, False, True, False,
         "factor * decay", "rho", "0.0", "alpha * delta",
+        "gamma_next * lambda_next", "0.0",
     ),
     Kind(
-        "replacing_clear", 2, False, True, True, False, False, True,
+        "replacing_clear", 2, False, True, True, False, False, True, False,
         "factor * decay", "rho", "0.0", "alpha * delta",
+        "gamma_next * lambda_next", "0.0",
     ),
     Kind(
-        "dutch", 3, True, False, False, False, False, True,
+        "dutch", 3, True, False, False, False, False, True, False,
         "factor * decay", "alpha * rho * (1.0 - ex)", "0.0", "delta",
+        "gamma_next * lambda_next", "0.0",
     ),
     Kind(
-        "true_online", 4, True, False, False, False, True, True,
+        "true_online", 4, True, False, False, False, True, True, False,
         "factor * decay", "alpha * rho * (1.0 - ex)", "-(alpha * rho) * (v - v_old)", "delta + (v - v_old)",
+        "gamma_next * lambda_next", "0.0",
     ),
     Kind(
-        "emphatic", 5, False, False, False, True, False, False,
+        "emphatic", 5, False, False, False, True, False, False, False,
         "factor * decay", "rho * M", "0.0", "alpha * delta",
+        "gamma_next * lambda_next", "rho * gamma_next",
     ),
     Kind(
-        "true_online_emphatic", 6, True, False, False, True, True, False,
+        "true_online_emphatic", 6, True, False, False, True, True, False, False,
         "factor * decay", "alpha * (rho * M) * (1.0 - ex)", "-(alpha * (rho * M)) * (v - v_old)",
         "delta + (v - v_old)",
+        "gamma_next * lambda_next", "rho * gamma_next",
     ),
 )  # fmt: skip
 KINDS = {kind.name: kind for kind in _ROWS}

@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from .layout import NO_OPTIONS, Options
+
 Policy = Literal["epsilon", "softmax"]
 POLICIES: tuple[Policy, ...] = ("epsilon", "softmax")
 Own = tuple[Policy, float]  # a learner's policy: ("epsilon", epsilon) or ("softmax", temperature)
@@ -21,7 +23,7 @@ class Method(NamedTuple):
     kind     of the trace; told: (kind,) where the kernel takes one, else ()
     target   what the value of S_{t+1} is; csrc/fasttrace.h lists them
     own      the policy that chooses the actions
-    sigma    of QSigma
+    sigma    of QSigma; options of the kind of trace
     numbers  alpha, gamma, lambda
     trace    weights and trace, the learner's own memory
     run      learns from a stream; values, where the backend has it, reads rows: values(trace, rows)
@@ -38,6 +40,7 @@ class Method(NamedTuple):
     trace: Any
     run: Callable[[Any], Any]
     values: Callable[[Any, Any], Any] | None
+    options: Options = NO_OPTIONS
 
 
 def choose(q: Any, own: Own, u: float) -> int:

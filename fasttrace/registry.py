@@ -56,6 +56,7 @@ _ACTION = ("lambdas", "alpha")
 _TD = ("ft_td_step", "ft_td_run")
 _EMPHATIC = ("ft_emphatic_td_step", "ft_td_run")
 _CONTROL = ("ft_control_step", "ft_td_run")
+_STATE_STEP = ("ft_state_step", "ft_td_run")
 _SARSA = ("ft_sarsa_step", "ft_td_run")
 _ADAPTIVE = ("ft_adaptive_step", "ft_adaptive_run")
 _GRADIENT = ("ft_gradient_step", "ft_gradient_run")
@@ -221,7 +222,8 @@ def recipe(row: StepLearner) -> tuple[str, str, str, str]:
             text = getattr(KINDS[kind], column)
             if row.control:  # the ratio is in the factor alone
                 text = re.sub(r"\brho\b", "1.0", re.sub(r" \* rho\b", "", text))
-            text = _prose(text.replace("factor", factor if row.control else "rho"))
+            handed = re.sub(r"\b(rho|pi)\b", r"\1_{t-1}", KINDS[kind].decay).replace("_next", "")
+            text = _prose(text.replace("factor", factor if row.control else "rho").replace("decay", handed))
             texts.setdefault(text, "" if not texts else f"{kind}: ")
         written.append("; ".join(label + text for text, label in texts.items()))
     if target.cuts:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from . import arguments
 from .backends import module
 from .envs import Environment
+from .layout import KINDS
 from .learner import Learner
 from .linear.agent import Agent
 from .linear.learner import LinearLearner
@@ -177,6 +178,12 @@ def _check(env: Any, agent: Any, coder: Any) -> None:
         raise TypeError(f"agent: got {type(agent).__name__}, expected a learner of fasttrace")
     if not isinstance(agent, LinearLearner):
         raise TypeError(f"agent: {type(agent).__name__} has no loop of its own; let it learn from a stream")
+    kind = KINDS.get(agent.method().kind)
+    if kind is not None and kind.takes_pi:
+        raise TypeError(
+            f"agent: {type(agent).__name__} asks for pi of the action taken, which environments have not; "
+            "let it learn from a stream"
+        )
     if coder is not None and not isinstance(coder, TileCoder):
         raise TypeError(f"coder: got {type(coder).__name__}, expected a TileCoder or None")
     n_actions = getattr(agent, "n_actions", 0)

@@ -97,9 +97,11 @@ def _algorithms():
             if clear:
                 options["clear_others"] = True
             name = f"{row.kernel}_{kind}" if kind else row.kernel
-            if "beta" in inspect.signature(getattr(ft, row.learner)).parameters:
+            parameters = inspect.signature(getattr(ft, row.learner)).parameters.values()
+            needed = [each.name for each in parameters if each.default is each.empty]
+            if "beta" in needed:
                 options["beta"] = 0.03
-            if "alpha_actor" in inspect.signature(getattr(ft, row.learner)).parameters:
+            if "alpha_actor" in needed:
                 options["alpha_actor"] = 0.05
             options |= dict(row.options)
             yield Algorithm(name, options, row, kind)
@@ -150,6 +152,7 @@ class Stream:
     interests: Any = None
     policy: Any = None  # (T + 1, A) of the target policy; None is the learner's own
     sigmas: Any = None
+    pi: Any = None  # (T,) of the action taken
     actions: Any = None
     n_actions: int = 1
     state_action: bool = False
@@ -216,8 +219,18 @@ def features(rows, n, form, state_action=False):
 def needed(learner, states):
     """What `learn` of this learner cannot do without, for a stream of so many states."""
     n_actions = getattr(learner, "n_actions", 1)
-    usual = {"rhos": 1.0, "sigmas": 0.5, "target_policy": np.full((states, n_actions), 1 / n_actions)}
+    usual = {
+        "rhos": 1.0,
+        "pi": 0.7,
+        "sigmas": 0.5,
+        "target_policy": np.full((states, n_actions), 1 / n_actions),
+    }
     return {name: usual[name] for name in getattr(learner, "_required", ())}
+
+
+def needed_once(learner):
+    """The same of `update`, for learners of state values."""
+    return {name.removesuffix("s"): value for name, value in needed(learner, 2).items()}
 
 
 def chosen_by(agent, x):
@@ -258,6 +271,7 @@ def learn(learner, s, start=0, stop=None):
         "rhos": part(s.rhos),
         "interests": part(s.interests),
         "sigmas": part(s.sigmas),
+        "pi": part(s.pi),
         "target_policy": part(s.policy, 1),
     }
     options = {name: value for name, value in options.items() if name in taken and value is not None}
@@ -297,7 +311,7 @@ def random_stream(
 
     repeats     an index may stand twice in a row     n_actions   0: for prediction
     restarts    some gamma and lambda are 0
-    off_policy  rhos in [0, 2.5], some of them 0; interests, sigmas, a target policy
+    off_policy  rhos in [0, 2.5], some of them 0, pi of the action taken, interests, sigmas, a target policy
     The step size keeps alpha rho |x|^2 <= 1, so that rounding is not amplified by divergence.
     """
     rng = np.random.default_rng(seed)
@@ -313,7 +327,7 @@ def random_stream(
     largest = max(1.0, *(float(np.sum(dense_row(r, n) ** 2)) for r in flat))
     special = {"zero": 0.0, "one": 1.0} if restarts else {"one": 1.0}
     alpha = 0.4 / largest
-    return Stream(
+    stream = Stream(
         n=n,
         rows=rows,
         rewards=rng.normal(size=T),
@@ -330,6 +344,9 @@ def random_stream(
         state_action=state_action,
         form=form,
     )
+    if not off_policy:
+        return stream
+    return stream.but(pi=np.minimum(1.0, stream.rhos) * rng.uniform(0.2, 1.0, T))
 
 
 @st.composite
@@ -381,6 +398,7 @@ def golden_stream(case, *, off_policy=False):
         weights=data["w0"],
         rhos=data["rho"] if off_policy else None,
         interests=data.get("interest"),
+        pi=0.7 * np.minimum(data["rho"][: len(data["R"])], 1.0) if off_policy else None,
         policy=data.get("pi"),
         sigmas=data["sigma"][:-1] if control else None,
         actions=data["A"] if control else None,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from states import THERE, same, taught
-from streams import AGENTS, ALGORITHMS, BACKENDS, CONTROL, EVERY, needed
+from streams import AGENTS, ALGORITHMS, BACKENDS, CONTROL, EVERY, needed, needed_once
 
 import fasttrace as ft
 from fasttrace.backends import _missing
@@ -76,11 +76,11 @@ def calls(algorithm, row, rows):
             "act": (lambda a: a.act(row), "x"),
         }
     return {
-        "learn": (lambda a: a.learn(rows, REWARDS), "x"),
-        "learn nothing": (lambda a: a.learn(rows[:1], []), "x"),
-        "update x": (lambda a: a.update(row, 1.0, X[1]), "x"),
-        "update x_next": (lambda a: a.update(X[1], 1.0, row), "x_next"),
-        "the end": (lambda a: a.update(X[1], 1.0, row, gamma=0.0), "x_next"),
+        "learn": (lambda a: a.learn(rows, REWARDS, **needed(a, T + 1)), "x"),
+        "learn nothing": (lambda a: a.learn(rows[:1], [], **needed(a, 1)), "x"),
+        "update x": (lambda a: a.update(row, 1.0, X[1], **needed_once(a)), "x"),
+        "update x_next": (lambda a: a.update(X[1], 1.0, row, **needed_once(a)), "x_next"),
+        "the end": (lambda a: a.update(X[1], 1.0, row, gamma=0.0, **needed_once(a)), "x_next"),
         "predict": (lambda a: a.predict(row), "x"),
         "predict many": (lambda a: a.predict(rows), "x"),
     }
@@ -344,8 +344,9 @@ def new(algorithm, n, backend):
 def test_vectors_of_bits_are_no_indices(algorithm, backend, dtype):
     """Integers 0 and 1, as many as there are features: both ways out are named, and nothing is learned."""
     learner, rows = new(algorithm, 3, backend), BITS.astype(dtype)
-    good = {"update x": (lambda a: a.update(rows[0], 1.0, [1]), "x")}
-    good |= {"update x_next": (lambda a: a.update(np.array([1], dtype), 1.0, rows[2]), "x_next")}
+    more = {} if algorithm.control else needed_once(learner)
+    good = {"update x": (lambda a: a.update(rows[0], 1.0, [1], **more), "x")}
+    good |= {"update x_next": (lambda a: a.update(np.array([1], dtype), 1.0, rows[2], **more), "x_next")}
     for name, (call, argument) in (
         calls(algorithm, rows[1], rows) | ({} if algorithm.control else good)
     ).items():

@@ -15,7 +15,7 @@ import zipfile
 import numpy as np
 import pytest
 from states import same, taught
-from streams import ALGORITHMS, EVERY
+from streams import ALGORITHMS, EVERY, needed_once
 
 import fasttrace as ft
 from fasttrace import checkpoint
@@ -315,7 +315,7 @@ def linear(name):
         made.start([0])
         made.step(1.0, [2])
     else:
-        made.update([0], 1.0, [2])
+        made.update([0], 1.0, [2], **needed_once(made))
     return made
 
 

@@ -29,7 +29,13 @@ def rows(table):
     text = (CSRC / "transition.h").read_text("utf-8").partition(f"#define {table}(ROW)")[2]
     text = re.split(r"(?<!\\)\n", text)[0].replace("\\\n", " ").replace("ft_min(", "min(")
     for row in re.split(r"\bROW\(", text)[1:]:
-        columns = re.split(r",(?![^()]*\))", row.strip()[:-1])  # commas within parentheses part no columns
+        columns, depth = [""], 0
+        for each in row.strip()[:-1]:
+            depth += (each == "(") - (each == ")")
+            if each == "," and not depth:  # commas within parentheses part no columns
+                columns.append("")
+            else:
+                columns[-1] += each
         yield [" ".join(column.split()) for column in columns]
 
 
@@ -69,14 +75,22 @@ def test_columns(macro, table):
 def test_given():
     """A recipe is made of what ft_given has, and nothing else."""
     text = (CSRC / "transition.h").read_text("utf-8")
-    fields = re.search(r"double ([\w, ]+);\n\} ft_given;", text)[1]
-    assert fields.split(", ") == list(layout.GIVEN)
+    for struct, names in (("ft_given", layout.GIVEN), ("ft_handed", layout.HANDED)):
+        fields = re.search(rf"double ([\w, ]+);\n\}} {struct};", text)[1]
+        assert fields.split(", ") == list(names)
     for kind in layout.KINDS.values():
         for expression in (kind.D, kind.c, kind.beta, kind.a):
             assert set(re.findall(r"[a-zA-Z_]\w*", expression)) <= {*layout.GIVEN, "min"}
+        for expression in (kind.decay, kind.kept):
+            assert set(re.findall(r"[a-zA-Z_]\w*", expression)) <= {*layout.HANDED, "min"}
 
 
-def by_recipe(row, kind, s):
+def test_options():
+    ffi = runpy.run_path(str(CSRC / "build_cffi.py"))["ffi"]
+    assert [name for name, _ in ffi.typeof("ft_options").fields] == list(layout.Options._fields)
+
+
+def by_recipe(row, kind, options, s):
     """Weights and TD errors after a stream, by the four verbs on dense vectors: what stands in the tables."""
     kind, target = layout.KINDS[kind], layout.TARGETS[row.target]
     x, w = s.pairs(), s.weights.ravel().copy()
@@ -90,10 +104,12 @@ def by_recipe(row, kind, s):
             numbers |= {"factor": eval(target.factor, numbers), "rho": 1.0}
         else:
             numbers["factor"] = rho
+        if kind.takes_pi:
+            numbers["pi"] = s.pi[t]
         if kind.emphatic:
             followon += s.interests[t]
             numbers["M"] = lambda_ * s.interests[t] + (1 - lambda_) * followon
-        numbers |= {"decay": decay, "alpha": s.alpha}
+        numbers |= {"decay": decay, "alpha": s.alpha} | options
         D = eval(kind.D, numbers)
         trace = D * trace if D else np.zeros(len(w))
         v, gamma_next, lambda_next = w @ x[t], s.gammas[t], s.lambdas[t]
@@ -109,8 +125,9 @@ def by_recipe(row, kind, s):
             trace[np.repeat(s.dense(t) != 0, s.n_actions)] = 0.0
         trace = np.where(x[t] != 0, c, trace) if kind.replaces else trace + c * x[t]
         w += beta * x[t] + a * trace
-        decay, v_old, lambda_ = gamma_next * lambda_next, taken, lambda_next
-        followon = rho * gamma_next * followon
+        numbers |= {"gamma_next": gamma_next, "lambda_next": lambda_next} | options
+        decay, v_old, lambda_ = eval(kind.decay, numbers), taken, lambda_next
+        followon = eval(kind.kept, numbers) * followon if gamma_next else 0.0
     return w, deltas
 
 
@@ -120,6 +137,6 @@ def test_recipes(algorithm):
     row = next(each for each in registry.STEP_LEARNERS if each.kernel == algorithm.kernel)
     s = random_stream(8, T=80, n_actions=3 if row.control else 0, off_policy=True)
     learner = algorithm.make(s, "numpy")
-    w, deltas = by_recipe(row, learner._kind, s)
+    w, deltas = by_recipe(row, learner._kind, learner._kind_options._asdict(), s)
     assert relative(deltas, learn(learner, s)) < 1e-11
     assert relative(w, learner.weights.ravel()) < 1e-11

@@ -92,7 +92,9 @@ def test_every_form_of_the_same_features_learns_the_same(algorithm, backend, dat
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("algorithm", [each for each in PREDICTION if each in WITH_TRACE], ids=str)
+@pytest.mark.parametrize(
+    "algorithm", [each for each in PREDICTION if each in WITH_TRACE or "pi" in each.takes], ids=str
+)
 @given(data=st.data())
 def test_updates_are_learn(algorithm, backend, data):
     """update, one transition at a time, is learn to the bit."""
@@ -100,10 +102,13 @@ def test_updates_are_learn(algorithm, backend, data):
     x = s.x()
     alphas, rhos = np.broadcast_to(s.alpha, s.T), np.broadcast_to(1.0 if s.rhos is None else s.rhos, s.T)
     interests = np.broadcast_to(1.0 if s.interests is None else s.interests, s.T)
+    pis = np.broadcast_to(0.7 if s.pi is None else s.pi, s.T)
     learner = algorithm.make(s, backend)
 
     def more(t):
-        return {"interest": interests[t]} if "interests" in algorithm.takes else {}
+        numbers = {"lambda_": s.lambdas, "interest": interests, "pi": pis}
+        asked = {"lambda_": "lambdas", "interest": "interests", "pi": "pi"}
+        return {name: series[t] for name, series in numbers.items() if asked[name] in algorithm.takes}
 
     def row(t):
         return tuple(part[t] for part in x) if isinstance(x, tuple) else x[t]
@@ -112,7 +117,7 @@ def test_updates_are_learn(algorithm, backend, data):
         [
             learner.update(
                 row(t), s.rewards[t], row(t + 1),
-                gamma=s.gammas[t], lambda_=s.lambdas[t], rho=rhos[t], alpha=alphas[t], **more(t),
+                gamma=s.gammas[t], rho=rhos[t], alpha=alphas[t], **more(t),
             )
             for t in range(s.T)
         ]
@@ -156,7 +161,9 @@ def test_decays_that_hover_about_one(algorithm, backend):
     T = 1500
     s = random_stream(4, n=40, k=2, T=T, restarts=False)
     ratios = np.where(np.arange(T) % 2, 1 / 20, 20) * np.random.default_rng(5).uniform(0.99, 1.01, T)
-    s = s.but(gammas=1.0, lambdas=1.0, rhos=ratios, alpha=1e-5, weights=np.zeros(40))
+    s = s.but(
+        gammas=1.0, lambdas=1.0, rhos=ratios, pi=np.minimum(ratios, 1.0), alpha=1e-5, weights=np.zeros(40)
+    )
     want = result(algorithm, s, "numpy")
     for got, expected in zip(result(algorithm, s, backend), want, strict=True):
         assert np.isfinite(expected).all()

@@ -10,6 +10,7 @@ import pickle
 
 import numpy as np
 import pytest
+from streams import needed, needed_once
 
 import fasttrace as ft
 from fasttrace.features import parse_rows
@@ -78,7 +79,7 @@ def linear(cls, backend):
             learner.step(1.0, x[t])
     else:
         for t in range(9):
-            learner.update(x[t], 1.0, x[t + 1])
+            learner.update(x[t], 1.0, x[t + 1], **needed_once(learner))
     return learner
 
 
@@ -89,8 +90,8 @@ def go_on(learner):
         learner.truncate(1.0, x[1])
         learner.start(x[2])
     else:
-        learner.learn(x, np.ones(2))
-        learner.update(x[0], 1.0, x[2])
+        learner.learn(x, np.ones(2), **needed(learner, 3))
+        learner.update(x[0], 1.0, x[2], **needed_once(learner))
     learner.reset()
     return learner.weights
 

@@ -19,6 +19,8 @@ from streams import BACKENDS, EVERY, learn
 import fasttrace as ft
 
 DATA = Path(__file__).parent / "data" / "checkpoints_1.tar.xz"
+with tarfile.open(DATA) as file:
+    THERE_WERE = list(dict.fromkeys(name.split("/")[0] for name in file.getnames()))
 STOP = 25  # where the checkpoints were written, in streams of 40 steps
 
 
@@ -84,11 +86,11 @@ def old():
 
 def test_each_learner_is_there(old):
     """One of every class that there was."""
-    assert {name.split("/")[0] for name in old} == {name for name, _ in _made()}
+    assert {name.split("/")[0] for name in old} - {name for name, _ in _made()} == set()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("name", "wrote"), [(name, by) for name, _ in _made() for by in _writers(name)])
+@pytest.mark.parametrize(("name", "wrote"), [(name, by) for name in THERE_WERE for by in _writers(name)])
 def test_it_goes_on_as_it_did(name, wrote, backend, old):
     """To the bit where compiled code reads what compiled code wrote, the machine's exp and log aside."""
     checkpoint, after = (old[f"{name}/{wrote}.{each}"] for each in ("npz", "npy"))

@@ -78,6 +78,8 @@ def test_the_end_needs_no_next_state(algorithm, backend):
     ends = 0
     for t in range(s.T):
         numbers = {"gamma": s.gammas[t], "lambda_": s.lambdas[t], "rho": s.rhos[t], "alpha": s.alpha[t]}
+        if "pi" in algorithm.takes:
+            numbers["pi"] = s.pi[t]
         end = s.gammas[t] == 0
         ends += end
         delta = one.update(x[t], s.rewards[t], None if end else x[t + 1], **numbers)

@@ -13,6 +13,7 @@ from .. import arguments
 from ..backends import NAMES, Name, module, resolve
 from ..errors import FeatureIndexError
 from ..features import Rows, Stream, raise_bad_index
+from ..layout import NO_OPTIONS, Options
 from ..learner import Learner
 from ..memory import Float64
 from ..pieces import in_pieces
@@ -116,6 +117,11 @@ class LinearLearner(Learner):
         with self._in_use():
             self._trace.reset()
 
+    @property
+    def _kind_options(self) -> Options:
+        """Numbers of the kind of trace, where it has some."""
+        return NO_OPTIONS
+
     # ---- loops that are not its own ------------------------------------------------------------------------
 
     @property
@@ -137,6 +143,7 @@ class LinearLearner(Learner):
             trace=self._trace,
             run=self._run,
             values=getattr(self._module, "values", None),
+            options=self._kind_options,
         )
 
     def lend(self, work: Callable[[Method], T]) -> T:

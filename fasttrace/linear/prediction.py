@@ -13,6 +13,22 @@ from ..memory import Float64
 from .learner import Bounded, Kind, LinearLearner, StepLearner
 
 
+def agreed(pi: Float64, rhos: Float64) -> None:
+    """Raise ValueError where pi and rho cannot be of one action.
+
+    pi, rhos  (T,), or (1,) for all
+    """
+    pi, rhos = np.broadcast_arrays(pi, rhos)
+    good = ((pi > 0.0) == (rhos > 0.0)) & (pi <= rhos * (1.0 + 1e-6))
+    if not good.all():
+        t = int(np.argmin(good))
+        place = f"entry {t} is" if len(pi) > 1 else "got"
+        raise ValueError(
+            f"pi: {place} {pi[t]} with a ratio of {rhos[t]}, expected 0 where that is 0, and pi / rho, how "
+            "likely the behaviour was to act so, of at most 1"
+        )
+
+
 class StateLearner(LinearLearner):
     """Learners of v(s) = w.x(s)."""
 
@@ -68,7 +84,7 @@ class StateLearner(LinearLearner):
         ratios: dict[str, Any] = {
             f"{name}s": np.array([arguments.not_negative(name, each)]) for name, each in more.items()
         }
-        return float(self._run(one_step(rows, *numbers, **ratios))[0])
+        return float(self._run(one_step(rows, *numbers, options=self._kind_options, **ratios))[0])
 
     def _learn_rows(
         self,
@@ -79,15 +95,23 @@ class StateLearner(LinearLearner):
         alpha: Any = None,
         rhos: Any = None,
         interests: Any = None,
+        pi: Any = None,
     ) -> Float64:
         """What every `learn` of state values does."""
         rows = parse_rows(x, self.n_features)
         rewards = self._rewards(rows, rewards)
         steps = len(rewards)
+        ratios = arguments.series("rhos", rhos, steps, 1.0, "not_negative", spare=True)
+        pis = None
+        if pi is not None:
+            pis = arguments.series("pi", pi, steps, None, "unit", spare=True)
+            agreed(pis, ratios)  # type: ignore[arg-type]
         stream = self._stream(
             rows, rewards, gammas, lambdas, alpha,
-            rhos=arguments.series("rhos", rhos, steps, 1.0, "not_negative", spare=True),
+            rhos=ratios,
             interests=arguments.series("interests", interests, steps, 1.0, "not_negative"),
+            pis=pis,
+            options=self._kind_options,
         )  # fmt: skip
         return self._learn(stream)
 
@@ -332,6 +356,153 @@ class TrueOnlineEmphaticTD(EmphaticLearner):
 
     _kernel = "true_online_emphatic_td"
     _kind = "true_online_emphatic"
+
+
+class RatioLearner(StateLearner, StepLearner):
+    """`update` and `learn` with importance ratios that must be given.  Not for use by itself."""
+
+    _required: ClassVar[tuple[str, ...]] = ("rhos",)
+
+    def _bind(self) -> None:
+        super()._bind()
+        quick = getattr(self._module, "quick_state_step", None)
+        self._quick = quick(self._trace, self._kind, self._kind_options) if quick else never
+
+    def _take(
+        self, x: Any, reward: Any, x_next: Any, gamma: Any, lambda_: Any, rho: Any, alpha: Any, pi: Any = None
+    ) -> float:
+        """What every `update` does."""
+        gamma = self._gamma if gamma is None else gamma
+        lambda_ = self._lambda if lambda_ is None else lambda_
+        alpha = self._alpha if alpha is None else alpha
+        with self._in_use():
+            delta = self._quick(x, x_next, reward, gamma, lambda_, rho, alpha, 1.0, 1.0 if pi is None else pi)
+            if delta is None:
+                more = {"rho": arguments.not_negative("rho", rho)}
+                if pi is not None:
+                    more["pi"] = arguments.unit("pi", pi)
+                    agreed(np.array([more["pi"]]), np.array([more["rho"]]))
+                delta = self._transition(x, x_next, reward, gamma, lambda_, alpha, **more)
+            return delta
+
+    def update(
+        self,
+        x: Any,
+        reward: float,
+        x_next: Any,
+        *,
+        rho: float,
+        gamma: float | None = None,
+        lambda_: float | None = None,
+        alpha: float | None = None,
+    ) -> float:
+        """Learn from one transition.
+
+        x, x_next  features of S_t and S_{t+1}; x_next may be None where gamma is 0
+        reward     R_{t+1}
+        rho        pi(A_t|S_t) / mu(A_t|S_t)
+        gamma      discount on arriving in S_{t+1}; 0 ends the episode
+        lambda_    of S_{t+1}
+        alpha      step size of this update
+
+        Returns delta_t, the TD error under the weights before the update.
+        Errors: FeatureIndexError, ValueError, TypeError; RuntimeError where another thread uses the learner.
+        """
+        return self._take(x, reward, x_next, gamma, lambda_, rho, alpha)
+
+    def learn(
+        self,
+        x: Any,
+        rewards: Any,
+        *,
+        rhos: Any = None,
+        gammas: Any = None,
+        lambdas: Any = None,
+        alpha: Any = None,
+    ) -> Float64:
+        """Learn from a stream of T transitions; episodes follow each other, a discount of 0 ends one.
+
+        x        features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n)
+        rewards  (T,) R_{t+1}
+        rhos     number, (T,) or (T + 1,): entry t is pi(A_t|S_t) / mu(A_t|S_t); needed
+        gammas   number or (T,): entry t is gamma_{t+1}, the discount on arriving in S_{t+1}
+        lambdas  number or (T,): entry t is lambda_{t+1}
+        alpha    number or (T,): step size
+
+        Returns (T,) TD errors, delta_t under the weights before update t.  A further call goes on from here.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
+        Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
+        another thread uses the learner.
+        """
+        self._require(rhos=rhos)
+        return self._learn_rows(x, rewards, gammas, lambdas, alpha, rhos)
+
+    def _require(self, **given: Any) -> None:
+        for name, value in given.items():
+            if value is None:
+                raise ValueError(f"{name}: got None, {type(self).__name__}.learn needs {name}")
+
+
+class ActionRatioLearner(RatioLearner):
+    """The same with pi of the action taken, which must be given, too.  Not for use by itself."""
+
+    _required = ("rhos", "pi")
+
+    def update(  # type: ignore[override]
+        self,
+        x: Any,
+        reward: float,
+        x_next: Any,
+        *,
+        rho: float,
+        pi: float,
+        gamma: float | None = None,
+        lambda_: float | None = None,
+        alpha: float | None = None,
+    ) -> float:
+        """Learn from one transition.
+
+        x, x_next  features of S_t and S_{t+1}; x_next may be None where gamma is 0
+        reward     R_{t+1}
+        rho        pi(A_t|S_t) / mu(A_t|S_t)
+        pi         pi(A_t|S_t); 0 where rho is
+        gamma      discount on arriving in S_{t+1}; 0 ends the episode
+        lambda_    of S_{t+1}
+        alpha      step size of this update
+
+        Returns delta_t, the TD error under the weights before the update.
+        Errors: FeatureIndexError, ValueError, TypeError; RuntimeError where another thread uses the learner.
+        """
+        return self._take(x, reward, x_next, gamma, lambda_, rho, alpha, pi)
+
+    def learn(
+        self,
+        x: Any,
+        rewards: Any,
+        *,
+        rhos: Any = None,
+        pi: Any = None,
+        gammas: Any = None,
+        lambdas: Any = None,
+        alpha: Any = None,
+    ) -> Float64:
+        """Learn from a stream of T transitions; episodes follow each other, a discount of 0 ends one.
+
+        x        features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n)
+        rewards  (T,) R_{t+1}
+        rhos     number, (T,) or (T + 1,): entry t is pi(A_t|S_t) / mu(A_t|S_t); needed
+        pi       likewise: entry t is pi(A_t|S_t), 0 where rho is; needed
+        gammas   number or (T,): entry t is gamma_{t+1}, the discount on arriving in S_{t+1}
+        lambdas  number or (T,): entry t is lambda_{t+1}
+        alpha    number or (T,): step size
+
+        Returns (T,) TD errors, delta_t under the weights before update t.  A further call goes on from here.
+        Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
+        Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
+        another thread uses the learner.
+        """
+        self._require(rhos=rhos, pi=pi)
+        return self._learn_rows(x, rewards, gammas, lambdas, alpha, rhos, pi=pi)
 
 
 def never(*_: Any) -> None:

@@ -52,7 +52,6 @@ from .problem import (
     Problem,
     all_flags,
     array_of,
-    bar_of,
     flags_of,
     time_axis_of,
     type_of,
@@ -291,8 +290,8 @@ def vtrace(
 
     Source: Espeholt et al. 2018, "IMPALA", section 4.1; pg_rho_bar is clip_pg_rho_threshold in its program.
     """
-    own_bar = None if pg_rho_bar is None else bar_of("pg_rho_bar", pg_rho_bar)
-    bars = bar_of("rho_bar", rho_bar), bar_of("c_bar", c_bar), own_bar
+    own_bar = None if pg_rho_bar is None else arguments.bar("pg_rho_bar", pg_rho_bar)
+    bars = arguments.bar("rho_bar", rho_bar), arguments.bar("c_bar", c_bar), own_bar
     own = {"values": values, "rhos": rhos}
     return _returns("vtrace", rewards, own, gammas, lambdas, bars, **common)
 

@@ -63,13 +63,6 @@ def time_axis_of(value: Any) -> int:
     return arguments.count("time_axis", value, 0, 1)
 
 
-def bar_of(name: str, value: Any) -> float:
-    number = arguments.real(name, value)
-    if not number >= 0.0:
-        raise ValueError(f"{name}: got {number}, expected a number of at least 0")
-    return number
-
-
 def _unreadable(name: str, value: Any, error: Exception) -> Exception:
     """In place of an error of NumPy or of another library, which does not say which argument it was."""
     kind = ValueError if isinstance(error, ValueError) else TypeError

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...arguments import real
 from ...features import Row, Rows, Stream, is_one_hot
-from ...layout import KINDS, POLICIES, TARGETS
+from ...layout import KINDS, NO_OPTIONS, POLICIES, TARGETS, Options
 from . import ffi, lib, refuse
 
 INT32S, _INT64S, _DOUBLES = ffi.typeof("int32_t[]"), ffi.typeof("int64_t[]"), ffi.typeof("double[]")
@@ -64,6 +64,7 @@ def c_rows(rows: Rows, keep: list[Any]) -> Any:
 _SERIES = (
     ("rewards", ""), ("gammas", "gamma_stride"), ("lambdas", "lambda_stride"), ("alphas", "alpha_stride"),
     ("rhos", "rho_stride"), ("interests", "interest_stride"), ("sigmas", "sigma_stride"),
+    ("pis", "pi_stride"),
 )  # fmt: skip
 
 
@@ -74,6 +75,7 @@ def c_stream(stream: Stream, keep: list[Any], target: int = lib.FT_TAKEN, work: 
     """
     c = c_rows(stream.rows, keep)
     c.steps, c.n_actions, c.target = stream.steps, stream.n_actions, target
+    c.options = stream.options
     for name, stride in _SERIES:
         if (array := getattr(stream, name)) is not None:
             keep.append(ffi.from_buffer(_DOUBLES, array))
@@ -191,7 +193,13 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
 
 def quick_emphatic_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
     """quick_td_step with an interest."""
-    pointer, number, run, out = handle(trace), KINDS[kind].value, lib.ft_emphatic_td_step, ffi.new("double *")
+    return quick_state_step(trace, kind, NO_OPTIONS)
+
+
+def quick_state_step(trace: Any, kind: str, options: Options) -> Callable[..., float | None]:
+    """quick_td_step of any kind; after alpha come interest and, for the kinds that ask for it, pi."""
+    pointer, number, out = handle(trace), KINDS[kind].value, ffi.new("double *")
+    own, run = ffi.new("ft_options *", options), lib.ft_state_step
     int32, n = np.dtype(np.int32), trace.n
 
     def step(x: Any, x_next: Any, *given: Any) -> float | None:
@@ -201,11 +209,11 @@ def quick_emphatic_td_step(trace: Any, kind: str) -> Callable[..., float | None]
         ):
             return None
         try:
-            numbers = (each if isinstance(each, float) else real("", each) for each in given)
-            reward, gamma, lambda_, rho, alpha, interest = numbers
+            numbers = [each if isinstance(each, float) else real("", each) for each in given]
+            reward, gamma, lambda_, rho, alpha, interest, pi = [*numbers, 1.0][:7]
             status = run(
-                pointer, number, len(x), int32s_of(x), NULL, len(x_next), int32s_of(x_next), NULL,
-                reward, gamma, lambda_, rho, interest, alpha, out,
+                pointer, number, own, len(x), int32s_of(x), NULL, len(x_next), int32s_of(x_next), NULL,
+                reward, gamma, lambda_, rho, pi, interest, alpha, out,
             )  # fmt: skip
         except (TypeError, ValueError, BufferError):
             return None

@@ -39,7 +39,7 @@ class Loop:
         s.env, s.tiles, s.trace = env.struct, coder.struct if coder else ffi.NULL, handle(trace)
         s.kind, s.max_length = KINDS[kind].value, max_length
         s.alpha, s.gamma, s.lambda_ = numbers
-        s.target, s.sigma = TARGETS[method.target].value, method.sigma
+        s.target, s.sigma, s.options = TARGETS[method.target].value, method.sigma, method.options
         s.policy, s.parameter = POLICIES[method.own[0]], method.own[1]
         s.next_double = ffi.cast("double (*)(void *)", ctypes.cast(source.next_double, ctypes.c_void_p).value)
         s.random = ffi.cast("void *", source.state_address)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import features
-from ...layout import KINDS
+from ...layout import KINDS, NO_OPTIONS
 from . import kernel, linear, policy, refuse, trace, verb
 from . import transition as one_vector
 from .stream import Rows, borrowed, check_rows, place_of, rows_of
@@ -148,7 +148,7 @@ def transition(t, h, indices, values, x, action, x_next, n, temperature, work, w
 
     critic, carry, delta = one_vector.transition(
         t.critic, h.critic, h.carry, indices, values, x, indices, values, x_next, False, 0.0, 0.0,
-        one_vector.Numbers(reward, gamma, n.lambda_next, 1.0, 1.0, 1.0, n.alpha),
+        one_vector.Numbers(reward, gamma, n.lambda_next, 1.0, 1.0, 1.0, 1.0, n.alpha, NO_OPTIONS),
         ACCUMULATING, _1, True, valued, valued, True,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ import numpy as np
 from . import kernel, trace, verb
 from .stream import row_at
 from .trace import FLAT, SNAP, N
-from .transition import Carry, carry_of, carry_store, emphasis, follow, is_emphatic, recipe_of
+from .transition import Carry, Numbers, carry_of, carry_store, emphasis, follow, is_emphatic, recipe_of
 
 _0 = np.uint64(0)
 _1 = np.uint64(1)
@@ -82,7 +82,8 @@ def dense_run_kernel(kind):
         values, control = s.rows.values, s.actions.size > 0
         per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
         per_rho, per_alpha = np.uint64(s.rhos.size > 1), np.uint64(s.alphas.size > 1)
-        per_interest = np.uint64(s.interests.size > 1)
+        per_interest, per_pi = np.uint64(s.interests.size > 1), np.uint64(s.pis.size > 1)
+        rho_bar = s.options.rho_bar
         c = carry_of(t)
         trace.flatten(t)
         for i in range(np.uint64(s.steps)):
@@ -92,19 +93,21 @@ def dense_run_kernel(kind):
             M = 1.0
             if is_emphatic(kind):
                 c, M = emphasis(c, s.interests[i * per_interest])
-            D, _, _, _ = recipe_of(kind, c.decay, rho, rho, M, alpha, 0.0, 0.0, 0.0, 0.0)
+            D, _, _, _ = recipe_of(kind, c.decay, rho, rho, M, alpha, 0.0, 0.0, 0.0, 0.0, rho_bar)
             if D == 0.0:  # assign: 0 times infinity is not 0
                 for j in range(n):
                     t.rows[_2 * j + _1] = 0.0
             v, zx, v_next = dense_read(t, values, x, n * row_at(s, i + _1, control), n)
             delta = s.rewards[i] + (0.0 if gamma_next == 0.0 else gamma_next * v_next) - v
             v_old = v if D == 0.0 or c.v_old != c.v_old else c.v_old
-            _, added, beta, a = recipe_of(kind, c.decay, rho, rho, M, alpha, zx * D, v, v_old, delta)
+            _, added, beta, a = recipe_of(
+                kind, c.decay, rho, rho, M, alpha, zx * D, v, v_old, delta, rho_bar
+            )  # fmt: skip
             dense_write(t, values, x, n, D, added, a, beta)
             dense_snap(t, D)
-            c = Carry(gamma_next * lambda_next, v_next, c.followon, c.lambda_, c.cap, c.sums, c.v)
-            if is_emphatic(kind):
-                c = follow(c, rho, gamma_next, lambda_next)
+            c = Carry(c.decay, v_next, c.followon, c.lambda_, c.cap, c.sums, c.v)
+            n_t = Numbers(delta, gamma_next, lambda_next, rho, rho, s.pis[i * per_pi], 1.0, alpha, s.options)
+            c = follow(c, n_t, kind)
             deltas[i] = delta
         h = trace.load(t)
         carry_store(t, h, c, s.alphas[np.uint64(s.steps - 1) * per_alpha])

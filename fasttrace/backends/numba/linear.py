@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import features
-from ...layout import KINDS, OK, POLICIES, TARGETS
+from ...layout import KINDS, OK, POLICIES, TARGETS, Options
 from . import inner, kernel, policy, refuse, trace, verb
 from .dense import dense_run_kernel
-from .steps import control_step_kernel, quick, td_step_kernel
+from .steps import control_step_kernel, quick, state_step_kernel, td_step_kernel
 from .stream import (
     NO_DOUBLES,
     check_rows,
@@ -36,6 +36,7 @@ from .transition import (
     lambda_of,
     read_values,
     reads_once,
+    takes_pi,
     transition,
     with_sums,
 )
@@ -139,7 +140,7 @@ def learn(t, s, deltas, kind, plain, task, valued):
     padded = not plain
     per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
     per_rho, per_alpha = np.uint64(s.rhos.size > 1), np.uint64(s.alphas.size > 1)
-    per_interest = np.uint64(s.interests.size > 1)
+    per_interest, per_pi = np.uint64(s.interests.size > 1), np.uint64(s.pis.size > 1)
     h, c = trace.load(t), carry_of(t)
     x = place_at(s, _0, columns, plain, control)
     carried = task != ACTIONS
@@ -156,12 +157,14 @@ def learn(t, s, deltas, kind, plain, task, valued):
         if control and clears(kind) and columns == _1:
             clear_others(t, h, s, i)
         gamma_next, lambda_next = s.gammas[i * per_gamma], s.lambdas[i * per_lambda]
-        ratio, rho, interest, v_next, taken = 1.0, 1.0, 1.0, 0.0, 0.0
+        ratio, rho, pi_taken, interest, v_next, taken = 1.0, 1.0, 1.0, 1.0, 0.0, 0.0
         if task == STATES:
             rho = s.rhos[i * per_rho]
             ratio = rho
             if is_emphatic(kind):
                 interest = s.interests[i * per_interest]
+            if takes_pi(kind):
+                pi_taken = s.pis[i * per_pi]
         elif task == ACTIONS:
             ratio = factor(s, i, pi)
             read_actions(t, h, s, i + _1, columns, width, plain, valued)
@@ -169,7 +172,10 @@ def learn(t, s, deltas, kind, plain, task, valued):
             taken = s.q[s.actions[i + _1]]
             pi = 0.0 if gamma_next == 0.0 else pi_of(s, i + _1)
             lambda_next = lambda_of(s.target, lambda_next, v_next, taken)
-        n = Numbers(s.rewards[i], gamma_next, lambda_next, ratio, rho, interest, s.alphas[i * per_alpha])
+        n = Numbers(
+            s.rewards[i], gamma_next, lambda_next, ratio, rho, pi_taken, interest,
+            s.alphas[i * per_alpha], s.options,
+        )  # fmt: skip
         h, c, deltas[i] = transition(
             t, h, c, indices, values, x, indices, values, x_next, task == ACTIONS, v_next, taken, n,
             kind, width, padded, valued, valued, carried,
@@ -265,6 +271,11 @@ def quick_td_step(owner: Any, kind: str) -> Callable[..., float | None]:
 
 
 quick_emphatic_td_step = quick_td_step  # the interest is its last argument
+
+
+def quick_state_step(owner: Any, kind: str, options: Options) -> Callable[..., float | None]:
+    """quick_td_step of a kind that has options; after alpha come interest and pi."""
+    return quick(arrays_of(owner), state_step_kernel(KINDS[kind].value), (1.0, 1.0), options)
 
 
 def quick_control_step(owner: Any, kind: str, target: str) -> Callable[..., None]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
-from ...layout import BAD_INDEX, BAD_VALUE, KINDS, OK, POLICIES, TARGETS
+from ...layout import BAD_INDEX, BAD_VALUE, KINDS, OK, POLICIES, TARGETS, Options
 from ...policy import Method
 from . import jit, policy, refuse, trace, verb
 from .linear import arrays_of
@@ -46,7 +46,7 @@ class Simulation(NamedTuple):
     """ft_simulation as arrays; idx holds the features of two states."""
 
     counters: NDArray[np.int64]  # (12,)
-    numbers: NDArray[np.float64]  # alpha, gamma, lambda, epsilon or temperature, total reward, sigma
+    numbers: NDArray[np.float64]  # alpha, gamma, lambda, epsilon or temperature, total reward, sigma; Options
     table: NDArray[np.float64]  # the tile coder's
     codes: NDArray[np.uint64]
     state: NDArray[np.float64]
@@ -166,7 +166,8 @@ def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, wid
                         x_next.column,
                     )  # fmt: skip
                 lambda_next = lambda_of(counters[TARGET], lambda_next, v_next, taken)
-        n = Numbers(reward, gamma_next, lambda_next, factor, 1.0, 1.0, numbers[0])
+        options = Options(numbers[6], numbers[7], numbers[8], numbers[9])
+        n = Numbers(reward, gamma_next, lambda_next, factor, 1.0, 1.0, 1.0, numbers[0], options)
         h, c, _ = transition(
             t, h, c, idx, none, x, idx, none, x_next, known, v_next, taken, n,
             kind, width, False, False, False, sarsa,
@@ -232,7 +233,7 @@ class Loop:
             ],
             np.int64,
         )
-        numbers = (*numbers, method.own[1], 0.0, method.sigma)
+        numbers = (*numbers, method.own[1], 0.0, method.sigma, *method.options)
         self._simulation = Simulation(
             counters, np.array(numbers), table, np.empty(tilings, np.uint64), np.empty(env.n_state),
             np.empty(max(env.n_uniforms)), np.empty(2), np.empty(owner.width),

@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import features
 from ...arguments import real
-from ...layout import BAD_ACTION, BAD_INDEX, BAD_VALUE, OK
+from ...layout import BAD_ACTION, BAD_INDEX, BAD_VALUE, NO_OPTIONS, OK
 from . import kernel, policy, trace, verb
 from .stream import NO_DOUBLES
 from .trace import BAD, COLUMNS, PI, WIDTH, N, Place
@@ -20,6 +20,7 @@ from .transition import (
     pi_now,
     read_values,
     reads_once,
+    takes_pi,
     transition,
     with_sums,
 )
@@ -46,6 +47,12 @@ def numbers_ok(reward, gamma, lambda_, rho, alpha):
 
 
 @verb
+def pi_ok(pi, rho):
+    """Whether pi and rho are of one action; see ft_pi_ok."""
+    return pi >= 0.0 and pi <= 1.0 and (pi > 0.0) == (rho > 0.0) and pi <= rho * (1.0 + 1e-6)
+
+
+@verb
 def one_step(t, indices, values, column, indices_next, values_next, column_next, n, kind, width):
     x = Place(_0, _0, np.uint64(indices.size), column)
     x_next = Place(_0, _0, np.uint64(indices_next.size), column_next)
@@ -64,16 +71,18 @@ def one_step(t, indices, values, column, indices_next, values_next, column_next,
 @verb
 def td_step(
     t, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha, kind,
-    interest=1.0,
+    interest=1.0, pi=1.0, options=NO_OPTIONS,
 ):  # fmt: skip
-    """(status, delta); see ft_emphatic_td_step.  kind is a constant, empty values stand for ones."""
+    """(status, delta); see ft_state_step.  kind is a constant, empty values stand for ones."""
     if not row_ok(t, indices) or not row_ok(t, indices_next):
         return BAD_INDEX, 0.0
     if not numbers_ok(reward, gamma_next, lambda_next, rho, alpha) or not (
         interest >= 0.0 and np.isfinite(interest)
     ):
         return BAD_VALUE, 0.0
-    n = Numbers(reward, gamma_next, lambda_next, rho, rho, interest, alpha)
+    if takes_pi(kind) and not pi_ok(pi, rho):
+        return BAD_VALUE, 0.0
+    n = Numbers(reward, gamma_next, lambda_next, rho, rho, pi, interest, alpha, options)
     return OK, one_step(t, indices, values, _0, indices_next, values_next, _0, n, kind, _1)
 
 
@@ -99,7 +108,7 @@ def sarsa_step(
     )  # fmt: skip
     if status != OK:
         return status, 0.0
-    n = Numbers(reward, gamma_next, lambda_next, 1.0, 1.0, 1.0, alpha)
+    n = Numbers(reward, gamma_next, lambda_next, 1.0, 1.0, 1.0, 1.0, alpha, NO_OPTIONS)
     return OK, one_step(
         t, indices, values, np.uint64(action), indices_next, values_next, np.uint64(action_next),
         n, kind, np.uint64(t.counters[WIDTH]),
@@ -132,7 +141,7 @@ def control_step(
     pi = 0.0 if gamma_next == 0.0 else policy.own_pi(target, q, n_actions, own, parameter, action_next)
     h, c, delta = transition(
         t, h, c, indices, values, x, indices_next, values_next, x_next, True, v_next, taken,
-        Numbers(reward, gamma_next, lambda_next, factor, 1.0, 1.0, alpha),
+        Numbers(reward, gamma_next, lambda_next, factor, 1.0, 1.0, 1.0, alpha, NO_OPTIONS),
         kind, width, True, valued, valued_next, False,
     )  # fmt: skip
     carry_store(t, h, c, alpha)
@@ -149,6 +158,20 @@ def td_step_kernel(kind):
         return td_step(
             t, indices, NO_DOUBLES, indices_next, NO_DOUBLES,
             reward, gamma_next, lambda_next, rho, alpha, kind, interest,
+        )  # fmt: skip
+
+    return step
+
+
+@functools.cache
+def state_step_kernel(kind):
+    """The same of a kind that has options, or asks for pi."""
+
+    @kernel
+    def step(t, indices, indices_next, reward, gamma_next, lambda_next, rho, alpha, interest, pi, options):
+        return td_step(
+            t, indices, NO_DOUBLES, indices_next, NO_DOUBLES,
+            reward, gamma_next, lambda_next, rho, alpha, kind, interest, pi, options,
         )  # fmt: skip
 
     return step
@@ -174,17 +197,20 @@ def control_step_kernel(kind, sarsa):
     return step
 
 
-def quick(t: Any, run: Callable[..., tuple[int, float]]) -> Callable[..., float | None]:
+def quick(
+    t: Any, run: Callable[..., tuple[int, float]], usual: tuple[float, ...] = (1.0,), *last: Any
+) -> Callable[..., float | None]:
     """A step for the usual input, binary int32 features, without a copy.
 
-    run(t, ...) is a td_step_kernel, or takes what it takes.
+    run(t, ...) is a td_step_kernel, or takes what it takes; after alpha `usual` where a step is given no more
+    numbers, and `last` behind all.
     The step returns None, having changed nothing, for whatever is not of that form or not allowed.
     """
     array, int32, n = np.ndarray, np.dtype(np.int32), int(t.counters[N])
 
     def step(
         x: Any, x_next: Any, reward: float, gamma: float, lambda_: float, rho: float, alpha: float,
-        interest: float = 1.0,
+        *more: float,
     ) -> float | None:  # fmt: skip
         # Whatever Numba would compile anew for goes another way: other dtypes and layouts, and integers.
         for each in (x, x_next):
@@ -195,11 +221,11 @@ def quick(t: Any, run: Callable[..., tuple[int, float]]) -> Callable[..., float 
         try:
             numbers = [
                 each if isinstance(each, float) else real("", each)
-                for each in (reward, gamma, lambda_, rho, alpha, interest)
+                for each in (reward, gamma, lambda_, rho, alpha, *(more or usual))
             ]
         except (TypeError, ValueError):
             return None
-        status, delta = run(t, x, x_next, *numbers)
+        status, delta = run(t, x, x_next, *numbers, *last)
         return delta if status == OK else None
 
     return step

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import features
-from ...layout import BAD_ACTION, BAD_INDEX, OK, POLICIES
+from ...layout import BAD_ACTION, BAD_INDEX, OK, POLICIES, Options
 from . import inner, kernel, refuse, verb
 from .trace import BAD, N, Place
 
@@ -46,6 +46,8 @@ class Stream(NamedTuple):
     parameter: float
     pi: NDArray[np.float64]
     q: NDArray[np.float64]
+    pis: NDArray[np.float64]
+    options: Options
 
 
 @inner
@@ -157,6 +159,8 @@ def stream_of(stream: features.Stream, work: int, target: int = 0) -> Stream:
         stream.own[1],
         _series(stream.policy, NO_DOUBLES).reshape(-1),
         np.empty(work),
+        _series(stream.pis),
+        stream.options,
     )
 
 

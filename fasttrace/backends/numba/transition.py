@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...layout import GIVEN, KINDS
+from ...layout import GIVEN, HANDED, KINDS, Options
 from . import policy, stretch, trace, verb
 from .tables import bits, chosen
 from .trace import ALPHA, CAP, COLUMNS, DECAY, FOLLOWON, LAMBDA, PI, V_OLD, Place
@@ -18,8 +18,9 @@ _2 = np.uint64(2)
 _3 = np.uint64(3)
 _4 = np.uint64(4)
 
-FOLDED, REPLACES, CLEARS, EMPHATIC, TRUE_ONLINE = (
-    bits(KINDS.values(), column) for column in ("folded", "replaces", "clears", "emphatic", "true_online")
+FOLDED, REPLACES, CLEARS, EMPHATIC, TRUE_ONLINE, TAKES_PI = (
+    bits(KINDS.values(), column)
+    for column in ("folded", "replaces", "clears", "emphatic", "true_online", "takes_pi")
 )
 
 
@@ -44,6 +45,11 @@ def is_true_online(kind):
 
 
 @stretch
+def takes_pi(kind):
+    return TAKES_PI >> kind & 1 == 1
+
+
+@stretch
 def reads_once(kind):
     """Whether the read of x_next serves as the next step's read of x: not where kinds are folded."""
     return FOLDED >> kind & 1 == 0
@@ -54,6 +60,9 @@ recipe_of = chosen(
 )
 """(D, c, beta, a) of a step; see ft_recipe_of."""
 
+handed_on = chosen(", ".join(HANDED), {kind.value: f"({kind.decay}, {kind.kept})" for kind in KINDS.values()})
+"""What the next step begins with: the decay, and how much of the followon trace is kept; see ft_hand_on."""
+
 
 class Numbers(NamedTuple):
     """Of one transition, from S_t to S_{t+1}; see ft_numbers."""
@@ -63,8 +72,10 @@ class Numbers(NamedTuple):
     lambda_next: float
     factor: float
     rho: float
+    pi: float
     interest: float
     alpha: float
+    options: Options
 
 
 class Carry(NamedTuple):
@@ -111,10 +122,14 @@ def emphasis(c, interest):
 
 
 @verb
-def follow(c, rho, gamma_next, lambda_next):
-    kept = rho * gamma_next
-    followon = 0.0 if kept == 0.0 else kept * c.followon
-    return Carry(c.decay, c.v_old, followon, lambda_next, c.cap, c.sums, c.v)
+def follow(c, n, kind):
+    """What the next step begins with; see ft_follow."""
+    o = n.options
+    decay, kept = handed_on(kind, n.gamma_next, n.lambda_next, n.rho, n.pi, o.c_bar, o.psi, o.beta)
+    if not is_emphatic(kind):
+        return Carry(decay, c.v_old, c.followon, c.lambda_, c.cap, c.sums, c.v)
+    followon = 0.0 if n.gamma_next == 0.0 or kept == 0.0 else kept * c.followon
+    return Carry(decay, c.v_old, followon, n.lambda_next, c.cap, c.sums, c.v)
 
 
 @verb
@@ -233,13 +248,16 @@ def pi_now(t, h, indices, values, x, target, own, parameter, width, padded, valu
 @stretch
 def lambda_of(target, lambda_next, v_next, taken):
     """lambda of the state arrived in; 0 where the target ends the trace.  See ft_lambda_of."""
-    return 0.0 if policy.cuts(target) and not taken >= v_next else lambda_next
+    kept = lambda_next if taken >= v_next else 0.0
+    return kept if policy.cuts(target) else lambda_next
 
 
 @verb
 def leave(t, h, c, indices, values, x, n, M, kind, width, padded, valued, carried):
     """Decay the trace, add x, and find v; see ft_leave."""
-    D, added, _, _ = recipe_of(kind, c.decay, n.factor, n.rho, M, n.alpha, 0.0, 0.0, 0.0, 0.0)
+    D, added, _, _ = recipe_of(
+        kind, c.decay, n.factor, n.rho, M, n.alpha, 0.0, 0.0, 0.0, 0.0, n.options.rho_bar
+    )  # fmt: skip
     if reads_once(kind):
         v = trace.value(h, c.sums)
         h = trace.decay(t, h, D)
@@ -268,15 +286,18 @@ def arrive(t, h, c, indices, values, x, sums_next, v_next, taken, n, M, kind, wi
             cap, alpha = capped(
                 t, h, c, indices, values, x, sums_next, n.gamma_next, alpha, width, valued
             )  # fmt: skip
-        _, _, _, a = recipe_of(kind, c.decay, n.factor, n.rho, M, alpha, 0.0, c.v, v_old, delta)
+        _, _, _, a = recipe_of(
+            kind, c.decay, n.factor, n.rho, M, alpha, 0.0, c.v, v_old, delta, n.options.rho_bar
+        )  # fmt: skip
     else:
         ex = c.sums[1] * h.scale
-        _, added, beta, a = recipe_of(kind, c.decay, n.factor, n.rho, M, alpha, ex, c.v, v_old, delta)
+        _, added, beta, a = recipe_of(
+            kind, c.decay, n.factor, n.rho, M, alpha, ex, c.v, v_old, delta, n.options.rho_bar
+        )  # fmt: skip
         trace.write(t, h, indices, values, x, width, padded, valued, added, beta, 1.0 / h.scale)
         v_old = taken
     h = trace.drive(h, a)
-    decay = n.gamma_next * n.lambda_next
-    return h, Carry(decay, v_old, c.followon, c.lambda_, cap, sums_next, c.v), delta
+    return h, Carry(c.decay, v_old, c.followon, c.lambda_, cap, sums_next, c.v), delta
 
 
 @stretch
@@ -302,6 +323,4 @@ def transition(
     h, c, delta = arrive(
         t, h, c, indices, values, x, sums, v_next, taken, n, M, kind, width, padded, valued
     )  # fmt: skip
-    if is_emphatic(kind):
-        c = follow(c, n.rho, n.gamma_next, n.lambda_next)
-    return h, c, delta
+    return h, follow(c, n, kind), delta

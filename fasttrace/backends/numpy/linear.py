@@ -288,6 +288,31 @@ def true_online_emphatic_td_run(trace, stream):
     return _emphatic_run(trace, stream, True)
 
 
+def _ratio_run(trace, stream, weight, factor):
+    """Accumulating traces that decay by a factor of the step before.  Returns the TD errors (T,).
+
+        z <- gamma_t lambda_t factor_{t-1} z + x
+        w <- w + alpha weight(rho_t) delta z
+
+    weight  function of rho_t
+    factor  function of rho_t and pi_t, lambda_{t+1} and the stream's options: what decays the next trace
+            beside gamma_{t+1}
+    """
+    deltas = np.empty(stream.steps)
+    rhos = _ON_POLICY if stream.rhos is None else stream.rhos
+    pis = _ON_POLICY if stream.pis is None else stream.pis
+    for t, x, x_next, (reward, gamma_next, lambda_next) in _transitions(trace, stream):
+        rho, alpha = at(rhos, t), at(stream.alphas, t)
+        v_next = math.nan if gamma_next == 0 else trace.w @ x_next
+        deltas[t] = td_error(trace.w @ x, reward, gamma_next, v_next)
+        decay_trace(trace.z, trace.decay)
+        trace.z += x
+        trace.w += alpha * weight(rho) * deltas[t] * trace.z
+        trace.decay = gamma_next * factor(rho, at(pis, t), lambda_next)
+        trace.v_old, trace.alpha = v_next, alpha
+    return deltas
+
+
 @_quietly
 def sarsa_run(trace, kind, stream):
     """Sarsa(lambda) over a stream with actions: TD(lambda) with x(s, a).  Returns the TD errors (T,)."""

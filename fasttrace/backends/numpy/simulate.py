@@ -94,6 +94,7 @@ class Loop:
 
     def _learn(self, x_next, action_next, reward, gamma):
         more = {"own": self.method.own, "sigmas": np.array([self.method.sigma])}
+        more["options"] = self.method.options
         if self.n_actions:
             more |= {"actions": np.array([self.action, action_next], np.int32), "n_actions": self.n_actions}
         stream = one_step(joined(self.x, x_next), reward, gamma, self.lambda_, self.alpha, **more)
