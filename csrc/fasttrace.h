@@ -49,7 +49,8 @@ enum ft_status {
 
 /* How a trace meets a feature that is active again (Sutton & Barto 2018, eq. 12.11, 12.12), and
  * whether the update is a true online one.  In the emphatic kinds the emphasis weighs what is added
- * (section 12.11); they are for state values. */
+ * (section 12.11); they are for state values.  So are those after them, which are accumulating and decay by a
+ * factor of the step before. */
 enum ft_kind {
     FT_ACCUMULATING,
     FT_REPLACING,
@@ -57,7 +58,8 @@ enum ft_kind {
     FT_DUTCH,
     FT_TRUE_ONLINE,
     FT_EMPHATIC,
-    FT_TRUE_ONLINE_EMPHATIC
+    FT_TRUE_ONLINE_EMPHATIC,
+    FT_VTRACE_TD
 };
 
 /* Learners of action values: the value of S_{t+1}, and the factor that decays the trace beside

@@ -22,22 +22,25 @@
  *
  * Names and values are those of fasttrace.h. */
 #define FT_KINDS(ROW)                                                                              \
-    ROW(accumulating, FT_ACCUMULATING, 0, 0, 0, 0, 0, 1, 0,                                           \
-        factor * decay, rho, 0.0, alpha * delta, gamma_next * lambda_next, 0.0)                                                   \
-    ROW(replacing, FT_REPLACING, 0, 1, 0, 0, 0, 1, 0,                                                 \
-        factor * decay, rho, 0.0, alpha * delta, gamma_next * lambda_next, 0.0)                                                   \
-    ROW(replacing_clear, FT_REPLACING_CLEAR, 0, 1, 1, 0, 0, 1, 0,                                     \
-        factor * decay, rho, 0.0, alpha * delta, gamma_next * lambda_next, 0.0)                                                   \
-    ROW(dutch, FT_DUTCH, 1, 0, 0, 0, 0, 1, 0,                                                         \
-        factor * decay, alpha * rho * (1.0 - ex), 0.0, delta, gamma_next * lambda_next, 0.0)                                      \
-    ROW(true_online, FT_TRUE_ONLINE, 1, 0, 0, 0, 1, 1, 0,                                             \
-        factor * decay, alpha * rho * (1.0 - ex), -(alpha * rho) * (v - v_old), delta + (v - v_old),    \
-        gamma_next * lambda_next, 0.0) \
-    ROW(emphatic, FT_EMPHATIC, 0, 0, 0, 1, 0, 0, 0,                                                   \
-        factor * decay, rho * M, 0.0, alpha * delta, gamma_next * lambda_next, rho * gamma_next)                                               \
-    ROW(true_online_emphatic, FT_TRUE_ONLINE_EMPHATIC, 1, 0, 0, 1, 1, 0, 0,                           \
+    ROW(accumulating, FT_ACCUMULATING, 0, 0, 0, 0, 0, 1, 0,                                        \
+        factor * decay, rho, 0.0, alpha * delta, gamma_next * lambda_next, 0.0)                    \
+    ROW(replacing, FT_REPLACING, 0, 1, 0, 0, 0, 1, 0,                                              \
+        factor * decay, rho, 0.0, alpha * delta, gamma_next * lambda_next, 0.0)                    \
+    ROW(replacing_clear, FT_REPLACING_CLEAR, 0, 1, 1, 0, 0, 1, 0,                                  \
+        factor * decay, rho, 0.0, alpha * delta, gamma_next * lambda_next, 0.0)                    \
+    ROW(dutch, FT_DUTCH, 1, 0, 0, 0, 0, 1, 0,                                                      \
+        factor * decay, alpha * rho * (1.0 - ex), 0.0, delta, gamma_next * lambda_next, 0.0)       \
+    ROW(true_online, FT_TRUE_ONLINE, 1, 0, 0, 0, 1, 1, 0,                                          \
+        factor * decay, alpha * rho * (1.0 - ex), -(alpha * rho) * (v - v_old), delta + (v - v_old), \
+        gamma_next * lambda_next, 0.0)                                                             \
+    ROW(emphatic, FT_EMPHATIC, 0, 0, 0, 1, 0, 0, 0,                                                \
+        factor * decay, rho * M, 0.0, alpha * delta, gamma_next * lambda_next, rho * gamma_next)   \
+    ROW(true_online_emphatic, FT_TRUE_ONLINE_EMPHATIC, 1, 0, 0, 1, 1, 0, 0,                        \
         factor * decay, alpha * (rho * M) * (1.0 - ex), -(alpha * (rho * M)) * (v - v_old),        \
-        delta + (v - v_old), gamma_next * lambda_next, rho * gamma_next)
+        delta + (v - v_old), gamma_next * lambda_next, rho * gamma_next)                           \
+    ROW(vtrace_td, FT_VTRACE_TD, 0, 0, 0, 0, 0, 0, 0,                                              \
+        decay, 1.0, 0.0, alpha * ft_min(rho_bar, rho) * delta,                                     \
+        gamma_next * lambda_next * ft_min(c_bar, rho), 0.0)
 
 /* FT_WHERE_##column(CALL, name, value) is CALL(name, value) in the rows where that column is 1. */
 #define FT_WHERE_0(CALL, name, value)

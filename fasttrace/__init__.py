@@ -22,6 +22,7 @@ from .linear.control import (
 )
 from .linear.gradient import GQ, GTD, GTD2, HTD, TrueOnlineGTD
 from .linear.lstd import LSTD
+from .linear.off_policy import VtraceTD
 from .linear.prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
 from .returns import half_life, lambda_from_half_life
 from .simulate import History, evaluate, simulate
@@ -58,6 +59,7 @@ __all__ = [
     "TrueOnlineGTD",
     "TrueOnlineSarsa",
     "TrueOnlineTD",
+    "VtraceTD",
     "WatkinsQ",
     "backends",
     "envs",

@@ -100,6 +100,11 @@ _ROWS = (
         "delta + (v - v_old)",
         "gamma_next * lambda_next", "rho * gamma_next",
     ),
+    Kind(
+        "vtrace_td", 7, False, False, False, False, False, False, False,
+        "decay", "1.0", "0.0", "alpha * min(rho_bar, rho) * delta",
+        "gamma_next * lambda_next * min(c_bar, rho)", "0.0",
+    ),
 )  # fmt: skip
 KINDS = {kind.name: kind for kind in _ROWS}
 

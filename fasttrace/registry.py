@@ -93,6 +93,11 @@ STEP_LEARNERS = (
         kind="true_online_emphatic",
     ),
     StepLearner(
+        "vtrace_td", "VtraceTD", (), False, _STATE, _STATE_STEP,
+        "Vtrace(lambda) there", "Espeholt et al. 2018; Ghiassian & Sutton 2021, arXiv:2106.00922",
+        kind="vtrace_td",
+    ),
+    StepLearner(
         "expected_sarsa", "ExpectedSarsa", ("accumulating", "replacing", "dutch"), True,
         ("lambdas", "rhos", "target_policy", "alpha"), _CONTROL,
         "12.28, 12.29", f"{_SB}, section 12.9, exercise 12.13",

@@ -124,6 +124,7 @@ td_run = sarsa_run = _of_kinds("taken")  # actions in the stream are all that di
 true_online_td_run = true_online_sarsa_run = _of_one_kind("true_online")
 emphatic_td_run = _of_one_kind("emphatic")
 true_online_emphatic_td_run = _of_one_kind("true_online_emphatic")
+vtrace_td_run = _of_one_kind("vtrace_td")
 expected_sarsa_run = _of_kinds("expected")
 true_online_expected_sarsa_run = _of_one_kind("true_online", "expected")
 watkins_q_run = _of_kinds("watkins")

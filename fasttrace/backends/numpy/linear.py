@@ -314,6 +314,21 @@ def _ratio_run(trace, stream, weight, factor):
 
 
 @_quietly
+def vtrace_td_run(trace, stream):
+    """Vtrace(lambda) over a stream: TD(lambda) whose ratios are bounded.  Returns the TD errors (T,).
+
+        z <- gamma_t lambda_t min(c_bar, rho_{t-1}) z + x
+        w <- w + alpha min(rho_bar, rho_t) delta z
+
+    Source: Espeholt et al. 2018; Ghiassian & Sutton 2021.
+    """
+    c_bar, rho_bar = stream.options.c_bar, stream.options.rho_bar
+    return _ratio_run(
+        trace, stream, lambda rho: min(rho_bar, rho), lambda rho, pi, lambda_: lambda_ * min(c_bar, rho)
+    )
+
+
+@_quietly
 def sarsa_run(trace, kind, stream):
     """Sarsa(lambda) over a stream with actions: TD(lambda) with x(s, a).  Returns the TD errors (T,)."""
     deltas = np.empty(stream.steps)

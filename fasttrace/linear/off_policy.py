@@ -1,0 +1,51 @@
+"""Learners of state values whose traces decay by a factor of the step before, so that ratios do no harm.
+
+What the factor was is in the decay that a step hands to the next.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import arguments
+from ..backends import Backend
+from ..layout import Options
+from .prediction import RatioLearner
+
+
+class VtraceTD(RatioLearner):
+    """Vtrace(lambda): TD(lambda) with importance ratios that are bounded, in the trace and in the update.
+
+        z <- gamma_t lambda_t min(c_bar, rho_{t-1}) z + x
+        w <- w + alpha min(rho_bar, rho_t) delta z
+
+    c_bar    of the ratios in the trace, which says how far it reaches; at least 0
+    rho_bar  of the ratio of the update: where it binds, the values are those of a policy between the target's
+             and the behaviour's.  At least 0; infinity leaves ratios as they are
+
+    Source: Espeholt et al. 2018, "IMPALA"; Ghiassian & Sutton 2021, arXiv:2106.00922.
+    """
+
+    _kernel = _kind = "vtrace_td"
+
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        c_bar: float = 1.0,
+        rho_bar: float = math.inf,
+        backend: Backend = "auto",
+    ) -> None:
+        self.c_bar, self.rho_bar = arguments.bar("c_bar", c_bar), arguments.bar("rho_bar", rho_bar)
+        super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
+
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "c_bar": self.c_bar, "rho_bar": self.rho_bar}
+
+    @property
+    def _kind_options(self) -> Options:
+        return Options(c_bar=self.c_bar, rho_bar=self.rho_bar)
