@@ -22,7 +22,7 @@ from .linear.control import (
 )
 from .linear.gradient import GQ, GTD, GTD2, HTD, TrueOnlineGTD
 from .linear.lstd import LSTD
-from .linear.off_policy import VtraceTD
+from .linear.off_policy import TreeBackupTD, VtraceTD
 from .linear.prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
 from .returns import half_life, lambda_from_half_life
 from .simulate import History, evaluate, simulate
@@ -54,6 +54,7 @@ __all__ = [
     "SwiftTD",
     "TileCoder",
     "TreeBackup",
+    "TreeBackupTD",
     "TrueOnlineEmphaticTD",
     "TrueOnlineExpectedSarsa",
     "TrueOnlineGTD",

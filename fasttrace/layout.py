@@ -105,6 +105,11 @@ _ROWS = (
         "decay", "1.0", "0.0", "alpha * min(rho_bar, rho) * delta",
         "gamma_next * lambda_next * min(c_bar, rho)", "0.0",
     ),
+    Kind(
+        "tree_backup_td", 8, False, False, False, False, False, False, True,
+        "decay", "1.0", "0.0", "alpha * rho * delta",
+        "gamma_next * lambda_next * pi", "0.0",
+    ),
 )  # fmt: skip
 KINDS = {kind.name: kind for kind in _ROWS}
 

@@ -98,6 +98,11 @@ STEP_LEARNERS = (
         kind="vtrace_td",
     ),
     StepLearner(
+        "tree_backup_td", "TreeBackupTD", (), False, (*_STATE, "pi"), _STATE_STEP,
+        "Tree Backup(lambda) there", "Precup, Sutton & Singh 2000; Ghiassian & Sutton 2021, arXiv:2106.00922",
+        kind="tree_backup_td",
+    ),
+    StepLearner(
         "expected_sarsa", "ExpectedSarsa", ("accumulating", "replacing", "dutch"), True,
         ("lambdas", "rhos", "target_policy", "alpha"), _CONTROL,
         "12.28, 12.29", f"{_SB}, section 12.9, exercise 12.13",

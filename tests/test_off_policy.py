@@ -61,3 +61,68 @@ def test_ratios_are_needed(backend):
         with pytest.raises(ValueError, match="rho"):
             learner.update([0], 1.0, [1], rho=bad)
     assert not np.any(learner.weights)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_tree_backup_of_a_policy_that_does_not_choose_is_td(backend):
+    """Where pi is 1 and so is every ratio, it is TD(lambda); where pi is p throughout, TD(p lambda)."""
+    for p, lambda_ in ((1.0, 0.8), (0.5, 0.4)):
+        s = stream(rhos=np.ones(200), pi=np.full(200, p), lambdas=np.full(200, 0.8))
+        want = weights(ft.TD(12, alpha=0.1, backend=backend), s.but(lambdas=np.full(200, lambda_)))
+        assert relative(weights(ft.TreeBackupTD(12, alpha=0.1, backend=backend), s), want) < 1e-13
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_tree_backup_ends_a_trace_that_the_target_would_not_have_taken(backend):
+    """After an action of pi 0 the states before it learn no more."""
+    learner = ft.TreeBackupTD(3, alpha=0.1, lambda_=1.0, gamma=1.0, backend=backend)
+    learner.learn([[0], [1], [2]], [0.0, 1.0], rhos=[0.0, 2.0], pi=[0.0, 0.5])
+    np.testing.assert_allclose(learner.weights, [0.0, 0.2, 0.0], rtol=0, atol=1e-15)
+
+
+WITH_PI = [ft.TreeBackupTD]
+BAD_PI = [
+    ({"rho": 1.0, "pi": -0.1}, "pi: got -0.1, expected a number from 0 to 1"),
+    ({"rho": 1.0, "pi": 1.1}, "pi: got 1.1, expected a number from 0 to 1"),
+    ({"rho": 1.0, "pi": math.nan}, "pi: got nan, expected a number from 0 to 1"),
+    ({"rho": 0.0, "pi": 0.5}, "pi: got 0.5 with a ratio of 0.0, expected 0 where that is 0"),
+    ({"rho": 0.5, "pi": 0.0}, "pi: got 0.0 with a ratio of 0.5, expected 0 where that is 0"),
+    ({"rho": 0.5, "pi": 0.50001}, "pi / rho, how likely the behaviour was to act so, of at most 1"),
+]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", WITH_PI, ids=lambda each: each.__name__)
+def test_bad_pi(kind, backend):
+    """Refused by update and by learn, with nothing changed; what rounding makes of a behaviour is taken."""
+    learner = kind(4, alpha=0.1, backend=backend)
+    for numbers, message in BAD_PI:
+        with pytest.raises(ValueError, match="pi") as raised:
+            learner.update([0], 1.0, [1], **numbers)
+        assert message in str(raised.value)
+        with pytest.raises(ValueError, match="pi"):
+            learner.learn([[0], [1], [2]], [1.0, 1.0], rhos=[1.0, numbers["rho"]], pi=[1.0, numbers["pi"]])
+    with pytest.raises(ValueError, match=f"pi: got None, {kind.__name__}.learn needs pi"):
+        learner.learn([[0], [1]], [1.0], rhos=1.0)
+    with pytest.raises(ValueError, match=f"rhos: got None, {kind.__name__}.learn needs rhos"):
+        learner.learn([[0], [1]], [1.0], pi=1.0)
+    with pytest.raises(TypeError, match="pi"):
+        learner.update([0], 1.0, [1], rho=1.0)
+    with pytest.raises(ValueError, match=r"pi: got shape \(3,\), expected a number or \(1,\)"):
+        learner.learn([[0], [1]], [1.0], rhos=1.0, pi=[1.0, 1.0, 1.0])
+    assert not np.any(learner.weights)
+    learner.update([0], 1.0, [1], rho=0.5, pi=0.5 * (1.0 + 1e-7))
+    assert np.any(learner.weights)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_simulate(backend):
+    """Ratios are 1 there; environments have no pi."""
+    walk = ft.envs.RandomWalk()
+    learners = [kind(19, alpha=0.1, gamma=1.0, backend=backend) for kind in (ft.VtraceTD, ft.TD)]
+    for learner in learners:
+        ft.simulate(walk, learner, episodes=20, seed=1)
+    assert relative(learners[0].weights, learners[1].weights) < 1e-13
+    for kind in WITH_PI:
+        with pytest.raises(TypeError, match=f"{kind.__name__} asks for pi of the action taken"):
+            ft.simulate(walk, kind(19, alpha=0.1, backend=backend), episodes=1)

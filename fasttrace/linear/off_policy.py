@@ -11,7 +11,7 @@ from typing import Any
 from .. import arguments
 from ..backends import Backend
 from ..layout import Options
-from .prediction import RatioLearner
+from .prediction import ActionRatioLearner, RatioLearner, WithOneTrace
 
 
 class VtraceTD(RatioLearner):
@@ -49,3 +49,17 @@ class VtraceTD(RatioLearner):
     @property
     def _kind_options(self) -> Options:
         return Options(c_bar=self.c_bar, rho_bar=self.rho_bar)
+
+
+class TreeBackupTD(ActionRatioLearner, WithOneTrace):
+    """Tree Backup(lambda) of state values: the trace decays by how likely the target policy was to act so.
+
+        z <- gamma_t lambda_t pi_{t-1} z + x
+        w <- w + alpha rho_t delta z
+
+    The trace holds no ratio, so its size is bounded whatever the behaviour does.
+
+    Source: Precup, Sutton & Singh 2000; Ghiassian & Sutton 2021, arXiv:2106.00922.
+    """
+
+    _kernel = _kind = "tree_backup_td"

@@ -329,6 +329,18 @@ def vtrace_td_run(trace, stream):
 
 
 @_quietly
+def tree_backup_td_run(trace, stream):
+    """Tree Backup(lambda) of state values over a stream.  Returns the TD errors (T,).
+
+        z <- gamma_t lambda_t pi_{t-1} z + x
+        w <- w + alpha rho_t delta z
+
+    Source: Precup, Sutton & Singh 2000; Ghiassian & Sutton 2021.
+    """
+    return _ratio_run(trace, stream, lambda rho: rho, lambda rho, pi, lambda_: lambda_ * pi)
+
+
+@_quietly
 def sarsa_run(trace, kind, stream):
     """Sarsa(lambda) over a stream with actions: TD(lambda) with x(s, a).  Returns the TD errors (T,)."""
     deltas = np.empty(stream.steps)
