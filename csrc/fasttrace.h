@@ -60,7 +60,8 @@ enum ft_kind {
     FT_EMPHATIC,
     FT_TRUE_ONLINE_EMPHATIC,
     FT_VTRACE_TD,
-    FT_TREE_BACKUP_TD
+    FT_TREE_BACKUP_TD,
+    FT_AB_TD
 };
 
 /* Learners of action values: the value of S_{t+1}, and the factor that decays the trace beside

@@ -22,7 +22,7 @@ from .linear.control import (
 )
 from .linear.gradient import GQ, GTD, GTD2, HTD, TrueOnlineGTD
 from .linear.lstd import LSTD
-from .linear.off_policy import TreeBackupTD, VtraceTD
+from .linear.off_policy import ABTD, TreeBackupTD, VtraceTD
 from .linear.prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
 from .returns import half_life, lambda_from_half_life
 from .simulate import History, evaluate, simulate
@@ -31,6 +31,7 @@ from .tiles import TileCoder
 __version__ = "0.1.0"
 
 __all__ = [
+    "ABTD",
     "GQ",
     "GTD",
     "GTD2",

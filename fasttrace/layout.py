@@ -110,6 +110,11 @@ _ROWS = (
         "decay", "1.0", "0.0", "alpha * rho * delta",
         "gamma_next * lambda_next * pi", "0.0",
     ),
+    Kind(
+        "ab_td", 9, False, False, False, False, False, False, True,
+        "decay", "1.0", "0.0", "alpha * rho * delta",
+        "gamma_next * min(psi * pi, min(1.0, rho))", "0.0",
+    ),
 )  # fmt: skip
 KINDS = {kind.name: kind for kind in _ROWS}
 

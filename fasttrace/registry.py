@@ -103,6 +103,11 @@ STEP_LEARNERS = (
         kind="tree_backup_td",
     ),
     StepLearner(
+        "ab_td", "ABTD", (), False, ("rhos", "pi", "alpha"), _STATE_STEP,
+        "ABTD(zeta) there", "Mahmood, Yu & Sutton 2017; Ghiassian & Sutton 2021, arXiv:2106.00922",
+        kind="ab_td",
+    ),
+    StepLearner(
         "expected_sarsa", "ExpectedSarsa", ("accumulating", "replacing", "dutch"), True,
         ("lambdas", "rhos", "target_policy", "alpha"), _CONTROL,
         "12.28, 12.29", f"{_SB}, section 12.9, exercise 12.13",

@@ -80,7 +80,41 @@ def test_tree_backup_ends_a_trace_that_the_target_would_not_have_taken(backend):
     np.testing.assert_allclose(learner.weights, [0.0, 0.2, 0.0], rtol=0, atol=1e-15)
 
 
-WITH_PI = [ft.TreeBackupTD]
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("zeta", "psi_0"), [(0.0, 0.9), (0.25, 1.0), (0.4, 0.7), (0.5, 1.0)])
+def test_ab_of_a_small_psi_is_tree_backup(zeta, psi_0, backend):
+    """Where psi is at most 1 the other bound never binds."""
+    psi = 2 * zeta * psi_0
+    s = stream(lambdas=np.full(200, psi))
+    want = weights(ft.TreeBackupTD(12, alpha=0.1, lambda_=psi, backend=backend), s)
+    got = weights(ft.ABTD(12, alpha=0.1, zeta=zeta, psi_0=psi_0, backend=backend), s)
+    assert relative(got, want) < 1e-13
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ab_of_a_large_psi_cuts_no_more_than_the_policies_do(backend):
+    """zeta 1 and a psi_max that never binds: the factor is min(1, rho), Vtrace's with lambda 1 and all bars
+    but its own away."""
+    s = stream(lambdas=np.ones(200))
+    want = weights(ft.VtraceTD(12, alpha=0.1, lambda_=1.0, backend=backend), s)
+    assert relative(weights(ft.ABTD(12, alpha=0.1, zeta=1.0, psi_max=1e9, backend=backend), s), want) < 1e-13
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_numbers_of_ab(backend):
+    for bad in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match=f"zeta: got {bad}, expected a number from 0 to 1"):
+            ft.ABTD(4, alpha=0.1, zeta=bad, backend=backend)
+    for name in ("psi_0", "psi_max"):
+        for bad in (0.0, -1.0, math.nan, math.inf):
+            with pytest.raises(ValueError, match=f"{name}: got {bad}"):
+                ft.ABTD(4, alpha=0.1, backend=backend, **{name: bad})
+    with pytest.raises(TypeError, match="lambda_"):
+        ft.ABTD(4, alpha=0.1, lambda_=0.9, backend=backend)
+    assert "zeta=0.5, psi_0=1.0, psi_max=2.0" in repr(ft.ABTD(4, alpha=0.1, backend=backend))
+
+
+WITH_PI = [ft.TreeBackupTD, ft.ABTD]
 BAD_PI = [
     ({"rho": 1.0, "pi": -0.1}, "pi: got -0.1, expected a number from 0 to 1"),
     ({"rho": 1.0, "pi": 1.1}, "pi: got 1.1, expected a number from 0 to 1"),

@@ -6,11 +6,12 @@ What the factor was is in the decay that a step hands to the next.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import arguments
 from ..backends import Backend
 from ..layout import Options
+from ..memory import Float64
 from .prediction import ActionRatioLearner, RatioLearner, WithOneTrace
 
 
@@ -63,3 +64,71 @@ class TreeBackupTD(ActionRatioLearner, WithOneTrace):
     """
 
     _kernel = _kind = "tree_backup_td"
+
+
+class ABTD(ActionRatioLearner):
+    """AB(zeta): action-dependent bootstrapping in the place of lambda.
+
+        nu_t = min(psi, 1 / max(pi_t, mu_t))                           mu = pi / rho, the behaviour
+        z <- gamma_t nu_{t-1} pi_{t-1} z + x
+        w <- w + alpha rho_t delta z
+
+    zeta     from 0, no trace, to 1: psi = 2 zeta psi_0 + max(0, 2 zeta - 1) (psi_max - 2 psi_0)
+    psi_0    1 / the largest of max(pi, mu) over states and actions
+    psi_max  1 / the least
+
+    Source: Mahmood, Yu & Sutton 2017, arXiv:1702.03006; Ghiassian & Sutton 2021, arXiv:2106.00922.
+    """
+
+    _kernel = _kind = "ab_td"
+    _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma")
+
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        zeta: float = 0.5,
+        psi_0: float = 1.0,
+        psi_max: float = 2.0,
+        backend: Backend = "auto",
+    ) -> None:
+        self.zeta = arguments.unit("zeta", zeta)
+        self.psi_0, self.psi_max = arguments.positive("psi_0", psi_0), arguments.positive("psi_max", psi_max)
+        super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=0.0, backend=backend)
+
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "zeta": self.zeta, "psi_0": self.psi_0, "psi_max": self.psi_max}
+
+    @property
+    def _kind_options(self) -> Options:
+        beyond = max(0.0, 2.0 * self.zeta - 1.0)
+        return Options(psi=2.0 * self.zeta * self.psi_0 + beyond * (self.psi_max - 2.0 * self.psi_0))
+
+    def update(  # type: ignore[override]
+        self,
+        x: Any,
+        reward: float,
+        x_next: Any,
+        *,
+        rho: float,
+        pi: float,
+        gamma: float | None = None,
+        alpha: float | None = None,
+    ) -> float:
+        """Learn from one transition: ActionRatioLearner.update without lambda."""
+        return self._take(x, reward, x_next, gamma, None, rho, alpha, pi)
+
+    def learn(  # type: ignore[override]
+        self,
+        x: Any,
+        rewards: Any,
+        *,
+        rhos: Any = None,
+        pi: Any = None,
+        gammas: Any = None,
+        alpha: Any = None,
+    ) -> Float64:
+        """Learn from a stream of T transitions: ActionRatioLearner.learn without lambdas."""
+        return super().learn(x, rewards, rhos=rhos, pi=pi, gammas=gammas, alpha=alpha)

@@ -341,6 +341,23 @@ def tree_backup_td_run(trace, stream):
 
 
 @_quietly
+def ab_td_run(trace, stream):
+    """AB(zeta) of state values over a stream.  Returns the TD errors (T,).
+
+        nu_t = min(psi, 1 / max(pi_t, mu_t))           mu = pi / rho, the behaviour
+        z <- gamma_t nu_{t-1} pi_{t-1} z + x
+        w <- w + alpha rho_t delta z
+
+    Source: Mahmood, Yu & Sutton 2017; Ghiassian & Sutton 2021.
+    """
+
+    def factor(rho, pi, lambda_):
+        return 0.0 if pi == 0 else min(stream.options.psi, 1.0 / max(pi, pi / rho)) * pi
+
+    return _ratio_run(trace, stream, lambda rho: rho, factor)
+
+
+@_quietly
 def sarsa_run(trace, kind, stream):
     """Sarsa(lambda) over a stream with actions: TD(lambda) with x(s, a).  Returns the TD errors (T,)."""
     deltas = np.empty(stream.steps)
