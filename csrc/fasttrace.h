@@ -49,8 +49,8 @@ enum ft_status {
 
 /* How a trace meets a feature that is active again (Sutton & Barto 2018, eq. 12.11, 12.12), and
  * whether the update is a true online one.  In the emphatic kinds the emphasis weighs what is added
- * (section 12.11); they are for state values.  So are those after them, which are accumulating and decay by a
- * factor of the step before. */
+ * (section 12.11); they are for state values.  So are those after them: accumulating ones that decay by a
+ * factor of the step before, and emphatic ones whose followon trace decays by beta. */
 enum ft_kind {
     FT_ACCUMULATING,
     FT_REPLACING,
@@ -61,7 +61,8 @@ enum ft_kind {
     FT_TRUE_ONLINE_EMPHATIC,
     FT_VTRACE_TD,
     FT_TREE_BACKUP_TD,
-    FT_AB_TD
+    FT_AB_TD,
+    FT_EMPHATIC_BETA
 };
 
 /* Learners of action values: the value of S_{t+1}, and the factor that decays the trace beside

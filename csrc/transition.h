@@ -46,7 +46,9 @@
         gamma_next * lambda_next * pi, 0.0)                                                        \
     ROW(ab_td, FT_AB_TD, 0, 0, 0, 0, 0, 0, 1,                                                      \
         decay, 1.0, 0.0, alpha * rho * delta,                                                      \
-        gamma_next * ft_min(psi * pi, ft_min(1.0, rho)), 0.0)
+        gamma_next * ft_min(psi * pi, ft_min(1.0, rho)), 0.0)                                      \
+    ROW(emphatic_beta, FT_EMPHATIC_BETA, 0, 0, 0, 1, 0, 0, 0,                                      \
+        factor * decay, rho * M, 0.0, alpha * delta, gamma_next * lambda_next, rho * beta)
 
 /* FT_WHERE_##column(CALL, name, value) is CALL(name, value) in the rows where that column is 1. */
 #define FT_WHERE_0(CALL, name, value)

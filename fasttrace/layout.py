@@ -115,6 +115,11 @@ _ROWS = (
         "decay", "1.0", "0.0", "alpha * rho * delta",
         "gamma_next * min(psi * pi, min(1.0, rho))", "0.0",
     ),
+    Kind(
+        "emphatic_beta", 10, False, False, False, True, False, False, False,
+        "factor * decay", "rho * M", "0.0", "alpha * delta",
+        "gamma_next * lambda_next", "rho * beta",
+    ),
 )  # fmt: skip
 KINDS = {kind.name: kind for kind in _ROWS}
 

@@ -88,6 +88,12 @@ STEP_LEARNERS = (
         kind="emphatic",
     ),
     StepLearner(
+        "emphatic_beta_td", "EmphaticTD", (), False, (*_STATE, "interests"), _STATE_STEP,
+        "ETD(lambda, beta) there",
+        "Hallak, Tamar, Munos & Mannor 2016; Ghiassian & Sutton 2021, arXiv:2106.00922",
+        kind="emphatic_beta", options=(("beta", 0.6),),
+    ),
+    StepLearner(
         "true_online_emphatic_td", "TrueOnlineEmphaticTD", (), False, (*_STATE, "interests"), _EMPHATIC,
         "12.11", "Sutton 2015, arXiv:1507.07147",
         kind="true_online_emphatic",

@@ -160,3 +160,32 @@ def test_simulate(backend):
     for kind in WITH_PI:
         with pytest.raises(TypeError, match=f"{kind.__name__} asks for pi of the action taken"):
             ft.simulate(walk, kind(19, alpha=0.1, backend=backend), episodes=1)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_beta_of_gamma_is_no_beta(backend):
+    """Of a constant discount, and where episodes end: F = i after a termination."""
+    gammas = np.where(np.arange(200) % 23 == 22, 0.0, 0.9)
+    s = stream(gammas=gammas, lambdas=np.full(200, 0.8))
+    want = weights(ft.EmphaticTD(12, alpha=0.1, backend=backend), s)
+    assert relative(weights(ft.EmphaticTD(12, alpha=0.1, beta=0.9, backend=backend), s), want) < 1e-13
+    assert relative(weights(ft.EmphaticTD(12, alpha=0.1, beta=0.5, backend=backend), s), want) > 1e-3
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_beta_of_0_is_the_interest(backend):
+    """F = i, so M = i: TD(lambda) with the step size of the interest."""
+    s = stream(interests=None)
+    want = weights(ft.TD(12, alpha=0.1, backend=backend), s)
+    assert relative(weights(ft.EmphaticTD(12, alpha=0.1, beta=0.0, backend=backend), s), want) < 1e-13
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_beta(backend):
+    for bad in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match=f"beta: got {bad}, expected a number from 0 to 1"):
+            ft.EmphaticTD(4, alpha=0.1, beta=bad, backend=backend)
+    with_beta, without = (ft.EmphaticTD(4, alpha=0.1, beta=each, backend=backend) for each in (0.5, None))
+    assert "beta=0.5" in repr(with_beta)
+    with pytest.raises(ValueError, match="beta"):
+        without.load_state_dict(with_beta.state_dict())

@@ -9,6 +9,7 @@ import numpy as np
 from .. import arguments
 from ..backends import Backend
 from ..features import Ragged, Rows, is_stream, joined, one_step, parse_rows, parse_state, raise_bad_index
+from ..layout import NO_OPTIONS, Options
 from ..memory import Float64
 from .learner import Bounded, Kind, LinearLearner, StepLearner
 
@@ -261,7 +262,7 @@ class EmphaticLearner(WithOneTrace):
     def _bind(self) -> None:
         super()._bind()
         quick = getattr(self._module, "quick_emphatic_td_step", None)
-        self._quick = quick(self._trace, self._kind) if quick else never
+        self._quick = quick(self._trace, self._kind, self._kind_options) if quick else never
 
     def update(
         self,
@@ -330,18 +331,44 @@ class EmphaticLearner(WithOneTrace):
 class EmphaticTD(EmphaticLearner):
     """Emphatic TD(lambda): weighs states as the target policy would come to them.
 
-    So it is stable off-policy in the mean; the followon's variance may be infinite (docs/gradient).
+    So it is stable off-policy in the mean; the followon's variance may be infinite (docs/gradient), and is
+    less with a smaller beta.
 
-        F <- rho_{t-1} gamma F + i                 followon trace
+        F <- rho_{t-1} gamma F + i                 followon trace; with beta for gamma where one is given
         M = lambda i + (1 - lambda) F              emphasis
         z <- rho (gamma lambda z + M x)
         w <- w + alpha delta z
 
-    Source: Sutton, Mahmood & White 2016, JMLR 17(73); Sutton & Barto 2018, section 12.11.
+    beta  of the followon trace, from 0 to 1; None: it is gamma_t
+
+    Source: Sutton, Mahmood & White 2016, JMLR 17(73); Sutton & Barto 2018, section 12.11; Hallak, Tamar,
+    Munos & Mannor 2016 for beta.
     """
 
     _kernel = "emphatic_td"
     _kind = "emphatic"
+
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        alpha: float,
+        gamma: float = 0.99,
+        lambda_: float = 0.9,
+        beta: float | None = None,
+        backend: Backend = "auto",
+    ) -> None:
+        self.beta = None if beta is None else arguments.unit("beta", beta)
+        if beta is not None:
+            self._kernel, self._kind = "emphatic_beta_td", "emphatic_beta"  # type: ignore[misc]
+        super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
+
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "beta": self.beta}
+
+    @property
+    def _kind_options(self) -> Options:
+        return NO_OPTIONS if self.beta is None else Options(beta=self.beta)
 
 
 class TrueOnlineEmphaticTD(EmphaticLearner):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...arguments import real
 from ...features import Row, Rows, Stream, is_one_hot
-from ...layout import KINDS, NO_OPTIONS, POLICIES, TARGETS, Options
+from ...layout import KINDS, POLICIES, TARGETS, Options
 from . import ffi, lib, refuse
 
 INT32S, _INT64S, _DOUBLES = ffi.typeof("int32_t[]"), ffi.typeof("int64_t[]"), ffi.typeof("double[]")
@@ -123,6 +123,7 @@ def _of_one_kind(kind: str, target: str = "taken") -> Callable[..., np.ndarray]:
 td_run = sarsa_run = _of_kinds("taken")  # actions in the stream are all that differs
 true_online_td_run = true_online_sarsa_run = _of_one_kind("true_online")
 emphatic_td_run = _of_one_kind("emphatic")
+emphatic_beta_td_run = _of_one_kind("emphatic_beta")
 true_online_emphatic_td_run = _of_one_kind("true_online_emphatic")
 vtrace_td_run = _of_one_kind("vtrace_td")
 tree_backup_td_run = _of_one_kind("tree_backup_td")
@@ -194,9 +195,9 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
     return step
 
 
-def quick_emphatic_td_step(trace: Any, kind: str) -> Callable[..., float | None]:
+def quick_emphatic_td_step(trace: Any, kind: str, options: Options) -> Callable[..., float | None]:
     """quick_td_step with an interest."""
-    return quick_state_step(trace, kind, NO_OPTIONS)
+    return quick_state_step(trace, kind, options)
 
 
 def quick_state_step(trace: Any, kind: str, options: Options) -> Callable[..., float | None]:

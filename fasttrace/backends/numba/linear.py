@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import features
-from ...layout import KINDS, OK, POLICIES, TARGETS, Options
+from ...layout import KINDS, NO_OPTIONS, OK, POLICIES, TARGETS, Options
 from . import inner, kernel, policy, refuse, trace, verb
 from .dense import dense_run_kernel
 from .steps import control_step_kernel, quick, state_step_kernel, td_step_kernel
@@ -256,6 +256,7 @@ def _of_one_kind(kind: str, target: str = "taken") -> Callable[..., NDArray[np.f
 td_run = sarsa_run = _of_kinds("taken")  # actions in the stream are all that differs
 true_online_td_run = true_online_sarsa_run = _of_one_kind("true_online")
 emphatic_td_run = _of_one_kind("emphatic")
+emphatic_beta_td_run = _of_one_kind("emphatic_beta")
 true_online_emphatic_td_run = _of_one_kind("true_online_emphatic")
 vtrace_td_run = _of_one_kind("vtrace_td")
 tree_backup_td_run = _of_one_kind("tree_backup_td")
@@ -273,7 +274,11 @@ def quick_td_step(owner: Any, kind: str) -> Callable[..., float | None]:
     return quick(arrays_of(owner), td_step_kernel(KINDS[kind].value))
 
 
-quick_emphatic_td_step = quick_td_step  # the interest is its last argument
+def quick_emphatic_td_step(owner: Any, kind: str, options: Options) -> Callable[..., float | None]:
+    """quick_td_step with an interest."""
+    if options == NO_OPTIONS and kind != "emphatic_beta":
+        return quick_td_step(owner, kind)
+    return quick(arrays_of(owner), state_step_kernel(KINDS[kind].value), (), 1.0, options)
 
 
 def quick_state_step(owner: Any, kind: str, options: Options) -> Callable[..., float | None]:

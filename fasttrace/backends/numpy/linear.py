@@ -256,7 +256,7 @@ def true_online_td_run(trace, stream):
     return deltas
 
 
-def _emphatic_run(trace, stream, true_online):
+def _emphatic_run(trace, stream, true_online, beta=None):
     deltas = np.empty(stream.steps)
     rhos = _ON_POLICY if stream.rhos is None else stream.rhos
     interests = _ON_POLICY if stream.interests is None else stream.interests
@@ -270,7 +270,8 @@ def _emphatic_run(trace, stream, true_online):
             deltas[t] = true_online_emphatic_td_step(trace.w, trace.z, trace.v_old, *arguments)
         else:
             deltas[t] = emphatic_td_step(trace.w, trace.z, *arguments)
-        trace.followon = rho * gamma_next * followon if rho * gamma_next != 0 else 0.0
+        kept = rho * (gamma_next if beta is None or gamma_next == 0 else beta)
+        trace.followon = kept * followon if kept != 0 else 0.0
         trace.decay, trace.v_old, trace.alpha = gamma_next * lambda_next, v_next, alpha
         trace.lambda_ = lambda_next
     return deltas
@@ -280,6 +281,15 @@ def _emphatic_run(trace, stream, true_online):
 def emphatic_td_run(trace, stream):
     """Emphatic TD(lambda) over a stream; see emphatic_td_step.  Returns the TD errors (T,)."""
     return _emphatic_run(trace, stream, False)
+
+
+@_quietly
+def emphatic_beta_td_run(trace, stream):
+    """Emphatic TD(lambda, beta): the followon trace is F_t = rho_{t-1} beta F_{t-1} + i_t, whatever gamma is.
+
+    Source: Hallak, Tamar, Munos & Mannor 2016.  Returns the TD errors (T,).
+    """
+    return _emphatic_run(trace, stream, False, stream.options.beta)
 
 
 @_quietly
