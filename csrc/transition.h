@@ -92,12 +92,12 @@ FT_INLINE int ft_takes_pi(int kind) { return FT_HAS(FT_BIT_TAKES_PI, kind); }
     ROW(retrace, FT_RETRACE, 0, 0, 0, ft_min(1.0, rho))                                            \
     ROW(q_sigma, FT_Q_SIGMA, 1, 0, 0, sigma * rho + (1.0 - sigma) * pi)
 
-#define FT_BIT_NEEDS_PI(name, value, needs_pi, ...) | needs_pi##u << value
-#define FT_BIT_GREEDY(name, value, needs_pi, greedy, ...) | greedy##u << value
-#define FT_BIT_CUTS(name, value, needs_pi, greedy, cuts, ...) | cuts##u << value
+/* A column as a chain of comparisons, of which those with 0 fold away. */
+#define FT_IF_NEEDS_PI(name, value, needs_pi, ...) || (needs_pi && target == value)
+#define FT_IF_GREEDY(name, value, needs_pi, greedy, ...) || (greedy && target == value)
+#define FT_IF_CUTS(name, value, needs_pi, greedy, cuts, ...) || (cuts && target == value)
 #define FT_ROW_FACTOR(name, value, needs_pi, greedy, cuts, factor)                                 \
-    if (target == value) return factor;
-#define FT_AIMS(BIT, target) ((0u FT_TARGETS(BIT)) >> (target) & 1)
+    case value: return factor;
 
 FT_INLINE double ft_min(double x, double y) { return y < x ? y : x; }
 
@@ -287,15 +287,17 @@ FT_INLINE double ft_value_before(const ft_hot *h, ft_place x, int64_t width, int
 
 /* ---- targets of action values, enum ft_target ---- */
 
-FT_INLINE int ft_needs_pi(int64_t target) { return FT_AIMS(FT_BIT_NEEDS_PI, target); }
-FT_INLINE int ft_is_greedy(int64_t target) { return FT_AIMS(FT_BIT_GREEDY, target); }
-FT_INLINE int ft_cuts(int64_t target) { return FT_AIMS(FT_BIT_CUTS, target); }
+FT_INLINE int ft_needs_pi(int64_t target) { return 0 FT_TARGETS(FT_IF_NEEDS_PI); }
+FT_INLINE int ft_is_greedy(int64_t target) { return 0 FT_TARGETS(FT_IF_GREEDY); }
+FT_INLINE int ft_cuts(int64_t target) { return 0 FT_TARGETS(FT_IF_CUTS); }
 
 /* What decays the trace of (S_t, A_t) beside gamma_t lambda_t; pi is that of A_t as ft_trace keeps it. */
 FT_INLINE double ft_factor_of(int64_t target, double rho, double sigma, double pi) {
     if (pi < 0.0) pi = 0.0;
-    FT_TARGETS(FT_ROW_FACTOR)
-    return 1.0;
+    switch (target) {
+        default: return 1.0;
+        FT_TARGETS(FT_ROW_FACTOR)
+    }
 }
 
 /* The value of S_{t+1}, from q of its actions. */
@@ -369,10 +371,9 @@ FT_INLINE ft_arrival ft_unread(void) {
     return next;
 }
 
-/* lambda of the state arrived in; 0 where the target ends the trace.  No branch: nobody foresees it. */
+/* lambda of the state arrived in; 0 where the target ends the trace. */
 FT_INLINE double ft_lambda_of(int64_t target, double lambda_next, ft_arrival next) {
-    const double kept = next.taken >= next.v ? lambda_next : 0.0;
-    return ft_cuts(target) ? kept : lambda_next;
+    return ft_cuts(target) && !(next.taken >= next.v) ? 0.0 : lambda_next;
 }
 
 /* Decay the trace, add x, and find v. */

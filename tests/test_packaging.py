@@ -270,7 +270,8 @@ def switch(table, code, data):
     """Where a table of jumps leads to, as long as it stays within the function."""
     begin, constants = data
     found = []
-    for (offset,) in struct.iter_unpack("<i", constants[table - begin :][:256]):
+    entries = constants[table - begin :][:256] if table >= begin else b""
+    for (offset,) in struct.iter_unpack("<i", entries[: len(entries) // 4 * 4]):
         if table + offset not in code:
             break
         found.append(table + offset)
@@ -281,9 +282,12 @@ def leaves_with_wide_registers(code, is_sse, data):
     """Calls of SSE code, or of what is not known, and returns, that are reached with upper halves in use."""
     addresses = sorted(code)
     after = dict(pairwise(addresses))
+    constants = [re.search(r"^lea +[^#]*\(%rip\).*# ([0-9a-f]+)", line) for line in code.values()]
+    tables = {int(each[1], 16) for each in constants if each}
+    cases = {case for table in tables for case in switch(table, code, data)}  # a jump may have any of them
     seen, todo, found = {}, [(addresses[0], False)], []
     while todo:
-        (at, wide), table = todo.pop(), 0
+        at, wide = todo.pop()
         while at is not None and wide not in seen.setdefault(at, set()):
             seen[at].add(wide)
             operation, _, operands = code[at].partition(" ")
@@ -292,13 +296,7 @@ def leaves_with_wide_registers(code, is_sse, data):
             elif re.search(r"%[yz]mm(\d|1[0-5])\b", operands):
                 wide = True
             target = re.search(r"([0-9a-f]+) <(\w[^+>]*)", operands)
-            if operation == "lea" and "(%rip)" in operands:
-                table = int(operands.rpartition("# ")[2].split()[0], 16)
-            if (
-                operation == "jmp"
-                and operands.lstrip().startswith("*%r")
-                and (cases := switch(table, code, data))
-            ):
+            if operation == "jmp" and operands.lstrip().startswith("*%r") and cases:
                 todo += [(case, wide) for case in cases]
                 break
             goes = operation.startswith(("j", "call", "notrack")) and not (
