@@ -28,7 +28,10 @@ policy has it; ratios are 1. Where an agent does what its policy would not, trac
 actions drawn at random, Watkins's Q(lambda), tree backup and Q(sigma) would take longer. What would diverge
 takes a smaller step size: emphatic TD, average reward."""
 # Times TD or Sarsa with the same trace (two vectors: TD), in C, at lambda .99.
-LIMITS = {"gtd": 2.2, "htd": 3.0, "true_online_gtd": 4.0, "gq": 4.0}
+LIMITS = {
+    "gtd": 2.2, "gtd2_lambda": 2.4, "tdrc": 2.4, "proximal_gtd2": 3.0,
+    "htd": 3.0, "true_online_gtd": 4.0, "gq": 4.0,
+}  # fmt: skip
 ONE_VECTOR = 1.25
 SLOW = 10_000  # steps of those that walk a list of features
 # What would diverge with all of alpha takes so much of it: emphatic TD at low lambdas, average reward at
@@ -70,15 +73,19 @@ def learner(name: str, workload: Workload, lambda_: float, backend: str) -> Any:
     numbers = {"alpha": alpha, "gamma": workload.gamma, "lambda_": lambda_}
     numbers |= {"beta": workload.alpha / 10, "alpha_actor": workload.alpha / 10}
     taken = inspect.signature(make).parameters
+    if "lambdas" not in row.takes:
+        numbers.pop("lambda_")
     options: dict[str, Any] = {
-        key: value for key, value in numbers.items() if key in taken and taken[key].default is not None
+        key: value
+        for key, value in numbers.items()
+        if key in taken and (taken[key].default is not None or key == "lambda_")
     }  # a beta of None is not that of a second vector
     if kind is not None:
         options["trace"] = kind.removesuffix("_clear")
         if kind.endswith("_clear"):
             options["clear_others"] = True
     sizes = (workload.n, N_ACTIONS) if row.control else (workload.n,)
-    return make(*sizes, backend=backend, **options, **dict(row.options))
+    return make(*sizes, backend=backend, **{**dict(row.options), **options})
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,17 @@ from fasttrace.linear import gradient_trace
 Float64 = NDArray[np.float64]
 
 N, K, A, CHUNK = 24, 3, 3, 1_000_000  # A actions, for GQ
-LEARNERS = ("GTD", "HTD", "TrueOnlineGTD", "GQ")
+LEARNERS = ("GTD", "HTD", "TrueOnlineGTD", "GTD2", "TDRC", "ProximalGTD2", "GQ")
 # Decays, and the step sizes alpha and beta: the longer a trace lives, the smaller.
 REGIMES = {"constant": (0.01, 0.002), "random": (0.01, 0.002), "about 1": (1e-4, 2e-5)}
 
 
 @numba.njit
 def dense(kind, w, v, z, u, g, carried, x, rewards, gammas, lambdas, rhos, alpha, beta):
-    """The book's loop.  u is zb of HTD and k of true online GTD; carried: gamma lambda and v_old."""
+    """The book's loop.  u is zb of HTD and k of true online GTD; carried: gamma lambda and v_old.
+
+    TDRC has a step size of v of beta and decays it by beta.
+    """
     n = len(w)
     for t in range(len(rewards)):
         rho, gamma, lambda_ = rhos[t], gammas[t], lambdas[t]
@@ -64,10 +67,34 @@ def dense(kind, w, v, z, u, g, carried, x, rewards, gammas, lambdas, rhos, alpha
             zv += z[i] * v[i]
             uv += u[i] * v[i]
             gv += g[i] * v[i]
-        if kind == 0:
+        if kind >= 3 and kind != 4:  # GTD2(lambda), and where proximal GTD2 goes on from
+            f, m, ahead = gamma * (1 - lambda_), vx, delta
+            if kind == 5:
+                xx = xy = yy = zx = zz = 0.0
+                for i in range(n):
+                    here, there = 0.0, 0.0
+                    for j in x[t]:
+                        here += i == j
+                    for j in x[t + 1]:
+                        there += i == j
+                    xx, xy, yy = xx + here * here, xy + here * there, yy + there * there
+                    zx, zz = zx + here * z[i], zz + z[i] * z[i]
+                value += alpha * (vx * xx - f * zv * xy)
+                value_next += alpha * (vx * xy - f * zv * yy)
+                ahead = rewards[t] + gamma * value_next - value
+                m = vx + beta * (delta * zx - vx * xx)
+                zv += beta * (delta * zz - vx * zx)
+            for i in range(n):
+                v[i] += beta * ahead * z[i]
+            for i in x[t]:
+                w[i] += alpha * m
+                v[i] -= beta * m
+            for i in x[t + 1]:
+                w[i] -= alpha * f * zv
+        elif kind == 0 or kind == 4:
             for i in range(n):
                 w[i] += alpha * delta * z[i]
-                v[i] += beta * delta * z[i]
+                v[i] += beta * (delta * z[i] - (v[i] if kind == 4 else 0.0))
             for i in x[t]:
                 v[i] -= beta * vx
             for i in x[t + 1]:
@@ -172,7 +199,10 @@ def drift(name: str, regime: str, backend: str, steps: int) -> tuple[float, floa
     """
     alpha, beta = REGIMES[regime]
     sizes = (N, A) if name == "GQ" else (N,)
-    learner = getattr(ft, name)(*sizes, alpha=alpha, beta=beta, backend=backend)
+    options = {"beta": 1.0, "eta": beta / alpha} if name == "TDRC" else {"beta": beta}
+    if name == "GTD2":
+        options["lambda_"] = 0.9
+    learner = getattr(ft, name)(*sizes, alpha=alpha, **options, backend=backend)
     trace = learner._trace
     w, v, z, u, g = np.zeros((5, *sizes))
     carried = np.zeros(2)

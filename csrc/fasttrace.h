@@ -259,7 +259,15 @@ FT_API int32_t ft_td_run(ft_trace *trace, int32_t kind, const ft_stream *stream,
  * w drives the predictions, v the correction of their gradient.  See gradient.h for what a record
  * holds, docs/gradient for the mathematics.
  * Source: Sutton & Barto 2018, sections 11.7, 12.11; van Hasselt, Mahmood & Sutton 2014; Maei 2011. */
-enum ft_gradient_kind { FT_GTD, FT_HTD, FT_TRUE_ONLINE_GTD, FT_GTD2 };
+enum ft_gradient_kind {
+    FT_GTD,
+    FT_HTD,
+    FT_TRUE_ONLINE_GTD,
+    FT_GTD2, /* Sutton & Barto 2018, section 11.7: without a trace */
+    FT_GTD2_LAMBDA,
+    FT_TDRC, /* beta is that of the decay of v, at least 0; set eta */
+    FT_PROXIMAL_GTD2
+};
 
 /* Weights w and v of n features, or of n features with `columns` actions each: record i is that of
  * feature i, or of feature i / columns and action i % columns.
@@ -272,16 +280,17 @@ typedef struct ft_gradient {
     int64_t n, columns, width, ring_size;
     int64_t epoch, oldest, alive_max, swept, flat, bad_index; /* as in ft_trace */
     int64_t kind;                                             /* enum ft_gradient_kind */
-    int64_t behaviour_epoch;                                  /* of zb, the second trace of HTD */
+    int64_t behaviour_epoch; /* of zb, the second trace of HTD; TDRC: of the scale of v, as below */
     double scale, drive, decay, v_old, alpha;                 /* as in ft_trace */
     double drive_v;
     double zv, zz;   /* z.v and z.z; true online GTD: g.v and g.k */
     double zbv, zzb; /* HTD: zb.v and z.zb */
     double behaviour_scale, behaviour_before; /* of zb: now, and of the epoch before this one */
     double *rows, *ring;
+    double eta; /* FT_TDRC: the step size of v by that of w, above 0; eta alpha beta < 1 */
 } ft_gradient;
 
-/* Doubles of a record: 4, or 8 for FT_HTD and FT_TRUE_ONLINE_GTD. */
+/* Doubles of a record: 4 for FT_GTD and both GTD2, 8 for the others. */
 FT_API int64_t ft_gradient_words(int32_t kind);
 
 /* Lay w, v and trace over the caller's memory: all of them 0.

@@ -1,4 +1,5 @@
-/* GTD(lambda), HTD(lambda), true online GTD(lambda), GTD2 and GQ(lambda): one step, and whole streams.
+/* GTD(lambda), HTD(lambda), true online GTD(lambda), GTD2, TDRC(lambda), proximal GTD2(lambda) and GQ(lambda):
+ * one step, and whole streams.
  *
  * Every update is two writes, on x and on x', and a drive.  Inner products over whole vectors are kept as
  * scalars: each step knows what it adds to them.  docs/gradient derives the recursions. */
@@ -193,6 +194,125 @@ FT_INLINE double ft_gtd2_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradi
     return delta;
 }
 
+FT_INLINE double ft_gtd2_lambda_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradient_carry *c,
+                                           ft_row x, ft_row x_next, ft_numbers n, int padded) {
+    const double decay = n.rho * c->decay;
+    ft_gradient_decay(t, h, decay);
+    const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_GTD2_LAMBDA, 1);
+    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_GTD2_LAMBDA, 0);
+    const double delta = ft_delta(n, ft_w(h, sums), ft_w(h, sums_next));
+    const double vx = ft_lane(sums.main, 1) + ft_lane(sums.main, 2) * h->drive_v;
+    const double zx = ft_lane(sums.main, 2) * h->scale;
+    const double dz = n.rho * (1.0 / h->scale), dv = -n.beta * vx;
+    c->zv = ft_decayed(decay, c->zv) + n.rho * vx;
+    const ft_lanes lanes =
+        ft_gradient_write(h, x, 1, 0, padded, FT_GTD2_LAMBDA,
+                          ft_change_of(n.alpha * vx, dv - h->drive_v * dz, dz, 0.0, 0.0));
+    const double both = ft_lane(lanes.main, 2) * h->scale;
+    c->zz = ft_decayed(decay * decay, c->zz) + n.rho * both;
+    if (ft_pushes(n)) {
+        const double push = -(n.alpha * n.gamma_next * (1.0 - n.lambda_next)) * c->zv;
+        ft_gradient_push(h, x_next, 1, 0, padded, FT_GTD2_LAMBDA, push);
+    }
+    h->drive_v += n.beta * delta * h->scale;
+    c->zv += n.beta * delta * c->zz + dv * (both - zx);
+    c->decay = n.gamma_next * n.lambda_next;
+    return delta;
+}
+
+/* Here n.beta is that of the decay of v. */
+FT_INLINE double ft_tdrc_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradient_carry *c,
+                                    ft_row x, ft_row x_next, ft_numbers n, int padded) {
+    const double decay = n.rho * c->decay, step = t->eta * n.alpha, keep = 1.0 - step * n.beta;
+    ft_gradient_decay(t, h, decay);
+    const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_TDRC, 1);
+    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_TDRC, 0);
+    const double delta = ft_delta(n, ft_w(h, sums), ft_w(h, sums_next));
+    const double ux = ft_lane(sums.main, 1) + ft_lane(sums.main, 2) * h->drive_v;
+    const double vx = h->behaviour_scale * ux, zx = ft_lane(sums.main, 2) * h->scale;
+    ft_sigma_decay(t, h, keep);
+    const double dz = n.rho * (1.0 / h->scale), dv = -step * vx, per_u = 1.0 / h->behaviour_scale;
+    c->zv = ft_decayed(decay, c->zv) + n.rho * vx;
+    const ft_lanes lanes =
+        ft_gradient_write(h, x, 1, 0, padded, FT_TDRC,
+                          ft_change_of(-h->drive * dz, dv * per_u - h->drive_v * dz, dz, 0.0, 0.0));
+    const double both = ft_lane(lanes.main, 2) * h->scale;
+    c->zz = ft_decayed(decay * decay, c->zz) + n.rho * both;
+    if (ft_pushes(n)) {
+        const double push = -(n.alpha * n.gamma_next * (1.0 - n.lambda_next)) * c->zv;
+        ft_gradient_push(h, x_next, 1, 0, padded, FT_TDRC, push);
+    }
+    h->drive += n.alpha * delta * h->scale;
+    h->drive_v += step * delta * h->scale * per_u;
+    c->zv = keep * c->zv + (step * delta * c->zz + dv * (both - zx));
+    c->decay = n.gamma_next * n.lambda_next;
+    return delta;
+}
+
+/* x.x' of the x whose entries stand in word 4, and x'.x', of which those stand in word 5 afterwards. */
+FT_INLINE ft_pair ft_proximal_count(const ft_gradient_hot *h, ft_row x, int padded) {
+    double across = 0.0, square = 0.0;
+    for (int64_t j = 0; j < x.k; j++) {
+        if (padded && x.idx[j] < 0) continue;
+        double *row = ft_record(h, x, j, 1, 0, FT_PROXIMAL_GTD2);
+        const double size = x.val ? x.val[j] : 1.0, before = row[5];
+        across += size * row[4];
+        square += size * (before + (before + size));
+        row[5] = before + size;
+    }
+    return ft_pair_of(across, square);
+}
+
+/* w_i += push and v_i += pull for the active i, and word `count` is 0 again. */
+FT_INLINE void ft_proximal_move(const ft_gradient_hot *h, ft_row x, int padded, double push,
+                                double pull, int count) {
+    const ft_pair change = ft_pair_of(push, pull);
+    for (int64_t j = 0; j < x.k; j++) {
+        if (padded && x.idx[j] < 0) continue;
+        double *row = ft_record(h, x, j, 1, 0, FT_PROXIMAL_GTD2);
+        const double size = x.val ? x.val[j] : 1.0;
+        ft_pair_store(row, ft_pair_add(ft_pair_of(row[0], row[1]), ft_pair_scaled(size, change)));
+        row[count] = 0.0;
+    }
+}
+
+FT_INLINE double ft_proximal_gtd2_transition(ft_gradient *t, ft_gradient_hot *h,
+                                             ft_gradient_carry *c, ft_row x, ft_row x_next,
+                                             ft_numbers n, int padded) {
+    const double decay = n.rho * c->decay;
+    ft_gradient_decay(t, h, decay);
+    const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_PROXIMAL_GTD2, 1);
+    const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_PROXIMAL_GTD2, 0);
+    const double wx = ft_w(h, sums), wx_next = ft_w(h, sums_next);
+    const double delta = ft_delta(n, wx, wx_next);
+    const double vx = ft_lane(sums.main, 1) + ft_lane(sums.main, 2) * h->drive_v;
+    const double dz = n.rho * (1.0 / h->scale);
+    c->zv = ft_decayed(decay, c->zv) + n.rho * vx;
+    const ft_lanes lanes = ft_gradient_write(h, x, 1, 0, padded, FT_PROXIMAL_GTD2,
+                                             ft_change_of(0.0, -h->drive_v * dz, dz, 0.0, 1.0));
+    const double both = ft_lane(lanes.main, 2) * h->scale, xx = lanes.more;
+    const double zx = both - ft_lane(sums.main, 2) * h->scale; /* of the new z */
+    c->zz = ft_decayed(decay * decay, c->zz) + n.rho * both;
+    const int goes_on = n.gamma_next != 0.0;
+    const ft_pair next = goes_on ? ft_proximal_count(h, x_next, padded) : ft_pair_of(0.0, 0.0);
+    const double bend = n.gamma_next * (1.0 - n.lambda_next);
+    const double push = bend == 0.0 ? 0.0 : bend * c->zv;
+    const double w_ahead = wx + n.alpha * (vx * xx - push * ft_first(next));
+    const double w_ahead_next = wx_next + n.alpha * (vx * ft_first(next) - push * ft_second(next));
+    const double delta_ahead = ft_delta(n, w_ahead, w_ahead_next);
+    const double v_ahead = vx + n.beta * (delta * zx - vx * xx);
+    const double zv_ahead = c->zv + n.beta * (delta * c->zz - vx * zx);
+    ft_proximal_move(h, x, padded, n.alpha * v_ahead, -n.beta * v_ahead, 4);
+    if (goes_on) {
+        const double push_ahead = bend == 0.0 ? 0.0 : -(n.alpha * bend) * zv_ahead;
+        ft_proximal_move(h, x_next, padded, push_ahead, 0.0, 5);
+    }
+    h->drive_v += n.beta * delta_ahead * h->scale;
+    c->zv += n.beta * (delta_ahead * c->zz - v_ahead * zx);
+    c->decay = n.gamma_next * n.lambda_next;
+    return delta;
+}
+
 /* ---- whole streams ---- */
 
 FT_INLINE ft_numbers ft_numbers_of(const ft_stream *s, int64_t i, double beta) {
@@ -222,7 +342,10 @@ static int64_t ft_gradient_ahead(const ft_gradient *t, const ft_stream *s) {
     CASE(gtd, FT_GTD)                                                                             \
     CASE(htd, FT_HTD)                                                                             \
     CASE(true_online_gtd, FT_TRUE_ONLINE_GTD)                                                     \
-    CASE(gtd2, FT_GTD2)
+    CASE(gtd2, FT_GTD2)                                                                           \
+    CASE(gtd2_lambda, FT_GTD2_LAMBDA)                                                             \
+    CASE(tdrc, FT_TDRC)                                                                           \
+    CASE(proximal_gtd2, FT_PROXIMAL_GTD2)
 
 /* Each learner compiled for itself: plain streams, everything else, and one step. */
 #define FT_DEFINE_GRADIENT(name, kind)                                                            \
@@ -274,9 +397,14 @@ static int32_t ft_gradient_check(ft_gradient *t, const ft_stream *s, int64_t row
     return FT_EINDEX;
 }
 
+/* TDRC's beta may be 0; its step size of v is eta times that of w. */
+static int ft_beta_ok(const ft_gradient *t, double beta) {
+    return t->kind == FT_TDRC ? beta >= 0.0 && t->eta > 0.0 : beta > 0.0;
+}
+
 int32_t ft_gradient_run(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
     if (s->steps == 0) return FT_OK;
-    if (t->columns != 1 || !(beta > 0.0)) return FT_EVALUE;
+    if (t->columns != 1 || !ft_beta_ok(t, beta)) return FT_EVALUE;
     int padded;
     const int32_t status = ft_gradient_check(t, s, s->steps + 1, &padded);
     if (status != FT_OK) return status;
@@ -293,10 +421,11 @@ static int ft_gradient_row_ok(ft_gradient *t, int64_t k, const int32_t *idx) {
     return bad == NULL;
 }
 
-static int ft_numbers_ok(ft_numbers n) {
+static int ft_numbers_ok(const ft_gradient *t, ft_numbers n) {
+    if (t->kind == FT_TDRC && !(t->eta * n.alpha * n.beta < 1.0)) return 0;
     return isfinite(n.reward) && n.gamma_next >= 0.0 && n.gamma_next <= 1.0 &&
            n.lambda_next >= 0.0 && n.lambda_next <= 1.0 && n.rho >= 0.0 && isfinite(n.rho) &&
-           n.alpha > 0.0 && isfinite(n.alpha) && n.beta > 0.0 && isfinite(n.beta);
+           n.alpha > 0.0 && isfinite(n.alpha) && ft_beta_ok(t, n.beta) && isfinite(n.beta);
 }
 
 int32_t ft_gradient_step(ft_gradient *t, double beta, int64_t k, const int32_t *idx,
@@ -313,7 +442,7 @@ int32_t ft_gradient_step(ft_gradient *t, double beta, int64_t k, const int32_t *
     /* As in ft_td_step: of those arrays that no int32_t * may see. */
     if ((((uintptr_t)idx | (uintptr_t)idx_next) & (sizeof(int32_t) - 1)) != 0) return FT_EVALUE;
     if (!ft_gradient_row_ok(t, k, idx) || !ft_gradient_row_ok(t, k_next, idx_next)) return FT_EINDEX;
-    if (!ft_numbers_ok(n) || t->columns != 1) return FT_EVALUE;
+    if (!ft_numbers_ok(t, n) || t->columns != 1) return FT_EVALUE;
     const ft_row x = ft_row_of(k, idx, val), x_next = ft_row_of(k_next, idx_next, val_next);
 #define FT_CALL_ONCE(name, value)                                                                 \
     if (t->kind == value) *delta = ft_##name##_once(t, x, x_next, n);
@@ -429,6 +558,7 @@ void ft_gradient_reset(ft_gradient *t) {
     ft_gradient_close(t, 0.0, t->drive, t->drive_v);
     t->decay = t->zv = t->zz = t->zbv = t->zzb = 0.0;
     t->v_old = (double)NAN;
+    if (t->kind == FT_TDRC) return;
     t->behaviour_epoch += 2; /* older than one generation: zb is 0 */
     t->behaviour_scale = 1.0;
     t->behaviour_before = 0.0;
@@ -443,6 +573,9 @@ void ft_gradient_flatten(ft_gradient *t) {
         if (t->kind == FT_HTD) {
             ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_HTD, 1), FT_HTD);
             row[4] *= h.behaviour_scale;
+        } else if (t->kind == FT_TDRC) {
+            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_TDRC, 1), FT_TDRC);
+            row[1] *= h.behaviour_scale;
         } else if (t->kind == FT_TRUE_ONLINE_GTD)
             ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_TRUE_ONLINE_GTD, 1),
                             FT_TRUE_ONLINE_GTD);

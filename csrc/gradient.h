@@ -3,20 +3,25 @@
  * See docs/gradient.
  *
  *                           0     1     2     3      4      5
- *   FT_GTD, FT_GTD2         b_w   b_v   z     epoch
+ *   FT_GTD, both FT_GTD2    b_w   b_v   z     epoch
  *   FT_HTD                  b_w   b_v   z     epoch  zb     epoch of zb
  *   FT_TRUE_ONLINE_GTD      b_w   b_v   e     k      g      epoch
+ *   FT_TDRC                 b_w   b_u   z     epoch  -      generation of b_u
+ *   FT_PROXIMAL_GTD2        b_w   b_v   z     epoch  x      x'
  *
  *   w = b_w + z (G_w + P drive)      v = b_v + z (G_v + P drive_v)      z now = z P scale
  *
- * True online GTD: w moves with e, v with k, nothing with g; all three decay alike. */
+ * True online GTD: w moves with e, v with k, nothing with g; all three decay alike.
+ * TDRC: v decays as a whole, so v = sigma u, and u stands where v does above.
+ * Proximal GTD2: within a step, how often the feature stands in x and in x'; 0 between steps. */
 #ifndef FT_GRADIENT_H
 #define FT_GRADIENT_H
 
 #include "stream.h"
 #include <string.h>
 
-/* zb decays by gamma lambda <= 1 and moves nothing: two generations of it stand for a ring. */
+/* zb decays by gamma lambda <= 1 and moves nothing: two generations of it stand for a ring.  So does sigma of
+ * TDRC, which has the same fields. */
 #define FT_BEHAVIOUR_THR 1e-100
 
 /* The first words of a record, or a sum of such: four lanes of one register. */
@@ -62,7 +67,9 @@ FT_INLINE int64_t ft_word(const double *p) {
 
 FT_INLINE void ft_set_word(double *p, int64_t word) { memcpy(p, &word, sizeof word); }
 
-FT_INLINE int64_t ft_words_of(int kind) { return kind == FT_GTD || kind == FT_GTD2 ? 4 : 8; }
+FT_INLINE int64_t ft_words_of(int kind) {
+    return kind == FT_GTD || kind == FT_GTD2 || kind == FT_GTD2_LAMBDA ? 4 : 8;
+}
 FT_INLINE int64_t ft_epoch_at(int kind) { return kind == FT_TRUE_ONLINE_GTD ? 5 : 3; }
 
 /* What a loop keeps in registers. */
@@ -105,6 +112,12 @@ typedef struct {
     double more;
 } ft_lanes;
 
+/* What is left of something that was written in the generation of word 5. */
+FT_INLINE double ft_left(const ft_gradient_hot *h, const double *row) {
+    const int64_t age = h->behaviour_epoch - ft_word(row + 5);
+    return age == 0 ? 1.0 : age == 1 ? h->behaviour_before : 0.0;
+}
+
 /* G_w, G_v, P, P of the epoch that a record was last brought up to. */
 FT_INLINE const double *ft_since_at(const ft_gradient_hot *h, const double *row, int kind) {
     return h->ring + 4 * ((uint64_t)ft_word(row + ft_epoch_at(kind)) & h->mask);
@@ -112,17 +125,19 @@ FT_INLINE const double *ft_since_at(const ft_gradient_hot *h, const double *row,
 
 /* A record as of now: w, v and the traces stay what they are.  whole: 0 where w is all that is asked for. */
 FT_INLINE ft_lanes ft_gradient_now(const ft_gradient_hot *h, const double *row, int kind, int whole) {
-    const ft_quad b = ft_quad_of(row[0], row[1], 0.0, 0.0);
+    const double left = kind == FT_TDRC && whole ? ft_left(h, row) : 1.0;
+    const ft_quad b = ft_quad_of(row[0], kind == FT_TDRC && whole ? left * row[1] : row[1], 0.0, 0.0);
     const ft_quad since = ft_quad_load(ft_since_at(h, row, kind));
     const double second = kind == FT_TRUE_ONLINE_GTD && whole ? row[3] : row[2];
     ft_lanes now;
     now.main = ft_quad_add(b, ft_quad_mul(ft_quad_of(row[2], second, row[2], second), since));
     now.more = 0.0;
-    if (kind == FT_HTD && whole) {
-        const int64_t age = h->behaviour_epoch - ft_word(row + 5);
-        now.more = row[4] * (age == 0 ? 1.0 : age == 1 ? h->behaviour_before : 0.0);
-    } else if (kind == FT_TRUE_ONLINE_GTD && whole)
+    if (kind == FT_HTD && whole)
+        now.more = row[4] * ft_left(h, row);
+    else if (kind == FT_TRUE_ONLINE_GTD && whole)
         now.more = row[4] * ft_lane(since, 2);
+    else if (kind == FT_PROXIMAL_GTD2 && whole)
+        now.more = row[4];
     return now;
 }
 
@@ -136,10 +151,8 @@ FT_INLINE void ft_gradient_put(const ft_gradient_hot *h, double *row, ft_lanes x
     double epoch;
     memcpy(&epoch, &h->epoch, sizeof epoch);
     ft_quad_store(row, ft_quad_of(ft_lane(x.main, 0), ft_lane(x.main, 1), ft_lane(x.main, 2), epoch));
-    if (kind == FT_HTD) {
-        row[4] = x.more;
-        ft_set_word(row + 5, h->behaviour_epoch);
-    }
+    if (kind == FT_HTD || kind == FT_PROXIMAL_GTD2) row[4] = x.more;
+    if (kind == FT_HTD || kind == FT_TDRC) ft_set_word(row + 5, h->behaviour_epoch);
 }
 
 /* ---- decay ---- */
@@ -175,6 +188,8 @@ FT_COLD void ft_gradient_close(ft_gradient *t, double scale, double drive, doubl
         else if (t->kind == FT_TRUE_ONLINE_GTD)
             ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_TRUE_ONLINE_GTD, 1),
                             FT_TRUE_ONLINE_GTD);
+        else if (t->kind == FT_TDRC)
+            ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_TDRC, 1), FT_TDRC);
         else
             ft_gradient_put(&h, row, ft_gradient_now(&h, row, FT_GTD, 1), FT_GTD);
         t->swept = t->swept + 1 == records ? 0 : t->swept + 1;
@@ -195,6 +210,23 @@ FT_INLINE void ft_gradient_decay(ft_gradient *t, ft_gradient_hot *h, double deca
 FT_INLINE void ft_behaviour_decay(ft_gradient_hot *h, double decay) {
     h->behaviour_scale *= decay;
     if (FT_LIKELY(h->behaviour_scale >= FT_BEHAVIOUR_THR)) return;
+    h->behaviour_before = h->behaviour_scale;
+    h->behaviour_scale = 1.0;
+    h->behaviour_epoch++;
+}
+
+/* A new generation of u: b_u finds what is left of it by its stamp, what stands in the ring is scaled here. */
+FT_COLD void ft_gradient_fade(ft_gradient *t, double sigma) {
+    const int64_t count = t->epoch < t->ring_size ? t->epoch + 1 : t->ring_size;
+    for (int64_t i = 0; i < count; i++) t->ring[4 * i + 1] *= sigma;
+}
+
+/* sigma <- keep sigma: v as a whole decays. */
+FT_INLINE void ft_sigma_decay(ft_gradient *t, ft_gradient_hot *h, double keep) {
+    h->behaviour_scale *= keep;
+    if (FT_LIKELY(h->behaviour_scale >= FT_BEHAVIOUR_THR)) return;
+    ft_gradient_fade(t, h->behaviour_scale);
+    h->drive_v *= h->behaviour_scale;
     h->behaviour_before = h->behaviour_scale;
     h->behaviour_scale = 1.0;
     h->behaviour_epoch++;

@@ -20,7 +20,7 @@ from .linear.control import (
     TrueOnlineSarsa,
     WatkinsQ,
 )
-from .linear.gradient import GQ, GTD, GTD2, HTD, TrueOnlineGTD
+from .linear.gradient import GQ, GTD, GTD2, HTD, TDRC, ProximalGTD2, TrueOnlineGTD
 from .linear.lstd import LSTD
 from .linear.off_policy import ABTD, TreeBackupTD, VtraceTD
 from .linear.prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
@@ -38,6 +38,7 @@ __all__ = [
     "HTD",
     "LSTD",
     "TD",
+    "TDRC",
     "TIDBD",
     "ActorCritic",
     "Autostep",
@@ -47,6 +48,7 @@ __all__ = [
     "ExpectedSarsa",
     "FeatureIndexError",
     "History",
+    "ProximalGTD2",
     "QSigma",
     "Ragged",
     "Retrace",

@@ -90,6 +90,8 @@ class Experience:
             "target_policy": policy / policy.sum(axis=1, keepdims=True),
         }
         series["gammas"][ENDS] = 0.0
+        if getattr(learner, "lambda_", 0.0) is None:  # GTD2 without a trace
+            taken -= {"lambdas"}
         self.named = {name: array for name, array in series.items() if name in taken}
 
     def learn(self, learner: Any, start: int = 0, stop: int = T, **changed: Any) -> Any:

@@ -30,9 +30,11 @@ class Learner:
 
     _stem: ClassVar[str]  # the module of each backend that holds its kernels
     _trace: Any  # all that it has learned, in arrays of the backend's layout
+    _names: ClassVar[tuple[str, ...]]  # in checkpoints: the first is written, all are read
 
     def __init_subclass__(cls) -> None:
-        CLASSES[cls.__name__] = cls
+        cls._names = vars(cls).get("_names", (cls.__name__,))
+        CLASSES.update(dict.fromkeys(cls._names, cls))
         for name in ("__init__", "learn"):  # not what is called once a step
             if name in vars(cls):
                 setattr(cls, name, arguments.explained(vars(cls)[name]))
@@ -131,7 +133,7 @@ class Learner:
             online, online_arrays = self._online_state()
             arrays = {name: array.copy() for name, array in self._trace.arrays().items()}
             return {
-                "class": type(self).__name__,
+                "class": self._names[0],
                 "backend": self.backend,
                 "options": self._options(),
                 "online": online,
@@ -145,7 +147,7 @@ class Learner:
         learner has; then nothing has changed.
         """
         try:
-            if state["class"] != type(self).__name__:
+            if state["class"] not in self._names:
                 raise ValueError(f"state: of a {state['class']}, expected one of a {type(self).__name__}")
             checked = self._checked_state(state)
         except (AttributeError, LookupError, OverflowError, TypeError) as error:

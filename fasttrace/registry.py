@@ -62,6 +62,7 @@ _ADAPTIVE = ("ft_adaptive_step", "ft_adaptive_run")
 _GRADIENT = ("ft_gradient_step", "ft_gradient_run")
 _ACTOR_CRITIC = ("ft_actor_critic_step", "ft_actor_critic_run")
 _SB = "Sutton & Barto 2018"
+_COLLISION = "Ghiassian & Sutton 2021"
 
 STEP_LEARNERS = (
     StepLearner(
@@ -190,6 +191,25 @@ STEP_LEARNERS = (
         "gtd2", "GTD2", (), False, ("rhos", "alpha"), _GRADIENT,
         "section 11.7", f"Sutton et al. 2009; {_SB}, section 11.7",
         "0", "0", "w: alpha rho v.x, at x' times -gamma'; v: beta (rho delta - v.x)", "0", stem="gradient",
+    ),
+    StepLearner(
+        "gtd2_lambda", "GTD2", (), False, _STATE, _GRADIENT,
+        "arXiv:2106.00922", _COLLISION,
+        "rho gamma lambda", "rho", "w: alpha v.x, at x': -alpha gamma' (1 - lambda') z.v; v: -beta v.x",
+        "0; v: beta delta", stem="gradient", options=(("lambda_", 0.9),),
+    ),
+    StepLearner(
+        "tdrc", "TDRC", (), False, _STATE, _GRADIENT,
+        "arXiv:2106.00922", f"Ghiassian et al. 2020; {_COLLISION}",
+        "rho gamma lambda", "rho",
+        "v: times 1 - eta alpha beta, -eta alpha v.x; w at x': -alpha gamma' (1 - lambda') z.v",
+        "alpha delta; v: eta alpha delta", stem="gradient",
+    ),
+    StepLearner(
+        "proximal_gtd2", "ProximalGTD2", (), False, _STATE, _GRADIENT,
+        "arXiv:2106.00922", f"Liu et al. 2015; {_COLLISION}",
+        "rho gamma lambda", "rho", "w: alpha v1.x, at x': -alpha gamma' (1 - lambda') z.v1; v: -beta v1.x",
+        "0; v: beta delta1", stem="gradient",
     ),
     StepLearner(
         "true_online_gtd", "TrueOnlineGTD", (), False, _STATE, _GRADIENT,

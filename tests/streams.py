@@ -99,7 +99,7 @@ def _algorithms():
             name = f"{row.kernel}_{kind}" if kind else row.kernel
             parameters = inspect.signature(getattr(ft, row.learner)).parameters.values()
             needed = [each.name for each in parameters if each.default is each.empty]
-            if "beta" in needed:
+            if "beta" in needed or row.kernel == "tdrc":
                 options["beta"] = 0.03
             if "alpha_actor" in needed:
                 options["alpha_actor"] = 0.05
@@ -131,7 +131,8 @@ def _distinct():
 
 DISTINCT = _distinct()
 # In a task of a single state the error of an average reward goes away, whatever the step size.
-DIVERGING = [each for each in WITH_TRACE if "average_reward" not in each.name]
+# TDRC takes no step size that makes its v grow by what should hold it.
+DIVERGING = [each for each in WITH_TRACE if "average_reward" not in each.name and each.kernel != "tdrc"]
 
 
 # ---- streams ----
@@ -263,7 +264,9 @@ def learn(learner, s, start=0, stop=None):
     def part(values, spare=0):
         return values[start : stop + spare] if np.ndim(values) else values
 
-    taken = inspect.signature(learner.learn).parameters
+    taken = set(inspect.signature(learner.learn).parameters)
+    if getattr(learner, "lambda_", 0.0) is None:  # GTD2 without a trace
+        taken -= {"lambdas"}
     options = {
         "gammas": part(s.gammas),
         "lambdas": part(s.lambdas),

@@ -863,7 +863,7 @@ def test_options_out_of_range(algorithm, name):
         for backend in THERE:
             with pytest.raises(exception, match=name):
                 getattr(ft, algorithm.learner)(
-                    *sizes, **{"alpha": 0.1, "backend": backend, name: value, **algorithm.options}
+                    *sizes, **{**algorithm.options, "alpha": 0.1, "backend": backend, name: value}
                 )
 
 

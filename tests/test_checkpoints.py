@@ -339,7 +339,8 @@ NETWORKS = {
 SAVED = {
     **{each.learner: lambda name=each.learner: linear(name) for each in EVERY.values()},
     "LSTD": lambda: ft.LSTD(3, backend="numpy"),
-    **NETWORKS,
+    "GTD2 without lambda": lambda: ft.GTD2(3, alpha=0.1, beta=0.1, backend="numpy"),
+    **{f"neural.{name}": make for name, make in NETWORKS.items()},
     "TileCoder": lambda: ft.TileCoder([0], [1], 8, 4, backend="numpy"),
 }
 

@@ -1,9 +1,9 @@
 """The learners with two weight vectors: golden results, the scalars that they keep, and v."""
 
 import copy
-import inspect
+import pickle
 import runpy
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from states import same
 from streams import ALGORITHMS, BACKENDS, COMPILED, FORMS, GOLDEN, Stream, learn, random_stream, relative
 
 import fasttrace as ft
@@ -163,7 +164,7 @@ def learn_long(learner, start, stop):
     rhos = rng.choice([0.0, 0.6, 1.0, 1.3], LONG, p=[0.02, 0.3, 0.38, 0.3])
     rewards, part = rng.normal(size=LONG), slice(start, stop)
     options = {"gammas": gammas[part], "rhos": rhos[part]}
-    if not isinstance(learner, ft.GTD2):
+    if learner.lambda_ is not None:
         options["lambdas"] = lambdas[part]
     if isinstance(learner, ft.GQ):
         actions = rng.integers(3, size=LONG + 1)[start : stop + 1]
@@ -175,7 +176,9 @@ def learn_long(learner, start, stop):
 
 def long_learner(name, backend):
     sizes = (24, 3) if name == "gq" else (24,)
-    return getattr(ft, ALGORITHMS[name].learner)(*sizes, alpha=0.01, beta=0.002, backend=backend)
+    # TDRC's v is then scaled anew some times: 230 / 0.01 steps a generation.
+    options = ALGORITHMS[name].options | {"alpha": 0.01, "beta": 1.0 if name == "tdrc" else 0.002}
+    return getattr(ft, ALGORITHMS[name].learner)(*sizes, **options, backend=backend)
 
 
 @lru_cache
@@ -290,7 +293,10 @@ def test_beta_can_be_set(name, backend):
 @everything
 @pytest.mark.parametrize("beta", [0.0, -1.0, np.nan, np.inf])
 def test_beta_is_positive(name, backend, beta):
-    """In the constructor as in the attribute; a refused value leaves the one that was."""
+    """In the constructor as in the attribute; a refused value leaves the one that was.  TDRC's may be 0."""
+    if name == "tdrc" and beta == 0.0:
+        assert ft.TDRC(4, alpha=0.1, beta=beta, backend=backend).beta == 0.0
+        return
     sizes = (4, 2) if name == "gq" else (4,)
     make = getattr(ft, ALGORITHMS[name].learner)
     with pytest.raises(ValueError, match="beta"):
@@ -316,7 +322,7 @@ def test_v_of_another_shape_is_refused(name, backend):
 
 
 @backends
-@pytest.mark.parametrize("name", ["gtd", "htd", "gq"])
+@pytest.mark.parametrize("name", ["gtd", "htd", "gtd2_lambda", "tdrc", "proximal_gtd2", "gq"])
 def test_sums_that_overflow_show(name, backend):
     """z.z overflows before z does: the learner has diverged, and begins again with new weights."""
     s = random_stream(10, n_actions=1 if name == "gq" else 0, T=1, n=2)
@@ -331,11 +337,70 @@ def test_sums_that_overflow_show(name, backend):
     assert not learner.diverged
 
 
-def test_gtd2_takes_no_lambda():
-    """There is none in its signatures."""
-    for function in (ft.GTD2.__init__, ft.GTD2.update, ft.GTD2.learn):
-        assert not {"lambda_", "lambdas"} & inspect.signature(function).parameters.keys()
-    assert not ft.GTD2(3, alpha=0.1, beta=0.1).trace.any()
+@backends
+def test_gtd2_without_lambda_takes_none(backend):
+    """Nor does it get one later; one that was made with a number keeps one.  A refusal changes nothing."""
+    x, rewards = np.zeros((3, 1), np.int32), np.ones(2)
+    without, with_ = (ft.GTD2(3, alpha=0.1, beta=0.1, lambda_=each, backend=backend) for each in (None, 0.5))
+    without.learn(x, rewards)
+    weights = without.weights
+    assert without.lambda_ is None
+    assert not without.trace.any()
+    for wrong in (
+        lambda: without.learn(x, rewards, lambdas=0.9),
+        lambda: without.update(x[0], 1.0, x[1], lambda_=0.9),
+        lambda: setattr(without, "lambda_", 0.9),
+        lambda: setattr(with_, "lambda_", None),
+        lambda: without.load_state_dict(with_.state_dict()),
+        lambda: with_.load_state_dict(without.state_dict()),
+    ):
+        with pytest.raises(ValueError, match="lambda"):
+            wrong()
+    assert_array_equal(without.weights, weights)
+    with_.lambda_ = 0.25
+    assert with_.lambda_ == 0.25
+    assert not with_.weights.any()
+    old = without.state_dict()
+    del old["options"]["lambda_"]  # as checkpoints had it before there were two forms
+    without.reset()
+    without.load_state_dict(old)
+    assert without.lambda_ is None
+
+
+@backends
+def test_what_tdrc_takes(backend):
+    """beta >= 0, eta > 0, eta alpha beta < 1, by whichever it comes about; nothing has changed then."""
+    x, make = np.zeros((3, 1), np.int32), partial(ft.TDRC, 3, backend=backend)
+    assert (make(alpha=0.5).beta, make(alpha=0.5).eta) == (1.0, 1.0)
+    for wrong, name in (
+        ({"alpha": 1.0}, "beta"), ({"alpha": 0.1, "beta": 5.0, "eta": 2.0}, "beta"),
+        ({"alpha": 0.1, "beta": -1.0}, "beta"), ({"alpha": 0.1, "eta": 0.0}, "eta"),
+        ({"alpha": 0.1, "eta": np.inf}, "eta"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=name):
+            make(**wrong)
+    learner = make(alpha=0.1, beta=2.0, eta=3.0)
+    learner.learn(x, np.ones(2))
+    before = copy.deepcopy(learner)
+    for wrong in (
+        lambda: setattr(learner, "alpha", 0.2),
+        lambda: setattr(learner, "beta", 4.0),
+        lambda: setattr(learner, "eta", 6.0),
+        lambda: learner.learn(x, np.ones(2), alpha=0.2),
+        lambda: learner.learn(x, np.ones(2), alpha=[0.1, 0.2]),
+        lambda: learner.update(x[0], 1.0, x[1], alpha=0.2),
+    ):
+        with pytest.raises(ValueError, match=r"eta alpha beta is .*, expected less than 1"):
+            wrong()
+    assert same(learner, before)
+    learner.eta = 4.0
+    assert learner.update(x[0], 1.0, x[1]) == before.update(x[0], 1.0, x[1])
+    assert learner.v[0] != before.v[0]
+    assert copy.deepcopy(learner).eta == pickle.loads(pickle.dumps(learner))._trace.eta == 4.0
+    other = make(alpha=0.1)
+    other.load_state_dict(learner.state_dict())
+    assert same(learner, other)
+    assert other.to("numpy")._trace.eta == 4.0
 
 
 # ---- theory ----
@@ -456,11 +521,188 @@ def test_gq_refuses_what_is_no_policy(row, backend):
     assert not learner.v.any()
 
 
+# ---- TDRC, GTD2(lambda) and proximal GTD2(lambda) ----
+
+
+def matrices(kind, s):
+    """What each step of a stream does to y = (w, v), as y + S (M y + b) says it; and S.
+
+    With C = x x' - f x_next z', the saddle point of v'(b - A w) - v' x x' v / 2 where w goes up C v, and
+    A = z (x - gamma x_next)'.
+    """
+    n, z, decay = s.n, np.zeros(s.n), 0.0
+    for t in range(s.T):
+        x, x_next, gamma, lambda_ = s.dense(t), s.dense(t + 1), s.gammas[t], s.lambdas[t]
+        rho = 1.0 if s.rhos is None else s.rhos[t]
+        alpha = np.broadcast_to(s.alpha, s.T)[t]
+        z = rho * (decay * z + x)
+        decay = gamma * lambda_
+        A, f = np.outer(z, x - gamma * x_next), gamma * (1 - lambda_)
+        M, b = np.zeros((2 * n, 2 * n)), np.concatenate([np.zeros(n), s.rewards[t] * z])
+        M[n:, :n], M[n:, n:], M[:n, n:] = -A, -np.outer(x, x), -f * np.outer(x_next, z)
+        if kind == "tdrc":
+            M[:n, :n], M[n:, n:], b[:n] = -A, M[n:, n:] - 0.03 * np.eye(n), s.rewards[t] * z
+        else:
+            M[:n, n:] += np.outer(x, x)
+        yield M, b, np.repeat([alpha, alpha if kind == "tdrc" else 0.03], n)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["gtd2_lambda", "tdrc", "proximal_gtd2"])
+@given(data=st.data())
+def test_the_dense_form(kind, backend, data):
+    """A step is one of a linear system; proximal GTD2's is that of where it looked."""
+    s = drawn(data, kind)
+    learner = ALGORITHMS[kind].make(s, backend)
+    y = np.concatenate([s.weights, np.zeros(s.n)])
+    for M, b, S in matrices(kind, s):
+        ahead = y + S * (M @ y + b) if kind == "proximal_gtd2" else y
+        y = y + S * (M @ ahead + b)
+    learn(learner, s)
+    assert relative(np.concatenate([learner.weights, learner.v]), y) < 1e-11
+
+
+@backends
+@pytest.mark.parametrize("name", ["gtd2_lambda", "tdrc", "proximal_gtd2"])
+def test_the_golden_run(name, backend):
+    """6 000 steps with zeros among the ratios, discounts and lambdas, in the middle of which eta is .5."""
+    with np.load(GOLDEN / "gradient_long.npz") as file:
+        want = {key.split("/")[1]: file[key] for key in file if key.startswith(f"{name}/")}
+    uniform = np.random.PCG64(6).random_raw(7 * 6001).reshape(7, 6001) / 2.0**64
+    x = (uniform[:3] * 7 + 7 * np.arange(3)[:, np.newaxis]).astype(np.int32).T
+    rewards, gammas, lambdas, rhos = 2 * uniform[3:, :-1] - [[1.0], [0.0], [0.0], [0.0]]
+    gammas, lambdas = (np.where(each < 0.04, 0.0, 0.8 + each / 10) for each in (gammas, lambdas))
+    rhos = np.where(rhos < 0.2, 0.0, rhos)
+    more = {} if name == "tdrc" else {"beta": 0.02}
+    learner = getattr(ft, ALGORITHMS[name].learner)(21, alpha=0.05, lambda_=0.9, backend=backend, **more)
+    deltas = []
+    for part in (slice(0, 2000), slice(2000, 4000), slice(4000, 6000)):
+        if name == "tdrc":
+            learner.eta = 0.5 if part.start == 2000 else 1.0
+        numbers = {"gammas": gammas[part], "lambdas": lambdas[part], "rhos": rhos[part]}
+        deltas.append(learner.learn(x[part.start : part.stop + 1], rewards[part], **numbers))
+    got = {"w": learner.weights, "v": learner.v, "z": learner.trace, "delta": np.concatenate(deltas)[::50]}
+    for key, each in got.items():
+        assert relative(each, want[key]) < 1e-10, key
+
+
+@backends
+def test_tdrc_without_its_decay_is_gtd(backend):
+    """beta 0: GTD(lambda) whose beta is eta alpha."""
+    s = random_stream(19, T=200, off_policy=True)
+    tdrc = ft.TDRC(s.n, alpha=s.alpha, beta=0.0, eta=0.3, backend=backend)
+    gtd = ft.GTD(s.n, alpha=s.alpha, beta=0.3 * s.alpha, backend=backend)
+    for learner in (tdrc, gtd):
+        learner.weights = s.weights
+    assert relative(learn(tdrc, s), learn(gtd, s)) < 1e-12
+    assert relative(tdrc.weights, gtd.weights) < 1e-12
+    assert relative(tdrc.v, gtd.v) < 1e-12
+
+
+@backends
+def test_gtd2_with_lambda_0(backend):
+    """On-policy it is GTD2 without a trace; off-policy nothing weighs its first term by rho, so it is not."""
+    s = random_stream(20, T=100).but(lambdas=0.0)
+    for off_policy in (False, True):
+        s = s.but(rhos=np.tile([0.5, 1.5], 50) if off_policy else None)
+        one, other = (
+            ft.GTD2(s.n, alpha=s.alpha, beta=0.03, lambda_=each, backend=backend) for each in (0.0, None)
+        )
+        for learner in (one, other):
+            learner.weights = s.weights
+        apart = relative(learn(one, s), learn(other, s))
+        assert (apart > 1e-3) if off_policy else (apart < 1e-12)
+
+
+@backends
+@pytest.mark.parametrize("name", ["GTD2", "TDRC", "ProximalGTD2"])
+def test_the_fixed_point_is_that_of_gtd(name, backend):
+    """Where w solves A w = b and v is 0, a sweep through all transitions leaves both where they are.
+
+    Each transition is an episode's first, in one sweep from the same w and v: the mean update is 0.
+    """
+    rng = np.random.default_rng(21)
+    n, states = 3, 5
+    phi, P = rng.normal(size=(states, n)), rng.dirichlet(np.ones(states), states)
+    rewards, rhos = rng.normal(size=(states, states)), rng.uniform(0.5, 1.5, (states, states))
+    A, b = np.zeros((n, n)), np.zeros(n)
+    for i, j in np.ndindex(states, states):
+        z = P[i, j] * rhos[i, j] * phi[i]
+        A += np.outer(z, phi[i] - 0.9 * phi[j])
+        b += rewards[i, j] * z
+    w, moved = np.linalg.solve(A, b), np.zeros((2, n))
+    size = 0.0
+    for i, j in np.ndindex(states, states):
+        learner = getattr(ft, name)(
+            n, alpha=1e-6, lambda_=0.0, **({} if name == "TDRC" else {"beta": 1e-6}), backend=backend
+        )
+        learner.weights = w
+        learner.update(phi[i], rewards[i, j], phi[j], gamma=0.9, rho=rhos[i, j])
+        change = P[i, j] * np.array([learner.weights - w, learner.v])
+        moved += change
+        size += np.abs(change).sum()
+    assert np.abs(moved).max() < 1e-5 * size
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+def test_what_rests_decays_too(backend):
+    """v as a whole is multiplied by 1 - eta alpha beta: features not seen for generations of it, too."""
+    learner, book = (ft.TDRC(3, alpha=0.1, beta=4.0, backend=each) for each in (backend, "numpy"))
+    x = np.zeros((2, 1), np.int32)
+    for each in (learner, book):
+        each.v = [1.0, -2.0, 3.0]
+    for steps in (1, 300, 150, 500, 2000):  # of 450 to a generation
+        for each in (learner, book):
+            each.learn(np.repeat(x[:1], steps + 1, axis=0), np.zeros(steps), rhos=0.0)
+        np.testing.assert_allclose(learner.v, book.v, rtol=1e-11, atol=1e-200)
+        again = copy.deepcopy(learner)
+        again.load_state_dict(learner.state_dict())
+        assert_array_equal(again.v, learner.v)
+    assert learner._trace.counter("behaviour_epoch") > 3
+    again.weights = again.weights  # flattens
+    np.testing.assert_allclose(again.v, book.v, rtol=1e-11, atol=1e-200)
+    again.reset()
+    np.testing.assert_allclose(again.v, book.v, rtol=1e-11, atol=1e-200)
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+def test_generations_and_epochs(backend):
+    """Epochs that close and generations that begin at every other step, over rows that rest for long."""
+    rng = np.random.default_rng(22)
+    n, T = 5000, 4000
+    x = np.where(
+        rng.random((T + 1, 1)) < 0.98, rng.integers(0, 4, (T + 1, 2)), rng.integers(0, n, (T + 1, 2))
+    )
+    learners = [ft.TDRC(n, alpha=0.2, beta=4.5, lambda_=0.5, backend=each) for each in (backend, "numpy")]
+    rewards, rhos = rng.normal(size=T), rng.uniform(0.0, 1.2, T)
+    for start in range(0, T, 1000):
+        part = slice(start, start + 1000)
+        results = [each.learn(x[start : start + 1001], rewards[part], rhos=rhos[part]) for each in learners]
+        assert relative(*results) < 1e-11
+        for name in ("weights", "v", "trace"):
+            assert relative(*(getattr(each, name) for each in learners)) < 1e-11, name
+    assert learners[0]._trace.counter("behaviour_epoch") > 20
+    assert learners[0]._trace.counter("epoch") > 500
+
+
+def test_tdrc_twice_in_checkpoints(tmp_path):
+    """Each of the two has a name of its own; the bare one is the network's, as it was before."""
+    linear, network = ft.TDRC(3, alpha=0.1, eta=2.0), ft.neural.TDRC(ft.neural.MLP((2, 3, 1)), alpha=0.1)
+    for learner, name in ((linear, "linear.TDRC"), (network, "neural.TDRC")):
+        assert learner.state_dict()["class"] == name
+        learner.save(tmp_path / "learner.npz")
+        assert type(ft.load(tmp_path / "learner.npz")) is type(learner)
+    old = network.state_dict() | {"class": "TDRC"}
+    network.load_state_dict(old)
+    with pytest.raises(ValueError, match="state: of a TDRC"):
+        linear.load_state_dict(old)
+
+
 # ---- dense features, which never rest ----
 
 
 @pytest.mark.parametrize("backend", COMPILED)
-@pytest.mark.parametrize("name", ["gtd", "htd", "true_online_gtd"])
+@pytest.mark.parametrize("name", ["gtd", "htd", "true_online_gtd", "gtd2_lambda", "tdrc", "proximal_gtd2"])
 def test_a_fading_trace_is_never_subnormal(name, backend):
     """A feature that is 0 from now on is not written: its trace ends as 0, not as a subnormal number."""
     T = 12_000
@@ -492,15 +734,16 @@ def test_words_of_the_trace():
     fields = build["ffi"].typeof("ft_gradient").fields
     kinds = {"int64_t": gradient_trace._COUNTERS, "double": gradient_trace._SCALARS}
     in_header = [(name, field.type.cname) for name, field in fields]
-    pointers = gradient_trace._POINTERS
-    assert in_header[:-pointers] == [(name, kind) for kind, names in kinds.items() for name in names]
-    assert all(kind.endswith("*") for _, kind in in_header[-pointers:])
+    words = [(name, kind) for kind, names in kinds.items() for name in names]
+    pointers = in_header[len(words) :][: gradient_trace._POINTERS]
+    assert all(kind.endswith("*") for _, kind in pointers)
+    assert in_header == [*words, *pointers, *[(name, "double") for name in gradient_trace._LATER]]
     assert [field.offset for _, field in fields] == [8 * word for word in range(len(fields))]
 
 
 def test_words_in_numba():
     """The places that the Numba kernels know are those of the names."""
-    numba = pytest.importorskip("fasttrace.backends.numba.gradient_transition")
+    numba = pytest.importorskip("fasttrace.backends.numba.gradient_trace")
     for names in (gradient_trace._COUNTERS, gradient_trace._SCALARS):
         for place, name in enumerate(names):
             constant = {"bad_index": "BAD_INDEX_"}.get(name, name.upper())

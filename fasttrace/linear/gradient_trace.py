@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from ..backends import module
 from ..memory import Float64, aligned_zeros, check_arrays, owned
 
-KINDS = {"gtd": 0, "htd": 1, "true_online_gtd": 2, "gtd2": 3}
+KINDS = {
+    "gtd": 0, "htd": 1, "true_online_gtd": 2, "gtd2": 3, "gtd2_lambda": 4, "tdrc": 5, "proximal_gtd2": 6,
+}  # fmt: skip
 # The traces of each: z first, whatever it is.  True online GTD: z is e = alpha z, which drives w; k drives v.
-TRACES = {"gtd": ("z",), "htd": ("z", "zb"), "true_online_gtd": ("z", "k", "g"), "gtd2": ("z",)}
+TRACES = dict.fromkeys(KINDS, ("z",)) | {"htd": ("z", "zb"), "true_online_gtd": ("z", "k", "g")}
 
 # The words of ft_gradient in csrc/fasttrace.h, in order.
 _COUNTERS = (
@@ -30,6 +32,7 @@ _SCALARS = (
 )  # fmt: skip
 _SIZES = ("n", "columns", "width", "ring_size", "alive_max", "kind")  # what stays as the trace is made
 _POINTERS = 2
+_LATER = ("eta",)  # scalars behind the pointers: options of the learner, in no checkpoint of the trace
 _CARRIED = ("decay", "v_old", "alpha")  # what a step hands to the next, whatever the layout
 
 Vectors = dict[str, Float64]
@@ -43,6 +46,7 @@ class _GradientTrace:
     backend: str
     kind: str
     v_old: float
+    eta: float  # of TDRC: the step size of v by that of w; 0 for others
 
     def vectors(self) -> Vectors:
         """Dense copies (n * columns,) of w, v and the traces, by name."""
@@ -77,7 +81,7 @@ class _GradientTrace:
         """The same vectors for another backend."""
         other = new_gradient(self.kind, self.n, self.columns, backend)
         other.set_vectors(self.vectors())
-        for name in _CARRIED:
+        for name in (*_CARRIED, *_LATER):
             setattr(other, name, getattr(self, name))
         return other
 
@@ -106,7 +110,7 @@ class DenseGradient(_GradientTrace):
         self._names = ("w", "v", *TRACES[kind])
         for name in self._names:
             setattr(self, name, aligned_zeros(n * columns, np.float64))
-        self.decay, self.v_old, self.alpha = 0.0, math.nan, 0.0
+        self.decay, self.v_old, self.alpha, self.eta = 0.0, math.nan, 0.0, 0.0
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(owned(state))
@@ -137,17 +141,18 @@ class DenseGradient(_GradientTrace):
         self.decay, self.v_old, self.alpha = (float(each) for each in arrays["carried"])
 
 
-def _scalar(name: str) -> property:
-    at = _SCALARS.index(name)
+def _scalar(name: str, names: tuple[str, ...] = _SCALARS, array: str = "scalars") -> property:
+    at = names.index(name)
     return property(
-        lambda self: float(self.scalars[at]), lambda self, value: self.scalars.__setitem__(at, value)
+        lambda self: float(getattr(self, array)[at]),
+        lambda self, value: getattr(self, array).__setitem__(at, value),
     )
 
 
 class LazyGradient(_GradientTrace):
     """The arrays of the constant-time trace for two vectors, over which C and Numba work alike.
 
-    words    the C struct ft_gradient: `counters` (int64), then `scalars` (float64), then C's pointers
+    words    the C struct ft_gradient: `counters` (int64), `scalars` (float64), C's pointers, `later` scalars
     rows     (n * columns * width,) records; `marks` are the same words as int64: epochs are integers
     ring     (4 * ring_size,) of (G_w, G_v, P, P)
     """
@@ -155,10 +160,11 @@ class LazyGradient(_GradientTrace):
     decay = _scalar("decay")
     v_old = _scalar("v_old")
     alpha = _scalar("alpha")
+    eta = _scalar("eta", _LATER, "later")
 
     def __init__(self, kind: str, n: int, columns: int, backend: str) -> None:
         self.kind, self.n, self.columns, self.backend = kind, n, columns, backend
-        self.width = 4 if kind in ("gtd", "gtd2") else 8
+        self.width = 4 if kind in ("gtd", "gtd2", "gtd2_lambda") else 8
         records = n * columns
         self.ring_size = 1024
         while self.ring_size < records // 4:
@@ -166,9 +172,10 @@ class LazyGradient(_GradientTrace):
         alive_max = 64
         while alive_max * alive_max < records:
             alive_max *= 2
-        self.words = aligned_zeros(len(_COUNTERS) + len(_SCALARS) + _POINTERS, np.int64)
+        self.words = aligned_zeros(len(_COUNTERS) + len(_SCALARS) + _POINTERS + len(_LATER), np.int64)
         self.counters = self.words[: len(_COUNTERS)]
-        self.scalars = self.words[len(_COUNTERS) : -_POINTERS].view(np.float64)
+        self.scalars = self.words[len(_COUNTERS) :][: len(_SCALARS)].view(np.float64)
+        self.later = self.words[-len(_LATER) :].view(np.float64)
         self.rows = aligned_zeros(records * self.width, np.float64)
         self.marks = self.rows.view(np.int64)
         self.ring = aligned_zeros(4 * self.ring_size, np.float64)
@@ -200,10 +207,14 @@ class LazyGradient(_GradientTrace):
                 "v": table[1] + k * G_v + k * P * self.scalar("drive_v"),
                 "z": z * P * scale,
             }
-            if self.kind == "htd":
+            if self.kind in ("htd", "tdrc"):
                 age = self.counter("behaviour_epoch") - marks[5]
                 kept = np.where(age == 0, 1.0, np.where(age == 1, self.scalar("behaviour_before"), 0.0))
+            if self.kind == "htd":
                 vectors["zb"] = table[4] * kept * self.scalar("behaviour_scale")
+            elif self.kind == "tdrc":
+                u = table[1] * kept + z * G_v + z * P * self.scalar("drive_v")
+                vectors["v"] = u * self.scalar("behaviour_scale")
             elif self.kind == "true_online_gtd":
                 vectors |= {"k": k * P * scale, "g": table[4] * P * scale}
         return vectors
@@ -260,15 +271,21 @@ class LazyGradient(_GradientTrace):
             array[:] = arrays[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"size": (self.kind, self.n, self.columns, self.backend), "arrays": self.arrays()}
+        return {
+            "size": (self.kind, self.n, self.columns, self.backend),
+            "arrays": self.arrays(),
+            "later": self.later.copy(),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(*state["size"])  # type: ignore[misc]
         self.set_arrays(state["arrays"])
+        self.later[:] = state.get("later", 0.0)  # a pickle from before has none
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LazyGradient:
         other = LazyGradient(self.kind, self.n, self.columns, self.backend)
         other.set_arrays(self.arrays())
+        other.eta = self.eta
         return other
 
 

@@ -85,6 +85,10 @@ class TDRC(_Corrected, RemedyTD):
     """
 
     _own = ("alpha_h", "beta")
+    _names = (
+        "neural.TDRC",
+        "TDRC",
+    )  # the second in checkpoints from before there was one in fasttrace.linear
     _trace: GradientState  # type: ignore[assignment]
 
     def __init__(

@@ -1,4 +1,4 @@
-"""GTD(lambda), HTD(lambda), true online GTD(lambda), GTD2 and GQ(lambda) in C; see csrc/fasttrace.h.
+"""The learners with two weight vectors in C; see csrc/fasttrace.h.
 
 Every function takes the learner's LazyGradient first.
 """
@@ -41,7 +41,8 @@ def gq_run(trace: Any, beta: float, stream: Stream) -> np.ndarray:
     return deltas
 
 
-htd_run = true_online_gtd_run = gtd2_run = gtd_run  # the trace knows its kind
+htd_run = true_online_gtd_run = gtd2_run = gtd_run
+gtd2_lambda_run = tdrc_run = proximal_gtd2_run = gtd_run  # the trace knows its kind
 
 
 def quick_step(trace: Any, beta: float) -> Callable[..., float | None]:

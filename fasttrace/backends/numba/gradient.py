@@ -1,4 +1,4 @@
-"""GTD(lambda), HTD(lambda), true online GTD(lambda), GTD2 and GQ(lambda); the twin of csrc/gradient.c.
+"""The learners with two weight vectors, GTD(lambda) and its kin; the twin of csrc/gradient.c.
 
 O(k) a step, whatever lambda; backends.numpy.gradient says what is computed.  Above are the functions for
 loops in Numba; below are those that Python calls with a LazyGradient.
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ... import features
 from ...layout import BAD_INDEX, BAD_VALUE, OK
 from . import kernel, policy, refuse, trace, verb
-from .gradient_transition import (
+from .gradient_trace import (
     BEHAVIOUR_BEFORE,
     BEHAVIOUR_EPOCH,
     BEHAVIOUR_SCALE,
@@ -24,8 +24,9 @@ from .gradient_transition import (
     GTD,
     HTD,
     KIND,
+    PROXIMAL_GTD2,
     SCALE,
-    TRANSITIONS,
+    TDRC,
     TRUE_ONLINE_GTD,
     V_OLD,
     ZBV,
@@ -38,18 +39,14 @@ from .gradient_transition import (
     carry_of,
     close,
     decay,
-    gtd_drive,
-    gtd_write,
     load,
     push_weights,
-    pushes,
     read,
     read_value,
     store,
-    td_error,
-    value,
     width_of,
-)  # fmt: skip
+)
+from .gradient_transition import TRANSITIONS, gtd_drive, gtd_write, pushes, td_error, value
 from .steps import numbers_ok, quick, row_ok
 from .stream import check_rows, check_rows_kernel, check_stream, has_padding, place_of, rows_of, stream_of
 from .trace import COLUMNS, EPOCH, FLAT, OLDEST, WIDTH, N, Place
@@ -194,13 +191,15 @@ def gq_kernel(plain):
 
 @verb
 def step_of(
-    t, transition, indices, values, indices_next, values_next,
+    t, kind, transition, indices, values, indices_next, values_next,
     reward, gamma_next, lambda_next, rho, alpha,
 ):  # fmt: skip
     """(status, delta); see ft_gradient_step.  Empty values stand for ones."""
     if not row_ok(t, indices) or not row_ok(t, indices_next):
         return BAD_INDEX, 0.0
-    if not numbers_ok(reward, gamma_next, lambda_next, rho, alpha):
+    if not numbers_ok(reward, gamma_next, lambda_next, rho, alpha) or (
+        kind == TDRC and not t.eta * alpha * t.beta < 1.0
+    ):
         return BAD_VALUE, 0.0
     x = Place(_0, _0, np.uint64(indices.size), _0)
     x_next = Place(_0, _0, np.uint64(indices_next.size), _0)
@@ -222,7 +221,7 @@ def step_kernel(kind):
     def step(t, indices, indices_next, reward, gamma_next, lambda_next, rho, alpha, interest):
         # Takes what steps.td_step_kernel takes; there is no interest here.
         return step_of(
-            t, transition, indices, _NO_DOUBLES, indices_next, _NO_DOUBLES,
+            t, kind, transition, indices, _NO_DOUBLES, indices_next, _NO_DOUBLES,
             reward, gamma_next, lambda_next, rho, alpha,
         )  # fmt: skip
 
@@ -248,6 +247,8 @@ def values_kernel(t, rows, count, out):
                 w = read_value(t, h, rows.indices, rows.values, x, columns, True, valued, HTD)
             elif t.counters[KIND] == TRUE_ONLINE_GTD:
                 w = read_value(t, h, rows.indices, rows.values, x, columns, True, valued, TRUE_ONLINE_GTD)
+            elif t.counters[KIND] == TDRC or t.counters[KIND] == PROXIMAL_GTD2:
+                w = read_value(t, h, rows.indices, rows.values, x, columns, True, valued, TDRC)
             else:
                 w = read_value(t, h, rows.indices, rows.values, x, columns, True, valued, GTD)
             out[r * columns + a] = w
@@ -261,6 +262,8 @@ def reset_kernel(t):
     close(t, 0.0, s[DRIVE], s[DRIVE_V])
     s[DECAY] = s[ZV] = s[ZZ] = s[ZBV] = s[ZZB] = 0.0
     s[V_OLD] = np.nan
+    if t.counters[KIND] == TDRC:
+        return
     t.counters[BEHAVIOUR_EPOCH] += 2  # older than one generation: zb is 0
     s[BEHAVIOUR_SCALE] = 1.0
     s[BEHAVIOUR_BEFORE] = 0.0
@@ -279,6 +282,8 @@ def flatten_kernel(t):
         bring_up(t, h, i * width)
         if t.counters[KIND] == HTD:
             t.rows[i * width + _4] *= h.behaviour_scale
+        elif t.counters[KIND] == TDRC:
+            t.rows[i * width + _1] *= h.behaviour_scale
     s[BEHAVIOUR_SCALE] = 1.0
     s[BEHAVIOUR_BEFORE] = 0.0
     t.counters[OLDEST] = t.counters[EPOCH]
@@ -290,7 +295,7 @@ def flatten_kernel(t):
 
 def arrays_of(owner: Any, beta: float = 0.0) -> Gradient:
     """The arrays of a LazyGradient, as the kernels take them."""
-    return Gradient(owner.counters, owner.scalars, owner.rows, owner.marks, owner.ring, beta)
+    return Gradient(owner.counters, owner.scalars, owner.rows, owner.marks, owner.ring, beta, owner.eta)
 
 
 def gtd_run(owner: Any, beta: float, stream: features.Stream) -> NDArray[np.float64]:
@@ -312,7 +317,8 @@ def gq_run(owner: Any, beta: float, stream: features.Stream) -> NDArray[np.float
     return deltas
 
 
-htd_run = true_online_gtd_run = gtd2_run = gtd_run  # the trace knows its kind
+htd_run = true_online_gtd_run = gtd2_run = gtd_run
+gtd2_lambda_run = tdrc_run = proximal_gtd2_run = gtd_run  # the trace knows its kind
 
 
 def quick_step(owner: Any, beta: float) -> Callable[..., float | None]:

@@ -26,9 +26,12 @@ from .linear import (
 
 __all__ = [
     "gq_run",
+    "gtd2_lambda_run",
     "gtd2_run",
     "gtd_run",
     "htd_run",
+    "proximal_gtd2_run",
+    "tdrc_run",
     "true_online_gtd_run",
     "values",
 ]  # values reads w alone
@@ -128,6 +131,88 @@ def gtd2_step(w, v, x, x_next, reward, gamma_next, alpha, beta, rho=1.0):
     vx = v @ x
     w += alpha * rho * vx * (x if x_next is None else x - gamma_next * x_next)
     v += beta * (rho * delta - vx) * x
+    return delta
+
+
+def gtd2_lambda_step(
+    w, v, z, x, x_next, reward, gamma_next, lambda_next, alpha, beta, decay, rho=1.0
+):  # fmt: skip
+    """Learn from one transition with GTD2(lambda), in place.
+
+        z <- rho (decay z + x)
+        delta = reward + gamma_next w.x' - w.x
+        w <- w + alpha ((v.x) x - gamma_next (1 - lambda_next) (z.v) x')
+        v <- v + beta (delta z - (v.x) x)
+
+    Arguments as gtd_step.  Returns delta.  Nothing weighs (v.x) x by rho: on-policy with lambda 0 it is
+    gtd2_step, off-policy it is not.
+
+    Source: Ghiassian & Sutton 2021, arXiv:2106.00922.
+    """
+    delta = td_error(w @ x, reward, gamma_next, None if x_next is None else w @ x_next)
+    accumulate(z, x, decay, rho)
+    change = _ascent(v, z, x, x_next, gamma_next, lambda_next)
+    v += beta * (delta * z - (v @ x) * x)
+    w += alpha * change
+    return delta
+
+
+def _ascent(v, z, x, x_next, gamma_next, lambda_next):
+    """(v.x) x - gamma_next (1 - lambda_next) (z.v) x', where w of GTD2(lambda) goes."""
+    change = (v @ x) * x
+    if x_next is not None and lambda_next != 1:
+        change -= gamma_next * (1 - lambda_next) * (z @ v) * x_next
+    return change
+
+
+def proximal_gtd2_step(
+    w, v, z, x, x_next, reward, gamma_next, lambda_next, alpha, beta, decay, rho=1.0
+):  # fmt: skip
+    """Learn from one transition with proximal GTD2(lambda), in place: GTD2(lambda), looking ahead by a step.
+
+        z <- rho (decay z + x)
+        delta  = reward + gamma_next w.x' - w.x
+        v1 = v + beta (delta z - (v.x) x)
+        w1 = w + alpha ((v.x) x - gamma_next (1 - lambda_next) (z.v) x')
+        delta1 = reward + gamma_next w1.x' - w1.x
+        w <- w + alpha ((v1.x) x - gamma_next (1 - lambda_next) (z.v1) x')
+        v <- v + beta (delta1 z - (v1.x) x)
+
+    Arguments as gtd_step.  Returns delta.
+
+    Source: Liu et al. 2015 (GTD2-MP), Mahadevan et al. 2014; with a trace, Ghiassian & Sutton 2021.
+    """
+    arrival = gamma_next, lambda_next
+    delta = td_error(w @ x, reward, gamma_next, None if x_next is None else w @ x_next)
+    accumulate(z, x, decay, rho)
+    v1 = v + beta * (delta * z - (v @ x) * x)
+    w1 = w + alpha * _ascent(v, z, x, x_next, *arrival)
+    delta1 = td_error(w1 @ x, reward, gamma_next, None if x_next is None else w1 @ x_next)
+    w += alpha * _ascent(v1, z, x, x_next, *arrival)
+    v += beta * (delta1 * z - (v1 @ x) * x)
+    return delta
+
+
+def tdrc_step(
+    w, v, z, x, x_next, reward, gamma_next, lambda_next, alpha, beta, eta, decay, rho=1.0
+):  # fmt: skip
+    """Learn from one transition with TDRC(lambda), in place: GTD(lambda) with v held to 0.
+
+        z <- rho (decay z + x)
+        delta = reward + gamma_next w.x' - w.x
+        w <- w + alpha (delta z - gamma_next (1 - lambda_next) (z.v) x')
+        v <- v + eta alpha (delta z - (v.x) x - beta v)
+
+    Arguments as gtd_step, but that the step size of v is eta alpha, and beta says how strongly v is held.
+    Returns delta.
+
+    Source: Ghiassian et al. 2020; with a trace, Ghiassian & Sutton 2021.
+    """
+    delta = td_error(w @ x, reward, gamma_next, None if x_next is None else w @ x_next)
+    accumulate(z, x, decay, rho)
+    held = beta * v
+    _follow_gradient(w, v, z, x, x_next, delta, gamma_next, lambda_next, alpha, eta * alpha)
+    v -= eta * alpha * held
     return delta
 
 
@@ -231,6 +316,21 @@ def htd_run(trace, beta, x, x_next, arrival, alpha, rho):
 def gtd2_run(trace, beta, x, x_next, arrival, alpha, rho):
     reward, gamma_next, _ = arrival
     return gtd2_step(trace.w, trace.v, x, x_next, reward, gamma_next, alpha, beta, rho)
+
+
+@_run
+def gtd2_lambda_run(trace, beta, x, x_next, arrival, alpha, rho):
+    return gtd2_lambda_step(trace.w, trace.v, trace.z, x, x_next, *arrival, alpha, beta, trace.decay, rho)
+
+
+@_run
+def proximal_gtd2_run(trace, beta, x, x_next, arrival, alpha, rho):
+    return proximal_gtd2_step(trace.w, trace.v, trace.z, x, x_next, *arrival, alpha, beta, trace.decay, rho)
+
+
+@_run
+def tdrc_run(trace, beta, x, x_next, arrival, alpha, rho):
+    return tdrc_step(trace.w, trace.v, trace.z, x, x_next, *arrival, alpha, beta, trace.eta, trace.decay, rho)
 
 
 @_run
