@@ -347,7 +347,8 @@ static int64_t ft_gradient_ahead(const ft_gradient *t, const ft_stream *s) {
     CASE(tdrc, FT_TDRC)                                                                           \
     CASE(proximal_gtd2, FT_PROXIMAL_GTD2)
 
-/* Each learner compiled for itself: plain streams, everything else, and one step. */
+/* Each learner compiled for itself: plain streams, everything else, and one step, whose call costs more than
+ * a copy for the CPU would gain. */
 #define FT_DEFINE_GRADIENT(name, kind)                                                            \
     FT_INLINE void ft_##name##_loop(ft_gradient *t, double beta, const ft_stream *s,              \
                                     double *FT_RESTRICT deltas, int plain) {                      \
@@ -370,12 +371,11 @@ static int64_t ft_gradient_ahead(const ft_gradient *t, const ft_stream *s) {
                                             double *deltas) {                                     \
         ft_##name##_loop(t, beta, s, deltas, 1);                                                  \
     }                                                                                             \
-    FT_CLONES static void ft_##name##_any(ft_gradient *t, double beta, const ft_stream *s,        \
+    FT_CLONES_32 static void ft_##name##_any(ft_gradient *t, double beta, const ft_stream *s,     \
                                           double *deltas) {                                       \
         ft_##name##_loop(t, beta, s, deltas, 0);                                                  \
     }                                                                                             \
-    FT_CLONES static double ft_##name##_once(ft_gradient *t, ft_row x, ft_row x_next,             \
-                                             ft_numbers n) {                                      \
+    static double ft_##name##_once(ft_gradient *t, ft_row x, ft_row x_next, ft_numbers n) {       \
         ft_gradient_hot h = ft_gradient_load(t);                                                  \
         ft_gradient_carry c = ft_gradient_carry_of(t);                                            \
         const double delta = ft_##name##_transition(t, &h, &c, x, x_next, n, 1);                  \
@@ -511,7 +511,7 @@ FT_CLONES static void ft_gq_plain(ft_gradient *t, double beta, const ft_stream *
         ft_gq_loop(t, beta, s, deltas, t->columns, 1, 0);
 }
 
-FT_CLONES static void ft_gq_any(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
+FT_CLONES_32 static void ft_gq_any(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
     ft_gq_loop(t, beta, s, deltas, t->columns, 0, 0);
 }
 

@@ -38,10 +38,11 @@ _INNER: dict[str, Any] = {**_BORROWING, "no_cpython_wrapper": True}
 
 
 def _stamp() -> str:
-    """A digest of every source in this directory, and of the table that they compile."""
+    """A digest of every source in this directory, and of their table; a frozen program has no sources."""
     digest = hashlib.sha256()
     for path in (Path(layout.__file__), *sorted(Path(__file__).parent.glob("*.py"))):
-        digest.update(path.read_bytes())
+        if path.is_file():
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
