@@ -189,3 +189,45 @@ def test_beta(backend):
     assert "beta=0.5" in repr(with_beta)
     with pytest.raises(ValueError, match="beta"):
         without.load_state_dict(with_beta.state_dict())
+
+
+# ---- 6000 steps, by loops of their own over the formulas of the paper ----
+
+PSI = 2 * 0.8 * 0.9 + (2 * 0.8 - 1) * (2.5 - 2 * 0.9)
+LONG = {
+    "vtrace": (ft.VtraceTD, {"c_bar": 0.9, "rho_bar": 1.3}),
+    "tree backup": (ft.TreeBackupTD, {}),
+    "ab": (ft.ABTD, {"zeta": 0.8, "psi_0": 0.9, "psi_max": 2.5}),
+    "beta": (ft.EmphaticTD, {"beta": 0.4}),
+}
+
+
+def eager(name, s, T):
+    w, z, F, lambda_, D, deltas = np.zeros(s.n), np.zeros(s.n), 0.0, 0.0, 0.0, []
+    for t in range(T):
+        x, gamma, rho, pi = s.dense(t), s.gammas[t], s.rhos[t], s.pi[t]
+        delta = s.rewards[t] + gamma * (w @ s.dense(t + 1)) - w @ x
+        F += s.interests[t]
+        M = lambda_ * s.interests[t] + (1 - lambda_) * F
+        z = rho * (D * z + M * x) if name == "beta" else D * z + x
+        w += s.alpha * {"vtrace": min(1.3, rho), "beta": 1.0}.get(name, rho) * delta * z
+        nu = min(PSI, 1 / max(pi, pi / rho)) if pi > 0 else 0.0
+        D = gamma * nu * pi if name == "ab" else gamma * s.lambdas[t]
+        D *= {"vtrace": min(0.9, rho), "tree backup": pi}.get(name, 1.0)
+        F, lambda_ = (rho * 0.4 * F if gamma else 0.0), s.lambdas[t]
+        deltas.append(delta)
+    return w, deltas
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", LONG)
+def test_long_run(name, backend):
+    """With zeros among ratios and discounts; learned in three pieces."""
+    T = 6000
+    s = random_stream(33, T=T, n=30, k=4, off_policy=True).but(alpha=0.02, weights=np.zeros(30))
+    kind, options = LONG[name]
+    learner = kind(30, alpha=0.02, backend=backend, **options)
+    deltas = np.concatenate([learn(learner, s, *piece) for piece in ((0, 1), (1, 2500), (2500, T))])
+    w, want = eager(name, s, T)
+    assert relative(deltas, want) < 1e-10
+    assert relative(learner.weights, w) < 1e-10
