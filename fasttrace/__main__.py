@@ -43,6 +43,10 @@ def _run(arguments: list[str]) -> int:
         from .experiments import baird
 
         return baird.run(options.steps, options.seed, options.output)
+    if options.command == "offpolicy":
+        from .experiments import offpolicy
+
+        return offpolicy.run(options.task, options.runs, options.output, options.quick)
     if options.command == "plasticity":
         from .experiments import plasticity
 
@@ -92,6 +96,16 @@ def _parser() -> argparse.ArgumentParser:
     baird.add_argument("--steps", type=_positive, default=20_000, help="steps of the stream")
     baird.add_argument("--seed", type=_natural, default=0, help="of the stream")
     baird.add_argument("--output", metavar="DIR", default="fasttrace-baird", help="folder of the picture")
+    off = commands.add_parser(
+        "offpolicy",
+        help="eleven off-policy predictors, by step size and lambda; a table and two pictures",
+        description="Compare off-policy predictors at every step size and lambda; draw errors and curves.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    off.add_argument("--task", choices=("collision", "rooms"), default="collision", help="of the two papers")
+    off.add_argument("--runs", type=_positive, default=50, help="of each setting")
+    off.add_argument("--output", metavar="DIR", default="fasttrace-offpolicy", help="folder of the pictures")
+    off.add_argument("--quick", action="store_true", help="short runs: a look, not the figures stated")
     plastic = commands.add_parser(
         "plasticity",
         help="train plastic networks on two tasks; a table and a picture",
