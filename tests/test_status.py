@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from streams import EVERY, needed, random_stream
+from streams import EVERY, needed, needed_once, random_stream
 
 import fasttrace as ft
 from fasttrace.backends import module
@@ -60,7 +60,7 @@ def test_what_c_refuses_never_comes_back_as_numbers(algorithm, answer):
             lambda: learner._learn_step(learner._x, parse_rows(x[1:2], s.n), 1, 1.0, 0.5),
         ]
     else:
-        all_, one = needed(learner, 5), {name.removesuffix("s"): 1.0 for name in needed(learner, 2)}
+        all_, one = needed(learner, 5), needed_once(learner)
         calls += [
             lambda: learner.update(x[0], 1.0, x[1], **one),
             lambda: learner.update(x[0], 1.0, None, gamma=0.0, **one),
