@@ -238,7 +238,7 @@ def main() -> None:
         "--learner", choices=LEARNERS, action="append", help="this one alone; may be repeated"
     )
     options = parser.parse_args()
-    print("\n".join(info.lines()))
+    print("\n".join(info.lines(info.report())))
     print(f"\n{options.steps:,} steps, {N} weights, {K} active, backend {options.backend}\n")
     print("| learner | decays | products kept | w | v |")
     print("|---|---|---:|---:|---:|")
