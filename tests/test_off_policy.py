@@ -231,3 +231,39 @@ def test_long_run(name, backend):
     w, want = eager(name, s, T)
     assert relative(deltas, want) < 1e-10
     assert relative(learner.weights, w) < 1e-10
+
+
+# ---- options that are set later ----
+
+LATER = [
+    (ft.VtraceTD, "c_bar", 0.3, -1.0),
+    (ft.VtraceTD, "rho_bar", 0.3, np.nan),
+    (ft.ABTD, "zeta", 0.1, 1.5),
+    (ft.ABTD, "psi_0", 0.4, 0.0),
+    (ft.ABTD, "psi_max", 1.2, np.inf),
+    (ft.EmphaticTD, "beta", 0.3, 1.5),
+]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("cls", "name", "value", "bad"), LATER, ids=lambda each: getattr(each, "__name__", each)
+)
+def test_an_option_that_is_set_is_in_use(cls, name, value, bad, backend):
+    """At once, also by the quick step, which takes int32 rows; what is no such option changes nothing."""
+    x = np.array([[0, 1], [1, 2], [2, 0]] * 5, np.int32)
+    ab = cls is ft.ABTD
+    more = {"rho": 1.6} | ({"pi": 0.8} if ab else {})
+    zeta = {"zeta": 0.4 if name == "psi_0" else 0.9} if ab else {}  # psi_max counts from .5 on
+    learner = cls(3, alpha=0.1, backend=backend, **zeta)
+    fresh = cls(3, alpha=0.1, backend=backend, **(zeta | {name: value}))
+    default = cls(3, alpha=0.1, backend=backend, **zeta)
+    setattr(learner, name, value)
+    with pytest.raises(ValueError, match=f"^{name}: got"):
+        setattr(learner, name, bad)
+    for each in (learner, fresh, default):
+        for t in range(14):
+            each.update(x[t], 1.0 + t, x[t + 1], **more)
+    assert getattr(learner, name) == value
+    np.testing.assert_array_equal(learner.weights, fresh.weights)
+    assert (learner.weights != default.weights).any()

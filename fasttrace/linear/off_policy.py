@@ -6,13 +6,36 @@ What the factor was is in the decay that a step hands to the next.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, overload
 
 from .. import arguments
 from ..backends import Backend
 from ..layout import Options
 from ..memory import Float64
 from .prediction import ActionRatioLearner, RatioLearner, WithOneTrace
+
+
+class KindOption:
+    """A number that a kind of trace has beyond the usual ones: checked when it is set, and then in use."""
+
+    def __init__(self, check: Callable[[str, Any], float]) -> None:
+        self._check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, learner: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, learner: RatioLearner, owner: type) -> float: ...
+    def __get__(self, learner: RatioLearner | None, owner: type) -> Any:
+        return self if learner is None else vars(learner)[self._name]
+
+    def __set__(self, learner: RatioLearner, value: float) -> None:
+        vars(learner)[self._name] = self._check(self._name, value)
+        if "_trace" in vars(learner):  # the quick step knows the numbers
+            learner._bind()
 
 
 class VtraceTD(RatioLearner):
@@ -29,6 +52,8 @@ class VtraceTD(RatioLearner):
     """
 
     _kernel = _kind = "vtrace_td"
+    c_bar = KindOption(arguments.bar)
+    rho_bar = KindOption(arguments.bar)
 
     def __init__(
         self,
@@ -41,7 +66,7 @@ class VtraceTD(RatioLearner):
         rho_bar: float = math.inf,
         backend: Backend = "auto",
     ) -> None:
-        self.c_bar, self.rho_bar = arguments.bar("c_bar", c_bar), arguments.bar("rho_bar", rho_bar)
+        self.c_bar, self.rho_bar = c_bar, rho_bar
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
 
     def _options(self) -> dict[str, Any]:
@@ -82,6 +107,9 @@ class ABTD(ActionRatioLearner):
 
     _kernel = _kind = "ab_td"
     _tunable: ClassVar[tuple[str, ...]] = ("alpha", "gamma")
+    zeta = KindOption(arguments.unit)
+    psi_0 = KindOption(arguments.positive)
+    psi_max = KindOption(arguments.positive)
 
     def __init__(
         self,
@@ -94,8 +122,7 @@ class ABTD(ActionRatioLearner):
         psi_max: float = 2.0,
         backend: Backend = "auto",
     ) -> None:
-        self.zeta = arguments.unit("zeta", zeta)
-        self.psi_0, self.psi_max = arguments.positive("psi_0", psi_0), arguments.positive("psi_max", psi_max)
+        self.zeta, self.psi_0, self.psi_max = zeta, psi_0, psi_max
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=0.0, backend=backend)
 
     def _options(self) -> dict[str, Any]:
@@ -117,7 +144,18 @@ class ABTD(ActionRatioLearner):
         gamma: float | None = None,
         alpha: float | None = None,
     ) -> float:
-        """Learn from one transition: ActionRatioLearner.update without lambda."""
+        """Learn from one transition.
+
+        x, x_next  features of S_t and S_{t+1}; x_next may be None where gamma is 0
+        reward     R_{t+1}
+        rho        pi(A_t|S_t) / mu(A_t|S_t)
+        pi         pi(A_t|S_t), of the action taken
+        gamma      discount on arriving in S_{t+1}; 0 ends the episode
+        alpha      step size of this update
+
+        Returns delta_t, the TD error under the weights before the update.
+        Errors: FeatureIndexError, ValueError, TypeError; RuntimeError where another thread uses the learner.
+        """
         return self._take(x, reward, x_next, gamma, None, rho, alpha, pi)
 
     def learn(  # type: ignore[override]
@@ -130,5 +168,17 @@ class ABTD(ActionRatioLearner):
         gammas: Any = None,
         alpha: Any = None,
     ) -> Float64:
-        """Learn from a stream of T transitions: ActionRatioLearner.learn without lambdas."""
+        """Learn from a stream of T transitions; episodes follow each other, a discount of 0 ends one.
+
+        x        features of S_0 to S_T: (T + 1, k) indices, a pair, Ragged, or dense (T + 1, n)
+        rewards  (T,) R_{t+1}
+        rhos     number, (T,) or (T + 1,): entry t is pi(A_t|S_t) / mu(A_t|S_t); needed
+        pi       number, (T,) or (T + 1,): entry t is pi(A_t|S_t), of the action taken; needed
+        gammas   number or (T,): entry t is gamma_{t+1}, the discount on arriving in S_{t+1}
+        alpha    number or (T,): step size
+
+        Returns (T,) TD errors, delta_t under the weights before update t.  A further call goes on from here.
+        Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
+        another thread uses the learner.
+        """
         return super().learn(x, rewards, rhos=rhos, pi=pi, gammas=gammas, alpha=alpha)

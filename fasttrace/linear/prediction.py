@@ -358,10 +358,21 @@ class EmphaticTD(EmphaticLearner):
         beta: float | None = None,
         backend: Backend = "auto",
     ) -> None:
-        self.beta = None if beta is None else arguments.unit("beta", beta)
-        if beta is not None:
-            self._kernel, self._kind = "emphatic_beta_td", "emphatic_beta"  # type: ignore[misc]
+        self.beta = beta
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
+
+    @property
+    def beta(self) -> float | None:
+        """By which the followon trace decays; None: by gamma_t."""
+        return self._beta
+
+    @beta.setter
+    def beta(self, value: float | None) -> None:
+        self._beta = None if value is None else arguments.unit("beta", value)
+        kind = "emphatic" if value is None else "emphatic_beta"
+        self._kernel, self._kind = f"{kind}_td", kind  # type: ignore[misc]
+        if "_trace" in vars(self):
+            self._bind()
 
     def _options(self) -> dict[str, Any]:
         return {**super()._options(), "beta": self.beta}
