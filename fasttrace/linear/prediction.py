@@ -48,6 +48,14 @@ class StateLearner(LinearLearner):
             return self._values(parse_rows(x, self.n_features))[:, 0]
         return float(self._values(parse_state(x, self.n_features))[0, 0])
 
+    def _quick_of(self, name: str) -> Any:
+        """The quick way of a kind that may have options; steps that are embedded find them at the trace."""
+        quick = getattr(self._module, name, None)
+        if quick is None:
+            return never
+        self._trace.options[:] = self._kind_options
+        return quick(self._trace, self._kind, self._kind_options)
+
     def _state(self, x: Any, name: str = "x") -> Rows:
         rows = parse_state(x, self.n_features, name)
         raise_bad_index(rows.indices, self.n_features, name, rows.shape)
@@ -261,8 +269,7 @@ class EmphaticLearner(WithOneTrace):
 
     def _bind(self) -> None:
         super()._bind()
-        quick = getattr(self._module, "quick_emphatic_td_step", None)
-        self._quick = quick(self._trace, self._kind, self._kind_options) if quick else never
+        self._quick = self._quick_of("quick_emphatic_td_step")
 
     def update(
         self,
@@ -403,8 +410,7 @@ class RatioLearner(StateLearner, StepLearner):
 
     def _bind(self) -> None:
         super()._bind()
-        quick = getattr(self._module, "quick_state_step", None)
-        self._quick = quick(self._trace, self._kind, self._kind_options) if quick else never
+        self._quick = self._quick_of("quick_state_step")
 
     def _take(
         self, x: Any, reward: Any, x_next: Any, gamma: Any, lambda_: Any, rho: Any, alpha: Any, pi: Any = None

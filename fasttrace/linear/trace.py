@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import module
-from ..layout import COUNTERS, KINDS, LATER, POINTERS, SCALARS
+from ..layout import COUNTERS, KINDS, LATER, NO_OPTIONS, POINTERS, SCALARS
 from ..memory import Float64, aligned_zeros, check_arrays, owned
 
 _SIZES = ("n", "columns", "width", "ring_size", "alive_max")  # what stays as the trace is made
@@ -113,6 +113,7 @@ class LazyTrace:
     rows     (2 * width * n,) of [b(width) | z(width)]
     ring     (2 * ring_size,) of (G, P); the first pair is (0, 0), that of rows at rest
     epochs   (n,)
+    options  of the kind of trace, as the learner has them: for steps that are embedded
     """
 
     scale, drive, decay, v_old, alpha, snap, followon, lambda_, cap, pi = map(_scalar, SCALARS + LATER)
@@ -139,6 +140,7 @@ class LazyTrace:
         self.rows = aligned_zeros(2 * self.width * self.n, np.float64)
         self.ring = aligned_zeros(2 * self.ring_size, np.float64)
         self.epochs = aligned_zeros(self.n, np.int32)
+        self.options = aligned_zeros(len(NO_OPTIONS), np.float64)
         self.handle: Any = None  # the C backend's pointer to words, made when first needed
 
     def counter(self, name: str) -> int:
