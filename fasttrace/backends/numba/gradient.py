@@ -190,6 +190,14 @@ def gq_kernel(plain):
 
 
 @verb
+def beta_ok(t, alpha, kind):
+    """See ft_beta_ok and ft_numbers_ok."""
+    if kind == TDRC:
+        return t.beta >= 0.0 and t.eta > 0.0 and t.eta * alpha * t.beta < 1.0 and np.isfinite(t.beta)
+    return t.beta > 0.0 and np.isfinite(t.beta)
+
+
+@verb
 def step_of(
     t, kind, transition, indices, values, indices_next, values_next,
     reward, gamma_next, lambda_next, rho, alpha,
@@ -197,9 +205,7 @@ def step_of(
     """(status, delta); see ft_gradient_step.  Empty values stand for ones."""
     if not row_ok(t, indices) or not row_ok(t, indices_next):
         return BAD_INDEX, 0.0
-    if not numbers_ok(reward, gamma_next, lambda_next, rho, alpha) or (
-        kind == TDRC and not t.eta * alpha * t.beta < 1.0
-    ):
+    if not numbers_ok(reward, gamma_next, lambda_next, rho, alpha) or not beta_ok(t, alpha, kind):
         return BAD_VALUE, 0.0
     x = Place(_0, _0, np.uint64(indices.size), _0)
     x_next = Place(_0, _0, np.uint64(indices_next.size), _0)
