@@ -10,7 +10,7 @@
 
 A step here is the learner's own to the bit, and after the loop learner.weights and .trace are right.  It may
 be a global of your function, a variable of the function around it, or an argument.  Nothing keeps two threads
-off one state: give each thread a learner of its own.
+off one state: give each thread a learner of its own.  `step` says which learners there are.
 
 Features x are a contiguous int32 array (k,) of the active indices, -1 is padding; or a pair (indices, values)
 of such an array and one of float64, which is not checked for NaN.  Another type of x does not compile.
@@ -30,21 +30,24 @@ from numba.core.errors import TypingError
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from .backends import Backend, backends, module, resolve
-from .backends.numba import kernel, linear, steps, stream, trace, transition, verb
+from . import registry
+from .backends import Backend, Name, backends, module, resolve
+from .backends.numba import gradient, kernel, linear, steps, stream, trace, transition, verb
 from .errors import FeatureIndexError
-from .layout import BAD_ACTION, BAD_INDEX, KINDS, OK
-from .linear.control import Sarsa, TrueOnlineSarsa
+from .layout import BAD_ACTION, BAD_INDEX, KINDS, OK, Options
+from .linear.gradient_trace import KINDS as TWO_VECTOR_KINDS
+from .linear.gradient_trace import DenseGradient, LazyGradient
 from .linear.learner import LinearLearner
-from .linear.trace import LazyTrace
+from .linear.trace import DenseTrace, LazyTrace
 
-__all__ = ["State", "state", "step", "value", "values"]
+__all__ = ["State", "TwoVectorState", "state", "step", "value", "values"]
 
 
 class State(NamedTuple):
     """A learner's weights and trace as arrays, for compiled functions.  They are the learner's own memory.
 
-    Beyond csrc/fasttrace.h's ft_trace (counters is where it begins): `result` (1,), where a call puts one.
+    Beyond csrc/fasttrace.h's ft_trace (counters is where it begins): `options`, c_bar and the like, and
+    `result` (1,), where a call puts one.
     """
 
     counters: NDArray[np.int64]
@@ -52,23 +55,42 @@ class State(NamedTuple):
     rows: NDArray[np.float64]
     ring: NDArray[np.float64]
     epochs: NDArray[np.int32]
+    options: NDArray[np.float64]
     result: NDArray[np.float64]
 
 
-def state(learner: LinearLearner) -> State:
+class TwoVectorState(NamedTuple):
+    """The same of a learner with two weight vectors: ft_gradient, of which `later` holds TDRC's eta."""
+
+    counters: NDArray[np.int64]
+    scalars: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    marks: NDArray[np.int64]
+    ring: NDArray[np.float64]
+    later: NDArray[np.float64]
+    result: NDArray[np.float64]
+
+
+def state(learner: LinearLearner) -> State | TwoVectorState:
     """The learner's memory, to be passed to compiled functions.
 
     It is that until the learner gets other memory: by `to("numpy")` or `load_state_dict`.
-    Errors: ValueError for a learner of the backend "numpy", which has no such trace.
+    Errors: ValueError for a learner of the backend "numpy", which has no such trace, and for one that has
+    neither a step to embed nor action values under such a trace.
     """
     owner = learner.method().trace if isinstance(learner, LinearLearner) else None
-    if not isinstance(owner, LazyTrace):
+    if isinstance(owner, (DenseTrace, DenseGradient)):
         raise ValueError(
             f"learner: has the backend {learner.backend!r}, expected 'numba' or 'c'; see Learner.to"
         )
+    if not isinstance(owner, (LazyTrace, LazyGradient)):
+        raise ValueError(f"learner: {learner!r} has no state to embed, expected {_names()}")
+    stem = learner.method().stem
     if backends()["c"] is None:
-        module("c", "linear").handle(owner)  # C's pointers stand in the struct
-    return State(*linear.arrays_of(owner), np.zeros(1))
+        module("c", stem).handle(owner)  # C's pointers stand in the struct
+    if isinstance(owner, LazyGradient):
+        return TwoVectorState(*gradient.arrays_of(owner)[:5], owner.later, np.zeros(1))
+    return State(*linear.arrays_of(owner), owner.options, np.zeros(1))
 
 
 def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[..., float]:
@@ -76,20 +98,32 @@ def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[...
 
     backend  "numba" or "c"; None is the learner's own.  Both work on the same state, and agree to the bit.
 
-    TD, TrueOnlineTD, and action values of state_action=True features:
+    TD, TrueOnlineTD, VtraceTD, and Sarsa's of state_action=True features:
 
         delta = step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha)
+
+    EmphaticTD, TrueOnlineEmphaticTD; TreeBackupTD, ABTD; GTD, HTD, TrueOnlineGTD, TDRC, ProximalGTD2, GTD2:
+
+        delta = step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, interest)
+        delta = step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, pi)
+        delta = step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, beta)
 
     Sarsa, TrueOnlineSarsa:
 
         delta = step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha)
 
+    All numbers are given, whatever the learner has for its own.  Its other options, c_bar, rho_bar, zeta,
+    psi_0, psi_max, EmphaticTD's beta and TDRC's eta, stand in the state, and one that is set afterwards is in
+    use from then on; but whether EmphaticTD has a beta is as it was here.  ABTD and a GTD2 without a trace
+    have no use for lambda_next.
+
     Where gamma_next is 0 the episode ends and x_next is not used; it must be there, x will do.  Rows of
     state-action pairs take a rho of 1.  The result is the TD error under the weights before the update.
 
     The compiled step raises, with nothing changed, FeatureIndexError for a feature index out of range,
-    IndexError for an action, and ValueError for a number that is not finite or not in its range, for values
-    with a replacing trace, and for indices and values that differ in length.
+    IndexError for an action, and ValueError for a number that is not finite or not in its range, for a pi
+    that cannot be of rho's action, for values with a replacing trace, for indices and values that differ in
+    length, and for the state of a learner with other columns of weights or, of two vectors, other traces.
     Errors: ValueError for another backend or another learner, for one of the backend "numpy" or with a bound
     on alpha, and for clear_others with state_action, where a step needs the features of all actions;
     BackendUnavailable.
@@ -98,21 +132,21 @@ def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[...
     if name == "numpy":
         raise ValueError("backend='numpy': expected 'numba' or 'c'")
     method = learner.method() if isinstance(learner, LinearLearner) else None
-    bounded = getattr(learner, "bound", False)
-    if method is None or method.kernel not in _KERNELS or bounded:
-        raise ValueError(
-            f"learner: {learner!r} has no step to embed, expected (TrueOnline)TD or (TrueOnline)Sarsa "
-            "without a bound"
-        )
-    acts = isinstance(learner, (Sarsa, TrueOnlineSarsa)) and not learner.state_action
-    if method.kind == "replacing_clear" and not acts:
-        raise ValueError("learner: clear_others with state_action needs the features of all actions")
-    if name == "c":
-        return (_c_sarsa_step if acts else _c_td_step)(KINDS[method.kind].value)
-    return (_numba_sarsa_step if acts else _numba_td_step)(KINDS[method.kind].value)
+    if method is None or method.kernel not in _FORMS or getattr(learner, "bound", False):
+        raise ValueError(f"learner: {learner!r} has no step to embed, expected {_names()} without a bound")
+    form = _FORMS[method.kernel]
+    if getattr(learner, "state_action", False):
+        if method.kind == "replacing_clear":
+            raise ValueError("learner: clear_others with state_action needs the features of all actions")
+        form = _td_step
+    two = method.stem == "gradient"
+    return form(name, TWO_VECTOR_KINDS[method.kernel] if two else KINDS[method.kind].value)
 
 
-_KERNELS = ("td", "true_online_td", "sarsa", "true_online_sarsa")
+def _names() -> str:
+    """The learners that have a step."""
+    names = dict.fromkeys(row.learner for row in registry.STEP_LEARNERS if row.kernel in _FORMS)
+    return " or ".join(", ".join(names).rsplit(", ", 1))
 
 
 # ---- features: an array of indices, or a pair with values ----
@@ -149,6 +183,15 @@ _NO_VALUES = np.empty(0)
 _NO_INDPTR = np.empty(0, np.int64)
 
 
+@verb
+def _rows_of(x, x_next, kind):
+    indices, values = _row(x)
+    indices_next, values_next = _row(x_next)
+    if transition.replaces(kind) and (values.size > 0 or values_next.size > 0):
+        raise ValueError("x: replacing traces are for binary features, given as indices")
+    return indices, values, indices_next, values_next
+
+
 # ---- values ----
 
 
@@ -160,9 +203,25 @@ def _refuse(status):
         raise IndexError("an action is out of range, expected 0 to n_actions - 1")
     if status != OK:
         raise ValueError(
-            "a number is out of range: reward, rho and alpha finite, gamma and lambda from 0 to 1, "
-            "rho not negative, alpha above 0"
+            "a number is out of range: all finite, gamma, lambda and pi from 0 to 1, rho and interest not "
+            "negative, alpha and beta above 0, of TDRC beta not negative and eta alpha beta below 1, "
+            "pi 0 where rho is, else at most rho"
         )
+
+
+def _read_values(state, rows, out):
+    raise NotImplementedError("for compiled functions")
+
+
+@overload(_read_values, jit_options={"_nrt": False})  # type: ignore[typeddict-unknown-key]
+def _overload_read_values(state, rows, out):
+    if _is_state(state, TwoVectorState):
+        return lambda state, rows, out: gradient.values_kernel(state, rows, 1, out)
+    return lambda state, rows, out: linear.values_kernel(state, rows, 1, out)
+
+
+def _is_state(given, cls):
+    return getattr(given, "instance_class", None) is cls
 
 
 @kernel
@@ -175,7 +234,7 @@ def values(state, x, out):
     if out.size != state.counters[trace.COLUMNS]:
         raise ValueError("out: expected one entry for each action")
     rows = stream.Rows(indices.size, False, indices, sizes, _NO_INDPTR)
-    _refuse(linear.values_kernel(state, rows, 1, out))
+    _refuse(_read_values(state, rows, out))
 
 
 @kernel
@@ -190,47 +249,41 @@ def value(state, x):
     return state.result[0]
 
 
-# ---- steps: one for each kind of trace and backend ----
+# ---- steps of Numba's: (status, delta) ----
 
 
 @verb
-def _refuse_values(kind, values, values_next):
-    if transition.replaces(kind) and (values.size > 0 or values_next.size > 0):
-        raise ValueError("x: replacing traces are for binary features, given as indices")
+def _numba_state(
+    state, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha,
+    kind, interest, pi,
+):  # fmt: skip
+    o = state.options
+    return steps.td_step(
+        state, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha,
+        kind, interest, pi, Options(o[0], o[1], o[2], o[3]),
+    )  # fmt: skip
 
 
 @functools.cache
-def _numba_td_step(kind):
+def _numba_two_vector(kind):
+    transition = gradient.TRANSITIONS[kind]
+
     @verb
-    def td_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha):
-        indices, values = _row(x)
-        indices_next, values_next = _row(x_next)
-        _refuse_values(kind, values, values_next)
-        status, delta = steps.td_step(
-            state, indices, values, indices_next, values_next,
-            reward, gamma_next, lambda_next, rho, alpha, kind,
+    def two_vector(
+        state, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha, beta
+    ):
+        t = gradient.Gradient(
+            state.counters, state.scalars, state.rows, state.marks, state.ring, beta, state.later[0]
+        )
+        return gradient.step_of(
+            t, kind, transition, indices, values, indices_next, values_next,
+            reward, gamma_next, lambda_next, rho, alpha,
         )  # fmt: skip
-        _refuse(status)
-        return delta
 
-    return td_step
+    return two_vector
 
 
-@functools.cache
-def _numba_sarsa_step(kind):
-    @verb
-    def sarsa_step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha):
-        indices, values = _row(x)
-        indices_next, values_next = _row(x_next)
-        _refuse_values(kind, values, values_next)
-        status, delta = steps.sarsa_step(
-            state, indices, values, action, indices_next, values_next, action_next,
-            reward, gamma_next, lambda_next, alpha, kind,
-        )  # fmt: skip
-        _refuse(status)
-        return delta
-
-    return sarsa_step
+# ---- and of C's ----
 
 
 # Numba calls C by name; the types are the header's, as cffi has read it.  Pointers are integers here: a
@@ -247,7 +300,8 @@ def _external(name: str) -> Any:
 
 
 if backends()["c"] is None:
-    _ft_td_step, _ft_sarsa_step = _external("ft_td_step"), _external("ft_sarsa_step")
+    _ft_state_step, _ft_sarsa_step = _external("ft_state_step"), _external("ft_sarsa_step")
+    _ft_gradient_step = _external("ft_gradient_step")
 
 
 @verb
@@ -255,39 +309,162 @@ def _pointer(values):
     return values.ctypes.data if values.size else np.uintp(0)
 
 
+@verb
+def _c_state(
+    state, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha,
+    kind, interest, pi,
+):  # fmt: skip
+    status = _ft_state_step(
+        state.counters.ctypes.data, kind, state.options.ctypes.data,
+        indices.size, indices.ctypes.data, _pointer(values),
+        indices_next.size, indices_next.ctypes.data, _pointer(values_next),
+        reward, gamma_next, lambda_next, rho, pi, interest, alpha, state.result.ctypes.data,
+    )  # fmt: skip
+    return status, state.result[0]
+
+
+@verb
+def _c_sarsa(
+    state, indices, values, action, indices_next, values_next, action_next,
+    reward, gamma_next, lambda_next, alpha, kind,
+):  # fmt: skip
+    status = _ft_sarsa_step(
+        state.counters.ctypes.data, kind,
+        indices.size, indices.ctypes.data, _pointer(values), action,
+        indices_next.size, indices_next.ctypes.data, _pointer(values_next), action_next,
+        reward, gamma_next, lambda_next, alpha, state.result.ctypes.data,
+    )  # fmt: skip
+    return status, state.result[0]
+
+
+@verb
+def _c_two_vector(
+    state, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha, beta
+):
+    status = _ft_gradient_step(
+        state.counters.ctypes.data, beta,
+        indices.size, indices.ctypes.data, _pointer(values),
+        indices_next.size, indices_next.ctypes.data, _pointer(values_next),
+        reward, gamma_next, lambda_next, rho, alpha, state.result.ctypes.data,
+    )  # fmt: skip
+    return status, state.result[0]
+
+
+# ---- steps as users call them: one for each backend and kind of trace ----
+
+
+def _check_state(state, cls):
+    raise NotImplementedError("for compiled functions")
+
+
+@overload(_check_state, jit_options={"_nrt": False, "forceinline": True})  # type: ignore[typeddict-unknown-key]
+def _overload_check_state(state, cls):
+    """C would take one struct for the other."""
+    if not _is_state(state, cls.instance_class):
+        raise TypingError(f"state: got {state}, expected a {cls.instance_class.__name__} of embed.state")
+    return lambda state, cls: None
+
+
 @functools.cache
-def _c_td_step(kind):
+def _state_step(backend: Name, kind: int):
+    """A step of state values of any kind; the three below give of its arguments what their learners have."""
+    run = _c_state if backend == "c" else _numba_state
+
+    @verb
+    def state_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, interest, pi):
+        _check_state(state, State)
+        if state.counters[trace.COLUMNS] != 1:
+            raise ValueError("state: the weights have a column for each action")
+        i, u, i_next, u_next = _rows_of(x, x_next, kind)
+        status, delta = run(
+            state, i, u, i_next, u_next, reward, gamma_next, lambda_next, rho, alpha, kind, interest, pi
+        )
+        _refuse(status)
+        return delta
+
+    return state_step
+
+
+@functools.cache
+def _td_step(backend: Name, kind: int):
+    run = _state_step(backend, kind)
+
     @verb
     def td_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha):
-        indices, values = _row(x)
-        indices_next, values_next = _row(x_next)
-        _refuse_values(kind, values, values_next)
-        status = _ft_td_step(
-            state.counters.ctypes.data, kind,
-            indices.size, indices.ctypes.data, _pointer(values),
-            indices_next.size, indices_next.ctypes.data, _pointer(values_next),
-            reward, gamma_next, lambda_next, rho, alpha, state.result.ctypes.data,
-        )  # fmt: skip
-        _refuse(status)
-        return state.result[0]
+        return run(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, 1.0, 1.0)
 
     return td_step
 
 
 @functools.cache
-def _c_sarsa_step(kind):
+def _emphatic_step(backend: Name, kind: int):
+    run = _state_step(backend, kind)
+
+    @verb
+    def emphatic_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, interest):
+        return run(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, interest, 1.0)
+
+    return emphatic_step
+
+
+@functools.cache
+def _step_with_pi(backend: Name, kind: int):
+    run = _state_step(backend, kind)
+
+    @verb
+    def step_with_pi(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, pi):
+        return run(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, 1.0, pi)
+
+    return step_with_pi
+
+
+@functools.cache
+def _sarsa_step(backend: Name, kind: int):
+    run = _c_sarsa if backend == "c" else steps.sarsa_step
+
     @verb
     def sarsa_step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha):
-        indices, values = _row(x)
-        indices_next, values_next = _row(x_next)
-        _refuse_values(kind, values, values_next)
-        status = _ft_sarsa_step(
-            state.counters.ctypes.data, kind,
-            indices.size, indices.ctypes.data, _pointer(values), action,
-            indices_next.size, indices_next.ctypes.data, _pointer(values_next), action_next,
-            reward, gamma_next, lambda_next, alpha, state.result.ctypes.data,
-        )  # fmt: skip
+        _check_state(state, State)
+        i, u, i_next, u_next = _rows_of(x, x_next, kind)
+        status, delta = run(
+            state, i, u, action, i_next, u_next, action_next, reward, gamma_next, lambda_next, alpha, kind
+        )
         _refuse(status)
-        return state.result[0]
+        return delta
 
     return sarsa_step
+
+
+@functools.cache
+def _two_vector_step(backend: Name, kind: int):
+    run = _c_two_vector if backend == "c" else _numba_two_vector(kind)
+
+    @verb
+    def two_vector_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, beta):
+        _check_state(state, TwoVectorState)
+        if state.counters[gradient.KIND] != kind or state.counters[trace.COLUMNS] != 1:
+            raise ValueError("state: of a learner with other traces than that of the step")
+        i, u, i_next, u_next = _rows_of(x, x_next, _ADDING)
+        status, delta = run(state, i, u, i_next, u_next, reward, gamma_next, lambda_next, rho, alpha, beta)
+        _refuse(status)
+        return delta
+
+    return two_vector_step
+
+
+_ADDING = KINDS["accumulating"].value  # none of the two-vector kinds has a trace that replaces
+
+_FORMS: dict[str, Callable[[Name, int], Callable[..., float]]] = {
+    "td": _td_step,
+    "true_online_td": _td_step,
+    "vtrace_td": _td_step,
+    "emphatic_td": _emphatic_step,
+    "emphatic_beta_td": _emphatic_step,
+    "true_online_emphatic_td": _emphatic_step,
+    "tree_backup_td": _step_with_pi,
+    "ab_td": _step_with_pi,
+    "sarsa": _sarsa_step,
+    "true_online_sarsa": _sarsa_step,
+    **dict.fromkeys(TWO_VECTOR_KINDS, _two_vector_step),
+}
+"""The step of each kernel that has one."""

@@ -1,5 +1,6 @@
 """Step kernels inside compiled loops: what they do is what the learner does, to the bit."""
 
+import re
 import sys
 from itertools import pairwise
 
@@ -8,17 +9,35 @@ import pytest
 from numba import njit
 from numba.core.errors import TypingError
 from numpy.testing import assert_array_equal
-from streams import ALGORITHMS, COMPILED, learn, random_stream
+from streams import ALGORITHMS, COMPILED, EVERY, learn, needed_once, random_stream
 
 import fasttrace as ft
 from fasttrace import embed
+from fasttrace.layout import COUNTERS
 
-KERNELS = ("td", "true_online_td", "sarsa", "true_online_sarsa")  # that have a step to embed
+# That have a step to embed.
+ONE_VECTOR = ("td", "true_online_td", "vtrace_td", "sarsa", "true_online_sarsa")
+WITH_INTEREST = ("emphatic_td", "emphatic_beta_td", "true_online_emphatic_td")
+WITH_PI = ("tree_backup_td", "ab_td")
+TWO_VECTORS = ("gtd", "htd", "true_online_gtd", "gtd2", "gtd2_lambda", "tdrc", "proximal_gtd2")
+KERNELS = (*ONE_VECTOR, *WITH_INTEREST, *WITH_PI, *TWO_VECTORS)
 EMBEDDED = [each for each in ALGORITHMS.values() if each.kernel in KERNELS]
-OTHERS = [each for each in ALGORITHMS.values() if each not in EMBEDDED and each.stem == "linear"]
-everything = pytest.mark.parametrize("algorithm", EMBEDDED, ids=str)
+OTHERS = [each for each in EVERY.values() if each not in EMBEDDED]
 both = pytest.mark.parametrize("backend", COMPILED)
 needs_c = pytest.mark.skipif(ft.backends()["c"] is not None, reason="needs C")
+
+# Numba compiles a step for a second or two: of those with a number more, one a signature.
+IN_NUMBA = (*ONE_VECTOR[:2], *ONE_VECTOR[3:], "emphatic_beta_td", "ab_td", "tdrc")
+
+
+def cases(algorithms):
+    """Each with C, and with Numba where its kernel is among IN_NUMBA."""
+    return [
+        pytest.param(each, *backend.values, marks=backend.marks, id=f"{each}-{backend.values[0]}")
+        for each in algorithms
+        for backend in COMPILED
+        if each.kernel in IN_NUMBA or backend.values != ("numba",)
+    ]
 
 
 # ---- loops as a user would write them ----
@@ -40,6 +59,23 @@ def predict_pairs(state, step, x, values, rewards, gammas, lambdas, rhos, alphas
 
 
 @njit
+def predict_more_loop(state, step, x, rewards, gammas, lambdas, rhos, alphas, more, deltas):
+    for t in range(len(rewards)):
+        deltas[t] = step(
+            state, x[t], rewards[t], x[t + 1], gammas[t], lambdas[t], rhos[t], alphas[t], more[t]
+        )  # fmt: skip
+
+
+@njit
+def predict_more_pairs(state, step, x, values, rewards, gammas, lambdas, rhos, alphas, more, deltas):
+    for t in range(len(rewards)):
+        deltas[t] = step(
+            state, (x[t], values[t]), rewards[t], (x[t + 1], values[t + 1]),
+            gammas[t], lambdas[t], rhos[t], alphas[t], more[t],
+        )  # fmt: skip
+
+
+@njit
 def act_loop(state, step, x, actions, rewards, gammas, lambdas, alphas, deltas):
     for t in range(len(rewards)):
         deltas[t] = step(
@@ -57,14 +93,26 @@ def act_pairs(state, step, x, values, actions, rewards, gammas, lambdas, alphas,
 
 
 LOOPS = {
-    ("indices", False): predict_loop,
-    ("pair", False): predict_pairs,
-    ("indices", True): act_loop,
-    ("pair", True): act_pairs,
+    ("indices", "predict"): predict_loop,
+    ("pair", "predict"): predict_pairs,
+    ("indices", "predict_more"): predict_more_loop,
+    ("pair", "predict_more"): predict_more_pairs,
+    ("indices", "act"): act_loop,
+    ("pair", "act"): act_pairs,
 }
 
 
-def walk(learner, s, backend=None, start=0, stop=None):
+def more_of(learner, s):
+    """What its step takes behind alpha: interest, pi or beta; None where it takes no more."""
+    kernel = learner.method().kernel
+    if kernel in WITH_INTEREST:
+        return s.interests
+    if kernel in WITH_PI:
+        return s.pi
+    return learner.beta if kernel in TWO_VECTORS else None
+
+
+def walk(learner, s, backend=None, start=0, stop=None, state=None):
     """Transitions start to stop - 1 of a stream in a compiled loop.  Returns the deltas."""
     stop = s.T if stop is None else stop
     x, acts = s.x(start, stop), s.actions is not None and not s.state_action
@@ -75,9 +123,9 @@ def walk(learner, s, backend=None, start=0, stop=None):
     def series(values):
         return np.ascontiguousarray(np.broadcast_to(values, s.T)[start:stop], float)
 
-    deltas = np.empty(stop - start)
-    LOOPS[s.form, acts](
-        embed.state(learner),
+    deltas, more = np.empty(stop - start), more_of(learner, s)
+    LOOPS[s.form, "act" if acts else "predict" if more is None else "predict_more"](
+        state or embed.state(learner),
         embed.step(learner, backend),
         *(x if isinstance(x, tuple) else (x,)),
         *([s.actions[start : stop + 1]] if acts else []),
@@ -86,6 +134,7 @@ def walk(learner, s, backend=None, start=0, stop=None):
         series(s.lambdas),
         *([] if acts else [series(1.0 if s.rhos is None else s.rhos)]),
         series(s.alpha),
+        *([] if more is None else [series(more)]),
         deltas,
     )
     return deltas
@@ -103,6 +152,8 @@ def assert_same(learner, deltas, other, others_deltas):
     assert_array_equal(deltas, others_deltas)
     assert_array_equal(learner.weights, other.weights)
     assert_array_equal(learner.trace, other.trace)
+    if hasattr(learner, "v"):
+        assert_array_equal(learner.v, other.v)
 
 
 # ---- steps ----
@@ -110,10 +161,32 @@ def assert_same(learner, deltas, other, others_deltas):
 
 @pytest.mark.parametrize("algorithm", OTHERS, ids=str)
 def test_a_learner_without_a_step_to_embed_is_refused(algorithm):
-    """Its step would be another learner's."""
+    """Its step would be another learner's; the error says which have one."""
     s = random_stream(1, n_actions=2 if algorithm.control else 0)
+    with pytest.raises(ValueError, match=r"no step to embed, expected TD, TrueOnlineTD, .* GTD, .* or "):
+        embed.step(algorithm.make(s, "numpy"), "numba")
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        ft.LSTD(4, backend="numba"),
+        ft.ActorCritic(4, 2, alpha=0.1, alpha_actor=0.1, backend="numba"),
+        ft.SwiftTD(4, alpha=0.1, backend="numba"),
+    ],
+    ids=["LSTD", "ActorCritic", "SwiftTD"],
+)
+def test_a_learner_without_a_state_to_embed_is_refused(learner):
+    """Nor is there memory that a step or a value would know."""
+    with pytest.raises(ValueError, match="no state to embed, expected TD, "):
+        embed.state(learner)
     with pytest.raises(ValueError, match="no step to embed"):
-        embed.step(algorithm.make(s, "numba"))
+        embed.step(learner)
+
+
+def test_every_learner_with_a_step_is_named():
+    """In the docstring, which says what its step takes."""
+    assert {each.learner for each in EMBEDDED} <= set(re.findall(r"\w+", embed.step.__doc__))
 
 
 def test_a_bounded_learner_is_refused():
@@ -122,8 +195,7 @@ def test_a_bounded_learner_is_refused():
         embed.step(ft.TD(4, alpha=0.1, bound=True, backend="numba"))
 
 
-@both
-@everything
+@pytest.mark.parametrize(("algorithm", "backend"), cases(EMBEDDED))
 def test_embedded_steps_are_the_learners(algorithm, backend):
     """A compiled loop of steps, then learn, is learn all along: TD errors, weights, trace."""
     s = stream_for(algorithm)
@@ -132,11 +204,12 @@ def test_embedded_steps_are_the_learners(algorithm, backend):
     assert_same(learner, deltas, other, learn(other, s))
 
 
-@both
-@pytest.mark.parametrize("name", ["td_accumulating", "sarsa_dutch"])
-def test_real_values(name, backend):
+VALUED = [ALGORITHMS[name] for name in ("td_accumulating", "sarsa_dutch", "emphatic_td", "htd", "tdrc")]
+
+
+@pytest.mark.parametrize(("algorithm", "backend"), cases(VALUED))
+def test_real_values(algorithm, backend):
     """The same for features that are pairs of indices and values."""
-    algorithm = ALGORITHMS[name]
     s = stream_for(algorithm, "pair")
     learner, other = algorithm.make(s, backend), algorithm.make(s, backend)
     assert_same(learner, walk(learner, s), other, learn(other, s))
@@ -153,7 +226,7 @@ def test_features_of_state_action_pairs(name, backend):
 
 
 @needs_c
-@pytest.mark.parametrize("name", ["td_replacing", "true_online_sarsa"])
+@pytest.mark.parametrize("name", ["td_replacing", "true_online_sarsa", "ab_td", "tdrc"])
 def test_numba_and_c_take_turns(name):
     """Both work on one memory: a step of C's may follow one of Numba's."""
     algorithm = ALGORITHMS[name]
@@ -162,6 +235,30 @@ def test_numba_and_c_take_turns(name):
     cuts = [0, 1, 2, 70, 71, 200]
     deltas = [walk(learner, s, ("numba", "c")[i % 2], *cut) for i, cut in enumerate(pairwise(cuts))]
     assert_same(learner, np.concatenate(deltas), other, learn(other, s))
+
+
+OPTIONS = [  # of a learner, and then another
+    ("vtrace_td", {"c_bar": 0.2, "rho_bar": 0.5}, {"c_bar": 0.8, "rho_bar": 1.3}),
+    ("ab_td", {"zeta": 0.9, "psi_0": 0.6}, {"zeta": 0.2, "psi_0": 0.7}),
+    ("emphatic_beta_td", {"beta": 0.9}, {"beta": 0.2}),
+    ("tdrc", {"eta": 2.0}, {"eta": 0.3}),
+]
+
+
+@pytest.mark.parametrize(("algorithm", "backend"), cases(ALGORITHMS[name] for name, _, _ in OPTIONS))
+def test_options_are_the_learners(algorithm, backend):
+    """As they were when it was made, and as they are set while a loop has its state."""
+    first, then = next(options for name, *options in OPTIONS if name == algorithm.name)
+    s = stream_for(algorithm)
+    learner, other = (
+        getattr(ft, algorithm.learner)(s.n, alpha=0.1, backend=backend, **first) for _ in range(2)
+    )
+    state = embed.state(learner)
+    for cut in ((0, 90), (90, 200)):
+        assert_same(learner, walk(learner, s, None, *cut, state), other, learn(other, s, *cut))
+        for each in (learner, other):
+            for name, value in then.items():
+                setattr(each, name, value)
 
 
 @both
@@ -202,6 +299,18 @@ def test_value(backend):
     state = embed.state(learner)
     assert value_of(state, indices) == learner.predict(indices)
     assert value_of(state, (indices, values)) == learner.predict((indices, values))
+
+
+@pytest.mark.parametrize("name", [*TWO_VECTORS, "ab_td"])
+def test_value_of_two_vectors(name):
+    """And of the learners with two vectors, whatever their records hold, and those with options."""
+    algorithm = ALGORITHMS[name]
+    s = stream_for(algorithm)
+    learner = algorithm.make(s, "numba" if ft.backends()["c"] else "c")
+    learn(learner, s)
+    x, q = s.x()[3], np.empty(1)
+    values_of(embed.state(learner), x, q)
+    assert q[0] == learner.predict(x)
 
 
 @both
@@ -248,13 +357,16 @@ def learned(backend, trace="accumulating"):
     return learner
 
 
+BAD = COUNTERS.index("bad_index")  # of both structs
+
+
 def refuse(learner, error, call, *arguments, match=None):
-    """The call raises, and the learner's memory is what it was (bad_index, the last of counters, aside)."""
+    """The call raises, and the learner's memory is what it was, but for bad_index."""
     state, step = embed.state(learner), embed.step(learner)
     before = [array.copy() for array in state[:-1]]
     with pytest.raises(error, match=match):
         call(state, step, *arguments)
-    before[0][-1] = state.counters[-1]
+    before[0][BAD] = state.counters[BAD]
     for array, was in zip(state, before, strict=False):
         assert_array_equal(array, was)
 
@@ -266,23 +378,104 @@ def test_bad_index(backend, index):
     bad = np.array([1, index], np.int32)
     for x, x_next in [(bad, GOOD), (GOOD, bad)]:
         refuse(learned(backend), ft.FeatureIndexError, one_step, x, x_next, *FINE.values())
+        for name, learner in with_more(backend).items():
+            refuse(learner, ft.FeatureIndexError, predict_more_loop, *one(x, x_next, **FINE, more=MORE[name]))
     with pytest.raises(ft.FeatureIndexError):
         value_of(embed.state(learned(backend)), bad)
 
 
+BAD_NUMBERS = [
+    {"reward": np.nan}, {"reward": np.inf}, {"gamma": -0.1}, {"gamma": 1.1}, {"gamma": np.nan},
+    {"lambda_": -0.1}, {"lambda_": 1.1}, {"rho": -0.1}, {"rho": np.inf},
+    {"alpha": 0.0}, {"alpha": np.nan},
+]  # fmt: skip
+
+
+def name_of(numbers):
+    return "-".join(f"{name}{value}" for name, value in numbers.items())
+
+
 @both
-@pytest.mark.parametrize(
-    "number",
-    [
-        {"reward": np.nan}, {"reward": np.inf}, {"gamma": -0.1}, {"gamma": 1.1}, {"gamma": np.nan},
-        {"lambda_": -0.1}, {"lambda_": 1.1}, {"rho": -0.1}, {"rho": np.inf},
-        {"alpha": 0.0}, {"alpha": np.nan},
-    ],
-    ids=lambda number: "-".join(f"{name}{value}" for name, value in number.items()),
-)  # fmt: skip
+@pytest.mark.parametrize("number", BAD_NUMBERS, ids=name_of)
 def test_bad_number(backend, number):
     """So does a number that is not finite or not in its range."""
     refuse(learned(backend), ValueError, one_step, GOOD, GOOD, *{**FINE, **number}.values())
+    for name, learner in with_more(backend).items():
+        refuse(
+            learner, ValueError, predict_more_loop, *one(GOOD, GOOD, **{**FINE, "more": MORE[name], **number})
+        )  # fmt: skip
+
+
+MORE = {"emphatic_beta_td": 1.0, "ab_td": 0.5, "tdrc": 0.2}
+"""What their steps take behind alpha."""
+
+
+def with_more(backend):
+    """Learners whose steps take more; each has learned something."""
+    learners = {
+        "emphatic_beta_td": ft.EmphaticTD(4, alpha=0.1, beta=0.5, backend=backend),
+        "ab_td": ft.ABTD(4, alpha=0.1, backend=backend),
+        "tdrc": ft.TDRC(4, alpha=0.1, beta=0.2, backend=backend),
+    }
+    for learner in learners.values():
+        learner.update(GOOD, 1.0, GOOD, **{"rho": 1.0, **needed_once(learner)})
+    return learners
+
+
+def one(x, x_next, *, more, reward, gamma, lambda_, rho, alpha):
+    """A stream of one transition, for the loops."""
+    numbers = (np.array([each]) for each in (reward, gamma, lambda_, rho, alpha, more))
+    return np.array([x, x_next]), *numbers, np.zeros(1)
+
+
+BAD_MORE = [
+    ("emphatic_beta_td", {"more": -0.1}), ("emphatic_beta_td", {"more": np.nan}),
+    ("emphatic_beta_td", {"more": np.inf}),
+    ("ab_td", {"more": -0.1}), ("ab_td", {"more": 1.1, "rho": 2.0}), ("ab_td", {"more": np.nan}),
+    ("ab_td", {"more": 0.0}), ("ab_td", {"rho": 0.0}), ("ab_td", {"rho": 0.4}),
+    ("tdrc", {"more": -0.1}), ("tdrc", {"more": np.nan}), ("tdrc", {"more": np.inf}),
+    ("tdrc", {"more": 2.0, "alpha": 0.5}),
+]  # fmt: skip
+
+
+@both
+@pytest.mark.parametrize(
+    ("name", "numbers"), BAD_MORE, ids=lambda each: name_of(each) if isinstance(each, dict) else each
+)
+def test_bad_interest_pi_or_beta(backend, name, numbers):
+    """And what stands behind alpha; pi has to be of rho's action, and eta alpha beta below 1."""
+    refuse(
+        with_more(backend)[name],
+        ValueError,
+        predict_more_loop,
+        *one(GOOD, GOOD, **{**FINE, "more": MORE[name], **numbers}),
+    )
+
+
+@needs_c
+@pytest.mark.parametrize("beta", [0.0, -0.1, np.nan, np.inf])
+def test_bad_beta(beta):
+    """That of a v that is not held to 0 is above 0."""
+    learner = ft.HTD(4, alpha=0.1, beta=0.1, backend="c")
+    refuse(learner, ValueError, predict_more_loop, *one(GOOD, GOOD, **FINE, more=beta))
+
+
+@needs_c
+def test_the_state_of_another_learner():
+    """A step does not take what it would misread."""
+    gtd, htd, td, sarsa = (
+        ft.GTD(4, alpha=0.1, beta=0.1, backend="c"), ft.HTD(4, alpha=0.1, beta=0.1, backend="c"),
+        ft.TD(4, alpha=0.1, backend="c"), ft.Sarsa(4, 2, alpha=0.1, backend="c"),
+    )  # fmt: skip
+    numbers = (GOOD, GOOD, *FINE.values())
+    with pytest.raises(ValueError, match="other traces"):
+        predict_more_loop(embed.state(gtd), embed.step(htd), *one(GOOD, GOOD, **FINE, more=0.1))
+    with pytest.raises(ValueError, match="a column for each action"):
+        one_step(embed.state(sarsa), embed.step(td), *numbers)
+    with pytest.raises(TypingError, match="expected a State"):
+        one_step(embed.state(gtd), embed.step(td), *numbers)
+    with pytest.raises(TypingError, match="expected a TwoVectorState"):
+        predict_more_loop(embed.state(td), embed.step(gtd), *one(GOOD, GOOD, **FINE, more=0.1))
 
 
 @both
