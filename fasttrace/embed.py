@@ -98,24 +98,24 @@ def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[...
 
     backend  "numba" or "c"; None is the learner's own.  Both work on the same state, and agree to the bit.
 
-    TD, TrueOnlineTD, VtraceTD, and Sarsa's of state_action=True features:
+    TD, TrueOnlineTD, VtraceTD, and action values of state_action=True features:
 
         delta = step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha)
 
-    EmphaticTD, TrueOnlineEmphaticTD; TreeBackupTD, ABTD; GTD, HTD, TrueOnlineGTD, TDRC, ProximalGTD2, GTD2:
+    The same with one number more, by its place:
 
-        delta = step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, interest)
-        delta = step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, pi)
-        delta = step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, beta)
+        step(..., alpha, interest)    EmphaticTD, TrueOnlineEmphaticTD: of S_t
+        step(..., alpha, pi)          TreeBackupTD, ABTD: pi(A_t|S_t), 0 where rho is
+        step(..., alpha, beta)        GTD, HTD, TrueOnlineGTD, GTD2, TDRC, ProximalGTD2: as the learner's
 
     Sarsa, TrueOnlineSarsa:
 
         delta = step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha)
 
-    All numbers are given, whatever the learner has for its own.  Its other options, c_bar, rho_bar, zeta,
-    psi_0, psi_max, EmphaticTD's beta and TDRC's eta, stand in the state, and one that is set afterwards is in
-    use from then on; but whether EmphaticTD has a beta is as it was here.  ABTD and a GTD2 without a trace
-    have no use for lambda_next.
+    What a step is given counts, not the learner's own alpha and so on.  Its other options stand in the state:
+    c_bar, rho_bar, zeta, psi_0, psi_max, EmphaticTD's beta and TDRC's eta.  One that is set afterwards is in
+    use from then on; but for an EmphaticTD that gets its first beta, or loses it, take step anew.  ABTD and a
+    GTD2 without a trace have no use for lambda_next.
 
     Where gamma_next is 0 the episode ends and x_next is not used; it must be there, x will do.  Rows of
     state-action pairs take a rho of 1.  The result is the TD error under the weights before the update.

@@ -262,9 +262,12 @@ def test_options_are_the_learners(algorithm, backend):
 
 
 @both
-def test_references_are_left_as_they_were(backend):
+@pytest.mark.parametrize(
+    ("name", "loop", "numbers"), [("td_accumulating", predict_loop, 4), ("tdrc", predict_more_loop, 5)]
+)
+def test_references_are_left_as_they_were(name, loop, numbers, backend):
     """The compiled code borrows arrays: after many steps none is held, and none has been let go."""
-    algorithm = ALGORITHMS["td_accumulating"]
+    algorithm = ALGORITHMS[name]
     s = stream_for(algorithm).but(rhos=None)
     learner, x = algorithm.make(s, backend), s.x()
     state, step = embed.state(learner), embed.step(learner)
@@ -272,7 +275,7 @@ def test_references_are_left_as_they_were(backend):
     arrays = [*state, x, s.rewards, ones, deltas]
     before = [sys.getrefcount(array) for array in arrays]
     for _ in range(10):
-        predict_loop(state, step, x, s.rewards, ones, ones, ones, ones, deltas)
+        loop(state, step, x, s.rewards, *[ones] * numbers, deltas)
     assert [sys.getrefcount(array) for array in arrays] == before
 
 
@@ -308,16 +311,15 @@ def test_value_of_two_vectors(name):
     s = stream_for(algorithm)
     learner = algorithm.make(s, "numba" if ft.backends()["c"] else "c")
     learn(learner, s)
-    x, q = s.x()[3], np.empty(1)
-    values_of(embed.state(learner), x, q)
-    assert q[0] == learner.predict(x)
+    assert value_of(embed.state(learner), s.x()[3]) == learner.predict(s.x()[3])
 
 
 @both
-def test_values(backend):
-    """embed.values is q."""
-    s = stream_for(ALGORITHMS["sarsa_dutch"])
-    learner = ALGORITHMS["sarsa_dutch"].make(s, backend)
+@pytest.mark.parametrize("name", ["sarsa_dutch", "gq"])
+def test_values(name, backend):
+    """embed.values is q, also of learners without a step to embed."""
+    s = stream_for(ALGORITHMS[name])
+    learner = ALGORITHMS[name].make(s, backend)
     learn(learner, s)
     x, q = s.x()[3], np.empty(3)
     values_of(embed.state(learner), x, q)
@@ -452,11 +454,11 @@ def test_bad_interest_pi_or_beta(backend, name, numbers):
     )
 
 
-@needs_c
+@both
 @pytest.mark.parametrize("beta", [0.0, -0.1, np.nan, np.inf])
-def test_bad_beta(beta):
+def test_bad_beta(backend, beta):
     """That of a v that is not held to 0 is above 0."""
-    learner = ft.HTD(4, alpha=0.1, beta=0.1, backend="c")
+    learner = ft.GTD(4, alpha=0.1, beta=0.1, backend=backend)
     refuse(learner, ValueError, predict_more_loop, *one(GOOD, GOOD, **FINE, more=beta))
 
 
