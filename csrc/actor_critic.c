@@ -111,7 +111,9 @@ FT_INLINE double ft_actor_transition(ft_actor_critic *t, ft_actor_hot *h, ft_row
     from.row = x;
     to.row = x_next;
     from.column = to.column = 0;
-    ft_numbers numbers = {0};
+    static const ft_options none = {0};
+    ft_numbers numbers;
+    numbers.options = &none;
     numbers.reward = reward;
     numbers.gamma_next = gamma;
     numbers.lambda_next = n.lambda_next;

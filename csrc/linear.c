@@ -134,7 +134,7 @@ FT_INLINE void ft_run_at(ft_trace *t, const ft_stream *stream, double *FT_RESTRI
         n.lambda_next = s->lambdas[i * s->lambda_stride];
         n.alpha = s->alphas[i * s->alpha_stride];
         n.factor = n.rho = n.pi = n.interest = 1.0;
-        n.options = s->options;
+        n.options = &s->options;
         ft_arrival next = ft_unread();
         if (task == FT_STATES) {
             n.factor = n.rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
@@ -403,7 +403,7 @@ FT_INLINE double ft_one_step(ft_trace *t, ft_place x, ft_place x_next, ft_number
 
 /* Of state values; for action values factor and rho are 1. */
 FT_INLINE ft_numbers ft_numbers_of(double reward, double gamma_next, double lambda_next, double rho,
-                                   double pi, double interest, double alpha, ft_options options) {
+                                   double pi, double interest, double alpha, const ft_options *options) {
     ft_numbers n;
     n.reward = reward;
     n.gamma_next = gamma_next;
@@ -420,7 +420,7 @@ static double ft_any_step(ft_trace *t, int32_t kind, ft_place x, ft_place x_next
                           double gamma_next, double lambda_next, double rho, double pi,
                           double interest, double alpha, const ft_options *options) {
     const ft_numbers n =
-        ft_numbers_of(reward, gamma_next, lambda_next, rho, pi, interest, alpha, *options);
+        ft_numbers_of(reward, gamma_next, lambda_next, rho, pi, interest, alpha, options);
 #define FT_CALL_STEP(name, value, ...) case value: return ft_one_step(t, x, x_next, n, value, 1);
 #define FT_CALL_WIDE_STEPS(name, value, folded, replaces, clears, emphatic, true_online, actions, ...) \
     FT_WHERE_##actions(FT_CALL_WIDE_STEP, name, value)
@@ -513,7 +513,7 @@ static double ft_own_step(ft_trace *t, int32_t kind, ft_place x, ft_place x_next
                           int64_t policy, double parameter, double sigma, double reward,
                           double gamma_next, double lambda_next, double alpha, double *q) {
     ft_numbers n =
-        ft_numbers_of(reward, gamma_next, lambda_next, 1.0, 1.0, 1.0, alpha, ft_no_options);
+        ft_numbers_of(reward, gamma_next, lambda_next, 1.0, 1.0, 1.0, alpha, &ft_no_options);
     const int64_t n_actions = t->columns, width = t->width;
     ft_hot h = ft_load(t);
     ft_carry c = ft_carry_of(t);

@@ -103,7 +103,7 @@ FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
         n.lambda_next = s->lambda_;
         n.factor = sarsa ? 1.0 : ft_factor_of(s->target, 1.0, s->sigma, pi);
         n.rho = n.pi = n.interest = 1.0;
-        n.options = s->options;
+        n.options = &s->options;
         n.alpha = s->alpha;
         next.known = over || !sarsa || ft_values_before(kind, width);
         if (next.known && !over) { /* by the values that the choice was made by */

@@ -96,8 +96,7 @@ FT_INLINE int ft_takes_pi(int kind) { return FT_HAS(FT_BIT_TAKES_PI, kind); }
 #define FT_IF_NEEDS_PI(name, value, needs_pi, ...) || (needs_pi && target == value)
 #define FT_IF_GREEDY(name, value, needs_pi, greedy, ...) || (greedy && target == value)
 #define FT_IF_CUTS(name, value, needs_pi, greedy, cuts, ...) || (cuts && target == value)
-#define FT_ROW_FACTOR(name, value, needs_pi, greedy, cuts, factor)                                 \
-    case value: return factor;
+#define FT_ROW_FACTOR(name, value, needs_pi, greedy, cuts, factor) target == value ? factor:
 
 FT_INLINE double ft_min(double x, double y) { return y < x ? y : x; }
 
@@ -294,10 +293,7 @@ FT_INLINE int ft_cuts(int64_t target) { return 0 FT_TARGETS(FT_IF_CUTS); }
 /* What decays the trace of (S_t, A_t) beside gamma_t lambda_t; pi is that of A_t as ft_trace keeps it. */
 FT_INLINE double ft_factor_of(int64_t target, double rho, double sigma, double pi) {
     if (pi < 0.0) pi = 0.0;
-    switch (target) {
-        default: return 1.0;
-        FT_TARGETS(FT_ROW_FACTOR)
-    }
+    return FT_TARGETS(FT_ROW_FACTOR) 1.0;
 }
 
 /* The value of S_{t+1}, from q of its actions. */
@@ -342,7 +338,7 @@ FT_COLD double ft_capped(const ft_hot *h, ft_carry *c, ft_place x, ft_pair sums_
 /* The numbers of one transition, from S_t to S_{t+1}; pi is that of the action taken, interest of S_t. */
 typedef struct {
     double reward, gamma_next, lambda_next, factor, rho, pi, interest, alpha;
-    ft_options options;
+    const ft_options *options;
 } ft_numbers;
 
 FT_INLINE ft_handed ft_handed_of(ft_numbers n) {
@@ -351,9 +347,9 @@ FT_INLINE ft_handed ft_handed_of(ft_numbers n) {
     given.lambda_next = n.lambda_next;
     given.rho = n.rho;
     given.pi = n.pi;
-    given.c_bar = n.options.c_bar;
-    given.psi = n.options.psi;
-    given.beta = n.options.beta;
+    given.c_bar = n.options->c_bar;
+    given.psi = n.options->psi;
+    given.beta = n.options->beta;
     return given;
 }
 
@@ -435,7 +431,7 @@ FT_INLINE double ft_transition(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, 
     given.factor = n.factor;
     given.rho = n.rho;
     given.alpha = n.alpha;
-    given.rho_bar = n.options.rho_bar;
+    given.rho_bar = n.options->rho_bar;
     given.M = ft_is_emphatic(kind) ? ft_emphasis(c, n.interest) : 1.0;
     if (before && !next.known) next.v = next.taken = ft_value_before(h, x_next, width, padded);
     ft_leave(t, h, c, x, given, kind, width, padded, carried, near);

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
+FLOAT64, INT64, INT32 = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.int32)
 _NUMERIC = "iuf"
 _Choice = TypeVar("_Choice", bound=str)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -104,12 +105,19 @@ def array_of(name: str, value: Any, lengths: str = "") -> NDArray[Any]:
         raise TypeError(f"{name}: no array can be made of a {type(value).__name__} ({error})") from error
 
 
+def laid_out(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The array as the kernels take it: of this dtype, C-contiguous and aligned.  Most are, at no cost."""
+    if array.dtype is dtype and (flags := array.flags).c_contiguous and flags.aligned:
+        return array
+    return np.require(array, dtype, ["C", "A"])
+
+
 def floats(name: str, value: Any) -> NDArray[np.float64]:
     """`value` as a contiguous float64 array; integers are taken, bool, complex and objects are not."""
     array = array_of(name, value)
     if array.dtype.kind not in _NUMERIC and array.size:
         raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
-    return np.require(array, np.float64, ["C", "A"])  # a number stays of no dimension
+    return laid_out(array, FLOAT64)  # a number stays of no dimension
 
 
 def finite_array(name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -178,7 +186,7 @@ def actions_array(name: str, value: Any, length: int, n_actions: int) -> NDArray
         raise IndexError(
             f"{name}: action {array[where]} at {where} is out of range, expected 0 to {n_actions - 1}"
         )
-    return np.require(array, np.int32, ["C", "A"])
+    return laid_out(array, INT32)
 
 
 def policy_array(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,6 @@ Int32 = NDArray[np.int32]
 # Of an array (-1: any length), or the indptr of ragged rows.
 Shape = tuple[int, ...] | NDArray[np.int64]
 # Contiguous, and aligned: C may not read other arrays.
-_LAYOUT: tuple[Literal["C"], Literal["A"]] = ("C", "A")
 _AT_ONCE = 1 << 18  # indices that are looked at between two looks at the keyboard; the cache holds them
 # Rows as long as this may be told from indices: of one or two features [0, 1] is a good row of indices.
 _TELLING = 3
@@ -52,7 +52,7 @@ class Ragged:
 
     @arguments.explained
     def __init__(self, indptr: Any, indices: Any, values: Any = None) -> None:
-        self.indptr = np.require(_integers("indptr", indptr), np.int64, _LAYOUT)
+        self.indptr = arguments.laid_out(_integers("indptr", indptr), arguments.INT64)
         self.indices = _integers("indices", indices)
         self.values = None if values is None else _values("values", values)
         self.check()
@@ -330,7 +330,7 @@ def _parse(x: Any, n: int, lead: tuple[int, ...], name: str) -> Rows:
         last = str(n) if is_dense else "k"
         raise ValueError(f"{name}: got shape {shape}, expected ({words}{last}{',' if not lead else ''})")
     if is_dense:
-        rows = Rows(int(np.prod(shape[:-1])), n, n, np.arange(n, dtype=np.int32), values, shared=True)
+        rows = Rows(math.prod(shape[:-1]), n, n, np.arange(n, dtype=np.int32), values, shared=True)
     else:
         if values is None and shape[-1] == n and is_one_hot(indices, n):
             raise ValueError(
@@ -338,7 +338,7 @@ def _parse(x: Any, n: int, lead: tuple[int, ...], name: str) -> Rows:
                 "integers are indices. Give the indices of the active features, as in np.flatnonzero(row) "
                 "(of one-hot rows x.argmax(-1)[..., None]), or floats for dense features: x.astype(float)"
             )
-        rows = Rows(int(np.prod(shape[:-1])), n, shape[-1], indices, values)
+        rows = Rows(math.prod(shape[:-1]), n, shape[-1], indices, values)
     return _checked(rows, name, shape)
 
 
@@ -358,9 +358,9 @@ def _checked(rows: Rows, name: str, shape: Shape) -> Rows:
                     f"{name}: the value at {_place(where, shape)} is {values[where]}, expected finite numbers"
                 )
             values = np.where(np.isfinite(values), values, 0.0)  # at a padding
-        rows.values = np.require(values, np.float64, _LAYOUT)
+        rows.values = arguments.laid_out(values, arguments.FLOAT64)
     rows.shape = shape
-    rows.indices = np.require(rows.indices, np.int32, _LAYOUT).reshape(-1)
+    rows.indices = arguments.laid_out(rows.indices, arguments.INT32).reshape(-1)
     return rows
 
 
@@ -450,7 +450,7 @@ def _values(name: str, value: Any) -> Float64:
 def _floats(name: str, array: NDArray[Any]) -> Float64:
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name}: got dtype {array.dtype}, expected real numbers")
-    return np.require(array, np.float64, _LAYOUT)
+    return arguments.laid_out(array, arguments.FLOAT64)
 
 
 def _what(x: Any, array: NDArray[Any]) -> str:

@@ -128,9 +128,7 @@ class Laying:
         """In memory order, the last axis without gaps."""
         if self.turned:
             array = array.T
-        if array.dtype is dtype and (flags := array.flags).c_contiguous and flags.aligned:
-            return array
-        return np.require(array, dtype, ["C", "A"])
+        return arguments.laid_out(array, dtype)
 
     def rate(
         self, name: str, value: ArrayLike, skipped: NDArray[np.bool_] | None
@@ -146,7 +144,7 @@ class Laying:
             array = self.dense(array, dtype)
             _between(name, array, 1.0, skipped)
         elif self.two and array.shape == (self.T,):
-            array = np.require(array, np.float64, ["C", "A"])
+            array = arguments.laid_out(array, FLOAT64)
             _between(name, array, 1.0, None)
         else:
             each = f" or {self.shape(self.T)}" if self.two else ""
@@ -289,7 +287,7 @@ def _last(lay: Laying, bootstrap: Any) -> Array:
     array = array_of("bootstrap", bootstrap)
     if array.ndim and array.shape != (lay.B,):
         raise ValueError(f"bootstrap: got shape {array.shape}, expected ({lay.B},)")
-    return np.require(np.broadcast_to(array, (lay.B,)), lay.dtype, ["C", "A"])
+    return arguments.laid_out(np.broadcast_to(array, (lay.B,)), lay.dtype)
 
 
 def _across_gaps(q: Array, nexts: Array, lay: Laying, skipped: NDArray[np.bool_]) -> Array:

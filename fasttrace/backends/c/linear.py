@@ -13,10 +13,11 @@ import numpy as np
 
 from ...arguments import real
 from ...features import Row, Rows, Stream, is_one_hot
-from ...layout import KINDS, POLICIES, TARGETS, Options
+from ...layout import KINDS, NO_OPTIONS, POLICIES, TARGETS, Options
 from . import ffi, lib, refuse
 
 INT32S, _INT64S, _DOUBLES = ffi.typeof("int32_t[]"), ffi.typeof("int64_t[]"), ffi.typeof("double[]")
+_STREAM = ffi.typeof("ft_stream *")
 NULL = ffi.NULL
 
 
@@ -51,7 +52,7 @@ def room_of(array: Any) -> Any:
 
 def c_rows(rows: Rows, keep: list[Any]) -> Any:
     """An ft_stream with the rows filled in; `keep` holds the buffers alive."""
-    stream = ffi.new("ft_stream *")
+    stream = ffi.new(_STREAM)
     stream.k, stream.shared, stream.n_actions, stream.checked = rows.k, rows.shared, 1, rows.checked
     keep += [int32s_of(rows.indices), doubles_of(rows.values)]
     stream.indices, stream.values = keep[-2:]
@@ -75,7 +76,8 @@ def c_stream(stream: Stream, keep: list[Any], target: int = lib.FT_TAKEN, work: 
     """
     c = c_rows(stream.rows, keep)
     c.steps, c.n_actions, c.target = stream.steps, stream.n_actions, target
-    c.options = stream.options
+    if stream.options is not NO_OPTIONS:
+        c.options = stream.options
     for name, stride in _SERIES:
         if (array := getattr(stream, name)) is not None:
             keep.append(ffi.from_buffer(_DOUBLES, array))

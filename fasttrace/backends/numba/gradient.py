@@ -317,7 +317,9 @@ def gq_run(owner: Any, beta: float, stream: features.Stream) -> NDArray[np.float
     deltas = stream.room()
     t, s = arrays_of(owner, beta), stream_of(stream, 2 * stream.n_actions)
     per_state = stream.n_actions if owner.columns == 1 else 1
-    padded = has_padding(stream.rows, check_stream, t, s, (stream.steps + 1) * per_state)
+    padded = has_padding(
+        stream.rows, check_stream, t, s.rows, (stream.steps + 1) * per_state, s.actions, s.n_actions
+    )  # fmt: skip
     plain = not (padded or s.rows.shared or s.rows.values.size or s.rows.indptr.size)
     gq_kernel(plain)(t, s, deltas)
     return deltas

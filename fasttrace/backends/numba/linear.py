@@ -231,7 +231,9 @@ def _run(owner: Any, kind: str, stream: features.Stream, target: str = "taken") 
     t, control, number = arrays_of(owner), stream.actions is not None, KINDS[kind].value
     s = stream_of(stream, 2 * max(stream.n_actions, owner.width), TARGETS[target].value)
     per_state = stream.n_actions if control and owner.columns == 1 else 1
-    padded = has_padding(stream.rows, check_stream, t, s, (stream.steps + 1) * per_state)
+    padded = has_padding(
+        stream.rows, check_stream, t, s.rows, (stream.steps + 1) * per_state, s.actions, s.n_actions
+    )  # fmt: skip
     task = STATES if not control else SARSA if target == "taken" else ACTIONS
     if s.rows.shared and owner.width == 1 and task != ACTIONS and np.isnan(owner.cap):
         dense_run_kernel(number)(t, s, deltas)

@@ -12,7 +12,6 @@ from . import inner, kernel, refuse, verb
 from .trace import BAD, N, Place
 
 NO_INT32S, NO_INT64S, NO_DOUBLES = np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0)
-_ONE = np.ones(1)
 _0 = np.uint64(0)
 _1 = np.uint64(1)
 
@@ -79,11 +78,11 @@ def check_rows_kernel(t, rows, count):
 
 
 @kernel
-def check_stream(t, s, rows):
-    for i in range(s.actions.size):
-        if s.actions[i] < 0 or s.actions[i] >= s.n_actions:
+def check_stream(t, rows, count, actions, n_actions):
+    for i in range(actions.size):
+        if actions[i] < 0 or actions[i] >= n_actions:
             return BAD_ACTION, False
-    return check_rows(t, s.rows, rows)
+    return check_rows(t, rows, count)
 
 
 @verb
@@ -122,8 +121,18 @@ def place_at(s, i, columns, plain, control):
 def borrowed(array: NDArray[Any]) -> NDArray[Any]:
     """A view that cannot be written to: else a kernel would be compiled anew for arrays that cannot."""
     view = array.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
+
+
+_ONE, _NO_INT32S, _NO_INT64S, _NO_DOUBLES = (
+    borrowed(array) for array in (np.ones(1), NO_INT32S, NO_INT64S, NO_DOUBLES)
+)
+
+
+def borrowed_or(none: NDArray[Any], array: NDArray[Any] | None) -> NDArray[Any]:
+    """What a kernel gets for an array that may not be there; none is borrowed."""
+    return none if array is None else borrowed(array)
 
 
 def rows_of(rows: features.Rows) -> Rows:
@@ -131,13 +140,9 @@ def rows_of(rows: features.Rows) -> Rows:
         rows.k,
         bool(rows.shared),
         borrowed(rows.indices),
-        borrowed(NO_DOUBLES if rows.values is None else rows.values),
-        borrowed(NO_INT64S if rows.indptr is None else rows.indptr),
+        borrowed_or(_NO_DOUBLES, rows.values),
+        borrowed_or(_NO_INT64S, rows.indptr),
     )
-
-
-def _series(array: NDArray[Any] | None, none: NDArray[Any] = _ONE) -> NDArray[Any]:
-    return borrowed(none if array is None else array)
 
 
 def stream_of(stream: features.Stream, work: int, target: int = 0) -> Stream:
@@ -146,20 +151,20 @@ def stream_of(stream: features.Stream, work: int, target: int = 0) -> Stream:
         stream.steps,
         rows_of(stream.rows),
         stream.n_actions,
-        borrowed(stream.actions if stream.actions is not None else NO_INT32S),
+        borrowed_or(_NO_INT32S, stream.actions),
         borrowed(stream.rewards),
         borrowed(stream.gammas),
         borrowed(stream.lambdas),
-        _series(stream.rhos),
+        borrowed_or(_ONE, stream.rhos),
         borrowed(stream.alphas),
-        _series(stream.interests),
-        _series(stream.sigmas),
+        borrowed_or(_ONE, stream.interests),
+        borrowed_or(_ONE, stream.sigmas),
         target,
         POLICIES[stream.own[0]],
         stream.own[1],
-        _series(stream.policy, NO_DOUBLES).reshape(-1),
+        borrowed_or(_NO_DOUBLES, stream.policy).reshape(-1),
         np.empty(work),
-        _series(stream.pis),
+        borrowed_or(_ONE, stream.pis),
         stream.options,
     )
 
