@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from streams import BACKENDS, learn, random_stream, relative
+from streams import BACKENDS, GOLDEN, learn, random_stream, relative
 
 import fasttrace as ft
 
@@ -267,3 +267,38 @@ def test_an_option_that_is_set_is_in_use(cls, name, value, bad, backend):
     assert getattr(learner, name) == value
     np.testing.assert_array_equal(learner.weights, fresh.weights)
     assert (learner.weights != default.weights).any()
+
+
+AUTHORS = {  # the names that Ghiassian & Sutton's program has, and the learner that is the same
+    "TD": lambda lambda_: ft.TD(6, alpha=0.01, lambda_=lambda_),
+    "GTD": lambda lambda_: ft.GTD(6, alpha=0.01, beta=0.005, lambda_=lambda_),
+    "GTD2": lambda lambda_: ft.GTD2(6, alpha=0.01, beta=0.005, lambda_=lambda_),
+    "HTD": lambda lambda_: ft.HTD(6, alpha=0.01, beta=0.005, lambda_=lambda_),
+    "PGTD2": lambda lambda_: ft.ProximalGTD2(6, alpha=0.01, beta=0.005, lambda_=lambda_),
+    "TDRC": lambda lambda_: ft.TDRC(6, alpha=0.01, eta=0.5, beta=1.0, lambda_=lambda_),
+    "ETD": lambda lambda_: ft.EmphaticTD(6, alpha=0.01, lambda_=lambda_),
+    "ETDLB": lambda lambda_: ft.EmphaticTD(6, alpha=0.01, beta=0.6, lambda_=lambda_),
+    "TB": lambda lambda_: ft.TreeBackupTD(6, alpha=0.01, lambda_=lambda_),
+    "Vtrace": lambda lambda_: ft.VtraceTD(6, alpha=0.01, lambda_=lambda_),
+    "ABTD": lambda zeta: ft.ABTD(6, alpha=0.01, zeta=zeta),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", AUTHORS)
+def test_the_authors_program_learns_the_same(name, backend):
+    """Their weights on 3000 steps of their collision task, every 250 of them, at four lambdas (zetas)."""
+    with np.load(GOLDEN / "collision.npz") as golden:
+        x = np.nonzero(np.unpackbits(golden["x"][:, None], axis=1))[1].reshape(-1, 3)
+        rewards, gammas, rhos = golden["rewards"], golden["gammas"], golden["rhos"]
+        pi = {"pi": golden["pi"]} if name in ("TB", "ABTD") else {}
+        theirs = {number: golden[f"{name}/{number}"] for number in (0.0, 0.4, 0.9, 1.0)}
+    for number, want in theirs.items():
+        learner = AUTHORS[name](number).to(backend)
+        got = []
+        for t in range(0, 3000, 250):
+            part = slice(t, t + 250)
+            more = {key: each[part] for key, each in pi.items()}
+            learner.learn(x[t : t + 251], rewards[part], gammas=gammas[part], rhos=rhos[part], **more)
+            got.append(learner.weights)
+        assert relative(np.array(got), want) < 1e-13
