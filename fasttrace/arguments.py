@@ -252,7 +252,9 @@ def unknown_keyword(function: str, name: str, allowed: Iterable[str]) -> TypeErr
     allowed = list(allowed)
     near = nearest(name, allowed)
     advice = f"did you mean {near!r}?" if near else f"it takes {', '.join(allowed) or 'none'}"
-    return TypeError(f"{function}: unknown keyword {name!r}; {advice}")
+    error = TypeError(f"{function}: unknown keyword {name!r}; {advice}")
+    error.keyword = name  # type: ignore[attr-defined]
+    return error
 
 
 def explained(function: _Function) -> _Function:
@@ -269,6 +271,7 @@ def explained(function: _Function) -> _Function:
         except TypeError as error:
             # What `function` raises itself comes by way of a frame of its own.
             told = error.__traceback__ and error.__traceback__.tb_next is None
+            told = told or getattr(error, "keyword", None) in keywords  # or one that it handed on
             better = _unknown_keyword(function, args, keywords) if told else None
             if better is None:
                 raise
@@ -289,6 +292,11 @@ def _unknown_keyword(
     allowed = [
         each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
     ]
-    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
-    unknown = [] if takes_any else [name for name in keywords if name not in allowed]
+    for each in parameters:
+        if each.kind is each.VAR_KEYWORD:
+            kind = eval(each.annotation, function.__globals__)  # Unpack of a TypedDict, or Any
+            if not hasattr(kind, "__args__"):
+                return None
+            allowed += kind.__args__[0].__annotations__
+    unknown = [name for name in keywords if name not in allowed]
     return unknown_keyword(".".join(names), unknown[0], allowed) if unknown else None

@@ -185,8 +185,8 @@ def test_a_first_state_beyond_all_statistics(backend):
         ({"beta": -1.0}, ValueError, "beta: got -1.0"),
         ({"alpha_h": np.inf}, ValueError, "alpha_h: got inf"),
         ({"cut": "after"}, TypeError, "cut: got 'after'"),
-        ({"optimiser": neural.ObGD()}, TypeError, "unexpected keyword argument 'optimiser'"),
-        ({"keep": None}, TypeError, "unexpected keyword argument 'keep'"),
+        ({"optimiser": neural.ObGD()}, TypeError, "QRC: unknown keyword 'optimiser'; it takes .*epsilon"),
+        ({"keep": None}, TypeError, "QRC: unknown keyword 'keep'"),
     ],
 )
 def test_refused_options(options, exception, message):

@@ -15,7 +15,7 @@ from .expected import ExpectedTraceTD
 from .forward import ForwardTD
 from .gradient import QRC, TDRC
 from .jacobian import JacobianTrace
-from .learner import NetworkSarsa, NetworkTD
+from .lookback import NetworkSarsa, NetworkTD
 from .network import MLP
 from .optimisers import AdaptiveObGD, ObGD
 from .stream import StreamTD

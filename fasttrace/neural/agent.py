@@ -14,7 +14,7 @@ from ..policy import Own, choose
 from .learner import actions_stream
 from .network import MLP, Activation, state_array
 from .optimisers import ObGD, Optimiser, optimiser_of
-from .stream import Streaming, StreamOptions
+from .stream import Bounded, Streaming, StreamOptions
 from .trace import Head, NetworkStream
 
 
@@ -59,7 +59,7 @@ class StreamAgent(Streaming):
         """Begin an episode in state s (i,); returns the first action."""
         array = state_array("s", s, self.n_features)[None]
         with self._in_use():
-            self._forget_stream()
+            self._forget()
             self._advance(self._stream(array, 0.0, 0.0))
             self._acting = True
             return self._action
@@ -100,7 +100,7 @@ class StreamAgent(Streaming):
         """Learn from a last reward and the state s it led to, then end: the episode was cut, not over."""
         self.step(reward, s)
         with self._in_use():
-            self._forget_stream()
+            self._forget()
 
     def _prepare_actions(self, stream: NetworkStream) -> None:
         stream.actions = np.array([self._action, self._action], np.int32)
@@ -109,12 +109,9 @@ class StreamAgent(Streaming):
         if not self._acting:
             raise RuntimeError(f"{call}() before start(): an episode begins with start(s)")
 
-    def _forget_stream(self) -> None:
+    def _forget(self) -> None:
         super()._forget()
         self._acting = False
-
-    def _forget(self) -> None:
-        self._forget_stream()
 
     # ---- states --------------------------------------------------------------------------------------------
 
@@ -147,36 +144,20 @@ class BoundedOptions(ActingOptions, total=False):
 
 
 class StreamActionValues(StreamAgent):
-    """StreamQ and StreamSarsa: a network of one output an action, one trace, that of the action taken."""
+    """A network of one output an action, one trace, that of the action taken.  Not for use by itself."""
 
     def __init__(
         self,
         n_inputs: int,
         n_actions: int,
         *,
-        hidden: Any = (128, 128),
-        gamma: float = 0.99,
-        lambda_: float = 0.8,
         epsilon: Any = (1.0, 0.01, 10_000),
-        optimiser: Optimiser | None = None,
-        activation: Activation = "leaky_relu",
-        layer_norm: bool = True,
-        sparsity: float | None = 0.9,
-        normalise: bool = True,
-        scale_rewards: bool = True,
-        keep: int | None = 0,
-        seed: Any = 0,
-        dtype: Any = np.float32,
-        backend: Backend = "auto",
+        **options: Unpack[StreamOptions],
     ) -> None:
         self.n_actions = arguments.count("n_actions", n_actions)
         self._decisions = 0
         self.epsilon = epsilon
-        super().__init__(
-            n_inputs, n_actions, hidden=hidden, gamma=gamma, lambda_=lambda_, optimiser=optimiser,
-            activation=activation, layer_norm=layer_norm, sparsity=sparsity, normalise=normalise,
-            scale_rewards=scale_rewards, keep=keep, seed=seed, dtype=dtype, backend=backend,
-        )  # fmt: skip
+        super().__init__(n_inputs, n_actions, **options)
 
     @property
     def epsilon(self) -> float:
@@ -247,7 +228,38 @@ class StreamActionValues(StreamAgent):
     _cut_name = "never"
 
 
-class StreamSarsa(StreamActionValues):
+class BoundedActionValues(Bounded, StreamActionValues):
+    """StreamQ and StreamSarsa.  Not for use by itself."""
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_actions: int,
+        *,
+        hidden: Any = (128, 128),
+        gamma: float = 0.99,
+        lambda_: float = 0.8,
+        epsilon: Any = (1.0, 0.01, 10_000),
+        optimiser: Optimiser | None = None,
+        activation: Activation = "leaky_relu",
+        layer_norm: bool = True,
+        sparsity: float | None = 0.9,
+        normalise: bool = True,
+        scale_rewards: bool = True,
+        keep: int | None = 0,
+        seed: Any = 0,
+        dtype: Any = np.float32,
+        backend: Backend = "auto",
+    ) -> None:
+        self._bound(optimiser, keep)
+        super().__init__(
+            n_inputs, n_actions, hidden=hidden, gamma=gamma, lambda_=lambda_, epsilon=epsilon,
+            activation=activation, layer_norm=layer_norm, sparsity=sparsity, normalise=normalise,
+            scale_rewards=scale_rewards, seed=seed, dtype=dtype, backend=backend,
+        )  # fmt: skip
+
+
+class StreamSarsa(BoundedActionValues):
     """Sarsa(lambda) with bounded steps: delta = R + gamma q(S', A') - q(S, A).
 
     n_inputs, n_actions  sizes
@@ -258,7 +270,7 @@ class StreamSarsa(StreamActionValues):
     _method = "sarsa"
 
 
-class StreamQ(StreamActionValues):
+class StreamQ(BoundedActionValues):
     """Watkins's Q(lambda) with bounded steps: delta = R + gamma max_a q(S', a) - q(S, A).
 
     n_inputs, n_actions  sizes
@@ -298,7 +310,7 @@ class StreamQ(StreamActionValues):
         return stream
 
 
-class StreamAC(StreamAgent):
+class StreamAC(Bounded, StreamAgent):
     """Actor-critic with bounded steps.
 
         delta = R + gamma v(S') - v(S)
@@ -348,10 +360,11 @@ class StreamAC(StreamAgent):
         if not isinstance(rule, ObGD):
             raise TypeError(f"actor_optimiser: got {type(rule).__name__}, expected ObGD or AdaptiveObGD")
         self._actor_rule = optimiser_of(rule.options())
+        self._bound(optimiser, keep)
         super().__init__(
-            n_inputs, 1, hidden=hidden, gamma=gamma, lambda_=lambda_, optimiser=optimiser,
-            activation=activation, layer_norm=layer_norm, sparsity=sparsity, normalise=normalise,
-            scale_rewards=scale_rewards, keep=keep, seed=seed, dtype=dtype, backend=backend,
+            n_inputs, 1, hidden=hidden, gamma=gamma, lambda_=lambda_, activation=activation,
+            layer_norm=layer_norm, sparsity=sparsity, normalise=normalise, scale_rewards=scale_rewards,
+            seed=seed, dtype=dtype, backend=backend,
         )  # fmt: skip
 
     def _actor_head(self, network: Any) -> Head | None:

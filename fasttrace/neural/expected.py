@@ -6,12 +6,13 @@ from .. import arguments
 from ..backends import Backend, module, resolve
 from ..memory import Array
 from .forward import RemedyTD
+from .learner import OneTrace
 from .network import MLP
 from .remedies import ExpectedState
 from .trace import NetworkStream
 
 
-class ExpectedTraceTD(RemedyTD):
+class ExpectedTraceTD(OneTrace, RemedyTD):
     """TD(lambda) whose trace of the last layer is an expected one, Theta phi, a function of the state.
 
         target = gamma lambda y + phi(S)
@@ -31,7 +32,7 @@ class ExpectedTraceTD(RemedyTD):
     """
 
     _own = ("alpha_z", "eta")
-    _trace: ExpectedState  # type: ignore[assignment]
+    _trace: ExpectedState
 
     def __init__(
         self,

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .. import arguments
-from ..backends import Backend, Name, module, resolve
+from ..backends import Backend, module, resolve
 from ..memory import Array
-from .learner import NetworkTD, checked_network
+from .learner import StateValues, checked_network
 from .network import MLP
 from .optimisers import Plain
 from .remedies import ForwardState
@@ -33,7 +33,7 @@ def window_of(gamma: Any, lambda_: Any) -> int:
     return 1 if decay <= NEGLIGIBLE else math.ceil(math.log(NEGLIGIBLE) / math.log(decay))
 
 
-class RemedyTD(NetworkTD):
+class RemedyTD(StateValues):
     """Base of the predictors that do something about stale traces.  Not for use by itself.
 
     _own  options beside network, alpha, gamma and lambda_
@@ -50,38 +50,11 @@ class RemedyTD(NetworkTD):
 
     def _begin(self, state: Any, alpha: float, gamma: Any, lambda_: Any) -> None:
         """What every __init__ ends with."""
-        self._start(state, gamma=gamma, lambda_=lambda_, keep=0, optimiser=Plain(alpha))
+        self._optimiser = Plain(alpha)
+        self._start(state, gamma=gamma, lambda_=lambda_)
 
     def _options(self) -> dict[str, Any]:
-        options = super()._options()
-        del options["optimiser"], options["keep"]
-        return options | {"alpha": self.alpha} | {name: getattr(self, name) for name in self._own}
-
-    @classmethod
-    def _of_options(cls, options: dict[str, Any], backend: Name) -> Any:
-        rest = dict(options)
-        return cls(MLP(**rest.pop("network"), backend=backend), **rest)
-
-    def _online_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        return {}, {}
-
-    def _online_of(self, state: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
-        return {}
-
-    @property
-    def trace(self) -> Array:
-        """A copy of the trace as the last update used it, (n,)."""
-        with self._read():
-            return self._trace.dense()[1]
-
-    @property
-    def Z(self) -> Array:  # noqa: N802 - the contract's name
-        """(1, n) a copy of the trace."""
-        return self.trace[None]
-
-    def staleness(self, window: int | None = None) -> tuple[float, float]:
-        """Not kept here: RuntimeError.  NetworkTD measures it."""
-        raise RuntimeError(f"staleness: {type(self).__name__} keeps no states; NetworkTD does")
+        return super()._options() | {name: getattr(self, name) for name in ("alpha", *self._own)}
 
     def _run_piece(self, stream: NetworkStream, begin: int, end: int) -> None:
         part, shape = stream.part(begin, end), (end - begin, self.n_outputs)
@@ -108,7 +81,8 @@ class ForwardTD(RemedyTD):
         G_i = R_{i+1} + gamma_{i+1} ((1 - lambda_{i+1}) v(S_{i+1}) + lambda_{i+1} G_{i+1}),    G_h = v(S_h)
         w <- w + alpha sum over the outputs of (G_t - v(S_t, w)) grad v(S_t, w)
 
-    Nothing in it is stale but, with values="arrival", the v in the return.
+    Nothing in it is stale but, with values="arrival", the v in the return.  It has no trace; `waiting` says
+    how many states are still to be updated.
 
     network  an MLP of any number of outputs, each with a return of its own; it learns in place
     alpha    step size
@@ -127,7 +101,7 @@ class ForwardTD(RemedyTD):
 
     _own = ("window", "values")
     _single = False
-    _trace: ForwardState  # type: ignore[assignment]
+    _trace: ForwardState
 
     def __init__(
         self,
@@ -158,10 +132,6 @@ class ForwardTD(RemedyTD):
     def waiting(self) -> int:
         """Transitions whose states are still to be updated."""
         return self._trace.waiting
-
-    @property
-    def trace(self) -> Array:
-        raise AttributeError("ForwardTD has no trace; `waiting` says how many states are still to be updated")
 
     def flush(self) -> None:
         """Update all that wait now, their returns cut at the last state: where an episode is truncated.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Unpack
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..backends import Backend, module, resolve
 from ..memory import Array
 from .agent import ActingOptions, StreamActionValues
 from .forward import RemedyTD
-from .learner import actions_stream
+from .learner import OneTrace, actions_stream
 from .network import MLP, flag, state_array
 from .optimisers import Plain
 from .remedies import GradientState
@@ -28,7 +29,7 @@ def second_network(net: MLP, seed: Any) -> MLP:
     return h
 
 
-class _Corrected:
+class _Corrected(OneTrace):
     """alpha_h, beta and the second network, which TDRC and QRC share.  Not for use by itself."""
 
     _trace: GradientState
@@ -89,7 +90,6 @@ class TDRC(_Corrected, RemedyTD):
         "neural.TDRC",
         "TDRC",
     )  # the second in checkpoints from before there was one in fasttrace.linear
-    _trace: GradientState  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -177,7 +177,6 @@ class QRC(_Corrected, StreamActionValues):
     """
 
     _method = "q"
-    _trace: GradientState  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -190,42 +189,24 @@ class QRC(_Corrected, StreamActionValues):
         cut: bool = True,
         **options: Unpack[ActingOptions],
     ) -> None:
-        for name in ("optimiser", "keep"):
-            if name in options:
-                raise TypeError(f"QRC.__init__() got an unexpected keyword argument {name!r}")
         self.cut = flag("cut", cut)
-        super().__init__(n_inputs, n_actions, **options)
         self.alpha_h, self.beta = alpha_h, beta
-        q = self.network
         self._optimiser = Plain(alpha)
-        h = second_network(q, self.generator)
-        self._trace = GradientState(q.backend, q, h, self.cut, Kept(self.n_features))
+        options.setdefault("hidden", (128, 128))
+        super().__init__(n_inputs, n_actions, **options)
+
+    def _state_of(self, net: MLP, network: Callable[[int], MLP]) -> GradientState:
+        h = second_network(net, self.generator)
+        return GradientState(net.backend, net, h, self.cut, Kept(net.n_inputs))
 
     def _options(self) -> dict[str, Any]:
-        options = super()._options()
-        del options["optimiser"], options["keep"]
         own = ("alpha", "alpha_h", "beta", "cut")
-        return options | {name: getattr(self, name) for name in own}
+        return super()._options() | {name: getattr(self, name) for name in own}
 
-    @property
-    def step_size(self) -> float:
-        """alpha: the steps are not bounded."""
-        return self.alpha
-
-    @property
-    def trace(self) -> Array:
-        """(n,) a copy of z_w as the last update used it."""
-        with self._read():
-            return self._trace.z_w.copy()
-
-    @property
-    def Z(self) -> Array:  # noqa: N802 - the contract's name
-        """(1, n) a copy of z_w."""
-        return self.trace[None]
-
-    def staleness(self, window: int | None = None) -> tuple[float, float]:
-        """Not kept here: RuntimeError.  StreamQ(keep=None) measures it."""
-        raise RuntimeError("staleness: QRC keeps no states; StreamQ with keep=None does")
+    def _online_of(self, state: dict[str, Any], arrays: dict[str, Array]) -> dict[str, Any]:
+        for name in ("history_states", "history_decays"):  # empty, in files from when it had a history
+            arrays.pop(name, None)
+        return super()._online_of(state, arrays)
 
     def _first_piece(self) -> int:
         return 0  # statistics are in Python: SIGINT would be heard within a step

@@ -5,7 +5,6 @@ csrc/fasttrace.h draws it.  See trace.py for what the methods promise.
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,15 +19,14 @@ class _State:
     """Arrays beside one network or two.  Not for use by itself.
 
     _named    attributes that are saved, arrays and numbers
+    n_traces  discounts and lambdas of a step
     """
 
     _named: tuple[str, ...]
-    before = None
-    heads: tuple[Any, ...] = ()
+    n_traces = 1
 
     def __init__(self, backend: Name, *nets: MLP) -> None:
         self.backend, self.nets = backend, list(nets)
-        self.critic = SimpleNamespace(net=nets[0], n_traces=nets[0].n_outputs)
         self.handle: Any = None  # of the backend, made when first used
         self.to(backend)
 
@@ -74,6 +72,7 @@ class ForwardState(_State):
     def __init__(self, backend: Name, net: MLP, window: int, fresh: bool) -> None:
         super().__init__(backend, net)
         self.net, self.window, self.fresh, self.m = net, window, fresh, net.n_outputs
+        self.n_traces = self.m
         self.first, self.waiting, self.alpha = 0, 0, 0.0
         m, slots = self.m, window + 1
         self.states = aligned_zeros(slots * net.n_inputs, net.dtype).reshape(slots, -1)

@@ -9,6 +9,7 @@ says what is different here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..backends import Backend, Name, resolve
 from ..memory import Array, Float64, dtype_of
 from ..policy import generator_of, generator_state
 from .learner import NetworkLearner, actions_stream
+from .lookback import LooksBack
 from .network import MLP, Activation, flag, state_array, states_array
 from .optimisers import ObGD, Optimiser, optimiser_of
 from .trace import Head, NetworkStream, NetworkTrace
@@ -49,23 +51,18 @@ class Streaming(NetworkLearner):
         n_outputs: int,
         *,
         hidden: Any,
-        gamma: float,
-        lambda_: float,
-        optimiser: Optimiser | None,
-        activation: Activation,
-        layer_norm: bool,
-        sparsity: float | None,
-        normalise: bool,
-        scale_rewards: bool,
-        keep: int | None,
-        seed: Any,
-        dtype: Any,
-        backend: str,
+        gamma: float = 0.99,
+        lambda_: float = 0.8,
+        activation: Activation = "leaky_relu",
+        layer_norm: bool = True,
+        sparsity: float | None = 0.9,
+        normalise: bool = True,
+        scale_rewards: bool = True,
+        seed: Any = 0,
+        dtype: Any = np.float32,
+        backend: Backend = "auto",
     ) -> None:
         self._hidden = tuple(arguments.count("hidden", size) for size in np.atleast_1d(hidden).tolist())
-        rule = ObGD() if optimiser is None else optimiser
-        if not isinstance(rule, ObGD):
-            raise TypeError(f"optimiser: got {type(rule).__name__}, expected ObGD or AdaptiveObGD")
         self._normalise = flag("normalise", normalise)
         self._scale = flag("scale_rewards", scale_rewards)
         dtype_of(dtype)
@@ -79,13 +76,11 @@ class Streaming(NetworkLearner):
                 dtype=dtype, backend=name,
             )  # fmt: skip
 
-        rule = optimiser_of(rule.options())
-        critic, actor = Head(network(n_outputs), 1, rule), self._actor_head(network)
-        trace = NetworkTrace(name, critic, actor, before=keep != 0)
-        self._start(trace, gamma=gamma, lambda_=lambda_, keep=keep, optimiser=rule)
+        self._start(self._state_of(network(n_outputs), network), gamma=gamma, lambda_=lambda_)
 
-    def _actor_head(self, network: Any) -> Head | None:
-        return None
+    def _state_of(self, net: MLP, network: Callable[[int], MLP]) -> Any:
+        """What it learns, about `net`; network(m) makes another one, of m outputs."""
+        raise NotImplementedError
 
     # ---- options -------------------------------------------------------------------------------------------
 
@@ -99,11 +94,6 @@ class Streaming(NetworkLearner):
         """Whether rewards are divided by the running deviation of the discounted sum of rewards."""
         return self._scale
 
-    @property
-    def step_size(self) -> float:
-        """The last step size that the bound allowed."""
-        return self._trace.critic.step
-
     def _options(self) -> dict[str, Any]:
         net = self.network.options()
         return {
@@ -111,20 +101,14 @@ class Streaming(NetworkLearner):
             "hidden": list(self._hidden),
             "gamma": self._gamma,
             "lambda_": self._lambda,
-            "optimiser": self._optimiser.options(),
             "normalise": self._normalise,
             "scale_rewards": self._scale,
-            "keep": self.keep,
             **{name: net[name] for name in ("activation", "layer_norm", "sparsity", "dtype")},
         }
 
     @classmethod
     def _of_options(cls, options: dict[str, Any], backend: Name) -> Any:
-        rest = dict(options)
-        for name in ("optimiser", "actor_optimiser"):
-            if name in rest:
-                rest[name] = optimiser_of(rest[name])
-        return cls(**rest, backend=backend)
+        return cls(**options, backend=backend)
 
     def __repr__(self) -> str:
         rest = ", ".join(f"{name}={value!r}" for name, value in self._options().items())
@@ -136,6 +120,10 @@ class Streaming(NetworkLearner):
 
     def _online_of(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
         return super()._online_of(state, arrays) | {"generator": generator_of(state["generator"])}
+
+    def _run_stream(self, stream: NetworkStream) -> None:
+        stream.normalise, stream.scale = self._normalise, self._scale
+        super()._run_stream(stream)
 
     # ---- reading -------------------------------------------------------------------------------------------
 
@@ -155,7 +143,30 @@ class Streaming(NetworkLearner):
             return net.forward(self.normalised(s))
 
 
-class StreamTD(Streaming):
+class Bounded(LooksBack, Streaming):
+    """Those whose step size is bounded, by ObGD.  Not for use by itself."""
+
+    def _bound(self, optimiser: Optimiser | None, keep: int | None) -> None:
+        """What every __init__ begins with."""
+        rule = ObGD() if optimiser is None else optimiser
+        if not isinstance(rule, ObGD):
+            raise TypeError(f"optimiser: got {type(rule).__name__}, expected ObGD or AdaptiveObGD")
+        self._look_back(keep, optimiser_of(rule.options()))
+
+    def _state_of(self, net: MLP, network: Callable[[int], MLP]) -> NetworkTrace:
+        critic, actor = Head(net, 1, self._optimiser), self._actor_head(network)
+        return NetworkTrace(net.backend, critic, actor, before=self.keep != 0)
+
+    def _actor_head(self, network: Callable[[int], MLP]) -> Head | None:
+        return None
+
+    @property
+    def step_size(self) -> float:
+        """The last step size that the bound allowed."""
+        return self._trace.critic.step
+
+
+class StreamTD(Bounded):
     """TD(lambda) with a network of one output and bounded steps.
 
         delta = R + gamma v(S') - v(S);  z <- gamma lambda z + grad v(S);  w by ObGD
@@ -189,11 +200,11 @@ class StreamTD(Streaming):
         dtype: Any = np.float32,
         backend: Backend = "auto",
     ) -> None:
+        self._bound(optimiser, keep)
         super().__init__(
-            n_inputs, 1, hidden=hidden, gamma=gamma, lambda_=lambda_, optimiser=optimiser,
-            activation=activation, layer_norm=layer_norm, sparsity=sparsity,
-            normalise=normalise, scale_rewards=scale_rewards,
-            keep=keep, seed=seed, dtype=dtype, backend=backend,
+            n_inputs, 1, hidden=hidden, gamma=gamma, lambda_=lambda_, activation=activation,
+            layer_norm=layer_norm, sparsity=sparsity, normalise=normalise, scale_rewards=scale_rewards,
+            seed=seed, dtype=dtype, backend=backend,
         )  # fmt: skip
 
     def predict(self, s: Any) -> float | Array:

@@ -162,6 +162,8 @@ class NetworkTrace:
         for head in self.heads:
             head.net.to(backend)
 
+    n_traces = property(lambda self: self.critic.n_traces)
+
     def to(self, backend: Name) -> NetworkTrace:
         """The layout is one for all: the same trace."""
         self.backend, self.handle = backend, None
