@@ -33,25 +33,25 @@ class StreamAgent(Streaming):
     def _number_of_outputs(self) -> int:
         return self.n_actions
 
-    def _stream(self, states: Float64, reward: float, gamma: float) -> NetworkStream:
+    def _stream(self, states: Float64, reward: float, gamma: float, **more: Any) -> NetworkStream:
         """Of one step, or with one state alone of none."""
-        steps = len(states) - 1
-        stream = NetworkStream(
-            steps, self._method, states, np.array([[reward]]), np.array([[gamma]]),
-            np.array([[self._lambda]]), np.empty((steps, 1)),
+        return self._stream_of(
+            steps=len(states) - 1, states=states, rewards=np.array([[reward]]),
+            gammas=np.array([[gamma]]), lambdas=np.array([[self._lambda]]), **more,
         )  # fmt: skip
-        stream.n_actions = self._number_of_outputs()
-        return stream
 
-    def _advance(self, stream: NetworkStream) -> None:
-        """One call of the backend; the next action is drawn in it."""
+    def _add_fields(self, fields: dict[str, Any]) -> None:
+        super()._add_fields(fields)
+        fields["n_actions"] = self._number_of_outputs()
+
+    def _advance(self, states: Float64, reward: float, gamma: float) -> None:
+        """One call of the backend, with a _stream; the next action is drawn in it."""
         own, u = self._own, self.generator.random() if self._number is None else self._number
         self._number = u  # drawn again after a fault
-        stream.own, stream.u = own, u
-        stream.choose = lambda q: choose(q, own, u)
-        stream.action = self._action
-        self._run_network(stream)
-        self._action, self._number = stream.action_next, None
+        stream = self._stream(
+            states, reward, gamma, own=own, u=u, choose=lambda q: choose(q, own, u), action=self._action
+        )
+        self._action, self._number = self._run_network(stream).action_next, None
 
     # ---- online --------------------------------------------------------------------------------------------
 
@@ -60,7 +60,7 @@ class StreamAgent(Streaming):
         array = state_array("s", s, self.n_features)[None]
         with self._in_use():
             self._forget()
-            self._advance(self._stream(array, 0.0, 0.0))
+            self._advance(array, 0.0, 0.0)
             self._acting = True
             return self._action
 
@@ -76,7 +76,7 @@ class StreamAgent(Streaming):
         state = state_array("s", s, self.n_features)
         with self._in_use():
             self._started("step")
-            self._advance(self._stream(np.array([self._trace.kept.raw, state]), reward, gamma))
+            self._advance(np.array([self._trace.kept.raw, state]), reward, gamma)
             return self._action
 
     def end(self, reward: float, s: Any = None) -> None:
@@ -90,9 +90,8 @@ class StreamAgent(Streaming):
         with self._in_use():
             self._started("end")
             kept = self._trace.kept
-            stream = self._stream(np.array([kept.raw, kept.raw if state is None else state]), reward, 0.0)
-            stream.ends = state is None
-            self._prepare_actions(stream)
+            states = np.array([kept.raw, kept.raw if state is None else state])
+            stream = self._stream(states, reward, 0.0, ends=state is None, actions=self._taken())
             self._run_network(stream)
             kept.held, self._acting = 0.0, False
 
@@ -102,8 +101,9 @@ class StreamAgent(Streaming):
         with self._in_use():
             self._forget()
 
-    def _prepare_actions(self, stream: NetworkStream) -> None:
-        stream.actions = np.array([self._action, self._action], np.int32)
+    def _taken(self) -> Any:
+        """The action of a last transition, as a stream has them; the one after it has no effect."""
+        return np.array([self._action, self._action], np.int32)
 
     def _started(self, call: str) -> None:
         if not self._acting:
@@ -183,8 +183,8 @@ class StreamActionValues(StreamAgent):
     def _own(self) -> Own:
         return ("epsilon", self.epsilon)
 
-    def _advance(self, stream: NetworkStream) -> None:
-        super()._advance(stream)
+    def _advance(self, states: Float64, reward: float, gamma: float) -> None:
+        super()._advance(states, reward, gamma)
         self._decisions += 1
 
     def _options(self) -> dict[str, Any]:
@@ -218,14 +218,7 @@ class StreamActionValues(StreamAgent):
 
         Returns (T,) TD errors.  Errors: IndexError for an action; otherwise as StreamTD.learn.
         """
-        stream = actions_stream(self, self.n_actions, states, actions, rewards, gammas, lambdas)
-        stream.cut = self._cut_name
-        if stream.steps:
-            with self._in_use():
-                self._run_network(stream)
-        return stream.errors()
-
-    _cut_name = "never"
+        return self._learned(actions_stream(self, self.n_actions, states, actions, rewards, gammas, lambdas))
 
 
 class BoundedActionValues(Bounded, StreamActionValues):
@@ -297,17 +290,12 @@ class StreamQ(BoundedActionValues):
         self.cut = cut
         super().__init__(n_inputs, n_actions, **options)
 
-    @property
-    def _cut_name(self) -> str:  # type: ignore[override]
-        return self._CUTS[self.cut]
-
     def _options(self) -> dict[str, Any]:
         return {**super()._options(), "cut": self.cut}
 
-    def _stream(self, states: Float64, reward: float, gamma: float) -> NetworkStream:
-        stream = super()._stream(states, reward, gamma)
-        stream.cut = self._cut_name
-        return stream
+    def _add_fields(self, fields: dict[str, Any]) -> None:
+        super()._add_fields(fields)
+        fields["cut"] = self._CUTS[self.cut]
 
 
 class StreamAC(Bounded, StreamAgent):
@@ -423,22 +411,23 @@ class StreamAC(Bounded, StreamAgent):
         raw = np.asarray(h[self.n_moves : 2 * self.n_moves], np.float64)
         return np.array(h[: self.n_moves], np.float64), np.maximum(raw, 0.0) + np.log1p(np.exp(-np.abs(raw)))
 
-    def _stream(self, states: Float64, reward: float, gamma: float) -> NetworkStream:
-        stream = super()._stream(states, reward, gamma)
-        stream.entropy, stream.lambda_actor, stream.normal = self._entropy, self._lambda, bool(self.n_moves)
-        if self.n_moves and stream.steps:
-            stream.moves = np.asarray(self._action, np.float64)[None]
-        return stream
+    def _stream(self, states: Float64, reward: float, gamma: float, **more: Any) -> NetworkStream:
+        if self.n_moves and len(states) > 1:
+            more["moves"] = np.asarray(self._action, np.float64)[None]
+        return super()._stream(states, reward, gamma, **more)
 
-    def _advance(self, stream: NetworkStream) -> None:
+    def _add_fields(self, fields: dict[str, Any]) -> None:
+        super()._add_fields(fields)
+        fields["entropy"], fields["lambda_actor"] = self._entropy, self._lambda
+        fields["normal"] = bool(self.n_moves)
+
+    def _advance(self, states: Float64, reward: float, gamma: float) -> None:
         if not self.n_moves:
-            super()._advance(stream)
+            super()._advance(states, reward, gamma)
             return
-        stream.own, stream.choose = self._own, lambda q: 0
-        self._run_network(stream)
-        if stream.steps == 0:
-            stream.q = self.actor.forward(self._trace.kept.now)
-        mean, sigma = self._distribution(stream.q)
+        out = self._run_network(self._stream(states, reward, gamma, own=self._own, choose=lambda q: 0))
+        q = out.q if len(states) > 1 else self.actor.forward(self._trace.kept.now)
+        mean, sigma = self._distribution(q)
         self._action = mean + sigma * self.generator.standard_normal(self.n_moves)
 
     def start(self, s: Any) -> Any:
@@ -452,9 +441,8 @@ class StreamAC(Bounded, StreamAgent):
 
     step.__doc__ = StreamAgent.step.__doc__
 
-    def _prepare_actions(self, stream: NetworkStream) -> None:
-        if not self.n_moves:
-            super()._prepare_actions(stream)
+    def _taken(self) -> Any:
+        return None if self.n_moves else super()._taken()
 
     def act(self, s: Any) -> Any:
         """The most probable action, or the means (k,); learns nothing and draws nothing."""
@@ -494,11 +482,7 @@ class StreamAC(Bounded, StreamAgent):
         """
         taken = None if self.n_moves else actions
         stream = actions_stream(self, self.n_actions, states, taken, rewards, gammas, lambdas)
-        stream.n_actions = self._number_of_outputs()
-        stream.entropy, stream.lambda_actor, stream.normal = self._entropy, self._lambda, bool(self.n_moves)
         if self.n_moves:
-            stream.moves = arguments.finite_array("actions", actions, (stream.steps + 1, self.n_moves))
-        if stream.steps:
-            with self._in_use():
-                self._run_network(stream)
-        return stream.errors()
+            moves = arguments.finite_array("actions", actions, (stream.steps + 1, self.n_moves))
+            stream = stream.but(moves=moves)
+        return self._learned(stream)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import arguments
-from ..backends import Backend, module, resolve
+from ..backends import Backend, resolve
 from ..memory import Array
 from .forward import RemedyTD
 from .learner import OneTrace
@@ -31,6 +31,7 @@ class ExpectedTraceTD(OneTrace, RemedyTD):
     Source: van Hasselt et al. 2021, "Expected eligibility traces", ET(lambda, eta).
     """
 
+    _stem = "neural_expected"
     _own = ("alpha_z", "eta")
     _trace: ExpectedState
 
@@ -77,8 +78,10 @@ class ExpectedTraceTD(OneTrace, RemedyTD):
     def _work(self) -> float:
         return 1.0 + self._trace.k**2 / self.network.n_params
 
-    def _run_steps(self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array) -> int:
+    def _run_steps(
+        self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array, deltas: Array
+    ) -> int:
         state = self._trace
         state.alpha, state.alpha_z, state.eta = self.alpha, self.alpha_z, self.eta
-        run = module(self.backend, "neural_expected").expected_run
-        return run(state, states, part.rewards[:, 0], gammas[:, 0], lambdas[:, 0], part.deltas[:, 0])
+        run = self._module.expected_run
+        return run(state, states, part.rewards[:, 0], gammas[:, 0], lambdas[:, 0], deltas[:, 0])

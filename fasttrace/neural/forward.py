@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .. import arguments
-from ..backends import Backend, module, resolve
+from ..backends import Backend, resolve
 from ..memory import Array
 from .learner import StateValues, checked_network
 from .network import MLP
 from .optimisers import Plain
 from .remedies import ForwardState
-from .trace import NetworkStream
+from .trace import NetworkStream, Outcome
 
 _VALUES: tuple[Literal["fresh", "arrival"], ...] = ("fresh", "arrival")
 NEGLIGIBLE = 1e-3  # of a return's weights, beyond the window
@@ -56,7 +56,7 @@ class RemedyTD(StateValues):
     def _options(self) -> dict[str, Any]:
         return super()._options() | {name: getattr(self, name) for name in ("alpha", *self._own)}
 
-    def _run_piece(self, stream: NetworkStream, begin: int, end: int) -> None:
+    def _run_piece(self, stream: NetworkStream, out: Outcome, begin: int, end: int) -> None:
         part, shape = stream.part(begin, end), (end - begin, self.n_outputs)
         states = part.states.astype(self.network.dtype)
         if part.ends:
@@ -64,11 +64,13 @@ class RemedyTD(StateValues):
         gammas, lambdas = (
             np.ascontiguousarray(np.broadcast_to(each, shape)) for each in (part.gammas, part.lambdas)
         )
-        stream.done = begin + self._run_steps(part, states, gammas, lambdas)
-        if stream.done < end:
-            raise FloatingPointError(f"TD error, gradient or parameter: not finite at step {stream.done}")
+        out.done = begin + self._run_steps(part, states, gammas, lambdas, out.deltas[begin:end])
+        if out.done < end:
+            raise FloatingPointError(f"TD error, gradient or parameter: not finite at step {out.done}")
 
-    def _run_steps(self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array) -> int:
+    def _run_steps(
+        self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array, deltas: Array
+    ) -> int:
         """Hand a piece of T steps to the backend, arrays (T, m); the number of steps learned from."""
         raise NotImplementedError
 
@@ -99,6 +101,7 @@ class ForwardTD(RemedyTD):
     approximation"; Sutton & Barto 2018, (12.9), (12.10).
     """
 
+    _stem = "neural_forward"
     _own = ("window", "values")
     _single = False
     _trace: ForwardState
@@ -141,13 +144,15 @@ class ForwardTD(RemedyTD):
         with self._in_use():
             self.network.to_be_written()
             self._trace.alpha = self.alpha
-            if not module(self.backend, "neural_forward").forward_td_flush(self._trace):
+            if not self._module.forward_td_flush(self._trace):
                 raise FloatingPointError("flush: a gradient or parameter is not finite; nothing was changed")
 
     def _work(self) -> float:
         return 1.0 + self.window * (self.values == "fresh")
 
-    def _run_steps(self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array) -> int:
+    def _run_steps(
+        self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array, deltas: Array
+    ) -> int:
         self._trace.alpha = self.alpha
-        run = module(self.backend, "neural_forward").forward_td_run
-        return run(self._trace, states, part.rewards, gammas, lambdas, part.deltas)
+        run = self._module.forward_td_run
+        return run(self._trace, states, part.rewards, gammas, lambdas, deltas)

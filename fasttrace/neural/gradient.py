@@ -16,7 +16,7 @@ from .learner import OneTrace, actions_stream
 from .network import MLP, flag, state_array
 from .optimisers import Plain
 from .remedies import GradientState
-from .trace import Kept, NetworkStream
+from .trace import Kept, NetworkStream, Outcome
 
 _PART = 1024  # steps whose statistics are kept for the case of a fault
 
@@ -32,6 +32,7 @@ def second_network(net: MLP, seed: Any) -> MLP:
 class _Corrected(OneTrace):
     """alpha_h, beta and the second network, which TDRC and QRC share.  Not for use by itself."""
 
+    _stem = "neural_gradient"
     _trace: GradientState
 
     @property
@@ -124,12 +125,8 @@ class TDRC(_Corrected, RemedyTD):
         stream = actions_stream(self, 0, states, None, flat, gammas, lambdas)
         ratios = arguments.series("rhos", rhos, stream.steps, None, "not_negative", spare=True)
         if ratios is not None:
-            stream.rhos = np.ascontiguousarray(np.broadcast_to(ratios, stream.steps))
-        stream.flat = not column
-        if stream.steps:
-            with self._in_use():
-                self._run_network(stream)
-        return stream.errors()
+            ratios = np.ascontiguousarray(np.broadcast_to(ratios, stream.steps))
+        return self._learned(stream.but(rhos=ratios, flat=not column))
 
     def update(
         self, s: Any, reward: Any, s_next: Any, *, gamma: Any = None, lambda_: Any = None, rho: float = 1.0
@@ -147,11 +144,13 @@ class TDRC(_Corrected, RemedyTD):
         lambdas = None if lambda_ is None else arguments.unit("lambda_", lambda_)
         return float(self.learn([now, after], [reward], gammas=gamma, lambdas=lambdas, rhos=rho)[0])
 
-    def _run_steps(self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array) -> int:
-        state, run = self._set(self.alpha), module(self.backend, "neural_gradient").qrc_run
+    def _run_steps(
+        self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array, deltas: Array
+    ) -> int:
+        state, run = self._set(self.alpha), self._module.qrc_run
         state.rhos = part.rhos
         columns = (np.ascontiguousarray(each[:, 0]) for each in (part.rewards, gammas, lambdas))
-        done = run(state, states, None, *columns, part.deltas[:, 0])
+        done = run(state, states, None, *columns, deltas[:, 0])
         state.rhos = None
         return done
 
@@ -211,17 +210,15 @@ class QRC(_Corrected, StreamActionValues):
     def _first_piece(self) -> int:
         return 0  # statistics are in Python: SIGINT would be heard within a step
 
-    def _run_piece(self, stream: NetworkStream, begin: int, end: int) -> None:
+    def _run_piece(self, stream: NetworkStream, out: Outcome, begin: int, end: int) -> None:
         for start in range(begin, max(end, begin + 1), _PART):
             stop = min(end, start + _PART)
-            done, fault = self._run_part(stream, start, stop)
-            stream.done = start + done
-            if fault or stream.done < stop:
-                raise FloatingPointError(
-                    f"{fault or 'TD error or gradient'}: not finite at step {stream.done}"
-                )
+            done, fault = self._run_part(stream, out, start, stop)
+            out.done = start + done
+            if fault or out.done < stop:
+                raise FloatingPointError(f"{fault or 'TD error or gradient'}: not finite at step {out.done}")
 
-    def _run_part(self, stream: NetworkStream, start: int, stop: int) -> tuple[int, str]:
+    def _run_part(self, stream: NetworkStream, out: Outcome, start: int, stop: int) -> tuple[int, str]:
         """Learn from the steps from start to stop; how many were, and what fault there is in the states."""
         states, rewards, before, fault = self._prepared(stream, start, stop)
         usable = len(before) - 1  # steps whose statistics are finite
@@ -232,17 +229,17 @@ class QRC(_Corrected, StreamActionValues):
             actions = np.zeros(usable + 1, np.int32)
         else:
             try:
-                stream.q = self.network.forward(states[-1]).astype(np.float64)
+                out.q = self.network.forward(states[-1]).astype(np.float64)
             except (FloatingPointError, ValueError):
                 self._trace.kept.memory[:] = before[0]
                 raise
-            stream.action_next = int(stream.choose(stream.q))  # type: ignore[misc]
-            actions = np.array([stream.action, stream.action_next], np.int32)
+            out.action_next = int(stream.choose(out.q))  # type: ignore[misc]
+            actions = np.array([stream.action, out.action_next], np.int32)
         gammas, lambdas = (
             np.ascontiguousarray(np.broadcast_to(each, (stream.steps, 1))[rows, 0])
             for each in (stream.gammas, stream.lambdas)
         )
-        run, deltas = module(self.backend, "neural_gradient").qrc_run, stream.deltas[rows, 0]
+        run, deltas = self._module.qrc_run, out.deltas[rows, 0]
         done = run(self._set(self.alpha), states[: usable + 1], actions, rewards, gammas, lambdas, deltas)
         if fault or done < usable:
             self._trace.kept.memory[:] = before[done]

@@ -15,7 +15,7 @@ from ..memory import Array, Float64, owned
 from ..pieces import in_pieces
 from .network import MLP, fitting, state_array, states_array
 from .optimisers import Optimiser
-from .trace import NetworkStream
+from .trace import NetworkStream, Outcome
 
 
 class NetworkLearner(Learner):
@@ -150,28 +150,45 @@ class NetworkLearner(Learner):
             raise ValueError(f"{name}: got {bad}, expected numbers from 0 to 1")
         return array.reshape(len(array) if array.ndim else 1, -1 if array.size else m)
 
-    def _run_network(self, stream: NetworkStream) -> None:
+    def _stream_of(self, **fields: Any) -> NetworkStream:
+        """A stream of these fields, and of those that each of this learner's has."""
+        self._add_fields(fields)
+        return NetworkStream.of(fields)
+
+    def _add_fields(self, fields: dict[str, Any]) -> None:
+        fields["method"] = self._method
+
+    def _learned(self, stream: NetworkStream) -> Float64:
+        """Learn from a stream; the TD errors."""
+        if not stream.steps:
+            return Outcome(np.empty(stream.rewards.shape)).errors(stream.flat)
+        with self._in_use():
+            return self._run_network(stream).errors(stream.flat)
+
+    def _run_network(self, stream: NetworkStream) -> Outcome:
         """Learn from a stream; the learner is in use.
 
         Errors: FloatingPointError with the step; KeyboardInterrupt with `steps` and `deltas`, of a long one.
         """
         for net in self._trace.nets:
             net.to_be_written()
+        out = Outcome(np.empty((stream.steps, stream.rewards.shape[1])))
         try:
-            self._run_stream(stream)
+            self._run_stream(stream, out)
         except KeyboardInterrupt as interrupt:
-            interrupt.steps, interrupt.deltas = stream.done, stream.errors()  # type: ignore[attr-defined]
+            interrupt.steps, interrupt.deltas = out.done, out.errors(stream.flat)  # type: ignore[attr-defined]
             raise
+        return out
 
-    def _run_stream(self, stream: NetworkStream) -> None:
-        """All of it; stream.done says how far that came, whatever is raised."""
+    def _run_stream(self, stream: NetworkStream, out: Outcome) -> None:
+        """All of it; out.done says how far that came, whatever is raised."""
         if stream.steps <= 1:
-            self._run_piece(stream, 0, stream.steps)
+            self._run_piece(stream, out, 0, stream.steps)
         else:
-            in_pieces(stream.steps, self._first_piece(), partial(self._run_piece, stream))
+            in_pieces(stream.steps, self._first_piece(), partial(self._run_piece, stream, out))
 
-    def _run_piece(self, stream: NetworkStream, begin: int, end: int) -> None:
-        """Hand steps begin to end - 1 to the backend; stream.done is how far that came."""
+    def _run_piece(self, stream: NetworkStream, out: Outcome, begin: int, end: int) -> None:
+        """Hand steps begin to end - 1 to the backend; out.done is how far that came."""
         raise NotImplementedError
 
     def _work(self) -> float:
@@ -266,13 +283,12 @@ class StateValues(NetworkLearner):
         checked, shape = self._rewards(rewards, steps)
         by_gamma = self._series("gammas", gammas, steps, self._gamma)
         by_lambda = self._series("lambdas", lambdas, steps, self._lambda)
-        deltas = np.empty((steps, self.n_outputs))
-        stream = NetworkStream(steps, self._method, array, checked, by_gamma, by_lambda, deltas)
-        stream.flat = len(shape) == 1
-        if steps:
-            with self._in_use():
-                self._run_network(stream)
-        return stream.errors()
+        return self._learned(
+            self._stream_of(
+                steps=steps, states=array, rewards=checked,
+                gammas=by_gamma, lambdas=by_lambda, flat=len(shape) == 1,
+            )
+        )  # fmt: skip
 
     def update(
         self, s: Any, reward: Any, s_next: Any, *, gamma: Any = None, lambda_: Any = None
@@ -298,13 +314,12 @@ class StateValues(NetworkLearner):
             )
         scalar = np.ndim(reward) == 0 and m == 1
         rewards = arguments.finite_array("reward", np.reshape(reward, (1,)) if scalar else reward, (m,))
-        deltas = np.empty((1, m))
-        stream = NetworkStream(
-            1, self._method, array, rewards[None], np.atleast_2d(gamma), np.atleast_2d(lambda_), deltas
-        )
-        stream.ends = s_next is None
-        with self._in_use():
-            self._run_network(stream)
+        deltas = self._learned(
+            self._stream_of(
+                steps=1, states=array, rewards=rewards[None],
+                gammas=np.atleast_2d(gamma), lambdas=np.atleast_2d(lambda_), ends=s_next is None, flat=False,
+            )
+        )  # fmt: skip
         return float(deltas[0, 0]) if m == 1 else deltas[0]
 
 
@@ -334,7 +349,7 @@ def actions_stream(
     checked = arguments.finite_array("rewards", rewards, (steps,))[:, None]
     by_gamma = learner._series("gammas", gammas, steps, learner._gamma)
     by_lambda = learner._series("lambdas", lambdas, steps, learner._lambda)
-    deltas = np.empty((steps, 1))
-    stream = NetworkStream(steps, learner._method, array, checked, by_gamma, by_lambda, deltas, actions=taken)
-    stream.n_actions = n_actions
-    return stream
+    return learner._stream_of(
+                steps=steps, states=array, actions=taken, rewards=checked,
+        gammas=by_gamma, lambdas=by_lambda,
+    )  # fmt: skip

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import arguments
-from ..backends import Backend, Name, module, resolve
+from ..backends import Backend, Name, resolve
 from ..memory import Array, Float64
 from .learner import NetworkLearner, StateValues, actions_stream, checked_network
 from .network import MLP
 from .optimisers import Optimiser, Plain, optimiser_of
 from .staleness import History, compare
-from .trace import Head, NetworkStream, NetworkTrace
+from .trace import Head, NetworkStream, NetworkTrace, Outcome
 
 
 class LooksBack(NetworkLearner):
@@ -108,33 +108,33 @@ class LooksBack(NetworkLearner):
 
     # ---- learning ------------------------------------------------------------------------------------------
 
-    def _run_stream(self, stream: NetworkStream) -> None:
+    def _run_stream(self, stream: NetworkStream, out: Outcome) -> None:
         if self.keep == 0 or stream.steps == 0:
-            super()._run_stream(stream)
+            super()._run_stream(stream, out)
             return
         decay = self._trace.critic.decays.copy()
-        stream.inputs = np.empty((stream.steps, self.n_features))
+        out.inputs = np.empty((stream.steps, self.n_features))
         try:
-            super()._run_stream(stream)
+            super()._run_stream(stream, out)
         finally:
-            if stream.done:
-                self._remember(stream, decay)
+            if out.done:
+                self._remember(stream, out.inputs[: out.done], decay)
 
-    def _run_piece(self, stream: NetworkStream, begin: int, end: int) -> None:
-        part = stream.part(begin, end)
-        fault = module(self.backend, "neural").network_run(self._trace, part)
-        stream.done = begin + part.done
+    def _run_piece(self, stream: NetworkStream, out: Outcome, begin: int, end: int) -> None:
+        part = out.part(begin, end)
+        fault = self._module.network_run(self._trace, stream.part(begin, end), part)
+        out.done = begin + part.done
         self._updated = self.keep != 0 and stream.steps > 0 and fault is None
         if fault is not None:
-            raise FloatingPointError(f"{fault}: not finite at step {stream.done}")
+            raise FloatingPointError(f"{fault}: not finite at step {out.done}")
 
-    def _remember(self, stream: NetworkStream, decay: Float64) -> None:
-        """After stream.done steps; decay is what decayed the trace of the first."""
-        done = stream.done
+    def _remember(self, stream: NetworkStream, inputs: Float64, decay: Float64) -> None:
+        """After so many steps as there are inputs; decay is what decayed the trace of the first."""
+        done = len(inputs)
         decays = np.broadcast_to(stream.gammas * stream.lambdas, (stream.steps, len(decay)))
         decays = np.concatenate([decay[None], decays[: done - 1]])
         outputs = np.full(done, -1) if stream.actions is None else stream.actions[:done]
-        self._history.add(stream.inputs[:done], decays, outputs)
+        self._history.add(inputs, decays, outputs)
 
     def staleness(self, window: int | None = None) -> tuple[float, float]:
         """How far the trace is from the one that the parameters before the last update would have made.
@@ -245,6 +245,10 @@ class NetworkSarsa(LooksBack):
         trace = NetworkTrace(name, Head(net, 1, rule), before=keep != 0)
         self._start(trace, gamma=gamma, lambda_=lambda_)
 
+    def _add_fields(self, fields: dict[str, Any]) -> None:
+        super()._add_fields(fields)
+        fields["n_actions"] = self.n_outputs
+
     def q(self, s: Any) -> Array:
         """Action values (A,) of a state (i,), or (N, A) of states (N, i), learning nothing."""
         with self._read():
@@ -262,13 +266,4 @@ class NetworkSarsa(LooksBack):
 
         Returns (T,) TD errors.  Errors: IndexError for an action; otherwise as NetworkTD.learn.
         """
-        stream = self._actions_stream(states, actions, rewards, gammas, lambdas)
-        if stream.steps:
-            with self._in_use():
-                self._run_network(stream)
-        return stream.errors()
-
-    def _actions_stream(
-        self, states: Any, actions: Any, rewards: Any, gammas: Any, lambdas: Any
-    ) -> NetworkStream:
-        return actions_stream(self, self.n_outputs, states, actions, rewards, gammas, lambdas)
+        return self._learned(actions_stream(self, self.n_outputs, states, actions, rewards, gammas, lambdas))

@@ -23,7 +23,7 @@ from .learner import NetworkLearner, actions_stream
 from .lookback import LooksBack
 from .network import MLP, Activation, flag, state_array, states_array
 from .optimisers import ObGD, Optimiser, optimiser_of
-from .trace import Head, NetworkStream, NetworkTrace
+from .trace import Head, NetworkTrace
 
 
 class StreamOptions(TypedDict, total=False):
@@ -121,9 +121,9 @@ class Streaming(NetworkLearner):
     def _online_of(self, state: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
         return super()._online_of(state, arrays) | {"generator": generator_of(state["generator"])}
 
-    def _run_stream(self, stream: NetworkStream) -> None:
-        stream.normalise, stream.scale = self._normalise, self._scale
-        super()._run_stream(stream)
+    def _add_fields(self, fields: dict[str, Any]) -> None:
+        super()._add_fields(fields)
+        fields["normalise"], fields["scale"] = self._normalise, self._scale
 
     # ---- reading -------------------------------------------------------------------------------------------
 
@@ -225,11 +225,7 @@ class StreamTD(Bounded):
         finite, with the step, all as it was before that step; KeyboardInterrupt between two steps, with
         `steps`, how many were learned from, and `deltas`, their errors.
         """
-        stream = actions_stream(self, 0, states, None, rewards, gammas, lambdas)
-        if stream.steps:
-            with self._in_use():
-                self._run_network(stream)
-        return stream.errors()
+        return self._learned(actions_stream(self, 0, states, None, rewards, gammas, lambdas))
 
     def update(
         self, s: Any, reward: float, s_next: Any, *, gamma: float | None = None, lambda_: float | None = None
@@ -251,10 +247,8 @@ class StreamTD(Bounded):
                 f"s_next: got None with gamma={gamma}; None is for the end of an episode, gamma=0"
             )
         rewards = np.array([[arguments.finite("reward", reward)]])
-        stream = NetworkStream(
-            1, "td", array, rewards, np.array([[gamma]]), np.array([[lambda_]]), np.empty((1, 1))
-        )
-        stream.ends = s_next is None
-        with self._in_use():
-            self._run_network(stream)
-        return float(stream.deltas[0, 0])
+        stream = self._stream_of(
+                steps=1, states=array, rewards=rewards,
+            gammas=np.array([[gamma]]), lambdas=np.array([[lambda_]]), ends=s_next is None,
+        )  # fmt: skip
+        return float(self._learned(stream)[0])

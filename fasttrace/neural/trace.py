@@ -6,7 +6,6 @@ One layout for all backends; csrc/fasttrace.h draws it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..backends import Name
 from ..memory import Float64, aligned_copy, aligned_zeros, check_arrays, owned
+from ..record import Record
 from .network import MLP
 from .optimisers import Optimiser
 
@@ -203,15 +203,16 @@ class NetworkTrace:
         self.__dict__.update(owned(state))
 
 
-@dataclass
-class NetworkStream:
-    """Transitions as the backends take them; ft_network_stream in csrc/fasttrace.h.
+class NetworkStream(Record):
+    """Transitions as the backends take them; ft_network_stream in csrc/fasttrace.h.  See Outcome.
 
     gammas, lambdas  (T, m), or with 1 for T, for m or for both where one number stands for all
     rhos    (T,) of TDRC, or None for 1
+    ends    whether the last transition leads to no state
     flat    whether the errors are given as (T,), of one output
     own, u  the policy and the number that the next action is drawn with; own None: actions are given
     choose  the same choice as a function of the outputs, for the reference
+    action  that was taken in the first state, where none are given
     """
 
     steps: int
@@ -220,7 +221,6 @@ class NetworkStream:
     rewards: Float64
     gammas: Float64
     lambdas: Float64
-    deltas: Float64
     actions: Any = None
     moves: Any = None
     rhos: Any = None
@@ -235,29 +235,45 @@ class NetworkStream:
     own: Any = None
     u: float = 0.0
     choose: Callable[[Any], int] | None = None
-    inputs: Any = None
-    q: Any = None
     action: int = 0
-    action_next: int = 0
-    greedy: bool = True
-    done: int = 0
     flat: bool = True
 
     def part(self, begin: int, end: int) -> NetworkStream:
         """Steps begin to end - 1, to be learned from after those before them; the whole is itself."""
         if end - begin == self.steps:
             return self
-        rows = dict.fromkeys(("rewards", "deltas", "moves", "rhos", "inputs"), slice(begin, end))
+        rows = dict.fromkeys(("rewards", "moves", "rhos"), slice(begin, end))
         rows |= dict.fromkeys(("states", "actions"), slice(begin, end + 1))
         rows |= {name: slice(begin, end) for name in ("gammas", "lambdas") if len(getattr(self, name)) > 1}
         cut = {name: array[at] for name, at in rows.items() if (array := getattr(self, name)) is not None}
-        return replace(self, steps=end - begin, ends=self.ends and end == self.steps, done=0, **cut)
-
-    def errors(self) -> Float64:
-        """TD errors of the steps that were learned from, as they are given to the caller."""
-        return self.deltas[: self.done, 0] if self.flat else self.deltas[: self.done]
+        return self.but(steps=end - begin, ends=self.ends and end == self.steps, **cut)
 
     @property
     def judges(self) -> bool:
         """Whether each action must be judged greedy or not, also at the first state of an episode."""
         return self.method == "q" and self.cut == "taken"
+
+
+class Outcome:
+    """What a stream comes to; a run fills it in.
+
+    deltas  (T, m) TD errors, of the first `done` steps: those that were learned from
+    inputs  (T, i) for what the network was given in each, or None: not asked for
+    q, action_next, greedy  the outputs for the last state that was chosen in, the action chosen there, and
+            whether it is greedy
+    """
+
+    def __init__(self, deltas: Float64, inputs: Float64 | None = None) -> None:
+        self.deltas, self.inputs = deltas, inputs
+        self.done, self.action_next, self.greedy = 0, 0, True
+        self.q: Any = None
+
+    def part(self, begin: int, end: int) -> Outcome:
+        """That of steps begin to end - 1; of all, itself."""
+        if end - begin == len(self.deltas):
+            return self
+        return Outcome(self.deltas[begin:end], None if self.inputs is None else self.inputs[begin:end])
+
+    def errors(self, flat: bool) -> Float64:
+        """TD errors of the steps that were learned from, as they are given to the caller."""
+        return self.deltas[: self.done, 0] if flat else self.deltas[: self.done]

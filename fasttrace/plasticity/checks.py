@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
 
+from ..arguments import is_finite, place_of
 from ..memory import Array, aligned_copy
 
 Mode = Literal["none", "plastic", "simple", "retroactive"]
@@ -21,22 +21,6 @@ BOUNDS: tuple[Bound, ...] = ("hard", "soft", "decay")
 MODULATIONS: tuple[Modulation, ...] = ("tanh", "sigmoid", "linear")
 MODULATED: tuple[Modulated, ...] = ("all", "half")
 ALPHAS: tuple[Alpha, ...] = ("synapse", "neuron", "scalar")
-
-
-# Up to so many numbers OpenBLAS keeps a product on the caller's thread.
-_PRODUCT = 8192
-
-
-def is_finite(array: Array) -> bool:
-    """Whether all numbers are; where few are, x.x tells, at half of what NumPy's isfinite costs."""
-    if array.size <= _PRODUCT and math.isfinite(np.vdot(array, array)):
-        return True
-    return bool(np.isfinite(array).all())  # x.x also overflows
-
-
-def place_of(array: Array) -> tuple[int, ...]:
-    """Where the first entry stands that is not finite."""
-    return tuple(int(i) for i in np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape))
 
 
 def array_of(

@@ -28,8 +28,6 @@ from .checks import (
     array_of,
     finite_steps,
     first_bad_step,
-    is_finite,
-    place_of,
     steps_of,
     write,
 )
@@ -137,8 +135,8 @@ class Plastic(Owner):
         checked = {}
         for name, shape in self._shapes.items():
             array = array_of(name, self.params[name], shape, self.dtype, finite=False)
-            if not is_finite(array):
-                place = ", ".join(map(str, place_of(array)))
+            if not arguments.is_finite(array):
+                place = ", ".join(map(str, arguments.place_of(array)))
                 raise FloatingPointError(
                     f"params[{name!r}]: not finite before step 0 (entry {place or 'itself'})"
                 )

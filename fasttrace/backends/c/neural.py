@@ -137,7 +137,7 @@ def _strides(array: Any) -> tuple[int, int]:
     return outputs * (steps > 1), int(outputs > 1)
 
 
-def network_run(trace: Any, stream: Any) -> str | None:
+def network_run(trace: Any, stream: Any, out: Any) -> str | None:
     handle = _handle(trace)
     c, heads = handle.stream, handle.heads
     for each, head in zip(heads, trace.heads, strict=True):
@@ -151,7 +151,7 @@ def network_run(trace: Any, stream: Any) -> str | None:
     if stream.own is not None:
         c.policy, c.parameter, c.u = POLICIES[stream.own[0]], stream.own[1], stream.u
     keep = [doubles(each) for each in (stream.states, stream.rewards, stream.moves)]
-    keep += [doubles(each, True) for each in (stream.deltas, stream.inputs)]
+    keep += [doubles(each, True) for each in (out.deltas, out.inputs)]
     c.states, c.rewards, c.moves, c.deltas, c.inputs = keep
     keep += [doubles(stream.gammas), doubles(stream.lambdas)]
     c.gammas, c.lambdas = keep[-2:]
@@ -160,8 +160,7 @@ def network_run(trace: Any, stream: Any) -> str | None:
     actions = _NULL if stream.actions is None else ffi.from_buffer(_INT32S, stream.actions)
     c.actions = actions
     status = handle.run(heads[0], heads[1] if len(heads) > 1 else _NULL, c)
-    trace.was_greedy, stream.done, stream.action_next = bool(c.was_greedy), c.done, c.action_next
-    stream.q = handle.q
+    trace.was_greedy, out.done, out.action_next, out.q = bool(c.was_greedy), c.done, c.action_next, handle.q
     if status not in (lib.FT_OK, lib.FT_EVALUE):
         unexpected("ft_network_run", status)
     return None if status == lib.FT_OK else FAULTS[c.fault]

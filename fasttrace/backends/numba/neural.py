@@ -455,7 +455,7 @@ def _handle(trace: Any) -> Any:
 _NO_ROWS, _NO_ACTIONS = np.empty((0, 0)), np.empty(0, np.int32)
 
 
-def network_run(trace: Any, stream: Any) -> str | None:
+def network_run(trace: Any, stream: Any, out: Any) -> str | None:
     heads, flags, numbers, q, top = _handle(trace)
     for each, head in zip(heads, trace.heads, strict=True):
         each.rule[:] = head.alpha, head.kappa, head.beta2, head.epsilon
@@ -466,12 +466,12 @@ def network_run(trace: Any, stream: Any) -> str | None:
         trace.was_greedy, 0, len(heads) > 1,
     )  # fmt: skip
     numbers[:] = parameter, stream.u, stream.entropy, stream.lambda_actor
-    moves, inputs = (_NO_ROWS if each is None else each for each in (stream.moves, stream.inputs))
+    moves, inputs = (_NO_ROWS if each is None else each for each in (stream.moves, out.inputs))
     s = Transitions(
         flags, numbers, stream.states, stream.rewards, stream.gammas, stream.lambdas, moves,
-        _NO_ACTIONS if stream.actions is None else stream.actions, q, trace.kept.whole, stream.deltas, inputs,
+        _NO_ACTIONS if stream.actions is None else stream.actions, q, trace.kept.whole, out.deltas, inputs,
     )  # fmt: skip
     fault = _network_run(heads[0], heads[-1], s, top)
-    trace.was_greedy, stream.done = bool(flags[F_WAS_GREEDY]), int(flags[F_DONE])
-    stream.action_next, stream.q = int(flags[F_ACTION_NEXT]), q
+    trace.was_greedy, out.done = bool(flags[F_WAS_GREEDY]), int(flags[F_DONE])
+    out.action_next, out.q = int(flags[F_ACTION_NEXT]), q
     return FAULTS[fault]

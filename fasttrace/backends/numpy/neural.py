@@ -233,32 +233,33 @@ def _look(head: Any, s: Any) -> tuple[Any, list[tuple[Any, ...]]]:
     return _ahead(head.net, s.astype(head.net.params.dtype))
 
 
-def _next_values(trace: Any, stream: Any, s: Any, t: int) -> Any:
+def _next_values(trace: Any, stream: Any, out: Any, s: Any, t: int) -> Any:
     """What S_{t} is worth to an update; the action there, and whether it is greedy."""
     y = _look(trace.critic, s)[0].astype(np.float64)
     if stream.method in ("td", "actor_critic"):
         if trace.actor is not None and stream.choose is not None:
-            stream.q = _look(trace.actor, s)[0].astype(np.float64)
-            stream.action_next = stream.choose(stream.q)
+            out.q = _look(trace.actor, s)[0].astype(np.float64)
+            out.action_next = stream.choose(out.q)
         return y
-    stream.q = y
-    stream.action_next = int(stream.actions[t]) if stream.choose is None else stream.choose(y)
-    stream.greedy = bool(y[stream.action_next] >= y.max())
-    return y.max(keepdims=True) if stream.method == "q" else y[[stream.action_next]]
+    out.q = y
+    out.action_next = int(stream.actions[t]) if stream.choose is None else stream.choose(y)
+    out.greedy = bool(y[out.action_next] >= y.max())
+    return y.max(keepdims=True) if stream.method == "q" else y[[out.action_next]]
 
 
-def _transition(trace: Any, stream: Any, t: int, there: bool) -> None:
+def _transition(trace: Any, stream: Any, out: Any, t: int, there: bool) -> None:
     """One transition, from kept.now to kept.next."""
     kept, critic = trace.kept, trace.critic
     gamma, lambda_ = (each[t % len(each)] for each in (stream.gammas, stream.lambdas))
     rewards = stream.rewards[t]
     if stream.scale:
         rewards = np.array([scaled(kept, float(rewards[0]), float(gamma[0]))])
-    stream.greedy = True
-    action = stream.action
+    out.greedy = True
+    given = stream.choose is None and stream.actions is not None
+    action = int(stream.actions[t]) if given else stream.action
     v_next = np.zeros(len(rewards))
     if gamma.any() or (there and (stream.choose is not None or stream.judges)):
-        v_next = _next_values(trace, stream, kept.next, t + 1)
+        v_next = _next_values(trace, stream, out, kept.next, t + 1)
     y, ahead = _look(critic, kept.now)
     outputs = {"td": range(len(y)), "actor_critic": [0]}.get(stream.method, [action])
     deltas = np.where(gamma == 0.0, rewards, rewards + gamma * v_next) - y[outputs].astype(np.float64)
@@ -277,13 +278,13 @@ def _transition(trace: Any, stream: Any, t: int, there: bool) -> None:
         _place(actor, actors, _stepped(actor, actors, deltas))
         actor.decays[0] = gamma[0] * stream.lambda_actor
     _place(critic, Z, moved)
-    cut = (stream.cut == "next" and not stream.greedy) or (stream.cut == "taken" and not trace.was_greedy)
+    cut = (stream.cut == "next" and not out.greedy) or (stream.cut == "taken" and not trace.was_greedy)
     critic.decays[:] = 0.0 if cut else gamma * lambda_
-    trace.was_greedy = stream.greedy
-    stream.deltas[t] = deltas
+    trace.was_greedy = out.greedy
+    out.deltas[t] = deltas
 
 
-def _begin(trace: Any, stream: Any) -> None:
+def _begin(trace: Any, stream: Any, out: Any) -> None:
     """With the first state, unless it is the one that the last call ended in."""
     kept = trace.kept
     if kept.held and np.array_equal(kept.raw, stream.states[0]):
@@ -291,13 +292,13 @@ def _begin(trace: Any, stream: Any) -> None:
     arrive(kept, stream.states[0], stream.normalise)
     kept.now, kept.held, trace.was_greedy = kept.next.copy(), 1.0, True
     if (stream.steps == 0) if stream.choose is not None else stream.judges:
-        stream.greedy = True
-        _next_values(trace, stream, kept.next, 0)
-        trace.was_greedy = stream.greedy
+        out.greedy = True
+        _next_values(trace, stream, out, kept.next, 0)
+        trace.was_greedy = out.greedy
 
 
-def network_run(trace: Any, stream: Any) -> str | None:
-    """Learn from a stream.  Returns None, or what is not finite at step stream.done: all is as before it."""
+def network_run(trace: Any, stream: Any, out: Any) -> str | None:
+    """Learn from a stream.  Returns None, or what is not finite at step out.done: all is as before it."""
     kept = trace.kept
     if not all(np.isfinite(head.net.params).all() for head in trace.heads):
         return "parameters"
@@ -305,23 +306,21 @@ def network_run(trace: Any, stream: Any) -> str | None:
     with np.errstate(all="ignore"):
         try:
             if stream.steps == 0:
-                _begin(trace, stream)
+                _begin(trace, stream, out)
             for t in range(stream.steps):
                 before[:], greedy = kept.memory, trace.was_greedy
                 there = not (stream.ends and t == stream.steps - 1)
                 if t == 0:
-                    _begin(trace, stream)
-                if stream.choose is None and stream.actions is not None:
-                    stream.action = int(stream.actions[t])
+                    _begin(trace, stream, out)
                 if there:
                     arrive(kept, stream.states[t + 1], stream.normalise)
                 if t == stream.steps - 1 and trace.before is not None:
                     trace.before[:] = trace.critic.net.params
-                _transition(trace, stream, t, there)
-                if stream.inputs is not None:
-                    stream.inputs[t] = kept.now
+                _transition(trace, stream, out, t, there)
+                if out.inputs is not None:
+                    out.inputs[t] = kept.now
                 kept.now, kept.held = (kept.next, 1.0) if there else (kept.now, 0.0)
-                stream.done = t + 1
+                out.done = t + 1
         except Fault as fault:
             kept.memory[:], trace.was_greedy = before, greedy
             return str(fault)
