@@ -27,6 +27,7 @@ FIRST = [
     "test_examples",
     "test_embed",
     "test_linear",
+    "test_theory",
     "test_returns_ways",
     "test_adaptive",
     "test_plasticity_learns",

@@ -361,9 +361,9 @@ def test_padding_changes_nothing(algorithm, valued, state_action, backend):
     width = x[0].shape[-1] + 3
     indices = np.full((*x[0].shape[:-1], width), -1, np.int32)
     values = np.full(indices.shape, np.nan)
-    for place in np.ndindex(indices.shape[:-1]):
-        there = np.sort(rng.permutation(width)[: x[0].shape[-1]])
-        indices[(*place, there)], values[(*place, there)] = x[0][place], x[1][place]
+    there = np.sort(rng.random(indices.shape).argsort(-1)[..., : x[0].shape[-1]], -1)
+    np.put_along_axis(indices, there, x[0], -1)
+    np.put_along_axis(values, there, x[1], -1)
     padded = algorithm.make(s, backend)
     first = ((indices, values) if valued else indices,) + ((s.actions,) if algorithm.control else ())
     got = padded.learn(*first, s.rewards, gammas=s.gammas, lambdas=s.lambdas, **needed(padded, s.T + 1))

@@ -19,9 +19,10 @@ from numba.core.caching import FunctionCache
 from ... import layout
 from ...errors import BackendUnavailable
 from ...status import refuse
+from .linking import PartCompiler, VerbCompiler
 from .vectors import row
 
-__all__ = ["inner", "jit", "kernel", "refuse", "stretch", "verb"]
+__all__ = ["inner", "jit", "kernel", "part", "refuse", "stretch", "verb"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,7 +73,12 @@ def verb(function: F) -> F:
 
     Like an inner kernel it allocates nothing, and Python does not call it.
     """
-    return _compiled(function, forceinline=True, **_INNER)
+    return _compiled(function, forceinline=True, pipeline_class=VerbCompiler, **_INNER)
+
+
+def part(function: F) -> F:
+    """A verb that is optimised within each kernel alone: what is long, and stands in a kernel once."""
+    return _compiled(function, forceinline=True, pipeline_class=PartCompiler, **_INNER)
 
 
 def stretch(function: F) -> F:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ... import features
 from ...arguments import actions_array, real
 from ...layout import BAD_ACTION, BAD_INDEX, BAD_VALUE, OK
-from . import inner, kernel, refuse, verb
+from . import inner, kernel, part, refuse, verb
 from .stream import NO_DOUBLES, NO_INT32S, Rows, borrowed, has_padding, place_of, row_at, rows_of
 from .trace import CUT, Place
 
@@ -341,7 +341,7 @@ def delta_bar_write(t, h, m, delta, kind):
 # ---- one transition ----
 
 
-@verb
+@part
 def learn(
     t, indices, values, x, indices_next, values_next, x_next,
     reward, gamma_next, lambda_next, kind, relist, padded, valued, valued_next,

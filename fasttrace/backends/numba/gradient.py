@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ... import features
 from ...layout import BAD_INDEX, BAD_VALUE, OK
-from . import kernel, policy, refuse, trace, verb
+from . import kernel, part, policy, refuse, trace, verb
 from .gradient_trace import (
     BEHAVIOUR_BEFORE,
     BEHAVIOUR_EPOCH,
@@ -197,7 +197,7 @@ def beta_ok(t, alpha, kind):
     return t.beta > 0.0 and np.isfinite(t.beta)
 
 
-@verb
+@part
 def step_of(
     t, kind, transition, indices, values, indices_next, values_next,
     reward, gamma_next, lambda_next, rho, alpha,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import verb
+from . import part, verb
 from .gradient_trace import (
     GTD,
     GTD2,
@@ -72,7 +72,7 @@ def gtd_drive(t, h, n, delta):
     )  # fmt: skip
 
 
-@verb
+@part
 def gtd_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued, valued_next):
     D = n.rho * c.decay
     h = decay(t, h, D)
@@ -85,7 +85,7 @@ def gtd_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued, 
     return gtd_drive(t, h, n, delta), c, delta
 
 
-@verb
+@part
 def htd_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued, valued_next):
     kept = c.decay
     D = n.rho * kept
@@ -118,7 +118,7 @@ def htd_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued, 
     return h, Carry(n.gamma_next * n.lambda_next, c.v_old, zv, zz, zbv, zzb), delta
 
 
-@verb
+@part
 def true_online_gtd_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued, valued_next):
     D = n.rho * c.decay
     h = decay(t, h, D)
@@ -149,7 +149,7 @@ def true_online_gtd_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padd
     return h, Carry(n.gamma_next * n.lambda_next, v_next, zv, zz, c.zbv, c.zzb), delta
 
 
-@verb
+@part
 def gtd2_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued, valued_next):
     sums = read(t, h, i, u, x, _1, padded, valued, GTD2, True)
     sums_next = read(t, h, i_next, u_next, x_next, _1, padded, valued_next, GTD2, False)
@@ -163,7 +163,7 @@ def gtd2_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued,
     return h, c, delta
 
 
-@verb
+@part
 def gtd2_lambda_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued, valued_next):
     D = n.rho * c.decay
     h = decay(t, h, D)
@@ -193,7 +193,7 @@ def driven(h, drive, drive_v):
     )  # fmt: skip
 
 
-@verb
+@part
 def tdrc_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued, valued_next):
     D = n.rho * c.decay
     step = t.eta * n.alpha
@@ -250,7 +250,7 @@ def proximal_move(t, indices, values, x, padded, valued, push, pull, count):
         t.rows[row + count] = 0.0
 
 
-@verb
+@part
 def proximal_gtd2_transition(t, h, c, i, u, x, i_next, u_next, x_next, n, padded, valued, valued_next):
     D = n.rho * c.decay
     h = decay(t, h, D)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ... import features
 from ...layout import KINDS, NO_OPTIONS, OK, POLICIES, TARGETS, Options
-from . import inner, kernel, policy, refuse, trace, verb
+from . import inner, kernel, part, policy, refuse, trace, verb
 from .dense import dense_run_kernel
 from .steps import control_step_kernel, quick, state_step_kernel, td_step_kernel
 from .stream import (
@@ -125,7 +125,7 @@ def first_pi(t, h, s, columns, width, plain, valued):
     return pi_of(s, _0)
 
 
-@verb
+@part
 def learn(t, s, deltas, kind, plain, task, valued):
     """The loop; all after deltas are constants.
 

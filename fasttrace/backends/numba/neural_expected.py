@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernel, verb
+from . import kernel, part, verb
 from .network import Net, forward_kernel, gradients_kernel, net_of
 from .neural_forward import copy, finite
 
@@ -58,7 +58,7 @@ def expect(Theta, phi, y):
         y[i] = total
 
 
-@verb
+@part
 def step(learner, states, t, reward, gamma, deltas):
     """See ft_expected_step."""
     k, n = learner.y.size, learner.params.size

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernel, verb
+from . import kernel, part, verb
 from .network import Net, forward_kernel, gradients_kernel, net_of
 
 Array = NDArray[Any]
@@ -77,7 +77,7 @@ def lambda_return(td):
             G[j] = td.rewards[at, j] + (0.0 if gamma == 0.0 else gamma * rest)
 
 
-@verb
+@part
 def update(td):
     """See ft_forward_update."""
     w, v, J = td.net.params, td.work[0], td.J
@@ -94,7 +94,7 @@ def update(td):
     return finite(w)
 
 
-@verb
+@part
 def catch_up(td, everything):
     """See ft_forward_catch_up."""
     first, waiting, window = td.counters[FIRST], td.counters[WAITING], td.counters[WINDOW]

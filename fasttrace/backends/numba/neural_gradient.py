@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernel, verb
+from . import kernel, part, verb
 from .network import Net, forward_kernel, gradients_kernel, net_of
 from .neural_forward import copy, finite
 
@@ -66,7 +66,7 @@ def move_correction(theta, z, grad, rho, D, step, c, shrink, theta_new, z_new):
         theta_new[i] = theta[i] + ((step * trace + c * grad[i]) - shrink * theta[i])
 
 
-@verb
+@part
 def step(learner, states, t, action, action_next, reward, gamma, rho, deltas):
     """See ft_qrc_step."""
     real, y, made = learner.next.dtype.type, learner.y[0], learner.next

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
 from ...layout import BAD_INDEX, BAD_VALUE, KINDS, OK, POLICIES, TARGETS, Options
 from ...policy import Method
-from . import jit, policy, refuse, trace, verb
+from . import jit, part, policy, refuse, trace, verb
 from .linear import arrays_of
 from .tiles import tiles_one
 from .trace import ALPHA, PI, WIDTH, N, Place
@@ -99,7 +99,7 @@ def restart(t, h):
     return trace.load(t), carry_of(t)
 
 
-@verb
+@part
 def loop(t, s, random, reset, step, steps, episodes, returns, lengths, kind, width, sarsa):
     counters, numbers, idx = s.counters, s.numbers, s.idx
     k = np.uint64(idx.size // 2)

@@ -9,7 +9,7 @@ import numpy as np
 from ... import features
 from ...arguments import real
 from ...layout import BAD_ACTION, BAD_INDEX, BAD_VALUE, NO_OPTIONS, OK
-from . import kernel, policy, trace, verb
+from . import kernel, part, policy, trace, verb
 from .stream import NO_DOUBLES
 from .trace import BAD, COLUMNS, PI, WIDTH, N, Place
 from .transition import (
@@ -52,7 +52,7 @@ def pi_ok(pi, rho):
     return pi >= 0.0 and pi <= 1.0 and (pi > 0.0) == (rho > 0.0) and pi <= rho * (1.0 + 1e-6)
 
 
-@verb
+@part
 def one_step(t, indices, values, column, indices_next, values_next, column_next, n, kind, width):
     x = Place(_0, _0, np.uint64(indices.size), column)
     x_next = Place(_0, _0, np.uint64(indices_next.size), column_next)
@@ -68,7 +68,7 @@ def one_step(t, indices, values, column, indices_next, values_next, column_next,
     return delta
 
 
-@verb
+@part
 def td_step(
     t, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha, kind,
     interest=1.0, pi=1.0, options=NO_OPTIONS,
@@ -97,7 +97,7 @@ def transition_ok(t, indices, action, indices_next, action_next, reward, gamma_n
     return OK if numbers_ok(reward, gamma_next, lambda_next, 1.0, alpha) else BAD_VALUE
 
 
-@verb
+@part
 def sarsa_step(
     t, indices, values, action, indices_next, values_next, action_next,
     reward, gamma_next, lambda_next, alpha, kind,
@@ -115,7 +115,7 @@ def sarsa_step(
     )  # fmt: skip
 
 
-@verb
+@part
 def control_step(
     t, indices, values, action, indices_next, values_next, action_next,
     reward, gamma_next, lambda_next, alpha, kind, target, own, parameter, sigma, q,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...layout import GIVEN, HANDED, KINDS, Options
-from . import policy, stretch, trace, verb
+from . import part, policy, stretch, trace, verb
 from .tables import bits, chosen
 from .trace import ALPHA, CAP, COLUMNS, DECAY, FOLLOWON, LAMBDA, PI, V_OLD, Place
 
@@ -252,7 +252,7 @@ def lambda_of(target, lambda_next, v_next, taken):
     return kept if policy.cuts(target) else lambda_next
 
 
-@verb
+@part
 def leave(t, h, c, indices, values, x, n, M, kind, width, padded, valued, carried):
     """Decay the trace, add x, and find v; see ft_leave."""
     D, added, _, _ = recipe_of(
@@ -276,7 +276,7 @@ def leave(t, h, c, indices, values, x, n, M, kind, width, padded, valued, carrie
     return h, Carry(c.decay, v_old, c.followon, c.lambda_, c.cap, sums, v)
 
 
-@verb
+@part
 def arrive(t, h, c, indices, values, x, sums_next, v_next, taken, n, M, kind, width, padded, valued):
     """The TD error, and what it changes; see ft_arrive."""
     delta = n.reward + (0.0 if n.gamma_next == 0.0 else n.gamma_next * v_next) - c.v
