@@ -440,3 +440,19 @@ def test_terminal_states_are_those_of_the_published_programs(backend):
         agent.normalised(S[40]), (S[40] - S[:30].mean(0)) / np.sqrt(S[:30].var(0, ddof=1) + 1e-8), rtol=1e-10
     )
     assert_array_equal(plain.normalised(S[40]), S[40])
+
+
+@names
+@backend_
+def test_staleness_knows_what_the_trace_was_made_of(name, backend):
+    """Steps that change next to nothing leave a trace that is fresh: where it was cut, of what was chosen."""
+    made = {"keep": None, "optimiser": ObGD(alpha=1e-9), "normalise": False, "backend": backend}
+    learner = make(name, **made)
+    learn(learner, name)
+    assert learner.staleness() == pytest.approx((0.0, 1.0), abs=1e-6)
+    if name in AGENTS:
+        learner = make(name, **made)
+        learner.start(example()[0][0])
+        for s in example()[0][1:30]:
+            learner.step(1.0, s)
+        assert learner.staleness() == pytest.approx((0.0, 1.0), abs=1e-6)

@@ -112,29 +112,29 @@ class LooksBack(NetworkLearner):
         if self.keep == 0 or stream.steps == 0:
             super()._run_stream(stream, out)
             return
-        decay = self._trace.critic.decays.copy()
         out.inputs = np.empty((stream.steps, self.n_features))
+        out.decays = np.empty((stream.steps, self._trace.n_traces))
         try:
             super()._run_stream(stream, out)
         finally:
             if out.done:
-                self._remember(stream, out.inputs[: out.done], decay)
+                self._history.add(out.inputs[: out.done], out.decays[: out.done], _traced(stream, out.done))
 
     def _run_piece(self, stream: NetworkStream, out: Outcome, begin: int, end: int) -> None:
+        if out.decays is not None:
+            if stream.cut != "never" and end - begin > 1:  # what was cut, only the trace knows
+                for t in range(begin, end):
+                    self._run_piece(stream, out, t, t + 1)
+                return
+            out.decays[begin] = self._trace.critic.decays
+            rates = np.broadcast_to(stream.gammas * stream.lambdas, (stream.steps, out.decays.shape[1]))
+            out.decays[begin + 1 : end] = rates[begin : end - 1]
         part = out.part(begin, end)
         fault = self._module.network_run(self._trace, stream.part(begin, end), part)
         out.done = begin + part.done
         self._updated = self.keep != 0 and stream.steps > 0 and fault is None
         if fault is not None:
             raise FloatingPointError(f"{fault}: not finite at step {out.done}")
-
-    def _remember(self, stream: NetworkStream, inputs: Float64, decay: Float64) -> None:
-        """After so many steps as there are inputs; decay is what decayed the trace of the first."""
-        done = len(inputs)
-        decays = np.broadcast_to(stream.gammas * stream.lambdas, (stream.steps, len(decay)))
-        decays = np.concatenate([decay[None], decays[: done - 1]])
-        outputs = np.full(done, -1) if stream.actions is None else stream.actions[:done]
-        self._history.add(inputs, decays, outputs)
 
     def staleness(self, window: int | None = None) -> tuple[float, float]:
         """How far the trace is from the one that the parameters before the last update would have made.
@@ -158,6 +158,13 @@ class LooksBack(NetworkLearner):
                 g = net.jacobian(s)[1] if output < 0 else net.gradient(s, output)[None]
                 fresh = decay.astype(g.dtype)[:, None] * fresh + g
             return compare(self._trace.critic.Z, fresh)
+
+
+def _traced(stream: NetworkStream, steps: int) -> NDArray[Any]:
+    """(steps,) the outputs whose gradients came to the trace, -1: all."""
+    if stream.method not in ("sarsa", "q"):
+        return np.full(steps, -1)
+    return np.full(steps, stream.action) if stream.actions is None else stream.actions[:steps]
 
 
 _OPTIMISERS = {"optimiser", "actor_optimiser"}  # options of those

@@ -258,13 +258,15 @@ class Outcome:
     """What a stream comes to; a run fills it in.
 
     deltas  (T, m) TD errors, of the first `done` steps: those that were learned from
-    inputs  (T, i) for what the network was given in each, or None: not asked for
+    inputs  (T, i) for what the network was given in each, and decays (T, m) for what decayed the trace before
+            it; None: not asked for
     q, action_next, greedy  the outputs for the last state that was chosen in, the action chosen there, and
             whether it is greedy
     """
 
     def __init__(self, deltas: Float64, inputs: Float64 | None = None) -> None:
         self.deltas, self.inputs = deltas, inputs
+        self.decays: Float64 | None = None
         self.done, self.action_next, self.greedy = 0, 0, True
         self.q: Any = None
 
