@@ -47,12 +47,20 @@ class _AsItIs(_Linked):
         pass
 
 
+# What is no interface may go with another version of Numba: then a first call waits as long as it did.
+_KNOWN = all(
+    hasattr(JITCodeLibrary, name)
+    for name in ("_finalize_dynamic_globals", "_finalize_final_module", "_optimize_final_module")
+)
+
+
 class VerbCompiler(CompilerBase):
     library: type[JITCodeLibrary] = _Linked
 
     def define_pipelines(self) -> list[Any]:
         state = self.state
-        state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
+        if _KNOWN:
+            state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
         return [DefaultPassBuilder.define_nopython_pipeline(state)]
 
 
