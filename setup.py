@@ -7,6 +7,7 @@ are kept in `.objects/`, by a digest of source, headers, flags and what the comp
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
@@ -114,7 +115,7 @@ def _complaint(compiler, source, options):
     """What the compiler says of a source that it does not take: what it said before went to the screen."""
     if compiler.compiler_type != "unix":
         return ""
-    paths = [f"-I{folder}" for folder in options.get("include_dirs") or ()]
+    paths = [f"-I{folder}" for folder in [*(options.get("include_dirs") or ()), *compiler.include_dirs]]
     names = [
         f"-D{name}" if value is None else f"-D{name}={value}" for name, value in options.get("macros") or ()
     ]
@@ -168,6 +169,30 @@ def _forget():
             path.unlink(missing_ok=True)
 
 
+def _call_module():
+    """The module for quick calls, which is built with NumPy's headers; without them Python does its work."""
+    try:
+        import numpy
+    except ImportError:
+        if os.environ.get("FASTTRACE_REQUIRE_C"):
+            raise
+        return []
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):  # its steps are whole because the GIL is held
+        return []
+    flags = ["-O3", "-std=c99", "-g0", *shlex.split(os.environ.get("CFLAGS", ""))]
+    return [
+        Extension(
+            "fasttrace._call",
+            [str(source)],
+            include_dirs=["csrc", numpy.get_include()],
+            extra_compile_args=[] if sys.platform == "win32" else flags,
+            py_limited_api=True,
+            optional=not os.environ.get("FASTTRACE_REQUIRE_C"),
+        )
+        for source in Path("fasttrace").glob("_call.c")
+    ]
+
+
 def _cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -176,5 +201,6 @@ setup(
     packages=[*find_packages(include=["fasttrace*"]), "fasttrace.bench"],
     package_dir={"fasttrace.bench": "bench"},
     cffi_modules=["csrc/build_cffi.py:ffi"],
+    ext_modules=_call_module(),
     cmdclass={"bdist_wheel": abi3_wheel, "build_ext": parallel_build},
 )

@@ -8,6 +8,7 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from itertools import repeat
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 from weakref import WeakSet
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from . import arguments
 from .backends import NAMES, Backend, Name, module, resolve
 from .errors import CheckpointError
+from .quick import Quick, native
 
 if TYPE_CHECKING:
     from .checkpoint import Target
@@ -25,7 +27,7 @@ _LEARNERS: WeakSet[Learner] = WeakSet()
 _NOTHING = nullcontext()
 
 
-class Learner:
+class Learner(Quick):
     """Base of all learners.  Not for use by itself."""
 
     _stem: ClassVar[str]  # the module of each backend that holds its kernels
@@ -36,7 +38,7 @@ class Learner:
         cls._names = vars(cls).get("_names", (cls.__name__,))
         CLASSES.update(dict.fromkeys(cls._names, cls))
         for name in ("__init__", "learn"):  # not what is called once a step
-            if name in vars(cls):
+            if isinstance(vars(cls).get(name), FunctionType):
                 setattr(cls, name, arguments.explained(vars(cls)[name]))
 
     def _bind(self) -> None:
@@ -53,6 +55,7 @@ class Learner:
     @gamma.setter
     def gamma(self, value: float) -> None:
         self._gamma = arguments.unit("gamma", value)
+        self._tell()
 
     @property
     def lambda_(self) -> float:
@@ -62,6 +65,10 @@ class Learner:
     @lambda_.setter
     def lambda_(self, value: float) -> None:
         self._lambda = arguments.unit("lambda_", value)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Hand on to the quick way, where there is one, what has been set."""
 
     @property
     def backend(self) -> Name:
@@ -93,7 +100,9 @@ class Learner:
 
     def _free(self) -> None:
         """In use by nobody: a new learner, one that was unpickled, or one in a child process."""
-        self._lock = threading.Lock()
+        self._lock = native.Lock() if native else threading.Lock()
+        if self._call is not None:
+            self._call.lock = self._lock
         self._claim = map(self._lock.acquire, repeat(False))
         self._user = 0  # the thread that is at work on it for long, and may read it meanwhile
         _LEARNERS.add(self)
@@ -189,7 +198,10 @@ class Learner:
     def _copied(self, memo: dict[int, Any]) -> dict[str, Any]:
         """Copies of the attributes that say what the learner is, all of one moment."""
         with self._read():
-            return copy.deepcopy({k: v for k, v in vars(self).items() if k not in self._unsaved}, memo)
+            return copy.deepcopy(self._attributes(), memo)
+
+    def _attributes(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in self._unsaved}
 
     _unsaved: ClassVar[tuple[str, ...]] = ("_lock", "_claim", "_user", "_module", "_quick")
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import arguments
 from .backends import Backend, module, resolve
+from .quick import Quick, quick
 
 if TYPE_CHECKING:
     from .checkpoint import Target
@@ -21,7 +22,7 @@ _INT32 = np.dtype(np.int32)
 _MOST = np.iinfo(np.int32).max
 
 
-class TileCoder:
+class TileCoder(Quick):
     """Grid tile coding with displaced tilings.
 
         coder = TileCoder(low=(-1.2, -0.07), high=(0.6, 0.07), tiles=8, tilings=8)
@@ -84,7 +85,9 @@ class TileCoder:
         self._kernels: dict[str, Any] = {}
         self._encode = self.kernel(self.backend).encode
         self._shape = (dims,)
+        self._call = getattr(self.kernel(self.backend), "call", None)
 
+    @quick
     def __call__(self, state: ArrayLike) -> NDArray[np.int32]:
         """The active features (tilings,) of one state (dims,), or (N, tilings) of states (N, dims)."""
         if not (

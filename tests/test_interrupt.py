@@ -28,6 +28,7 @@ def in_fives(monkeypatch):
     monkeypatch.setattr(simulation, "paced", lambda size, seconds: 5)
     monkeypatch.setattr(simulation, "_AT_FIRST", 5)
     monkeypatch.setattr(LinearLearner, "_first", lambda self, rows, steps: 5)
+    monkeypatch.setattr(sys.modules[LinearLearner.__module__], "native", None)  # short streams, at once
 
 
 def interrupted_after(learner, pieces_done):

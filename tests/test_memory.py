@@ -52,7 +52,7 @@ def assert_owned(made, *others):
         assert array.flags.writeable, f"{place} is read-only"
         # The features of the present state are only read.
         at_home = (
-            "._x." in place or ".arrived" in place or any(np.shares_memory(array, each) for each in aligned)
+            "._x." in place or "arrived" in place or any(np.shares_memory(array, each) for each in aligned)
         )
         assert at_home or not array.size, f"{place} is not aligned"
         for other in others:

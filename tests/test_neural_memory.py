@@ -68,7 +68,7 @@ def arrays_of(thing, seen=None):
         for each in thing:
             yield from arrays_of(each, seen)
     elif type(thing).__module__.startswith("fasttrace") or type(thing).__name__ == "SimpleNamespace":
-        for name, each in vars(thing).items():
+        for name, each in getattr(thing, "__dict__", {}).items():
             if name != "handle":
                 yield from arrays_of(each, seen)
 

@@ -10,5 +10,6 @@ hiddenimports = [
     *collect_submodules("fasttrace.backends"),
     *("fasttrace.checks", "fasttrace.embed", "fasttrace.neural", "fasttrace.plasticity"),
     "_cffi_backend",  # of the C library
+    "fasttrace._call",
 ]
 excludedimports = ["fasttrace.torch"]

@@ -12,6 +12,7 @@ from ..backends import Backend
 from ..features import Ragged, Rows, is_stream, joined, one_step, parse_rows, parse_state
 from ..memory import Float64
 from ..policy import probabilities
+from ..quick import quick
 from .actor_critic_trace import ActorCriticTrace
 from .agent import Agent
 
@@ -73,7 +74,7 @@ class ActorCritic(Agent):
         self.n_actions = arguments.count("n_actions", n_actions)
         self.alpha_actor, self.lambda_actor, self.eta = alpha_actor, lambda_actor, eta
         self.temperature, self.discount_actor = temperature, discount_actor
-        self.generator = np.random.default_rng(seed)
+        self._seed(seed)
         super().__init__(n_features, n_actions, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
 
     def _new_trace(self, backend: str) -> ActorCriticTrace:
@@ -94,6 +95,13 @@ class ActorCritic(Agent):
                 math.nan if self._eta is None else self._eta,
                 self._discount_actor,
             )
+            self._tell()
+
+    def _tell(self) -> None:
+        super()._tell()
+        if self._call is not None:
+            self._call.alpha_actor = self._alpha_actor
+            self._call.lambda_actor = math.nan if self._lambda_actor is None else self._lambda_actor
 
     @property
     def _kernel(self) -> str:  # type: ignore[override]
@@ -199,6 +207,7 @@ class ActorCritic(Agent):
     def predict(self, x: Ragged) -> Float64: ...
     @overload
     def predict(self, x: Any) -> float | Float64: ...
+    @quick
     def predict(self, x: Any) -> float | Float64:
         """Values v(s) = w.x(s), learning nothing.
 
@@ -214,6 +223,7 @@ class ActorCritic(Agent):
         values, many = self._of_rows(x, "values")
         return values if many else values[0]
 
+    @quick
     def q(self, x: Any) -> Float64:
         """What it acts by, its `preferences`: an actor-critic learns no action values."""
         return self.preferences(x)
@@ -243,6 +253,7 @@ class ActorCritic(Agent):
         )  # fmt: skip
         self._run(stream)
 
+    @quick
     def learn(
         self,
         x: Any,

@@ -12,6 +12,7 @@ from ..backends import Backend
 from ..features import Rows, Stream
 from ..memory import Float64
 from ..policy import Policy
+from ..quick import quick
 from .adaptive_trace import new_steps
 from .agent import ActionLearner
 from .learner import StepLearner
@@ -125,6 +126,7 @@ class AdaptiveLearner(StepSizes, StateLearner):
         quick = getattr(self._module, "quick_step", None)
         self._quick = quick(self._trace) if quick else never
 
+    @quick
     def update(
         self,
         x: Any,
@@ -158,6 +160,7 @@ class AdaptiveLearner(StepSizes, StateLearner):
                 self._lock.release()
         self._refuse_use()
 
+    @quick
     def learn(self, x: Any, rewards: Any, *, gammas: Any = None, lambdas: Any = None) -> Float64:
         """Learn from a stream of T transitions; episodes follow each other, a discount of 0 ends one.
 
@@ -189,6 +192,9 @@ class SwiftOptions(StepSizes):
     decay = _Option(_share, "What the step sizes of the active features are multiplied by above that rate.")
     meta = _Option(arguments.not_negative, "Step size of the logarithms of the step sizes; 0 keeps them.")
     eta_min = _Option(_share, "Smallest step size.")
+
+    def _call_fields(self) -> dict[str, Any]:
+        return super()._call_fields() | {"tells": 1}
 
     def _tune(self) -> None:
         own = self.__dict__
@@ -297,6 +303,7 @@ class SwiftSarsa(SwiftOptions, ActionLearner):
             row, pairs = x_next.row(action_next if self.state_action else 0), self.state_action
             self._trace.arrived = row.indices, row.values, 0 if pairs else action_next
 
+    @quick
     def learn(
         self, x: Any, actions: Any, rewards: Any, *, gammas: Any = None, lambdas: Any = None
     ) -> Float64:

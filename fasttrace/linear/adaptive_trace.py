@@ -35,17 +35,28 @@ class _Arrival:
              weight that is active there (number, x), (m, 2)
     """
 
-    arrived: Any = None
+    _arrived: Any = None  # or a Call, to be asked: the quick way keeps it there
+
+    @property
+    def arrived(self) -> Any:
+        return self._arrived.arrival() if hasattr(self._arrived, "told") else self._arrived
+
+    @arrived.setter
+    def arrived(self, value: Any) -> None:
+        if hasattr(self._arrived, "told"):
+            self._arrived.told = 0
+        self._arrived = value
 
     def arrival(self) -> Float64:
         """(m, 2) of (number, x) of each weight that is active in the state arrived in."""
-        if isinstance(self.arrived, np.ndarray):
-            return self.arrived
+        arrived = self.arrived
+        if isinstance(arrived, np.ndarray):
+            return arrived
         indices, values, column = np.zeros(0, np.int32), None, 0
-        if isinstance(self.arrived, bytes):
-            indices = np.frombuffer(self.arrived, np.int32)
-        elif self.arrived is not None:
-            indices, values, column = self.arrived
+        if isinstance(arrived, bytes):
+            indices = np.frombuffer(arrived, np.int32)
+        elif arrived is not None:
+            indices, values, column = arrived
         used = indices >= 0
         which, places = np.unique(indices[used], return_inverse=True)
         x = np.bincount(places, None if values is None else values[used], len(which))
@@ -106,10 +117,13 @@ class DenseSteps(_Arrival):
             setattr(self, name, 1.0)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(owned(state))
+        state = owned(state)
+        self.arrived = state.pop("arrived")
+        self.__dict__.update(state)
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"arrived": self.arrival()}
+        rest = {name: value for name, value in vars(self).items() if name != "_arrived"}
+        return rest | {"arrived": self.arrival()}
 
     def tune(self, **options: float) -> None:
         """Set options of the kernels, some of OPTIONS."""

@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import arguments
+from .. import arguments, layout
 from ..backends import Backend
 from ..features import Rows, joined, one_step, parse_rows, parse_state, parse_state_actions, raise_bad_index
 from ..memory import Float64, aligned_copy
 from ..policy import POLICIES, Own, Policy, choose, generator_of, generator_state
+from ..quick import quick
 from .learner import StepLearner
 
 
@@ -19,9 +20,82 @@ class Agent(StepLearner):
 
     n_actions: int
     state_action = False
-    generator: np.random.Generator
-    _x: Rows | None = None  # features of the state that the agent is in, and the action it took there
-    _action = 0
+
+    # ---- the state that the agent is in, and the action that it took there: the quick way keeps both ------
+
+    @property
+    def _x(self) -> Rows | None:
+        if self._call is None or "_x" in vars(self):
+            return vars(self).get("_x")
+        if (kept := self._call.kept()) is None:
+            return None
+        k, indices, values, dense = kept
+        if dense:
+            indices = np.arange(k, dtype=np.int32)
+        return Rows(self._per_state, self.n_features, k, indices, values, shared=dense)
+
+    @_x.setter
+    def _x(self, x: Rows | None) -> None:
+        if self._call is None:
+            self.__dict__["_x"] = x
+            return
+        self.__dict__.pop("_x", None)
+        self._call.keep(*([] if x is None else [x.k, None if x.shared else x.indices, x.values]))
+
+    @property
+    def _action(self) -> int:
+        return vars(self).get("_action", 0) if self._call is None else self._call.action
+
+    @_action.setter
+    def _action(self, action: int) -> None:
+        if self._call is None:
+            self.__dict__["_action"] = action
+        else:
+            self._call.action = action
+
+    @property
+    def _per_state(self) -> int:
+        """Rows of a state."""
+        return self.n_actions if self.state_action else 1
+
+    def _bind(self) -> None:
+        x, action = self._x, self.__dict__.pop("_action", self._action)
+        super()._bind()
+        self._x, self._action = x, action
+
+    def _call_fields(self) -> dict[str, Any]:
+        pairs = self.n_actions if self.state_action else 0
+        return super()._call_fields() | {"n_actions": self.n_actions, "pairs": pairs}
+
+    def _tell(self) -> None:
+        super()._tell()
+        if (call := self._call) is not None:
+            policy, call.parameter = self._own
+            call.policy, call.sigma = layout.POLICIES[policy], getattr(self, "sigma", 1.0)
+            generator, call.guarded = vars(self)["generator"], not getattr(self, "_private", False)
+            call.generator = generator if type(generator) is np.random.Generator else None
+
+    def _attributes(self) -> dict[str, Any]:
+        return {**super()._attributes(), "_x": self._x, "_action": self._action}
+
+    # ---- how it chooses ------------------------------------------------------------------------------------
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """What actions are drawn by."""
+        self._private = False  # whoever has it may use it in another thread
+        self._tell()
+        return vars(self)["generator"]
+
+    @generator.setter
+    def generator(self, value: np.random.Generator) -> None:
+        self.__dict__["generator"] = value
+        self._private = False
+        self._tell()
+
+    def _seed(self, seed: int | np.random.Generator | None) -> None:
+        self.generator = np.random.default_rng(seed)
+        self._private = seed is None or isinstance(seed, int)
 
     @property
     def temperature(self) -> float:
@@ -31,6 +105,7 @@ class Agent(StepLearner):
     @temperature.setter
     def temperature(self, value: float) -> None:
         self._temperature = arguments.positive("temperature", value)
+        self._tell()
 
     @property
     def _own(self) -> Own:
@@ -55,8 +130,9 @@ class Agent(StepLearner):
         return self._module.values(self._trace, rows).reshape(-1)
 
     def _choose(self, rows: Rows) -> int:
-        return choose(self._q(rows), self._own, self.generator.random())
+        return choose(self._q(rows), self._own, vars(self)["generator"].random())
 
+    @quick
     def act(self, x: Any) -> int:
         """The greedy action, the first of those that tie; learns nothing and draws nothing."""
         rows = self._state(x)
@@ -77,6 +153,7 @@ class Agent(StepLearner):
 
     # ---- online --------------------------------------------------------------------------------------------
 
+    @quick
     def start(self, x: Any) -> int:
         """Begin an episode in the state with features x; returns the first action."""
         rows = self._state(x)
@@ -85,6 +162,7 @@ class Agent(StepLearner):
             self._x, self._action = rows, self._choose(rows)
             return self._action
 
+    @quick
     def step(self, reward: float, x: Any, *, gamma: float | None = None) -> int:
         """Learn from the last action's reward and the state it led to; returns the next action.
 
@@ -102,6 +180,7 @@ class Agent(StepLearner):
             self._x, self._action = rows, action
             return action
 
+    @quick
     def end(self, reward: float) -> None:
         """Learn from the reward that came with the end of the episode (termination)."""
         reward = arguments.finite("reward", reward)
@@ -109,6 +188,7 @@ class Agent(StepLearner):
             self._learn_step(self._started("end"), None, 0, reward, 0.0)
             self._x = None
 
+    @quick
     def truncate(self, reward: float, x: Any) -> None:
         """Learn from a last reward and the state it led to, then end: the episode was cut, not over.
 
@@ -135,7 +215,7 @@ class Agent(StepLearner):
     # ---- states --------------------------------------------------------------------------------------------
 
     def _online_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        state: dict[str, Any] = {"generator": generator_state(self.generator)}
+        state: dict[str, Any] = {"generator": generator_state(vars(self)["generator"])}
         arrays: dict[str, np.ndarray] = {}
         if (x := self._x) is not None:
             state |= {"action": self._action}
@@ -186,7 +266,7 @@ class ActionLearner(Agent):
         self.n_actions = arguments.count("n_actions", n_actions)
         self.state_action = bool(state_action)
         self.epsilon, self.policy, self.temperature = epsilon, policy, temperature
-        self.generator = np.random.default_rng(seed)
+        self._seed(seed)
         self._x, self._action = None, 0
         columns = 1 if self.state_action else self.n_actions
         super().__init__(n_features, columns, alpha=alpha, gamma=gamma, lambda_=lambda_, backend=backend)
@@ -204,6 +284,7 @@ class ActionLearner(Agent):
     @epsilon.setter
     def epsilon(self, value: float) -> None:
         self._epsilon = arguments.unit("epsilon", value)
+        self._tell()
 
     @property
     def policy(self) -> Policy:
@@ -213,6 +294,7 @@ class ActionLearner(Agent):
     @policy.setter
     def policy(self, value: Policy) -> None:
         self._policy = arguments.choice("policy", value, POLICIES)
+        self._tell()
 
     @property
     def _own(self) -> Own:
@@ -224,6 +306,7 @@ class ActionLearner(Agent):
     def _shape(self) -> tuple[int, ...]:
         return (self.n_features,) if self.state_action else (self.n_features, self.n_actions)
 
+    @quick
     def q(self, x: Any) -> Float64:
         """Action values (A,) of the state with features x, learning nothing."""
         rows = self._state(x)
@@ -281,8 +364,6 @@ class ActionLearner(Agent):
         )  # fmt: skip
         return self._learn(stream)
 
-    _required: ClassVar[tuple[str, ...]] = ()  # what `learn` cannot do without
-
     def _require(self, **given: Any) -> None:
         for name in self._required:
             if given[name] is None:
@@ -292,6 +373,7 @@ class ActionLearner(Agent):
 class OnPolicyAgent(ActionLearner):
     """`learn` without importance ratios and without a target policy.  Not for use by itself."""
 
+    @quick
     def learn(
         self,
         x: Any,
@@ -323,6 +405,7 @@ class OnPolicyAgent(ActionLearner):
 class OffPolicyAgent(ActionLearner):
     """`learn` with importance ratios and a target policy.  Not for use by itself."""
 
+    @quick
     def learn(
         self,
         x: Any,

@@ -10,6 +10,7 @@ from .. import arguments
 from ..backends import Backend
 from ..memory import Float64
 from ..policy import Policy
+from ..quick import quick
 from .agent import ActionLearner, OffPolicyAgent, OnPolicyAgent
 from .learner import Bounded, Kind
 
@@ -210,6 +211,7 @@ class TreeBackup(ActionLearner):
     _kind = "accumulating"
     _target = "tree_backup"
 
+    @quick
     def learn(
         self,
         x: Any,
@@ -309,7 +311,9 @@ class QSigma(ActionLearner):
     @sigma.setter
     def sigma(self, value: float) -> None:
         self._sigma = arguments.unit("sigma", value)
+        self._tell()
 
+    @quick
     def learn(
         self,
         x: Any,

@@ -10,6 +10,7 @@ from .. import arguments
 from ..backends import Backend
 from ..memory import Float64
 from ..policy import Policy
+from ..quick import quick
 from .agent import ActionLearner
 from .gradient_trace import new_gradient
 from .learner import StepLearner
@@ -60,6 +61,9 @@ class TwoVectors(StepLearner):
 
     def _run(self, stream: Any) -> Float64:
         return getattr(self._module, f"{self._kernel}_run")(self._trace, self._beta, stream)
+
+    def _call_fields(self) -> dict[str, Any]:
+        return super()._call_fields() | {"beta": self._beta}
 
 
 class StateValues(TwoVectors):
@@ -183,6 +187,10 @@ class TDRC(GradientLearner):
         self._trace.eta = self._eta
         super()._bind()
 
+    def _call_fields(self) -> dict[str, Any]:
+        # A step size of a call is to be checked against eta and beta.
+        return super()._call_fields() | self._keyword_bits(without=("alpha",))
+
     @property
     def alpha(self) -> float:
         """Step size of the weights, where a call gives none."""
@@ -303,6 +311,7 @@ class GTD2(StateValues, StateLearner):
             self._refuse_lambda("lambda_", value)
         self._lambda = 0.0 if value is None else arguments.unit("lambda_", value)
         self._kernel = self._layout = "gtd2" if value is None else "gtd2_lambda"  # type: ignore[misc]
+        self._tell()
 
     def _refuse_lambda(self, name: str, value: Any) -> NoReturn:
         have = "has none, and no trace" if self.lambda_ is None else f"has lambda_={self.lambda_}"
@@ -316,6 +325,11 @@ class GTD2(StateValues, StateLearner):
             self._refuse_lambda("state: lambda_", options["lambda_"])
         return super()._checked_state({**state, "options": options})
 
+    def _call_fields(self) -> dict[str, Any]:
+        without = ("lambda_", "lambdas") if self.lambda_ is None else ()
+        return super()._call_fields() | self._keyword_bits(without)
+
+    @quick
     def update(
         self,
         x: Any,
@@ -357,6 +371,7 @@ class GTD2(StateValues, StateLearner):
                 self._lock.release()
         self._refuse_use()
 
+    @quick
     def learn(
         self,
         x: Any,
@@ -433,6 +448,7 @@ class GQ(TwoVectors, ActionLearner):
             temperature=temperature, state_action=state_action, seed=seed, backend=backend,
         )  # fmt: skip
 
+    @quick
     def learn(
         self,
         x: Any,

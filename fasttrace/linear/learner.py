@@ -18,6 +18,7 @@ from ..learner import Learner
 from ..memory import Float64
 from ..pieces import in_pieces
 from ..policy import Method, Own
+from ..quick import bits, native
 from .trace import FOLDED, new_trace
 
 T = TypeVar("T")
@@ -56,6 +57,42 @@ class LinearLearner(Learner):
         self._trace = self._new_trace(resolve(backend))
         self._free()
         self._bind()
+
+    def _bind(self) -> None:
+        super()._bind()
+        make = native and getattr(self._module, "call", None)
+        self._call = None
+        if make:
+            told = self._kernel, self._kind, self._target
+            self._call = make(self._trace, *told, lock=self._lock, **self._call_fields())
+        self._tell()
+
+    def _call_fields(self) -> dict[str, Any]:
+        """What the quick way has to know beside the numbers that _tell hands on; see _call.c."""
+        c_bar, rho_bar, psi, beta = self._kind_options
+        return {
+            "n": self.n_features, "columns": self._columns, "n_actions": self._columns,
+            "binary": self._kind.startswith("replacing"),
+            "c_bar": c_bar, "rho_bar": rho_bar, "psi": psi, "option_beta": beta, **self._keyword_bits(),
+        }  # fmt: skip
+
+    def _keyword_bits(self, without: tuple[str, ...] = ()) -> dict[str, int]:
+        """The keywords that `update` and `learn` take, but for some that the quick way leaves, and need."""
+        found = {}
+        for method, field in (("update", ""), ("learn", "learn_")):
+            names: dict[str, bool] = getattr(self, f"_names_{method}", {})
+            needed = [name for name, need in names.items() if need or name in self._required]
+            of_learn = method == "learn"
+            found[f"{field}takes"] = bits(of_learn, sorted(names.keys() - set(without)))
+            found[f"{field}needs"] = bits(of_learn, needed)
+        return found
+
+    _required: ClassVar[tuple[str, ...]] = ()  # what `learn` cannot do without
+
+    def _tell(self) -> None:
+        if self._call is not None:
+            self._call.gamma, self._call.lambda_ = self._gamma, self._lambda
+            self._call.alpha = self._alpha or 0.0
 
     def _new_trace(self, backend: str) -> Any:
         """Weights and trace for this backend; other families of learners have other arrays (trace.py)."""
@@ -318,6 +355,7 @@ class StepLearner(LinearLearner):
     @alpha.setter
     def alpha(self, value: float) -> None:
         self._alpha = arguments.positive("alpha", value)
+        self._tell()
 
     @property
     def weights(self) -> Float64:

@@ -13,6 +13,7 @@ from .. import arguments
 from ..backends import Backend
 from ..layout import Options
 from ..memory import Float64
+from ..quick import quick
 from .prediction import ActionRatioLearner, RatioLearner, WithOneTrace
 
 
@@ -33,7 +34,7 @@ class KindOption:
         return self if learner is None else vars(learner)[self._name]
 
     def __set__(self, learner: RatioLearner, value: float) -> None:
-        vars(learner)[self._name] = self._check(self._name, value)
+        learner.__dict__[self._name] = self._check(self._name, value)
         if "_trace" in vars(learner):  # the quick step knows the numbers
             learner._bind()
 
@@ -133,6 +134,7 @@ class ABTD(ActionRatioLearner):
         beyond = max(0.0, 2.0 * self.zeta - 1.0)
         return Options(psi=2.0 * self.zeta * self.psi_0 + beyond * (self.psi_max - 2.0 * self.psi_0))
 
+    @quick
     def update(  # type: ignore[override]
         self,
         x: Any,
@@ -158,6 +160,7 @@ class ABTD(ActionRatioLearner):
         """
         return self._take(x, reward, x_next, gamma, None, rho, alpha, pi)
 
+    @quick
     def learn(  # type: ignore[override]
         self,
         x: Any,
@@ -181,4 +184,5 @@ class ABTD(ActionRatioLearner):
         Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
         another thread uses the learner.
         """
-        return super().learn(x, rewards, rhos=rhos, pi=pi, gammas=gammas, alpha=alpha)
+        self._require(rhos=rhos, pi=pi)
+        return self._learn_rows(x, rewards, gammas, None, alpha, rhos, pi=pi)

@@ -11,6 +11,7 @@ from ..backends import Backend
 from ..features import Ragged, Rows, is_stream, joined, one_step, parse_rows, parse_state, raise_bad_index
 from ..layout import NO_OPTIONS, Options
 from ..memory import Float64
+from ..quick import quick
 from .learner import Bounded, Kind, LinearLearner, StepLearner
 
 
@@ -37,6 +38,7 @@ class StateLearner(LinearLearner):
     def predict(self, x: Ragged) -> Float64: ...
     @overload
     def predict(self, x: Any) -> float | Float64: ...
+    @quick
     def predict(self, x: Any) -> float | Float64:
         """Values w.x, learning nothing.
 
@@ -148,6 +150,7 @@ class OffPolicyLearner(StateLearner, StepLearner):
         quick = getattr(self._module, "quick_td_step", None)
         self._quick = quick(self._trace, self._kind) if quick else never
 
+    @quick
     def update(
         self,
         x: Any,
@@ -186,6 +189,7 @@ class OffPolicyLearner(StateLearner, StepLearner):
                 self._lock.release()
         self._refuse_use()
 
+    @quick
     def learn(
         self,
         x: Any,
@@ -271,6 +275,7 @@ class EmphaticLearner(WithOneTrace):
         super()._bind()
         self._quick = self._quick_of("quick_emphatic_td_step")
 
+    @quick
     def update(
         self,
         x: Any,
@@ -306,6 +311,7 @@ class EmphaticLearner(WithOneTrace):
                 delta = self._transition(x, x_next, reward, gamma, lambda_, alpha, **more)
             return delta
 
+    @quick
     def learn(
         self,
         x: Any,
@@ -429,6 +435,7 @@ class RatioLearner(StateLearner, StepLearner):
                 delta = self._transition(x, x_next, reward, gamma, lambda_, alpha, **more)
             return delta
 
+    @quick
     def update(
         self,
         x: Any,
@@ -454,6 +461,7 @@ class RatioLearner(StateLearner, StepLearner):
         """
         return self._take(x, reward, x_next, gamma, lambda_, rho, alpha)
 
+    @quick
     def learn(
         self,
         x: Any,
@@ -492,6 +500,7 @@ class ActionRatioLearner(RatioLearner):
 
     _required = ("rhos", "pi")
 
+    @quick
     def update(  # type: ignore[override]
         self,
         x: Any,
@@ -519,6 +528,7 @@ class ActionRatioLearner(RatioLearner):
         """
         return self._take(x, reward, x_next, gamma, lambda_, rho, alpha, pi)
 
+    @quick
     def learn(
         self,
         x: Any,

@@ -11,6 +11,7 @@ from .. import arguments
 from ..backends import Backend
 from ..memory import Array, Float64
 from ..policy import Own, choose
+from ..quick import quick
 from .learner import actions_stream
 from .network import MLP, Activation, state_array
 from .optimisers import ObGD, Optimiser, optimiser_of
@@ -29,6 +30,11 @@ class StreamAgent(Streaming):
     @property
     def _own(self) -> Own:
         raise NotImplementedError
+
+    def _call_fields(self) -> dict[str, Any]:
+        counts, guarded = hasattr(self, "_decisions"), 1
+        more = {"counts": counts, "guarded": guarded, "generator": self.generator}
+        return {**super()._call_fields(), "n_actions": self.n_actions, **more}
 
     def _number_of_outputs(self) -> int:
         return self.n_actions
@@ -64,6 +70,7 @@ class StreamAgent(Streaming):
             self._acting = True
             return self._action
 
+    @quick
     def step(self, reward: float, s: Any, *, gamma: float | None = None) -> Any:
         """Learn from the last action's reward and the state s (i,) it led to; returns the next action.
 
@@ -369,6 +376,7 @@ class StreamAC(Bounded, StreamAgent):
     @entropy.setter
     def entropy(self, value: float) -> None:
         self._entropy = arguments.not_negative("entropy", value)
+        self._tell()
 
     @property
     def actor(self) -> MLP:

@@ -13,6 +13,7 @@ from ..backends import Name
 from ..learner import Learner
 from ..memory import Array, Float64, owned
 from ..pieces import in_pieces
+from ..quick import native, quick
 from .network import MLP, fitting, state_array, states_array
 from .optimisers import Optimiser
 from .trace import NetworkStream, Outcome
@@ -36,6 +37,28 @@ class NetworkLearner(Learner):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(owned(state))
 
+    def _bind(self) -> None:
+        super()._bind()
+        make = native and self._may_be_quick() and getattr(self._module, "call", None)
+        self._call = make(self._trace, lock=self._lock, **self._call_fields()) if make else None
+        self._tell()
+
+    def _may_be_quick(self) -> bool:
+        return False
+
+    def _call_fields(self) -> dict[str, Any]:
+        """What the quick way has to know beside what _tell hands on; see _call.c."""
+        return {"n": self.n_features}
+
+    def _tell(self) -> None:
+        if self._call is not None:
+            fields: dict[str, Any] = {}
+            self._add_fields(fields)
+            self._module.tune(self._trace, fields)
+            numbers = self._gamma, self._lambda
+            single = all(np.ndim(each) == 0 for each in numbers)  # NaN: no number for all outputs
+            self._call.gamma, self._call.lambda_ = numbers if single else (np.nan, np.nan)
+
     # ---- options -------------------------------------------------------------------------------------------
 
     @property
@@ -46,6 +69,7 @@ class NetworkLearner(Learner):
     @alpha.setter
     def alpha(self, value: float) -> None:
         self._optimiser.alpha = arguments.positive("alpha", value)
+        self._tell()
 
     @property
     def network(self) -> MLP:
@@ -132,6 +156,7 @@ class NetworkLearner(Learner):
     def _become(self, attributes: dict[str, Any], learned: Any) -> None:
         self._trace.set_arrays(learned.arrays())
         self.__dict__.update(attributes)
+        self._tell()
 
     # ---- learning ------------------------------------------------------------------------------------------
 
@@ -240,6 +265,7 @@ class StateValues(NetworkLearner):
     @gamma.setter
     def gamma(self, value: Any) -> None:
         self._gamma = self._units("gamma", value)
+        self._tell()
 
     @property
     def lambda_(self) -> Any:
@@ -249,6 +275,7 @@ class StateValues(NetworkLearner):
     @lambda_.setter
     def lambda_(self, value: Any) -> None:
         self._lambda = self._units("lambda_", value)
+        self._tell()
 
     def predict(self, s: Any) -> Array:
         """Predictions (m,) of a state (i,), or (N, m) of states (N, i), learning nothing."""
@@ -290,6 +317,7 @@ class StateValues(NetworkLearner):
             )
         )  # fmt: skip
 
+    @quick
     def update(
         self, s: Any, reward: Any, s_next: Any, *, gamma: Any = None, lambda_: Any = None
     ) -> float | Float64:

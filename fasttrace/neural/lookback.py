@@ -78,6 +78,10 @@ class LooksBack(NetworkLearner):
             self._trace.before[:] = before
         for head, other in zip(self._trace.heads, learned.heads, strict=True):
             head.rule = other.rule
+        self._tell()
+
+    def _may_be_quick(self) -> bool:  # else there are states to be kept, or errors of several outputs
+        return self.keep == 0 and self._trace.n_traces == 1
 
     def _online_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         history = self._history

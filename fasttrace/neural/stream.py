@@ -19,6 +19,7 @@ from .. import arguments
 from ..backends import Backend, Name, resolve
 from ..memory import Array, Float64, dtype_of
 from ..policy import generator_of, generator_state
+from ..quick import quick
 from .learner import NetworkLearner, actions_stream
 from .lookback import LooksBack
 from .network import MLP, Activation, flag, state_array, states_array
@@ -227,6 +228,7 @@ class StreamTD(Bounded):
         """
         return self._learned(actions_stream(self, 0, states, None, rewards, gammas, lambdas))
 
+    @quick
     def update(
         self, s: Any, reward: float, s_next: Any, *, gamma: float | None = None, lambda_: float | None = None
     ) -> float:

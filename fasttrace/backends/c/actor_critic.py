@@ -13,6 +13,7 @@ import numpy as np
 
 from ...features import Row, Rows, Stream
 from . import ffi, lib, linear, refuse
+from .calls import address, new_call
 from .linear import c_rows, doubles_of, int32s_of, room_of, writable
 
 
@@ -53,6 +54,12 @@ def _run(owner: Any, stream: Stream) -> np.ndarray:
 
 
 actor_critic_run = average_reward_actor_critic_run = _run  # eta is all that differs
+
+
+def call(owner: Any, kernel: str, kind: str, target: str, **fields: Any) -> Any:
+    """See linear.call."""
+    actor = address(linear.handle(owner.actor))
+    return new_call("actor_critic", owner, handle(owner), actor=actor, **fields)
 
 
 def quick_step(owner: Any) -> Callable[..., float]:

@@ -15,6 +15,7 @@ import numpy as np
 from ...arguments import real
 from ...features import Row, Rows, Stream, is_one_hot
 from . import ffi, lib, refuse
+from .calls import new_call
 from .linear import INT32S, NULL, c_rows, doubles_of, int32s_of, room_of, writable
 
 KINDS = {"swift": lib.FT_SWIFT, "tidbd": lib.FT_TIDBD, "autostep": lib.FT_AUTOSTEP}
@@ -52,6 +53,11 @@ def _run(owner: Any, stream: Stream) -> np.ndarray:
 
 # The kind that the owner is of is all that differs.
 swift_td_run = swift_sarsa_run = tidbd_run = autostep_run = _run
+
+
+def call(owner: Any, kernel: str, kind: str, target: str, **fields: Any) -> Any:
+    """See linear.call."""
+    return new_call("adaptive", owner, handle(owner), kind=KINDS[kind], **fields)
 
 
 def quick_step(owner: Any) -> Callable[..., float | None]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...features import Rows, Stream
 from . import lib, refuse
+from .calls import new_call
 from .linear import c_rows, c_stream, quick, room_of, writable
 
 
@@ -43,6 +44,11 @@ def gq_run(trace: Any, beta: float, stream: Stream) -> np.ndarray:
 
 htd_run = true_online_gtd_run = gtd2_run = gtd_run
 gtd2_lambda_run = tdrc_run = proximal_gtd2_run = gtd_run  # the trace knows its kind
+
+
+def call(trace: Any, kernel: str, kind: str, target: str, **fields: Any) -> Any:
+    """See linear.call."""
+    return new_call("gq" if kernel == "gq" else "gradient", trace, handle(trace), **fields)
 
 
 def quick_step(trace: Any, beta: float) -> Callable[..., float | None]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...memory import aligned_zeros
 from . import ffi, lib
+from .calls import address, new_call
 
 ACTIVATIONS = {"tanh": lib.FT_TANH, "leaky_relu": lib.FT_LEAKY_RELU}
 OPTIMISERS = {"sgd": lib.FT_SGD, "obgd": lib.FT_OBGD, "adaptive_obgd": lib.FT_ADAPTIVE_OBGD}
@@ -137,12 +138,40 @@ def _strides(array: Any) -> tuple[int, int]:
     return outputs * (steps > 1), int(outputs > 1)
 
 
+def call(trace: Any, **fields: Any) -> Any:
+    """What the quick way of a learner's methods works with; see calls.new_call."""
+    handle = _handle(trace)
+    raw = trace.kept.raw
+    addresses = {
+        "actor": address(handle.heads[1]) if len(handle.heads) > 1 else 0,
+        "network": address(handle.stream),
+        "raw": raw.ctypes.data,
+    }
+    kind = 8 * trace.critic.net.dtype.itemsize
+    params = tuple(net.params for net in trace.nets)
+    return new_call("network", trace, handle.heads[0], kind=kind, params=params, **addresses, **fields)
+
+
+def tune(trace: Any, fields: dict[str, Any]) -> None:
+    """What a learner's steps have in common, for calls that do not come by network_run."""
+    handle = _handle(trace)
+    _tell_heads(handle.heads, trace.heads)
+    c = handle.stream
+    c.method, c.cut = METHODS[fields["method"]], CUTS[fields.get("cut", "never")]
+    for name in ("n_actions", "normal", "normalise", "scale", "entropy", "lambda_actor"):
+        setattr(c, name, fields.get(name, 0))
+
+
+def _tell_heads(structs: Any, heads: Any) -> None:
+    for each, head in zip(structs, heads, strict=True):
+        each.alpha, each.kappa = head.alpha, head.kappa
+        each.beta2, each.epsilon = head.beta2, head.epsilon
+
+
 def network_run(trace: Any, stream: Any, out: Any) -> str | None:
     handle = _handle(trace)
     c, heads = handle.stream, handle.heads
-    for each, head in zip(heads, trace.heads, strict=True):
-        each.alpha, each.kappa = head.alpha, head.kappa
-        each.beta2, each.epsilon = head.beta2, head.epsilon
+    _tell_heads(heads, trace.heads)
     c.steps, c.method, c.cut = stream.steps, METHODS[stream.method], CUTS[stream.cut]
     c.n_actions, c.ends, c.normal = stream.n_actions, stream.ends, stream.normal
     c.normalise, c.scale = stream.normalise, stream.scale

@@ -3,6 +3,7 @@
 import numpy as np
 
 from . import ffi, lib, refuse
+from .calls import new_call
 
 _DOUBLES = ffi.typeof("double[]")
 _INTS = ffi.typeof("int32_t[]")
@@ -32,3 +33,4 @@ class Coder:
             return status == 0
 
         self.encode = encode_states
+        self.call = new_call("tiles", self, struct, n=dims, n_actions=tilings)

@@ -1,0 +1,61 @@
+"""Methods that one C function does where what they are given is usual, as most calls are.
+
+_call.c, the module beside this one, holds those functions; see there what is usual.  Whatever is not, and
+whatever is wrong, comes to the method as it stands in Python, under the name _any_<method>.  Where the module
+was not built, or cannot be loaded, every call does; `missing` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from inspect import Parameter, Signature, signature
+from typing import Any, TypeVar, cast
+
+from .arguments import explained
+
+missing: str | None = None
+native: Any
+try:
+    native = import_module(f"{__package__}._call")
+except Exception as error:  # an old NumPy raises a RuntimeError
+    native, missing = None, f"{type(error).__name__}: {error}"
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class _Slow:
+    """Base of what has quick methods, without them."""
+
+    _call: Any = None
+
+
+Quick: Any = native.Quick if native else _Slow
+
+
+def quick(function: _Function) -> _Function:
+    """A method that has a quick way, in a class that Quick is a base of."""
+    return cast(_Function, _Method(function))
+
+
+class _Method:
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        function = explained(self.function) if name == "learn" else self.function
+        setattr(owner, f"_any_{name}", function)
+        if native is None:
+            setattr(owner, name, function)
+            return
+        told = signature(self.function)
+        bare = [each.replace(annotation=Parameter.empty) for each in told.parameters.values()]
+        text = str(Signature(bare)).replace("(self", "($self", 1)
+        setattr(owner, name, native.method(owner, name, f"{name}{text}\n--\n\n{self.function.__doc__ or ''}"))
+        setattr(owner, f"_names_{name}", {each.name: each.default is Parameter.empty for each in bare[1:]})
+
+
+def bits(of_learn: bool, names: Iterable[str]) -> int:
+    """What _call.c has for keywords of `update`, or of `learn`."""
+    places = native.LEARN_KEYWORDS if of_learn else native.KEYWORDS
+    return sum(1 << places.index(name) for name in names)
