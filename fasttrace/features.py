@@ -364,6 +364,14 @@ def _checked(rows: Rows, name: str, shape: Shape) -> Rows:
     return rows
 
 
+def as_int32(row: Any) -> Any:
+    """An array of NumPy's own integers as int32, if that holds them; anything else as it is."""
+    if type(row) is np.ndarray and row.dtype is arguments.INT64 and row.ndim == 1:
+        narrow = row.astype(np.int32)
+        return narrow if (narrow == row).all() else row
+    return row
+
+
 def is_one_hot(row: NDArray[Any], n: int) -> bool:
     """Whether integer rows are most likely vectors of n zeros and ones, not indices: each is refused then."""
     return n >= _TELLING and row.shape[-1] == n and bool(row.min() >= 0 and row.max() <= 1)

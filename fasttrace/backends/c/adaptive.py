@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...arguments import real
-from ...features import Row, Rows, Stream, is_one_hot
+from ...features import Row, Rows, Stream, as_int32, is_one_hot
 from . import ffi, lib, refuse
 from .calls import new_call
 from .linear import INT32S, NULL, c_rows, doubles_of, int32s_of, room_of, writable
@@ -91,7 +91,8 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
                 if k == n and is_one_hot(x, n):
                     return None
             else:
-                return None
+                narrow = as_int32(x)
+                return None if narrow is x else step(narrow, as_int32(x_next), reward, gamma, lambda_)
             if type(x_next) is array and x_next.dtype is int32 and x_next.ndim == 1:
                 q, k_next = from_buffer(int32s, x_next), x_next.size
             else:

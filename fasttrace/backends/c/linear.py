@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...arguments import real
-from ...features import Row, Rows, Stream, is_one_hot
+from ...features import Row, Rows, Stream, as_int32, is_one_hot
 from ...layout import KINDS, NO_OPTIONS, POLICIES, TARGETS, Options
 from . import ffi, lib, refuse
 from .calls import new_call
@@ -185,7 +185,10 @@ def quick(run: Any, pointer: Any, first: float) -> Callable[..., float | None]:
                 if k == n and is_one_hot(x, n):
                     return None
             else:
-                return None
+                narrow = as_int32(x)
+                if narrow is x:
+                    return None
+                return step(narrow, as_int32(x_next), reward, gamma, lambda_, rho, alpha)
             if type(x_next) is array and x_next.dtype is int32 and x_next.ndim == 1:
                 q, k_next = from_buffer(int32s, x_next), x_next.size
             else:
@@ -216,6 +219,7 @@ def quick_state_step(trace: Any, kind: str, options: Options) -> Callable[..., f
     int32, n = np.dtype(np.int32), trace.n
 
     def step(x: Any, x_next: Any, *given: Any) -> float | None:
+        x, x_next = as_int32(x), as_int32(x_next)
         if not all(
             type(each) is np.ndarray and each.dtype is int32 and each.ndim == 1 and not is_one_hot(each, n)
             for each in (x, x_next)

@@ -544,6 +544,7 @@ def quick_step(owner: Any) -> Callable[..., float | None]:
 
     def step(x: Any, x_next: Any, reward: float, gamma: float, lambda_: float) -> float | None:
         # Whatever Numba would compile anew for goes another way: other dtypes and layouts, and integers.
+        x, x_next = features.as_int32(x), features.as_int32(x_next)
         for each in (x, x_next):
             if type(each) is not array or each.dtype is not int32 or each.ndim != 1 or not each.flags.carray:
                 return None
