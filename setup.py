@@ -150,7 +150,7 @@ def _about(compiler, options):
     paths = [os.environ.get(name) for name in ("CPATH", "C_INCLUDE_PATH")]
     options = {name: value for name, value in options.items() if name != "output_dir"}
     said = repr([sys.version, sysconfig.get_platform(), command, sorted(options.items()), paths, macros])
-    headers = sorted((ROOT / "csrc").glob("*.h"))
+    headers = sorted((ROOT / "csrc").rglob("*.h"))
     return b"".join([said.encode(), *(path.name.encode() + path.read_bytes() for path in headers)])
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import accuracy, algorithms, footprint, neural_cases, plasticity_cases, returns
-from .cases import EAGER, EMPTY, FLOOR, KERNELS, NO_TRACE, Spec, there
+from . import accuracy, algorithms, calls, footprint, neural_cases, plasticity_cases, returns
+from .cases import EAGER, FLOOR, KERNELS, NO_TRACE, Spec, there
 from .interleave import Timing
 from .workloads import smooth_8
 
@@ -52,7 +52,7 @@ class Results:
     networks: dict[str, Any] = field(default_factory=dict)  # what neural_cases.measure gives
 
     def ns(self, stream: str, implementation: str, kernel: str, lambda_: float) -> float | None:
-        bare = implementation in (FLOOR, EMPTY)
+        bare = implementation == FLOOR or kernel == NO_TRACE
         spec = Spec(implementation) if bare else Spec(implementation, kernel, lambda_)
         return next((row.ns for row in self.streams.get(stream, ()) if row.spec == spec), None)
 
@@ -123,10 +123,16 @@ def figures(results: Results) -> Iterator[Figure]:
         ratio = _ratio(ns("L8", "Numba", kernel, 0.99), ns("L8", "C", kernel, 0.99))
         yield Figure(f"Numba / C, {kernel}, lambda .99, L8", ratio, 1.5, True)
     yield from _family(results)
-    call, empty = ns(CALLS, "C", "accumulating", 0.99), ns(CALLS, EMPTY, NO_TRACE, 0.0)
-    limit = max(1.5, 12.0 * (empty or 0.0) / 1e3)
-    name = "one `update` call from Python, C, k = 8"
-    yield Figure(name, None if call is None else call / 1e3, limit, True, "µs")
+    nothing = ns(calls.TABLE, calls.NOTHING, NO_TRACE, 0.0)
+    for name, most in calls.LIMITS.items():
+        if most is not None:
+            ratio = _ratio(ns(calls.TABLE, name, NO_TRACE, 0.0), nothing)
+            yield Figure(f"{name} / a call of nothing", ratio, most, True)
+    one = ns(calls.TABLE, "learn, one transition", NO_TRACE, 0.0)
+    yield Figure("learn of one transition", None if one is None else one / 1e3, 3.0, True, "µs")
+    for name in (calls.LEARN, calls.LEARN_64):
+        alone, ours = (ns(calls.SHORT, each, NO_TRACE, 0.0) for each in (calls.KERNEL, name))
+        yield Figure(f"{name}, 1000 steps / its kernel", _ratio(ours, alone), 1.2, True)
     milliseconds = None if results.import_seconds is None else results.import_seconds * 1e3
     yield Figure("`import fasttrace`, beyond NumPy's own", milliseconds, 50.0, True, "ms")
     kibibytes = None if results.bytes is None else results.bytes / 1024

@@ -14,6 +14,7 @@ from . import (
     accuracy,
     algorithms,
     baselines,
+    calls,
     car,
     cases,
     figures,
@@ -97,10 +98,15 @@ def measure(plan: Plan, console: Any) -> Results:
 def _step_by_step(workload: Workload) -> dict[str, tuple[str, Builders]]:
     """The two other levels, on the stream of the targets: a line about each, and its cases."""
     specs = [Spec(label, kernel, 0.99) for kernel in KERNELS for label in cases.there().values()]
-    calls: Builders = {spec: partial(cases.step_case, spec, workload) for spec in specs}
+    updates: Builders = {spec: partial(cases.step_case, spec, workload) for spec in specs}
     if native.library()[1] is not None:
-        calls[Spec(EMPTY)] = cases.empty_call_case
-    levels = {CALLS: ("`update` called from Python for each transition of L8.", calls)}
+        updates[Spec(EMPTY)] = cases.empty_call_case
+    levels = {CALLS: ("`update` called from Python for each transition of L8.", updates)}
+    for table, about, found in (
+        (calls.TABLE, calls.ABOUT, calls.cases()),
+        (calls.SHORT, "`learn` of so many steps, accumulating, lambda .9, L8.", calls.stream_cases()),
+    ):
+        levels[table] = (about, {case.spec: partial(_itself, case) for case in found})
     if "numba" in cases.there():
         from .embedded import embedded_case
 

@@ -14,7 +14,7 @@ import pytest
 from neural_learners import LEARNERS as NETWORKS
 from numpy.testing import assert_array_equal
 from states import example, same, taught
-from streams import EVERY, needed, needed_once
+from streams import EVERY, needed_once
 
 import fasttrace as ft
 from fasttrace import neural, quick
@@ -78,7 +78,10 @@ def only_quick(monkeypatch):
         def elsewhere(self, *arguments, **keywords):
             raise AssertionError("not quick")
 
-        for cls in {ft.TileCoder, *(cls for name in ft.__all__ if isinstance(cls := getattr(ft, name), type))}:
+        for cls in {
+            ft.TileCoder,
+            *(cls for name in ft.__all__ if isinstance(cls := getattr(ft, name), type)),
+        }:
             for method in methods:
                 if f"_any_{method}" in vars(cls):
                     monkeypatch.setattr(cls, f"_any_{method}", elsewhere)
@@ -191,7 +194,7 @@ def test_short_streams_are_learned_as_in_python(algorithm):
 
 @pytest.mark.parametrize("name", ["StreamTD", "StreamQ", "StreamSarsa", "StreamAC", "NetworkTD"])
 def test_networks_step_as_in_python(name):
-    """update, or start and step, whose actions are those of the same numbers; a fault leaves all as it was."""
+    """update, or start and step, whose actions are those of the same numbers; a fault changes nothing."""
     rng = np.random.default_rng(1)
     s = rng.normal(size=(12, 3))
 
@@ -294,7 +297,8 @@ def test_bad_features_are_told_as_ever(bad):
     x = bad(X)
     calls = {
         "update": (learner, (x, 1.0, NEXT)), "update x_next": (learner, (X, 1.0, x)),
-        "step": (agent, (1.0, x)), "act": (agent, (x,)), "start": (agent, (x,)), "truncate": (agent, (1.0, x)),
+        "step": (agent, (1.0, x)), "act": (agent, (x,)), "start": (agent, (x,)),
+        "truncate": (agent, (1.0, x)),
     }  # fmt: skip
     for name, (who, arguments) in calls.items():
         method = name.split()[0]
@@ -318,7 +322,10 @@ def test_bad_numbers_are_told_as_ever(bad):
     ]  # fmt: skip
     if bad is not None:
         calls += [(learner, "update", (X, 1.0, NEXT), {name: bad}) for name in ("gamma", "lambda_", "alpha")]
-        calls += [(learner, "update", (X, 1.0, NEXT), {"rho": bad}), (agent, "step", (1.0, X), {"gamma": bad})]
+        calls += [
+            (learner, "update", (X, 1.0, NEXT), {"rho": bad}),
+            (agent, "step", (1.0, X), {"gamma": bad}),
+        ]
     for who, method, arguments, keywords in calls:
         with pytest.raises((ValueError, TypeError)) as quickly:
             getattr(who, method)(*arguments, **keywords)
@@ -338,7 +345,7 @@ def test_calls_that_are_none():
     ):  # fmt: skip
         with pytest.raises(TypeError, match=r"update\(\)"):
             learner.update(*arguments, **keywords)
-    with pytest.raises(TypeError, match="TD.learn: unknown keyword 'gama'; did you mean 'gammas'"):
+    with pytest.raises(TypeError, match=r"TD\.learn: unknown keyword 'gama'; did you mean 'gammas'"):
         learner.learn(X[:, None], np.ones(2), gama=1.0)
     assert learner.update(X, 1.0, NEXT, **{"".join(["gam", "ma"]): 0.5}) == 1.0  # a name that is not interned
 
@@ -376,7 +383,7 @@ def test_a_class_of_the_users_may_do_more():
 
 
 def test_what_is_set_counts_at_once():
-    """Options between two calls: gamma, lambda_, alpha, epsilon, policy, temperature, sigma, the generator."""
+    """Options between two calls: numbers, the policy, the generator."""
     learner, other = (ft.TD(N, alpha=0.1, backend="c") for _ in range(2))
     for name, value in (("gamma", 0.5), ("lambda_", 0.2), ("alpha", 0.01)):
         setattr(learner, name, value)
@@ -447,8 +454,7 @@ def test_two_agents_draw_from_one_generator():
 
 
 def test_a_learner_that_learns_in_a_thread_is_in_use():
-    """The GIL is released for streams that are not brief; another call is refused meanwhile, or comes before or
-    after, and nothing is lost."""
+    """The GIL is released for streams that are not brief: another call meanwhile is refused, and does no harm."""
     learner = ft.TD(64, alpha=1e-3, lambda_=0.0, backend="c")
     x = np.zeros((20_001, 8), np.int32)
     taken, refused = [], []

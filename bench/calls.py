@@ -1,0 +1,122 @@
+"""Calls from Python, each beside one of a C function that does nothing with two arguments."""
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import fasttrace as ft
+from fasttrace import quick
+from fasttrace.features import parse_rows
+
+from .cases import Case, Spec
+from .workloads import smooth_8
+
+TABLE, NOTHING, SHORT = "calls from Python", "a call of nothing", "a stream of 1000"
+ABOUT = "One call, C, k = 8, d = 2^16, in a loop of Python's: features as most programs have them."
+ROUND = 200
+KERNEL, LEARN, LEARN_64 = "the kernel alone", "learn", "learn, int64"
+
+
+def _calls() -> dict[str, tuple[float | None, Callable[[], Any], tuple[Any, ...]]]:
+    """By name: at most how many times a call of nothing, a function, and its arguments."""
+    workload = smooth_8()
+    x, x_next = workload.x[:2]
+    td = ft.TD(workload.n, alpha=workload.alpha, backend="c")
+    agent = ft.Sarsa(workload.n, 3, alpha=workload.alpha, seed=0, backend="c")
+    coder = ft.TileCoder((-1.2, -0.07), (0.6, 0.07), 8, 8, backend="c")
+    state = np.array([-0.5, 0.01])
+    agent.start(x)
+    wide, wide_next, rewards = x.astype(np.int64), x_next.astype(np.int64), np.ones(1)
+    return {
+        "update, int32": (8.0, td.update, (x, 1.0, x_next)),
+        "update, int64": (8.0, td.update, (wide, 1.0, wide_next)),
+        "update, lists": (None, td.update, (x.tolist(), 1.0, x_next.tolist())),
+        "update, values": (None, td.update, ((x, np.ones(8)), 1.0, (x_next, np.ones(8)))),
+        "predict": (8.0, td.predict, (x,)),
+        "q": (8.0, agent.q, (x,)),
+        "act": (8.0, agent.act, (x,)),
+        "agent.step": (14.0, agent.step, (-1.0, x_next)),
+        "agent.start": (14.0, agent.start, (x,)),
+        "coder(state)": (10.0, coder, (state,)),
+        "learn, one transition": (None, td.learn, (workload.x[:2], rewards)),
+    }
+
+
+LIMITS = {name: most for name, (most, *_) in _calls().items()} if ft.backends()["c"] is None else {}
+
+
+def _case(
+    name: str, function: Callable[..., Any], arguments: tuple[Any, ...], check: Callable[[], bool]
+) -> Case:
+    # Written out: a call by *arguments would cost as much again as some of these.
+    rounds = [None] * ROUND
+
+    def one(a: Any) -> None:
+        for _ in rounds:
+            function(a)
+
+    def two(a: Any, b: Any) -> None:
+        for _ in rounds:
+            function(a, b)
+
+    def three(a: Any, b: Any, c: Any) -> None:
+        for _ in rounds:
+            function(a, b, c)
+
+    run = partial((one, two, three)[len(arguments) - 1], *arguments)
+    return Case(Spec(name), TABLE, ROUND, lambda: None, run, check)
+
+
+def cases() -> Iterator[Case]:
+    """Each call, and that of nothing; what C does of a call must be to the bit what Python does."""
+    if quick.native is None or ft.backends()["c"] is not None:
+        return
+    yield _case(NOTHING, quick.native.empty, (1.0, 2.0), lambda: True)
+    for name, (_, function, arguments) in _calls().items():
+        yield _case(name, function, arguments, partial(_is_python, name))
+
+
+def _is_python(name: str) -> bool:
+    _, function, arguments = _calls()[name]
+    learner = getattr(function, "__self__", function)  # a coder is called itself
+    method = function.__name__ if hasattr(function, "__name__") else "__call__"
+    one, other = (copy.deepcopy(learner) for _ in range(2))
+    quickly, slowly = getattr(one, method), getattr(other, f"_any_{method}")
+    return all(np.array_equal(quickly(*arguments), slowly(*arguments)) for _ in range(3))
+
+
+def stream_cases() -> Iterator[Case]:
+    """`learn` of a stream of 1000, and what of it is the kernel's."""
+    if ft.backends()["c"] is not None:
+        return
+    from fasttrace.backends.c import lib, linear
+
+    workload = smooth_8().head(1000)
+    x, rewards = np.ascontiguousarray(workload.x), workload.rewards
+    wide, deltas, keep = x.astype(np.int64), np.empty(1000), []
+
+    def made() -> Any:
+        return ft.TD(workload.n, alpha=workload.alpha, gamma=workload.gamma, lambda_=0.9, backend="c")
+
+    alone, by_call, by_wide = made(), made(), made()
+    stream = alone._stream(
+        parse_rows(x, workload.n), rewards, None, None, None,
+        rhos=np.ones(1), interests=None, pis=None, options=alone._kind_options,
+    )  # fmt: skip
+    c, into = linear.c_stream(stream, keep), linear.room_of(deltas)
+    trace, kind = linear.handle(alone._trace), lib.FT_ACCUMULATING
+
+    def check() -> bool:
+        one, other = made(), made()
+        return bool((one.learn(wide, rewards) == other._any_learn(x, rewards)).all())
+
+    runs = {
+        KERNEL: lambda: lib.ft_td_run(trace, kind, c, into),
+        LEARN: lambda: by_call.learn(x, rewards),
+        LEARN_64: lambda: by_wide.learn(wide, rewards),
+    }
+    for name, run in runs.items():
+        yield Case(Spec(name), SHORT, 1000, lambda: None, run, check)

@@ -1,0 +1,134 @@
+/* Learners with networks: update and step. */
+#ifndef FT_CALL_NETWORK_H
+#define FT_CALL_NETWORK_H
+
+#include "methods.h"
+
+/* trace and actor are heads, of float32 where kind is 32; n numbers are a state's.  What a step begins with
+ * that Python keeps is asked of it, which is little beside a network's work. */
+
+static ft_network_stream *net_stream(const Call *c) { return memory(c->network); }
+
+static int net_run(const Call *c) {
+    ft_network_stream *s = net_stream(c);
+    return c->kind == 32 ? call_ft_network_run_f32(memory(c->trace), memory(c->actor), s)
+                         : call_ft_network_run_f64(memory(c->trace), memory(c->actor), s);
+}
+
+/* Numbers of one state, from `at` on. */
+static int take_state(Call *c, PyObject *s, int64_t at) {
+    int64_t n = c->n;
+    return take_values(c, s, at, &n);
+}
+
+/* Lay a step from the states in c->val; what a learner does not change is filled in already. */
+static ft_network_stream *lay_step(Call *c, const double *reward, const double *gamma, const double *lambda,
+                                   double *delta) {
+    ft_network_stream *s = net_stream(c);
+    s->steps = 1;
+    s->choose = s->ends = s->done = 0;
+    s->states = c->val;
+    s->rewards = reward;
+    s->gammas = gamma;
+    s->lambdas = lambda;
+    s->gamma_step = s->gamma_output = s->lambda_step = s->lambda_output = 0;
+    s->moves = NULL;
+    s->actions = NULL;
+    s->inputs = NULL;
+    s->deltas = delta;
+    return s;
+}
+
+/* Whether all parameters can be written: some are arrays of the user's. */
+static int may_write(const Call *c) {
+    for (Py_ssize_t i = 0; i < PyTuple_Size(c->params); i++)
+        if (!PyArray_ISWRITEABLE((PyArrayObject *)PyTuple_GetItem(c->params, i))) return 0;
+    return 1;
+}
+
+static PyObject *net_update(PyObject *self, Call *c, PyObject *const *args, Py_ssize_t n, PyObject *names) {
+    static const int first[] = {X, REWARD, X_NEXT};
+    PyObject *given[KEYWORDS] = {NULL};
+    double reward, delta, gamma = c->gamma, lambda = c->lambda;
+    if (n > 3 || !may_write(c)) goto elsewhere;
+    for (Py_ssize_t i = 0; i < n; i++) given[first[i]] = args[i];
+    if (!take_keywords(args, n, names, net_keywords, KEYWORDS, given)) goto elsewhere;
+    for (int i = 0; i < KEYWORDS; i++)
+        if (given[i] ? i > LAMBDA : i <= X_NEXT) goto elsewhere;
+    if (!number(given[REWARD], &reward) || !OPTIONAL(GAMMA, gamma) || !OPTIONAL(LAMBDA, lambda))
+        goto elsewhere;
+    if (!isfinite(reward) || !is_unit(gamma) || !is_unit(lambda)) goto elsewhere;
+    const int ends = given[X_NEXT] == Py_None;
+    if (!make_room(c, 2 * c->n) || !take_state(c, given[X], 0)) goto elsewhere;
+    if (ends ? gamma != 0.0 : !take_state(c, given[X_NEXT], c->n)) goto elsewhere;
+    lay_step(c, &reward, &gamma, &lambda, &delta)->ends = ends;
+    if (net_run(c) == FT_OK) return PyFloat_FromDouble(delta);
+elsewhere: /* also after a fault: all is as it was, and what was not finite is told */
+    return general(self, general_update, args, n, names);
+}
+
+static int set_number(PyObject *self, PyObject *name, PyObject *value) {
+    if (!value) return 0;
+    const int done = PyObject_SetAttr(self, name, value) == 0;
+    Py_DECREF(value);
+    return done;
+}
+
+/* An attribute as an integer; -1 where an error is set. */
+static long long integer_of(PyObject *self, PyObject *name) {
+    PyObject *value = PyObject_GetAttr(self, name);
+    if (!value) return -1;
+    const long long found = PyLong_AsLongLong(value);
+    Py_DECREF(value);
+    return found;
+}
+
+/* The policy of now: (name, parameter). */
+static int net_policy(PyObject *self, ft_network_stream *s) {
+    PyObject *own = PyObject_GetAttr(self, name_own);
+    if (!own) return 0;
+    PyObject *kind = PyTuple_GetItem(own, 0), *parameter = PyTuple_GetItem(own, 1);
+    if (kind && parameter) {
+        s->policy = PyUnicode_CompareWithASCIIString(kind, "softmax") == 0 ? FT_SOFTMAX : FT_EPSILON_GREEDY;
+        s->parameter = PyFloat_AsDouble(parameter);
+    }
+    Py_DECREF(own);
+    return !PyErr_Occurred();
+}
+
+static PyObject *net_step(PyObject *self, Call *c, PyObject *reward_given, PyObject *x,
+                          PyObject *gamma_given) {
+    double reward, delta, gamma = c->gamma;
+    PyObject *pending, *generator;
+    if (c->n_actions == 0 || !may_write(c) || !number(reward_given, &reward) || !isfinite(reward))
+        return NULL;
+    if (gamma_given && gamma_given != Py_None && !number(gamma_given, &gamma)) return NULL;
+    if (!is_unit(gamma) || !make_room(c, 2 * c->n) || !take_state(c, x, c->n)) return NULL;
+    if (integer_of(self, name_acting) != 1 || !(pending = PyObject_GetAttr(self, name_number))) return NULL;
+    Py_DECREF(pending);
+    if (pending != Py_None || !(generator = PyObject_GetAttr(self, name_generator))) return NULL;
+    Py_DECREF(generator);
+    if (generator != c->generator || may_draw(c) != 1) return NULL;
+    memcpy(c->val, memory(c->raw), (size_t)c->n * sizeof *c->val);
+    ft_network_stream *s = lay_step(c, &reward, &gamma, &c->lambda, &delta);
+    s->choose = 1;
+    s->action = integer_of(self, name_action);
+    s->was_greedy = integer_of(c->owner, name_was_greedy);
+    if (PyErr_Occurred() || !net_policy(self, s)) return NULL;
+    s->u = c->bits->next_double(c->bits->state);
+    if (net_run(c) != FT_OK) { /* all is as it was, but for the number, which is not drawn again */
+        set_number(self, name_number, PyFloat_FromDouble(s->u));
+        return NULL;
+    }
+    if (!set_number(self, name_action, PyLong_FromLongLong(s->action_next)) ||
+        !set_number(c->owner, name_was_greedy, PyBool_FromLong(s->was_greedy != 0)))
+        return NULL;
+    if (c->counts) {
+        const long long decisions = integer_of(self, name_decisions);
+        if (PyErr_Occurred() || !set_number(self, name_decisions, PyLong_FromLongLong(decisions + 1)))
+            return NULL;
+    }
+    return PyLong_FromLongLong(s->action_next);
+}
+
+#endif
