@@ -454,7 +454,7 @@ def test_two_agents_draw_from_one_generator():
 
 
 def test_a_learner_that_learns_in_a_thread_is_in_use():
-    """The GIL is released for streams that are not brief: another call meanwhile is refused, and does no harm."""
+    """The GIL is released for streams that are not brief: a call meanwhile is refused, and does no harm."""
     learner = ft.TD(64, alpha=1e-3, lambda_=0.0, backend="c")
     x = np.zeros((20_001, 8), np.int32)
     taken, refused = [], []
