@@ -102,24 +102,23 @@ static PyGetSetDef call_getset[] = {{"lock", NULL, call_set_lock, NULL, NULL},
                                     {"generator", NULL, call_set_generator, NULL, NULL},
                                     {NULL, NULL, NULL, NULL, NULL}};
 
-/* kept() -> (k, indices, values, whether the features are dense), or None where the agent is in no state.
- */
+/* A copy of numbers as an array. */
+static PyObject *array_of(int type, const void *data, int64_t size, size_t itemsize) {
+    npy_intp length = (npy_intp)size;
+    PyObject *array = PyArray_SimpleNew(1, &length, type);
+    if (array) memcpy(PyArray_DATA((PyArrayObject *)array), data, (size_t)size * itemsize);
+    return array;
+}
+
+/* kept() -> (k, indices or None where the features are dense, values or None), or None in no state. */
 static PyObject *call_kept(PyObject *self, PyObject *unused) {
     Call *c = (Call *)self;
+    const int64_t entries = c->kept.k * rows_of(c);
     (void)unused;
     if (!c->acts) Py_RETURN_NONE;
-    npy_intp entries = (npy_intp)(c->kept.k * rows_of(c));
-    PyObject *indices = Py_None, *values = Py_None;
-    if (c->kept.form != DENSE) {
-        if (!(indices = PyArray_SimpleNew(1, &entries, NPY_INT32))) return NULL;
-        memcpy(PyArray_DATA((PyArrayObject *)indices), c->idx, (size_t)entries * sizeof(int32_t));
-    }
-    if (c->kept.form != BINARY) {
-        if (!(values = PyArray_SimpleNew(1, &entries, NPY_DOUBLE))) return NULL;
-        memcpy(PyArray_DATA((PyArrayObject *)values), c->val, (size_t)entries * sizeof(double));
-    }
-    return Py_BuildValue("LNNi", (long long)c->kept.k, Py_NewRef(indices), Py_NewRef(values),
-                         c->kept.form == DENSE);
+    PyObject *indices = c->kept.form == DENSE ? Py_NewRef(Py_None) : array_of(NPY_INT32, c->idx, entries, 4);
+    PyObject *values = c->kept.form == BINARY ? Py_NewRef(Py_None) : array_of(NPY_DOUBLE, c->val, entries, 8);
+    return Py_BuildValue("LNN", (long long)c->kept.k, indices, values); /* NULL where one is */
 }
 
 /* keep(k, indices or None, values or None): the state that the agent is in; keep(): it is in none. */
@@ -142,27 +141,16 @@ static PyObject *call_keep(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* arrival() -> (indices, values or None, action) of the state arrived in; of a state and action the action
- * is 0. */
+/* arrival() -> (indices, values or None, action) of the state arrived in; of features of state and action the
+ * action is 0. */
 static PyObject *call_arrival(PyObject *self, PyObject *unused) {
     Call *c = (Call *)self;
+    const int64_t k = c->kept.k, from = c->pairs ? c->action * k : 0;
     (void)unused;
-    npy_intp k = (npy_intp)c->kept.k;
-    const size_t from = c->pairs ? (size_t)(c->action * c->kept.k) : 0;
-    PyObject *indices = PyArray_SimpleNew(1, &k, NPY_INT32), *values = Py_NewRef(Py_None);
-    if (!indices || (c->kept.form == DENSE && !range_of(c))) goto failed;
-    memcpy(PyArray_DATA((PyArrayObject *)indices), c->kept.form == DENSE ? c->range : c->idx + from,
-           (size_t)k * 4);
-    if (c->kept.form != BINARY) {
-        Py_DECREF(values);
-        if (!(values = PyArray_SimpleNew(1, &k, NPY_DOUBLE))) goto failed;
-        memcpy(PyArray_DATA((PyArrayObject *)values), c->val + from, (size_t)k * 8);
-    }
+    if (c->kept.form == DENSE && !range_of(c)) return PyErr_NoMemory();
+    PyObject *indices = array_of(NPY_INT32, c->kept.form == DENSE ? c->range : c->idx + from, k, 4);
+    PyObject *values = c->kept.form == BINARY ? Py_NewRef(Py_None) : array_of(NPY_DOUBLE, c->val + from, k, 8);
     return Py_BuildValue("NNL", indices, values, c->pairs ? 0LL : c->action);
-failed:
-    Py_XDECREF(indices);
-    Py_XDECREF(values);
-    return NULL;
 }
 
 static PyMethodDef call_methods[] = {{"arrival", call_arrival, METH_NOARGS, NULL},

@@ -29,9 +29,9 @@ class Agent(StepLearner):
             return vars(self).get("_x")
         if (kept := self._call.kept()) is None:
             return None
-        k, indices, values, dense = kept
-        if dense:
-            indices = np.arange(k, dtype=np.int32)
+        k, indices, values = kept
+        dense = indices is None
+        indices = np.arange(k, dtype=np.int32) if dense else indices
         return Rows(self._per_state, self.n_features, k, indices, values, shared=dense)
 
     @_x.setter
