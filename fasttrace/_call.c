@@ -4,7 +4,8 @@
  * by its address, over the learner's memory.  Whatever else it is given, and whatever is wrong, it leaves to
  * the method as Python has it, having changed nothing: that one knows every form, and what to say.
  *
- * No kernel is compiled here, and the GIL is held throughout, so that a step is one for all threads. */
+ * No kernel is compiled here, and the GIL is held throughout, so that a step is one for all threads; but see
+ * returns. */
 #define Py_LIMITED_API 0x030B0000
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #define NPY_TARGET_VERSION NPY_2_0_API_VERSION
@@ -27,7 +28,7 @@
     X(ft_values) X(ft_gradient_values) X(ft_adaptive_values)                                                \
     X(ft_trace_reset) X(ft_gradient_reset) X(ft_adaptive_reset) X(ft_actor_critic_reset)                    \
     X(ft_epsilon_greedy) X(ft_softmax) X(ft_tiles_encode) X(ft_are_policies)        \
-    X(ft_network_run_f32) X(ft_network_run_f64)
+    X(ft_network_run_f32) X(ft_network_run_f64) X(ft_returns_run)
 
 #define DECLARE(name) static __typeof__(name) *call_##name;
 KERNELS(DECLARE)
@@ -1245,6 +1246,8 @@ static PyType_Slot quick_slots[] = {
 static PyType_Spec quick_spec = {"fasttrace._call.Quick", sizeof(Quick), 0,
                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, quick_slots};
 
+#include "_call_returns.h"
+
 /* ---- the module ----------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -1292,7 +1295,8 @@ static PyObject *bind(PyObject *module, PyObject *addresses) {
 }
 
 static PyMethodDef module_methods[] = {
-    {"method", method, METH_VARARGS, NULL}, {"bind", bind, METH_O, NULL}, {NULL, NULL, 0, NULL}};
+    {"method", method, METH_VARARGS, NULL}, {"bind", bind, METH_O, NULL},
+    {"returns", (PyCFunction)(void (*)(void))quick_returns, METH_FASTCALL, NULL}, {NULL, NULL, 0, NULL}};
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_call", NULL, -1, module_methods, NULL, NULL, NULL, NULL};
 
