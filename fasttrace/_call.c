@@ -5,8 +5,9 @@
  * leaves to the method as Python has it, having changed nothing: that one knows every form, and what to
  * say.
  *
- * No kernel is compiled here, and the GIL is held throughout, so that a step is one for all threads. */
+ * No kernel is compiled here, and the GIL is held in a step, so that it is one for all threads. */
 #include "call/learner.h"
+#include "call/returns.h"
 #include "call/stream.h"
 
 /* ---- types ---------------------------------------------------------------------------------- */
@@ -292,10 +293,12 @@ static PyObject *empty(PyObject *module, PyObject *const *args, Py_ssize_t n) {
     Py_RETURN_NONE;
 }
 
-static PyMethodDef module_methods[] = {{"empty", (PyCFunction)(void (*)(void))empty, METH_FASTCALL, NULL},
-                                       {"method", method, METH_VARARGS, NULL},
-                                       {"bind", bind, METH_O, NULL},
-                                       {NULL, NULL, 0, NULL}};
+static PyMethodDef module_methods[] = {
+    {"empty", (PyCFunction)(void (*)(void))empty, METH_FASTCALL, NULL},
+    {"method", method, METH_VARARGS, NULL},
+    {"bind", bind, METH_O, NULL},
+    {"returns", (PyCFunction)(void (*)(void))quick_returns, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL}};
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_call", NULL, -1, module_methods, NULL, NULL, NULL, NULL};
 

@@ -20,12 +20,11 @@
 /* ---- the kernels, by their addresses -------------------------------------------------------- */
 
 #define KERNELS(X)                                                                                         \
-    X(ft_td_run)                                                                                           \
-    X(ft_gradient_run)                                                                                     \
-    X(ft_gq_run) X(ft_adaptive_run) X(ft_actor_critic_run) X(ft_values) X(ft_gradient_values)              \
-        X(ft_adaptive_values) X(ft_trace_reset) X(ft_gradient_reset) X(ft_adaptive_reset)                  \
-            X(ft_actor_critic_reset) X(ft_epsilon_greedy) X(ft_softmax) X(ft_tiles_encode)                 \
-                X(ft_are_policies) X(ft_network_run_f32) X(ft_network_run_f64)
+    X(ft_td_run) X(ft_gradient_run) X(ft_gq_run) X(ft_adaptive_run) X(ft_actor_critic_run)                 \
+    X(ft_values) X(ft_gradient_values) X(ft_adaptive_values)                                               \
+    X(ft_trace_reset) X(ft_gradient_reset) X(ft_adaptive_reset) X(ft_actor_critic_reset)                   \
+    X(ft_network_run_f32) X(ft_network_run_f64) X(ft_returns_run)                                          \
+    X(ft_epsilon_greedy) X(ft_softmax) X(ft_tiles_encode) X(ft_are_policies)
 
 #define DECLARE(name) static __typeof__(name) *call_##name;
 KERNELS(DECLARE)

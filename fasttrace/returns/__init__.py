@@ -43,6 +43,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import arguments
 from ..backends import Backend, module, resolve
+from ..quick import native
 from .outs import outs_of, overlap, results_of
 from .problem import (
     BOOL,
@@ -75,8 +76,10 @@ __all__ = [
 
 Floats = NDArray[np.floating[Any]]
 Pair = tuple[Floats, Floats]
+Bars = tuple[float, float, float | None]
 F = TypeVar("F", bound=Callable[..., Any])
 
+_ONES: Bars = (1.0, 1.0, None)
 _SMALL = 8192  # entries
 _modules: dict[str, Any] = {}
 
@@ -141,7 +144,7 @@ def lambda_returns(
 
     Source: Sutton & Barto 2018, equations 12.18 to 12.20.
     """
-    return _returns("lambda_returns", rewards, {"values": values}, gammas, lambdas, **common)
+    return _returns("lambda_returns", rewards, {"values": values}, gammas, lambdas, common)
 
 
 @_public
@@ -161,7 +164,7 @@ def off_policy_returns(
     Source: Sutton & Barto 2018, equation 12.22.
     """
     own = {"values": values, "rhos": rhos}
-    return _returns("off_policy_returns", rewards, own, gammas, lambdas, **common)
+    return _returns("off_policy_returns", rewards, own, gammas, lambdas, common)
 
 
 @_public
@@ -186,7 +189,7 @@ def off_policy_action_returns(
     Source: Sutton & Barto 2018, equation 12.26.
     """
     own = {"q": q, "expected_q": expected_q, "rhos": rhos}
-    return _returns("off_policy_action_returns", rewards, own, gammas, lambdas, **common)
+    return _returns("off_policy_action_returns", rewards, own, gammas, lambdas, common)
 
 
 @_public
@@ -205,7 +208,7 @@ def retrace(
     Source: Munos et al. 2016, "Safe and efficient off-policy reinforcement learning".
     """
     own = {"q": q, "expected_q": expected_q, "rhos": rhos}
-    return _returns("retrace", rewards, own, gammas, lambdas, **common)
+    return _returns("retrace", rewards, own, gammas, lambdas, common)
 
 
 @_public
@@ -224,7 +227,7 @@ def tree_backup(
     Source: Sutton & Barto 2018, section 12.10; Precup, Sutton & Singh 2000.
     """
     own = {"q": q, "expected_q": expected_q, "pi": pi}
-    return _returns("tree_backup", rewards, own, gammas, lambdas, **common)
+    return _returns("tree_backup", rewards, own, gammas, lambdas, common)
 
 
 @_public
@@ -245,7 +248,7 @@ def q_sigma(
     Source: Sutton & Barto 2018, sections 7.6 and 12.10.
     """
     own = {"q": q, "expected_q": expected_q, "rhos": rhos, "pi": pi, "sigmas": sigmas}
-    return _returns("q_sigma", rewards, own, gammas, lambdas, **common)
+    return _returns("q_sigma", rewards, own, gammas, lambdas, common)
 
 
 @_public
@@ -264,7 +267,7 @@ def gae(
     Source: Schulman et al. 2016, "High-dimensional continuous control using generalized advantage
     estimation", equation 16.
     """
-    return _returns("gae", rewards, {"values": values}, gammas, lambdas, **common)
+    return _returns("gae", rewards, {"values": values}, gammas, lambdas, common)
 
 
 @_public
@@ -290,10 +293,8 @@ def vtrace(
 
     Source: Espeholt et al. 2018, "IMPALA", section 4.1; pg_rho_bar is clip_pg_rho_threshold in its program.
     """
-    own_bar = None if pg_rho_bar is None else arguments.bar("pg_rho_bar", pg_rho_bar)
-    bars = arguments.bar("rho_bar", rho_bar), arguments.bar("c_bar", c_bar), own_bar
-    own = {"values": values, "rhos": rhos}
-    return _returns("vtrace", rewards, own, gammas, lambdas, bars, **common)
+    own, bars = {"values": values, "rhos": rhos}, (rho_bar, c_bar, pg_rho_bar)
+    return _returns("vtrace", rewards, own, gammas, lambdas, common, bars)
 
 
 @_public
@@ -304,7 +305,7 @@ def discounted_sum(
 
     Where truncated, next_values[t] stands for X_{t+1}.  With a horizon, X_{t+h} = 0 before T.
     """
-    return _returns("discounted_sum", rewards, {}, gammas, lambdas, **common)
+    return _returns("discounted_sum", rewards, {}, gammas, lambdas, common)
 
 
 @_public
@@ -329,8 +330,8 @@ def n_step_returns(
     if (horizon := common.get("horizon")) is not None:
         n = min(n, arguments.count("horizon", horizon, 1, 2**63 - 1))
     common["horizon"] = n
-    own, bars = {"values": values}, (1.0, 1.0, None)
-    return _returns("lambda_returns", rewards, own, gammas, lambdas, bars, "n_step_returns", **common)
+    own = {"values": values}
+    return _returns("lambda_returns", rewards, own, gammas, lambdas, common, _ONES, "n_step_returns")
 
 
 @_public
@@ -350,7 +351,7 @@ def upgo(
 
     Source: Vinyals et al. 2019, "Grandmaster level in StarCraft II", methods.
     """
-    return _returns("upgo", rewards, {"values": values, "q": q}, gammas, lambdas, **common)
+    return _returns("upgo", rewards, {"values": values, "q": q}, gammas, lambdas, common)
 
 
 @_public
@@ -407,8 +408,30 @@ def _returns(
     own: dict[str, ArrayLike],
     gammas: ArrayLike,
     lambdas: ArrayLike,
-    bars: tuple[float, float, float | None] = (1.0, 1.0, None),
+    common: Common,
+    bars: Bars = _ONES,
     function: str = "",
+) -> Any:
+    """By one C function where the call is usual; it gives None where not, and while C is not loaded."""
+    results = native and native.returns(family, rewards, own, gammas, lambdas, bars, common)
+    if results is not None:
+        return results
+    return _any_returns(family, rewards, own, gammas, lambdas, bars, function, **common)
+
+
+def _bars_of(rho_bar: float, c_bar: float, pg_rho_bar: float | None) -> Bars:
+    own = None if pg_rho_bar is None else arguments.bar("pg_rho_bar", pg_rho_bar)
+    return arguments.bar("rho_bar", rho_bar), arguments.bar("c_bar", c_bar), own
+
+
+def _any_returns(
+    family: str,
+    rewards: ArrayLike,
+    own: dict[str, ArrayLike],
+    gammas: ArrayLike,
+    lambdas: ArrayLike,
+    bars: Bars,
+    function: str,
     /,
     *,
     terminated: ArrayLike | None = None,
@@ -422,6 +445,8 @@ def _returns(
     backend: Backend = "auto",
     **wrong: Any,
 ) -> Any:
+    if family == "vtrace":
+        bars = _bars_of(*bars)
     if wrong or rewards is _MISSING or gammas is _MISSING:
         _refuse_call(function or family, wrong, rewards=rewards, **own, gammas=gammas)
     kernels = _modules.get(backend) or _modules.setdefault(backend, module(resolve(backend), "returns"))
@@ -473,7 +498,8 @@ def _returns(
 def _simple(
     kernels: Any, family: str, rewards: Any, values: Any, terminated: Any, gamma: Any, lambda_: Any, out: Any
 ) -> Any:
-    """The usual call, arrays of one type that lie as a kernel takes them, without the detours; or None."""
+    """Where no C function is for it: the usual call, of arrays of one type that lie as a kernel takes them,
+    without the detours; or None."""
     if not (type(rewards) is type(values) is np.ndarray and type(gamma) is type(lambda_) is float):
         return None
     dtype, shape = rewards.dtype, rewards.shape
@@ -523,7 +549,7 @@ def _simple(
 
 def _show_common() -> None:
     """Name the keywords behind `common` in the signature and the docstring of every function."""
-    common = list(inspect.signature(_returns).parameters.values())
+    common = list(inspect.signature(_any_returns).parameters.values())
     about = __doc__ and __doc__[__doc__.index("gammas       ") : __doc__.index("\n\nWhat flags")]
     for name in __all__:
         function = globals()[name]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...pieces import in_pieces
-from . import ffi, lib
+from . import calls, ffi, lib  # noqa: F401 - from calls _call.c knows where the kernel is
 
 _CHARS = ffi.typeof("char[]")
 _FAMILIES = {
@@ -23,7 +23,7 @@ _KIND = {"float32": lib.FT_EACH_F32, "float64": lib.FT_EACH_F64}
 _STRUCT = ffi.typeof("ft_returns *")
 _new, _from_buffer, _run, _NULL = ffi.new, ffi.from_buffer, lib.ft_returns_run, ffi.NULL
 _CODES = {name: int(code) for name, code in _FAMILIES.items()}
-_FIRST = 2**22  # entries that surely take less than a tenth of a second, whose memory is new too
+_FIRST = 2**22  # entries that surely take less than a tenth of a second, with new memory; so csrc/call/returns.h
 _TURNED, _TURNED_T = 16, 64  # as csrc/returns.h has them
 
 
