@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import fasttrace as ft
+from fasttrace import quick
 
 expected = set(sys.argv[1:])
 tree = Path(__file__).resolve().parents[1]
@@ -13,6 +14,7 @@ frozen = getattr(sys, "frozen", False)  # by PyInstaller
 assert frozen or tree not in Path(ft.__file__).resolve().parents, f"{ft.__file__} is not an installed copy"
 there = {name for name, reason in ft.backends().items() if reason is None}
 assert there == expected, ft.backends()
+assert (quick.native is not None) == ("c" in expected), quick.missing
 if "c" not in expected:
     assert "compiler" in ft.backends()["c"], ft.backends()
     assert ft.TD(1, alpha=0.1).backend == "numba"

@@ -9,10 +9,12 @@ import shutil
 import struct
 import subprocess
 import sys
+import sysconfig
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fasttrace as ft
@@ -237,6 +239,25 @@ def test_compiles_for_32_bits():
     """Where a long and a pointer have 32 bits, without a warning."""
     strict = ("-Wall", "-Wextra", "-Wconversion", "-Werror", "-fsyntax-only", "-m32")
     compiles(*strict, sources=[path.name for path in sorted((ROOT / "csrc").glob("*.c"))])
+
+
+def test_the_module_for_calls_compiles_without_a_warning():
+    """With Python's and NumPy's headers as the system's, whose own warnings are not ours."""
+    paths = sysconfig.get_path("include"), np.get_include()
+    if not GCC or not Path(paths[0], "Python.h").exists():
+        pytest.skip("needs gcc and Python's headers")
+    strict = [
+        "-std=c99",
+        "-Wall",
+        "-Wextra",
+        "-Wconversion",
+        "-Werror",
+        "-fsyntax-only",
+        f"-I{ROOT / 'csrc'}",
+    ]
+    command = [GCC, *strict, *(part for path in paths for part in ("-isystem", path))]
+    ran = subprocess.run([*command, str(PACKAGE / "_call.c")], text=True, capture_output=True)
+    assert ran.returncode == 0, ran.stderr
 
 
 # ---- what stands in it ----

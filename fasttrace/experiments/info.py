@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from .. import __version__
+from .. import __version__, quick
 from ..backends import backends, resolve
 
 
@@ -16,6 +16,7 @@ def report() -> dict[str, Any]:
     fasttrace, python, implementation, system, machine    strings
     packages    name -> version, or None where it is not installed
     backends    name -> None, or why it is not there;  auto: the one that "auto" takes
+    calls       None where single calls are C's, or why they are Python's
     c           compiler and cpu_level, the CPU level in use;  None without a C library
     numba       cpu, that it compiles for;  None without Numba
     """
@@ -29,6 +30,7 @@ def report() -> dict[str, Any]:
         "machine": platform.machine(),
         "backends": there,
         "auto": resolve("auto"),
+        "calls": quick.missing,
         "c": None,
         "numba": None,
     }
@@ -57,6 +59,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     for name, reason in found["backends"].items():
         state = "there" if reason is None else f"not there: {reason}"
         yield f"backend {name:7}{state}{' (auto)' if name == found['auto'] else ''}"
+    yield f"calls      {'by C' if found['calls'] is None else 'by Python: ' + found['calls']}"
     yield ""
     if found["c"]:
         yield f"C library  built by {found['c']['compiler']}"

@@ -23,7 +23,8 @@ _KIND = {"float32": lib.FT_EACH_F32, "float64": lib.FT_EACH_F64}
 _STRUCT = ffi.typeof("ft_returns *")
 _new, _from_buffer, _run, _NULL = ffi.new, ffi.from_buffer, lib.ft_returns_run, ffi.NULL
 _CODES = {name: int(code) for name, code in _FAMILIES.items()}
-_FIRST = 2**22  # entries that surely take less than a tenth of a second, with new memory; so csrc/call/returns.h
+# Entries that surely take less than a tenth of a second, with new memory; csrc/call/returns.h has them, too.
+_FIRST = 2**22
 _TURNED, _TURNED_T = 16, 64  # as csrc/returns.h has them
 
 
