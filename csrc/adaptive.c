@@ -5,6 +5,9 @@
  * leaves it.  Only SwiftTD's step sizes change while a row is not active: by adapt(), on the list. */
 #include "trace.h"
 
+/* y up to which exp(-y) is 1 - y to rounding, and half of that: step sizes of rows at rest still move. */
+#define FT_FAINT (1.0 / 268435456.0)
+
 /* The scale stays above it: a smaller one than FT_THR, for bringing the list up to date costs more here. */
 #define FT_FADED (1.0 / 64.0)
 
@@ -54,6 +57,37 @@ FT_INLINE void ft_settle(const ft_adaptive *t, ft_adaptive_row *r, int kind) {
         r->h += r->z * t->drive;
 }
 
+/* Rows of the list change places. */
+FT_INLINE void ft_exchange(ft_adaptive *t, int64_t l, int64_t m) {
+    const int32_t row = t->list[l];
+    const double p = t->p[l], inverse = t->inverse[l], fresh = t->fresh[l];
+    t->list[l] = t->list[m];
+    t->p[l] = t->p[m];
+    t->inverse[l] = t->inverse[m];
+    t->fresh[l] = t->fresh[m];
+    t->list[m] = row;
+    t->p[m] = p;
+    t->inverse[m] = inverse;
+    t->fresh[m] = fresh;
+    t->rows[t->list[l]].slot = (double)(l + 1);
+    t->rows[row].slot = (double)(m + 1);
+}
+
+/* Put those to the end that errors like the last ones will hardly move: exp(-y) is 1 - y to rounding there. */
+FT_COLD void ft_rank(ft_adaptive *t) {
+    const double calm = t->listed > 2 * FT_AT_ONCE ? 4.0 * t->meta * t->largest : 0.0;
+    int64_t awake = calm > 0.0 ? 0 : t->listed, end = t->listed;
+    while (awake < end)
+        if (fabs(t->p[awake]) * t->inverse[awake] * calm <= FT_FAINT)
+            ft_exchange(t, awake, --end);
+        else
+            awake++;
+    t->awake = awake;
+    t->calm = calm;
+    t->floor = 1.0 / t->eta;
+    t->largest = 0.0;
+}
+
 /* Bring the list up to date for traces that have decayed by `scale`.  What is below FT_CUT of what it
  * was when its feature was last active leaves. */
 FT_COLD void ft_relist(ft_adaptive *t, double scale, int kind) {
@@ -84,6 +118,7 @@ FT_COLD void ft_relist(ft_adaptive *t, double scale, int kind) {
     t->drive_before = t->listed ? (t->drive_before - t->drive) / scale : 0.0;
     t->drive = 0.0;
     t->scale = 1.0;
+    if (kind == FT_SWIFT) ft_rank(t);
 }
 
 FT_INLINE void ft_fade(ft_adaptive *t, int kind) {
@@ -102,6 +137,14 @@ FT_INLINE int64_t ft_slot(ft_adaptive *t, ft_adaptive_row *r, int64_t i) {
     t->p[l] = 0.0;
     r->slot = (double)(l + 1);
     return l;
+}
+
+/* The same among those that are awake. */
+FT_INLINE int64_t ft_woken(ft_adaptive *t, ft_adaptive_row *r, int64_t i) {
+    const int64_t l = ft_slot(t, r, i);
+    if (l < t->awake) return l;
+    if (l != t->awake) ft_exchange(t, l, t->awake);
+    return t->awake++;
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -212,6 +255,26 @@ FT_INLINE void ft_adapt(const double *FT_RESTRICT p, double *FT_RESTRICT inverse
     }
 }
 
+/* The same for rows at rest, from a whole number of blocks on. */
+FT_INLINE void ft_adapt_faint(const double *FT_RESTRICT p, double *FT_RESTRICT inverse, int64_t first,
+                              int64_t count, double c, double low, double high) {
+    for (int64_t l = first; l < count; l++)
+        inverse[l] = ft_between(inverse[l] * (1.0 - c * p[l] * inverse[l]), low, high);
+}
+
+/* All listed rows. */
+FT_INLINE void ft_adapt_all(ft_adaptive *t, double delta, double scale) {
+    const double c = t->meta * delta * scale, low = 1.0 / t->eta, high = 1.0 / t->eta_min;
+    int64_t awake = t->listed;
+    if (fabs(delta) > t->largest) t->largest = fabs(delta);
+    if (fabs(c) <= t->calm && low <= t->floor) {
+        awake = (t->awake + FT_AT_ONCE - 1) / FT_AT_ONCE * FT_AT_ONCE;
+        ft_adapt_faint(t->p, t->inverse, awake, t->listed, c, low, high);
+        awake = awake < t->listed ? awake : t->listed;
+    }
+    ft_adapt(t->p, t->inverse, awake, c, low, high);
+}
+
 /* A step size that is held at eta must not be taken for one that is too large by its last bit. */
 #define FT_SLACK (1.0 + 1e-9)
 
@@ -241,7 +304,7 @@ FT_INLINE void ft_swift_write(ft_adaptive *t, const ft_warm *h, ft_active a, dou
                r->z_bar * h->drive;
         r->before = now;
         const int news = over || r->slot == 0.0;
-        const int64_t l = ft_slot(t, r, t->active[j]);
+        const int64_t l = ft_woken(t, r, t->active[j]);
         t->p[l] += x * before * inv;
         if (news) t->inverse[l] = 1.0 / r->alpha;
         t->fresh[l] = inv;
@@ -305,8 +368,7 @@ FT_INLINE double ft_adaptive_learn(ft_adaptive *t, ft_spot x, ft_spot x_next, do
     if (kind == FT_SWIFT) {
         const double dv = starts || t->v_old != t->v_old ? 0.0 : a.v - t->v_old;
         ft_swift_write(t, &h, a, dv);
-        ft_adapt(t->p, t->inverse, t->listed, t->meta * delta * h.scale, 1.0 / t->eta,
-                 1.0 / t->eta_min);
+        ft_adapt_all(t, delta, h.scale);
         push = delta + dv;
     } else
         ft_delta_bar_write(t, &h, a.m, delta, kind);
@@ -468,6 +530,8 @@ void ft_adaptive_init(ft_adaptive *t, int64_t n, int64_t columns, double alpha) 
     t->scale = 1.0;
     t->drive = t->drive_before = t->decay = 0.0;
     t->v_old = (double)NAN;
+    t->awake = 0;
+    t->largest = t->calm = t->floor = 0.0;
     for (int64_t i = 0; i < n * columns; i++) t->rows[i] = fresh;
     for (int64_t l = 0; l < n * columns + FT_AT_ONCE; l++) t->p[l] = t->inverse[l] = 0.0;
 }

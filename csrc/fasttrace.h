@@ -399,6 +399,11 @@ typedef struct ft_adaptive {
     double *x;             /* (size) scratch: values of the active rows */
     int32_t *list;         /* (size) of listed rows: which */
     int32_t *active;       /* (size) scratch: active rows */
+    /* SwiftTD: rows that are listed from `awake` on have faded so far that a step with meta |delta| scale up to
+     * `calm` moves their log step sizes by next to nothing, if `floor` is below 1 / eta still.  0 where that was
+     * not looked at.  largest: |delta| since. */
+    int64_t awake;
+    double largest, calm, floor;
 } ft_adaptive;
 
 /* Lay weights over the caller's memory, the pointers of `t`, which are set: weights and traces 0, step

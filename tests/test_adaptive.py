@@ -758,6 +758,61 @@ def test_simulation(backend):
     assert relative(agent.weights, other.weights) < 1e-11
 
 
+def walk(steps, n=900, k=6, seed=2):
+    """A walk over features that comes to new ones all the time: (steps + 1, k), and rewards."""
+    rng = np.random.default_rng(seed)
+    at = np.cumsum(rng.integers(-1, 3, steps + 1)) % (n // k)
+    return (at[:, None] + np.arange(k) * (n // k)).astype(np.int32), rng.normal(size=steps)
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+def test_rows_at_rest(backend):
+    """In a long list step sizes that hardly move any more are moved by the first term of an exponential:
+    as the reference has it, to the bit however the stream is cut, also across a checkpoint."""
+    x, rewards = walk(700)
+    options = {"alpha": 0.01, "lambda_": 0.97, "meta": 0.01, "eta": 0.3}
+    reference = ft.SwiftTD(900, **options, backend="numpy")
+    whole, cut = (ft.SwiftTD(900, **options, backend=backend) for _ in range(2))
+    want = reference.learn(x, rewards)
+    deltas = whole.learn(x, rewards)
+    assert relative(deltas, want) < 1e-9
+    assert relative(whole.alphas, reference.alphas) < 1e-11
+    assert relative(whole.weights, reference.weights) < 1e-11
+    assert 32 < whole._trace.awake[0] < whole._trace.counter("listed") - 32
+    edges = [0, 1, 150, 151, 400, 700]
+    parts = []
+    for begin, end in pairwise(edges):
+        parts.append(cut.learn(x[begin : end + 1], rewards[begin:end]))
+        cut = pickle.loads(pickle.dumps(cut))
+    assert_array_equal(np.concatenate(parts), deltas)
+    assert same(cut, whole)
+
+
+@pytest.mark.parametrize("backend", COMPILED)
+def test_rows_at_rest_when_options_change(backend):
+    """Other bounds, a larger meta and errors beyond all before wake them: nothing is left out."""
+    x, rewards = walk(900)
+    rewards[500] *= 1e4
+    reference, ours = (
+        ft.SwiftTD(900, alpha=0.01, lambda_=0.97, meta=1e-3, eta=0.3, backend=name)
+        for name in ("numpy", backend)
+    )
+    for begin, end, change in (
+        (0, 450, {}),
+        (450, 600, {"meta": 0.1}),
+        (600, 750, {"eta": 0.05}),
+        (750, 900, {}),
+    ):
+        for each in (reference, ours):
+            for name, value in change.items():
+                setattr(each, name, value)
+        want = reference.learn(x[begin : end + 1], rewards[begin:end])
+        got = ours.learn(x[begin : end + 1], rewards[begin:end])
+        assert relative(got, want) < 1e-8
+        assert relative(ours.alphas, reference.alphas) < 1e-8
+    assert ours._trace.awake[0] > 0
+
+
 @needs_c
 def test_words_of_the_struct():
     """The arrays that Python and Numba lay over the C structs have their fields, in their order."""
@@ -765,9 +820,13 @@ def test_words_of_the_struct():
     fields = ffi.typeof("ft_adaptive").fields
     names = {"int64_t": adaptive_trace._COUNTERS, "double": adaptive_trace._SCALARS}
     in_header = [(name, field.type.cname) for name, field in fields]
-    cut = -adaptive_trace._POINTERS
+    ranks = len(adaptive_trace._RANKS)
+    cut = -adaptive_trace._POINTERS - ranks
     assert in_header[:cut] == [(name, kind) for kind, each in names.items() for name in each]
-    assert [name for name, _ in in_header[cut:]] == ["rows", "p", "inverse", "fresh", "x", "list", "active"]
+    pointers = ["rows", "p", "inverse", "fresh", "x", "list", "active"]
+    assert [name for name, _ in in_header[cut:-ranks]] == pointers
+    kinds = ["int64_t", "double", "double", "double"]
+    assert in_header[-ranks:] == list(zip(adaptive_trace._RANKS, kinds, strict=True))
     assert [field.offset for _, field in fields] == [8 * word for word in range(len(fields))]
     assert tuple(name for name, _ in ffi.typeof("ft_adaptive_row").fields) == adaptive_trace._ROW
     assert import_module("fasttrace.backends.c").lib.FT_AT_ONCE == adaptive_trace._AT_ONCE

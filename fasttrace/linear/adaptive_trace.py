@@ -21,6 +21,7 @@ _CARRIED = ("scale", "drive", "drive_before", "decay", "v_old")
 OPTIONS = ("meta", "eta", "shrink", "eta_min", "tau")
 _SCALARS = (*_CARRIED, *OPTIONS)
 _POINTERS = 7
+_RANKS = ("awake", "largest", "calm", "floor")  # behind the pointers: a counter, then numbers
 _ROW = ("b", "z", "h", "z_bar", "before", "alpha", "slot", "last")
 _B, _Z, _H, _Z_BAR, _BEFORE, _ALPHA, _SLOT, _LAST = range(len(_ROW))
 _LIST = ("p", "inverse", "fresh")
@@ -191,9 +192,12 @@ class ListedSteps(_Arrival):
         if size > 2**31 - 2:
             raise ValueError(f"n_features: {n} features with {columns} weights each are more than 2**31 - 2")
         self.n, self.columns, self.backend, self.kind, self.alpha = n, columns, backend, kind, alpha
-        self.words = aligned_zeros(len(_COUNTERS) + len(_SCALARS) + _POINTERS, np.int64)
+        first = len(_COUNTERS) + len(_SCALARS)
+        self.words = aligned_zeros(first + _POINTERS + len(_RANKS), np.int64)
         self.counters = self.words[: len(_COUNTERS)]
-        self.scalars = self.words[len(_COUNTERS) : -_POINTERS].view(np.float64)
+        self.scalars = self.words[len(_COUNTERS) : first].view(np.float64)
+        self.awake = self.words[first + _POINTERS :][:1]
+        self.ranks = self.words[first + _POINTERS + 1 :].view(np.float64)
         self.rows = aligned_zeros(len(_ROW) * size, np.float64)
         more = size + _AT_ONCE
         self.p, self.inverse, self.fresh, self.x = (aligned_zeros(more, np.float64) for _ in range(4))
@@ -277,6 +281,7 @@ class ListedSteps(_Arrival):
         self.counters[_COUNTERS.index("listed")] = listed
         for name, value in zip(_CARRIED[:3], (1.0, 0.0, 0.0), strict=True):
             self._set(name, value)
+        self.awake[0], self.ranks[:] = 0, 0.0
 
     def dense(self) -> tuple[Float64, Float64]:
         """Copies of w and z, both (n * columns,)."""
@@ -299,6 +304,7 @@ class ListedSteps(_Arrival):
             rows[_Z] = z
         rows[_ALPHA] = alphas
         self.inverse[:listed] = 1.0 / rows[_ALPHA, self.list[:listed]]
+        self.ranks[_RANKS.index("calm") - 1] = 0.0
 
     def set_weights(self, w: Float64) -> None:
         """New weights under the traces that are there; what is not finite in them would spoil the weights."""
@@ -331,23 +337,40 @@ class ListedSteps(_Arrival):
         self.counters[_COUNTERS.index("bad_index")] = 0  # of the last call that was refused
         listed = self.counter("listed")
         return self._with_arrival(
-            {
-                "counters": self.counters,
-                "carried": self.scalars[: len(_CARRIED)],
-                "rows": self.rows,
-                "list": self.list[:listed],
-                **{name: getattr(self, name)[:listed] for name in _LIST},
-            }
+            self._with_ranks(
+                {
+                    "counters": self.counters,
+                    "carried": self.scalars[: len(_CARRIED)],
+                    "rows": self.rows,
+                    "list": self.list[:listed],
+                    **{name: getattr(self, name)[:listed] for name in _LIST},
+                }
+            )
         )
+
+    def _with_ranks(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Beside them, where SwiftTD has looked at it, which rows are at rest."""
+        if not (self.awake[0] or self.ranks.any()):
+            return arrays
+        return arrays | {"ranks": np.array([self.awake[0], *self.ranks])}
+
+    def _take_ranks(self, arrays: dict[str, Any]) -> tuple[dict[str, Any], Float64]:
+        rest = dict(arrays)
+        ranks = rest.pop("ranks", np.zeros(len(_RANKS)))
+        check_arrays({"ranks": ranks}, {"ranks": np.zeros(len(_RANKS))})
+        if not (np.isfinite(ranks).all() and (ranks >= 0.0).all() and ranks[0] <= arrays["counters"][2]):
+            raise ValueError(f"state: no list has the ranks {ranks.tolist()}")
+        return rest, ranks
 
     def set_arrays(self, arrays: dict[str, Any]) -> None:
         """Become what arrays() gave.  Errors: ValueError, also for what kernels could not trust."""
         arrays, arrived = self._take_arrival(arrays)
+        arrays, ranks = self._take_ranks(arrays)
         new = dict(zip(_COUNTERS, (int(each) for each in arrays["counters"]), strict=True))
         listed = new["listed"]
         if not (new["n"] == self.n and new["columns"] == self.columns and 0 <= listed <= len(self.list)):
             raise ValueError(f"state: has the counters {new}, expected n={self.n}, columns={self.columns}")
-        expected = self._take_arrival(self.arrays())[0]
+        expected = self._take_ranks(self._take_arrival(self.arrays())[0])[0]
         expected |= {name: getattr(self, name)[:listed] for name in ("list", *_LIST)}
         check_arrays(arrays, expected)
         rows, which = arrays["rows"].reshape(-1, len(_ROW)), arrays["list"]
@@ -365,6 +388,7 @@ class ListedSteps(_Arrival):
         self.p[listed:] = 0.0
         for name, array in expected.items():
             array[:] = arrays[name]
+        self.awake[0], self.ranks[:] = ranks[0], ranks[1:]
         self.arrived = arrived
 
     def __getstate__(self) -> dict[str, Any]:

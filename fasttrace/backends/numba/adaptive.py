@@ -25,11 +25,12 @@ SWIFT, TIDBD, AUTOSTEP = KINDS.values()
 # Places in Steps.counters, Steps.scalars and a row: the fields of ft_adaptive and ft_adaptive_row, in order.
 N, COLUMNS, LISTED, STEP, BAD = range(5)
 SCALE, DRIVE, DRIVE_BEFORE, DECAY, V_OLD, META, ETA, SHRINK, ETA_MIN, TAU = range(10)
+LARGEST, CALM, FLOOR = range(3)  # in Steps.ranks
 B, Z, H, Z_BAR, BEFORE, ALPHA, SLOT, LAST = (np.uint64(place) for place in range(8))
 
-_0, _1, _8 = np.uint64(0), np.uint64(1), np.uint64(8)
+_0, _1, _8, _64 = np.uint64(0), np.uint64(1), np.uint64(8), np.uint64(64)
 
-SLACK, SMALL, FADED = 1.0 + 1e-9, 1.0 / 16.0, 1.0 / 64.0
+SLACK, SMALL, FADED, FAINT = 1.0 + 1e-9, 1.0 / 16.0, 1.0 / 64.0, 1.0 / 268435456.0
 AT_ONCE = np.uint64(32)
 
 
@@ -45,6 +46,8 @@ class Steps(NamedTuple):
     x: NDArray[np.float64]
     list: NDArray[np.int32]
     active: NDArray[np.int32]
+    awake: NDArray[np.int64]  # (1,)
+    ranks: NDArray[np.float64]  # (3,)
 
 
 class Warm(NamedTuple):
@@ -76,6 +79,34 @@ def settle(t, r, kind):
         rows[r + H] += rows[r + Z_BAR] * drive
     else:
         rows[r + H] += rows[r + Z] * drive
+
+
+@verb
+def exchange(t, a, b):
+    """Rows of the list change places."""
+    row, p, inverse, fresh = t.list[a], t.p[a], t.inverse[a], t.fresh[a]
+    t.list[a], t.p[a], t.inverse[a], t.fresh[a] = t.list[b], t.p[b], t.inverse[b], t.fresh[b]
+    t.list[b], t.p[b], t.inverse[b], t.fresh[b] = row, p, inverse, fresh
+    t.rows[row_of(t.list[a]) + SLOT] = np.float64(a + _1)
+    t.rows[row_of(row) + SLOT] = np.float64(b + _1)
+
+
+@verb
+def rank(t):
+    """Put those to the end that errors like the last ones will hardly move; see ft_rank."""
+    end = np.uint64(t.counters[LISTED])
+    calm = 4.0 * t.scalars[META] * t.ranks[LARGEST] if end > _64 else 0.0
+    awake = _0 if calm > 0.0 else end
+    while awake < end:
+        if abs(t.p[awake]) * t.inverse[awake] * calm <= FAINT:
+            end -= _1
+            exchange(t, awake, end)
+        else:
+            awake += _1
+    t.awake[0] = np.int64(awake)
+    t.ranks[CALM] = calm
+    t.ranks[FLOOR] = 1.0 / t.scalars[ETA]
+    t.ranks[LARGEST] = 0.0
 
 
 @functools.cache
@@ -118,6 +149,8 @@ def relist_kernel(kind):
         t.scalars[DRIVE_BEFORE] = (before - drive) / scale if t.counters[LISTED] else 0.0
         t.scalars[DRIVE] = 0.0
         t.scalars[SCALE] = 1.0
+        if kind == SWIFT:
+            rank(t)
 
     return relist
 
@@ -133,6 +166,18 @@ def slot_of(t, r, i):
     t.p[slot] = 0.0
     t.rows[r + SLOT] = np.float64(slot + _1)
     return slot
+
+
+@verb
+def woken(t, r, i):
+    """The same among those that are awake."""
+    slot, awake = slot_of(t, r, i), np.uint64(t.awake[0])
+    if slot < awake:
+        return slot
+    if slot != awake:
+        exchange(t, slot, awake)
+    t.awake[0] += 1
+    return awake
 
 
 # ---- reading ----
@@ -251,6 +296,29 @@ def adapt(p, inverse, count, c, low, high, old):
 
 
 @verb
+def adapt_faint(p, inverse, first, count, c, low, high):
+    """The same for rows at rest, from a whole number of blocks on."""
+    for slot in range(first, count):
+        inverse[slot] = between(inverse[slot] * (1.0 - c * p[slot] * inverse[slot]), low, high)
+
+
+@verb
+def adapt_all(t, delta, scale):
+    """All listed rows."""
+    c = t.scalars[META] * delta * scale
+    low, high = 1.0 / t.scalars[ETA], 1.0 / t.scalars[ETA_MIN]
+    listed = np.uint64(t.counters[LISTED])
+    awake = listed
+    if abs(delta) > t.ranks[LARGEST]:
+        t.ranks[LARGEST] = abs(delta)
+    if abs(c) <= t.ranks[CALM] and low <= t.ranks[FLOOR]:
+        awake = (np.uint64(t.awake[0]) + AT_ONCE - _1) // AT_ONCE * AT_ONCE
+        adapt_faint(t.p, t.inverse, awake, listed, c, low, high)
+        awake = min(awake, listed)
+    adapt(t.p, t.inverse, awake, c, low, high, t.x)
+
+
+@verb
 def swift_write(t, h, m, zx, tau, dv):
     """The m active rows meet their traces; dv = v - v_old, zx = z.x."""
     rows = t.rows
@@ -286,7 +354,7 @@ def swift_write(t, h, m, zx, tau, dv):
         )
         rows[r + BEFORE] = now
         news = over or rows[r + SLOT] == 0.0
-        slot = slot_of(t, r, t.active[j])
+        slot = woken(t, r, t.active[j])
         t.p[slot] += x * before * inv
         if news:
             t.inverse[slot] = 1.0 / rows[r + ALPHA]
@@ -364,10 +432,7 @@ def learn(
         v_old = t.scalars[V_OLD]
         dv = 0.0 if decay == 0.0 or v_old != v_old else v - v_old
         swift_write(t, h, m, zx, tau, dv)
-        adapt(
-            t.p, t.inverse, np.uint64(t.counters[LISTED]), t.scalars[META] * delta * h.scale,
-            1.0 / t.scalars[ETA], 1.0 / t.scalars[ETA_MIN], t.x,
-        )  # fmt: skip
+        adapt_all(t, delta, h.scale)
         push = delta + dv
     else:
         delta_bar_write(t, h, m, delta, kind)
@@ -501,7 +566,7 @@ def arrays_of(owner: Any) -> Steps:
     """The arrays of a ListedSteps, as the kernels take them."""
     return Steps(
         owner.counters, owner.scalars, owner.rows, owner.p, owner.inverse, owner.fresh, owner.x,
-        owner.list, owner.active,
+        owner.list, owner.active, owner.awake, owner.ranks,
     )  # fmt: skip
 
 
