@@ -35,19 +35,25 @@ static int64_t signed_of(int64_t i) { return i; }
 /* What int32 does not hold may not come round to an index that is one. */
 static int64_t unsigned_of(uint64_t i) { return i > INT32_MAX ? INT64_MAX : (int64_t)i; }
 
+#define COPY_ROW(type, widened, by)                                                                        \
+    for (int64_t j = 0; j < k; j++) {                                                                      \
+        const int64_t i = widened(*(const type *)(const void *)(row + j * (by)));                          \
+        low = i < low ? i : low;                                                                           \
+        high = i > high ? i : high;                                                                        \
+        out[j] = (int32_t)i;                                                                               \
+    }
+/* Most have no gaps: a loop that knows so is half as long. */
 #define COPY_INTEGERS(type, widened)                                                                       \
-    for (int64_t r = 0; r < rows; r++)                                                                     \
-        for (int64_t j = 0; j < k; j++) {                                                                  \
-            const int64_t i = widened(*(const type *)(const void *)(data + r * by_row + j * by_entry));    \
-            if (i < low) low = i;                                                                          \
-            if (i > high) high = i;                                                                        \
-            out[r * k + j] = (int32_t)i;                                                                   \
-        }
+    for (int64_t r = 0; r < rows; r++, row += by_row, out += k)                                            \
+        if (by_entry == sizeof(type))                                                                      \
+            COPY_ROW(type, widened, (npy_intp)sizeof(type))                                                \
+        else                                                                                               \
+            COPY_ROW(type, widened, by_entry)
 
 /* The entries of an array, `rows` rows of k, into `out`; whether it is one of integers.  One of more
  * dimensions that is contiguous is a row of all its entries. */
 static int copy_integers(PyArrayObject *a, int64_t rows, int64_t k, int32_t *out, Bounds *bounds) {
-    const char *data = PyArray_BYTES(a);
+    const char *row = PyArray_BYTES(a);
     const int last = PyArray_NDIM(a) - 1;
     const npy_intp by_entry = PyArray_STRIDE(a, last), by_row = last ? PyArray_STRIDE(a, 0) : 0;
     int64_t low = 0, high = -1;

@@ -10,9 +10,8 @@ static PyObject *quick_update(PyObject *self, PyObject *const *args, Py_ssize_t 
     if (c && c->family == NETWORK) return net_update(self, c, args, n, names);
     if (!c || n > 3) goto elsewhere;
     for (Py_ssize_t i = 0; i < n; i++) given[i] = args[i];
-    if (!take_keywords(args, n, names, keywords, KEYWORDS, given)) goto elsewhere;
-    unsigned have = 0;
-    for (int i = 0; i < KEYWORDS; i++) have |= given[i] ? 1u << i : 0u;
+    unsigned have = (1u << n) - 1;
+    if (!take_keywords(args, n, names, keywords, KEYWORDS, given, &have)) goto elsewhere;
     if ((have & ~(unsigned)c->takes) || ((unsigned)c->needs & ~have)) goto elsewhere;
     double reward, gamma = c->gamma, lambda = c->lambda, alpha = c->alpha, rho = 1.0, interest = 1.0,
                    pi = 1.0;
@@ -181,11 +180,12 @@ static PyObject *quick_step(PyObject *self, PyObject *const *args, Py_ssize_t n,
     Row next;
     const int network = c && c->family == NETWORK;
     if (!c || n > 2 || !(c->acts || network)) goto elsewhere;
+    unsigned have = n > 1 ? 1u << REWARD | 1u << X : n > 0 ? 1u << REWARD : 0u;
     if (n > 0) given[REWARD] = args[0];
     if (n > 1) given[X] = args[1];
-    if (!take_keywords(args, n, names, network ? net_keywords : keywords, KEYWORDS, given)) goto elsewhere;
-    for (int i = 0; i < KEYWORDS; i++)
-        if (given[i] ? i != REWARD && i != X && i != GAMMA : i == REWARD || i == X) goto elsewhere;
+    if (!take_keywords(args, n, names, network ? net_keywords : keywords, KEYWORDS, given, &have))
+        goto elsewhere;
+    if ((have | 1u << GAMMA) != (1u << REWARD | 1u << X | 1u << GAMMA)) goto elsewhere;
     if (network) {
         PyObject *taken = net_step(self, c, given[REWARD], given[X], given[GAMMA]);
         if (taken || PyErr_Occurred()) return taken;

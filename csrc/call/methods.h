@@ -111,15 +111,18 @@ static PyObject *net_keywords[KEYWORDS];
 #define DECLARE_NAME(name) static PyObject *general_##name;
 METHODS(DECLARE_NAME)
 
-/* Whether the arguments that follow the `n` first ones, by name, are such; each goes to its place. */
+/* Whether the arguments that follow the `n` first ones, by name, are such; each goes to its place, and its bit
+ * to `have`. */
 static int take_keywords(PyObject *const *args, Py_ssize_t n, PyObject *names, PyObject *const *known,
-                         int count, PyObject **given) {
-    for (Py_ssize_t i = 0; names && i < PyTuple_Size(names); i++) {
+                         int count, PyObject **given, unsigned *have) {
+    const Py_ssize_t count_given = names ? PyTuple_Size(names) : 0;
+    for (Py_ssize_t i = 0; i < count_given; i++) {
         PyObject *name = PyTuple_GetItem(names, i);
         int place = 0;
         while (place < count && name != known[place]) place++;
         if (place == count || given[place]) return 0; /* unknown, or not interned, or there already */
         given[place] = args[n + i];
+        *have |= 1u << place;
     }
     return 1;
 }

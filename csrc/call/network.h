@@ -47,14 +47,13 @@ static int may_write(const Call *c) {
 }
 
 static PyObject *net_update(PyObject *self, Call *c, PyObject *const *args, Py_ssize_t n, PyObject *names) {
-    static const int first[] = {X, REWARD, X_NEXT};
     PyObject *given[KEYWORDS] = {NULL};
     double reward, delta, gamma = c->gamma, lambda = c->lambda;
     if (n > 3 || !may_write(c)) goto elsewhere;
-    for (Py_ssize_t i = 0; i < n; i++) given[first[i]] = args[i];
-    if (!take_keywords(args, n, names, net_keywords, KEYWORDS, given)) goto elsewhere;
-    for (int i = 0; i < KEYWORDS; i++)
-        if (given[i] ? i > LAMBDA : i <= X_NEXT) goto elsewhere;
+    for (Py_ssize_t i = 0; i < n; i++) given[i] = args[i];
+    unsigned have = (1u << n) - 1;
+    if (!take_keywords(args, n, names, net_keywords, KEYWORDS, given, &have)) goto elsewhere;
+    if (have >> (LAMBDA + 1) || (have & 7u) != 7u) goto elsewhere; /* x, reward and x_next there must be */
     if (!number(given[REWARD], &reward) || !OPTIONAL(GAMMA, gamma) || !OPTIONAL(LAMBDA, lambda))
         goto elsewhere;
     if (!isfinite(reward) || !is_unit(gamma) || !is_unit(lambda)) goto elsewhere;

@@ -118,8 +118,9 @@ static PyObject *quick_learn(PyObject *self, PyObject *const *args, Py_ssize_t n
     const int acts = c && (c->learn_takes & 1 << L_ACTIONS);
     if (!c || n > (acts ? 3 : 2)) goto elsewhere;
     for (Py_ssize_t i = 0; i < n; i++) given[acts ? i : i ? L_REWARDS : L_X] = args[i];
-    if (!take_keywords(args, n, names, learn_keywords, LEARN_KEYWORDS, given)) goto elsewhere;
     unsigned have = 0;
+    if (!take_keywords(args, n, names, learn_keywords, LEARN_KEYWORDS, given, &have)) goto elsewhere;
+    have = 0; /* None is not given */
     for (int i = 0; i < LEARN_KEYWORDS; i++) have |= given[i] && given[i] != Py_None ? 1u << i : 0u;
     if ((have & ~(unsigned)c->learn_takes) || ((unsigned)c->learn_needs & ~have)) goto elsewhere;
 
