@@ -293,7 +293,16 @@ static PyObject *empty(PyObject *module, PyObject *const *args, Py_ssize_t n) {
     Py_RETURN_NONE;
 }
 
+/* know(Ragged), the class. */
+static PyObject *know(PyObject *module, PyObject *type) {
+    (void)module;
+    ragged_type = type; /* a class lives for good */
+    Py_INCREF(type);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef module_methods[] = {
+    {"know", know, METH_O, NULL},
     {"empty", (PyCFunction)(void (*)(void))empty, METH_FASTCALL, NULL},
     {"method", method, METH_VARARGS, NULL},
     {"bind", bind, METH_O, NULL},

@@ -15,6 +15,7 @@ from . import arguments
 from .errors import FeatureIndexError
 from .layout import NO_OPTIONS, Options
 from .memory import Float64
+from .quick import native
 from .record import Record
 
 Int32 = NDArray[np.int32]
@@ -85,6 +86,10 @@ class Ragged:
 
     def __repr__(self) -> str:
         return f"Ragged({len(self)} rows, {len(self.indices)} entries)"
+
+
+if native:
+    native.know(Ragged)
 
 
 @dataclass(slots=True)
@@ -249,12 +254,15 @@ def dense(row: Row, n: int) -> Float64:
 
 
 def parse_state(x: Any, n: int, name: str = "x") -> Rows:
-    """One state's features, as a single row: indices (k,), a pair of (k,), dense floats (n,), or CSR."""
+    """One state: indices (k,), a pair of (k,), dense floats (n,), or a Ragged or CSR of one row."""
     if is_sparse(x):
-        sparse = _ragged(x, n, name)
-        if len(sparse) != 1:
-            raise ValueError(f"{name}: got {len(sparse)} sparse rows, expected that of one state")
-        x = sparse.indices, sparse.values
+        x = _ragged(x, n, name)
+    if isinstance(x, Ragged):
+        x.check()
+        if len(x) != 1:
+            raise ValueError(f"{name}: got {len(x)} sparse rows, expected that of one state")
+        k = len(x.indices)
+        return _checked(Rows(1, n, k, x.indices, x.values), name, (k,))
     return _parse(x, n, (), name)
 
 

@@ -129,7 +129,7 @@ static PyTypeObject *lock_type, *call_type, *quick_type;
     M(arrived, "arrived")                                                                                  \
     M(own, "_own")                                                                                         \
     M(acting, "_acting") M(action, "_action") M(number, "_number") M(decisions, "_decisions")              \
-        M(generator, "generator") M(was_greedy, "was_greedy")
+        M(generator, "generator") M(indptr, "indptr") M(indices, "indices") M(values, "values") M(was_greedy, "was_greedy")
 #define DECLARE_TEXT(name, text) static PyObject *name_##name;
 NAMES(DECLARE_TEXT)
 

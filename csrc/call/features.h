@@ -171,8 +171,35 @@ static int take_values(Call *c, PyObject *x, int64_t at, int64_t *k) {
     return 1;
 }
 
+static PyObject *ragged_type; /* of Python's Ragged */
+static int is_ragged(PyObject *x) { return (PyObject *)Py_TYPE(x) == ragged_type; }
+
+/* The row of a Ragged that has one. */
+static int take_ragged(Call *c, PyObject *x, int64_t at, Row *row) {
+    PyObject *indptr = PyObject_GetAttr(x, name_indptr), *indices = PyObject_GetAttr(x, name_indices);
+    PyObject *values = PyObject_GetAttr(x, name_values);
+    int taken = indptr && indices && values && !c->pairs && take_indices(c, indices, at, 1, row);
+    if (taken) {
+        PyArrayObject *a = (PyArrayObject *)indptr;
+        const int64_t *ends = PyArray_CheckExact(indptr) && PyArray_TYPE(a) == NPY_INT64 && PyArray_SIZE(a) == 2
+                                  ? PyArray_DATA(a)
+                                  : NULL;
+        taken = ends && PyArray_ISCARRAY_RO(a) && ends[0] == 0 && ends[1] == row->k;
+    }
+    if (taken && values != Py_None) {
+        row->form = VALUED;
+        taken = !c->binary && take_values(c, values, at, &row->k);
+    }
+    PyErr_Clear(); /* an attribute that is not there is for Python to tell */
+    Py_XDECREF(indptr);
+    Py_XDECREF(indices);
+    Py_XDECREF(values);
+    return taken;
+}
+
 /* One state's features, to stand from `at` on. */
 static int take(Call *c, PyObject *x, int64_t at, Row *row) {
+    if (is_ragged(x)) return take_ragged(c, x, at, row);
     if (take_indices(c, x, at, 0, row)) return 1;
     if (c->binary) return 0;
     row->form = DENSE;

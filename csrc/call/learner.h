@@ -62,7 +62,7 @@ static Call *one_state(PyObject *self, Py_ssize_t n, PyObject *const *args, PyOb
 static PyObject *quick_predict(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
     Row x;
     double v;
-    Call *c = one_state(self, n, args, names, &x);
+    Call *c = n == 1 && is_ragged(args[0]) ? NULL : one_state(self, n, args, names, &x); /* a stream */
     if (!c) return general(self, general_predict, args, n, names);
     const int32_t status = read_values(c, 0, &v);
     return status == FT_OK ? PyFloat_FromDouble(v) : failed("predict", status);
@@ -70,7 +70,7 @@ static PyObject *quick_predict(PyObject *self, PyObject *const *args, Py_ssize_t
 
 static PyObject *quick_q(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
     Row x;
-    Call *c = one_state(self, n, args, names, &x);
+    Call *c = n == 1 && is_ragged(args[0]) ? NULL : one_state(self, n, args, names, &x);
     if (!c) return general(self, general_q, args, n, names);
     npy_intp size = (npy_intp)c->n_actions;
     PyObject *q = PyArray_SimpleNew(1, &size, NPY_DOUBLE);
