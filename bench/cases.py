@@ -31,6 +31,7 @@ LIST_TOLERANCE = 1e-6
 
 BACKENDS = {"numpy": "NumPy", "numba": "Numba", "c": "C"}
 EAGER, FLOOR, FLOOR_NUMBA, EMPTY = "eager list", "TD(0) C", "TD(0) Numba", "empty cffi call"
+EAGER_C, FLOOR_AHEAD = "eager list, C", "TD(0) C, prefetch"
 IMPLEMENTATIONS = ("C", "Numba", EAGER, "NumPy")  # in the order of the tables
 NO_TRACE = "no trace"
 
@@ -78,15 +79,22 @@ def there() -> dict[str, str]:
 
 def specs(lambdas: Sequence[float] = LAMBDAS, kernels: Iterable[str] = tuple(KERNELS)) -> list[Spec]:
     """Every implementation of every learner of state values, and the floor."""
-    floor = [Spec(FLOOR)] if native.library()[1] is not None else []
     implementations = [*there().values(), EAGER]
-    every = itertools.product(kernels, lambdas, implementations)
-    return [*floor, Spec(FLOOR_NUMBA), *(Spec(name, kernel, lambda_) for kernel, lambda_, name in every)]
+    every = [
+        Spec(name, kernel, each)
+        for kernel, each, name in itertools.product(kernels, lambdas, implementations)
+    ]
+    if native.library()[1] is not None:
+        every += [Spec(FLOOR), Spec(FLOOR_AHEAD)]
+        every += [Spec(EAGER_C, "accumulating", each) for each in lambdas if "accumulating" in kernels]
+    return [*every, Spec(FLOOR_NUMBA)]
 
 
 def case(spec: Spec, workload: Workload) -> Case:
-    if spec.implementation == FLOOR:
+    if spec.implementation in (FLOOR, FLOOR_AHEAD):
         return _floor(spec, workload)
+    if spec.implementation == EAGER_C:
+        return _eager_in_c(spec, workload)
     if spec.implementation == FLOOR_NUMBA:
         return _floor_numba(spec, workload)
     if spec.implementation == EAGER:
@@ -179,6 +187,33 @@ def _eager(spec: Spec, workload: Workload) -> Case:
     return Case(spec, workload, workload.steps, lambda: baselines.clear(state), lambda: go(workload), check)
 
 
+def _eager_in_c(spec: Spec, workload: Workload) -> Case:
+    _, lib = native.library()
+    w, z = np.zeros(workload.n), np.zeros(workload.n)
+    place, held = np.zeros(workload.n, np.int32), np.zeros(workload.n, np.int32)
+    deltas = np.zeros(workload.steps)
+    x, rewards, *memory = (native.pointer(a) for a in (workload.x, workload.rewards, w, place, held, z))
+    into, length = native.pointer(deltas), [0]
+    numbers = (workload.gamma, spec.lambda_, workload.alpha, baselines.CUTOFF)
+
+    def prepare() -> None:
+        for array in (w, z, place, held):
+            array.fill(0)
+        length[0] = 0
+
+    def run(steps: int = workload.steps) -> None:
+        length[0] = lib.bench_eager_td(steps, workload.k, x, rewards, *numbers, *memory, length[0], into)
+
+    def check() -> bool:
+        prepare()
+        run(workload.prefix)
+        want = reference(spec.kernel, workload, spec.lambda_)
+        got = deltas[: workload.prefix], w
+        return all(close(g, each, LIST_TOLERANCE) for g, each in zip(got, want, strict=True))
+
+    return Case(spec, workload, workload.steps, prepare, run, check)
+
+
 @cache
 def _book_without_trace(workload: Workload) -> Float64:
     return reference("accumulating", workload, 0.0)[1]
@@ -186,11 +221,12 @@ def _book_without_trace(workload: Workload) -> Float64:
 
 def _floor(spec: Spec, workload: Workload) -> Case:
     _, lib = native.library()
+    function = lib.bench_td0 if spec.implementation == FLOOR else lib.bench_td0_ahead
     w, deltas = np.zeros(workload.n), np.zeros(workload.steps)
     x, rewards, into, errors = (native.pointer(a) for a in (workload.x, workload.rewards, w, deltas))
 
     def run(steps: int = workload.steps) -> None:
-        lib.bench_td0(steps, workload.k, x, rewards, workload.gamma, workload.alpha, into, errors)
+        function(steps, workload.k, x, rewards, workload.gamma, workload.alpha, into, errors)
 
     def check() -> bool:
         w.fill(0.0)

@@ -1,4 +1,4 @@
-"""Compiles floor.c and exact.c in a temporary folder, with the flags of csrc/build_cffi.py."""
+"""Compiles floor.c, rivals.c and exact.c in a temporary folder, with the flags of csrc/build_cffi.py."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ DECLARATIONS = """
 void bench_td0(int64_t T, int64_t k, const int32_t *idx, const double *rewards, double gamma,
                double alpha, double *w, double *deltas);
 void bench_empty(void);
+void bench_td0_ahead(int64_t T, int64_t k, const int32_t *idx, const double *rewards, double gamma,
+                     double alpha, double *w, double *deltas);
+int64_t bench_eager_td(int64_t T, int64_t k, const int32_t *idx, const double *rewards, double gamma,
+                       double lambda, double alpha, double cutoff, double *w, int32_t *place,
+                       int32_t *list, double *z, int64_t length, double *deltas);
 void bench_dense_double(int32_t kind, int64_t n, int64_t T, int64_t k, const int32_t *idx,
                         const double *rewards, const double *gammas, const double *lambdas,
                         const double *rhos, double alpha, double *w_out);
@@ -29,7 +34,7 @@ int32_t bench_long_double_bits(void);
 
 @cache
 def library() -> tuple[Any, Any]:
-    """(ffi, lib) of the two files, or None twice where nothing compiles C."""
+    """(ffi, lib) of the three files, or None twice where nothing compiles C."""
     from cffi import FFI, VerificationError
 
     flags = ["/O2", "/std:c11"] if sys.platform == "win32" else ["-O3", "-std=c99", "-ffp-contract=off"]
@@ -38,7 +43,7 @@ def library() -> tuple[Any, Any]:
     ffi.set_source(
         "_fasttrace_bench",
         DECLARATIONS,
-        sources=[str(HERE / "floor.c"), str(HERE / "exact.c")],
+        sources=[str(HERE / name) for name in ("floor.c", "rivals.c", "exact.c")],
         extra_compile_args=flags,
     )
     folder = tempfile.mkdtemp(prefix="fasttrace-bench-")

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .cases import BACKENDS, EAGER, FLOOR, FLOOR_NUMBA, NO_TRACE
+from .cases import BACKENDS, EAGER, EAGER_C, FLOOR, FLOOR_AHEAD, FLOOR_NUMBA, NO_TRACE
 
-COLUMNS = (*BACKENDS.values(), EAGER, FLOOR, FLOOR_NUMBA)  # in this order; others follow as they come
+COLUMNS = (
+    *BACKENDS.values(),
+    EAGER,
+    EAGER_C,
+    FLOOR,
+    FLOOR_AHEAD,
+    FLOOR_NUMBA,
+)  # in this order; others follow as they come
 WIDTH = 120
 
 

@@ -141,6 +141,13 @@ def random_8() -> Workload:
 
 
 @cache
+def tabular() -> Workload:
+    """A feature a state: a random walk over 1000 states, which comes back to those it left."""
+    at = np.cumsum(np.random.default_rng(4).integers(0, 2, STEPS + 1) * 2 - 1) % 1000
+    return _workload("tabular", "one feature a state, a random walk over 1000", 1000, at[:, None], 100)
+
+
+@cache
 def smooth_32() -> Workload:
     """32 tilings over the same walk.
 
@@ -173,6 +180,7 @@ WORKLOADS: tuple[Callable[[], Workload], ...] = (
     smooth_8,
     permuted_8,
     random_8,
+    tabular,
     smooth_32,
     gliding_8,
     hashed_16,
