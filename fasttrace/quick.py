@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from inspect import Parameter, Signature, signature
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .arguments import explained
 
@@ -24,13 +24,14 @@ except Exception as error:  # an old NumPy raises a RuntimeError
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class _Slow:
-    """Base of what has quick methods, without them."""
+class Quick:
+    """Base of what has quick methods; _call is what they work with, or None."""
 
     _call: Any = None
 
 
-Quick: Any = native.Quick if native else _Slow
+if native and not TYPE_CHECKING:
+    Quick = native.Quick
 
 
 def quick(function: _Function) -> _Function:
