@@ -21,7 +21,8 @@
  *   networks and their traces         ft_mlp_, ft_jacobian_, ft_network_
  *   what to do about stale traces     ft_forward_td_, ft_qrc_, ft_expected_
  *   this library                      ft_compiler, ft_cpu_level
- *   environments                      ft_random_walk, ft_boyan_chain, ft_baird, ft_collision, ft_mountain_car
+ *   environments                      ft_random_walk, ft_boyan_chain, ft_baird, ft_collision,
+ *                                     ft_mountain_car, ft_cart_pole, ft_acrobot, ft_puddle_world
  *   simulation                        ft_simulate, ft_epsilon_greedy, ft_softmax
  */
 #ifndef FASTTRACE_H
@@ -963,6 +964,18 @@ FT_API void ft_collision(ft_env *env);
 /* Position and velocity of a car in a valley; -1 a step until the top of the right slope.
  * Sutton & Barto 2018, example 10.1; to the bit as Gymnasium's MountainCar-v0 in float64. */
 FT_API void ft_mountain_car(ft_env *env);
+
+/* Position and velocity of a cart, angle and angular velocity of the pole on it; 1 a step until it falls.
+ * Barto, Sutton & Anderson 1983; to the bit as Gymnasium's CartPole-v1 in float64. */
+FT_API void ft_cart_pole(ft_env *env);
+
+/* Two angles of two links that hang from a bar, and their velocities; -1 a step, 0 for the one that swings
+ * the tip up.  Sutton 1996; as Gymnasium's Acrobot-v1 in float64, see fasttrace/envs/acrobot.py. */
+FT_API void ft_acrobot(ft_env *env);
+
+/* A place in the unit square; -1 a step to the upper right corner, and -400 times the depth in two puddles.
+ * A step's two uniform numbers are its Gaussian noise.  Sutton 1996. */
+FT_API void ft_puddle_world(ft_env *env);
 
 /* ---- simulation: environment, tile coder and agent in one loop ----------------------------------
  *

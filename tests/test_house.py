@@ -330,6 +330,7 @@ def test_contents_of_the_header():
     """fasttrace.h begins with its sections in their order, and with how each function in them begins."""
     header = (CSRC / "fasttrace.h").read_text("utf-8")
     contents = header.partition("Contents,")[2].partition("*/")[0]
+    contents = re.sub(r",\n \* +", ", ", contents)  # a line that goes on
     lines = re.findall(r"^ \*   (.+?)  +(ft_.+)$", contents, re.MULTILINE)
     sections = re.split(r"^/\* ---- ", header, flags=re.MULTILINE)
     assert len(lines) == len(sections)
