@@ -377,19 +377,33 @@ FT_INLINE void ft_leave(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, ft_give
                         int64_t width, int padded, int carried, int near) {
     const ft_recipe r = ft_recipe_of(kind, given);
     if (ft_reads_once(kind)) {
-        if (carried) c->v = ft_value(h, c->sums);
+        const uint32_t epoch = h->epoch;
+        c->v = ft_value(h, c->sums);
         ft_decay(t, h, r.D, near);
+        if (h->epoch != epoch) c->sums = ft_pair_of(c->v, 0.0);
         const ft_pair sums =
             ft_replaces(kind) ? ft_replace(h, x.row, width, x.column, padded, ft_clears(kind), r.c,
                                            1.0 / h->scale)
                               : ft_write(h, x.row, width, x.column, padded, r.c, 0.0, 1.0 / h->scale);
-        if (!carried) c->v = ft_value(h, sums);
+        if (!carried) {
+            c->sums = sums;
+            c->v = ft_value(h, sums);
+        }
     } else { /* adds x when delta is known, in one pass with w */
         ft_decay(t, h, r.D, near);
         c->sums = ft_read_at(h, x, width, padded);
         c->v = ft_value(h, c->sums);
         if (ft_is_true_online(kind) && (r.D == 0.0 || c->v_old != c->v_old)) c->v_old = c->v;
     }
+}
+
+/* The TD error where one value of x_next will do: by how it hangs on the drive, for the drive is what a step
+ * waits for.  What else there is may be added up before. */
+FT_INLINE double ft_error(const ft_hot *h, ft_pair sums, ft_pair sums_next, ft_numbers n) {
+    const double gamma = n.gamma_next;
+    const double next = gamma == 0.0 ? 0.0 : gamma * ft_first(sums_next);
+    const double driven = gamma == 0.0 ? 0.0 : gamma * ft_second(sums_next);
+    return ((n.reward - ft_first(sums)) + next) + (driven - ft_second(sums)) * h->drive;
 }
 
 /* The TD error, and what it changes; sums_next is the read of x_next.
@@ -399,11 +413,14 @@ FT_INLINE double ft_arrive(ft_hot *h, ft_carry *c, ft_place x, ft_pair sums_next
                            int bounded) {
     given.v = c->v;
     given.v_old = c->v_old;
-    given.delta = n.reward + (n.gamma_next == 0.0 ? 0.0 : n.gamma_next * next.v) - c->v;
+    given.delta = ft_reads_once(kind) && !next.known
+                      ? ft_error(h, c->sums, sums_next, n)
+                      : n.reward + (n.gamma_next == 0.0 ? 0.0 : n.gamma_next * next.v) - c->v;
     if (ft_reads_once(kind)) {
         if (bounded && c->cap == c->cap)
             given.alpha = ft_capped(h, c, x, sums_next, n.gamma_next, given.alpha, width);
-        ft_drive(h, ft_recipe_of(kind, given).a);
+        given.alpha *= h->scale; /* first: only delta is late */
+        h->drive += ft_recipe_of(kind, given).a;
     } else {
         given.ex = ft_second(c->sums) * h->scale;
         const ft_recipe r = ft_recipe_of(kind, given);

@@ -92,12 +92,16 @@ def test_each_learner_is_there(old):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("name", "wrote"), [(name, by) for name in THERE_WERE for by in _writers(name)])
 def test_it_goes_on_as_it_did(name, wrote, backend, old):
-    """To the bit where compiled code reads what compiled code wrote, the machine's exp and log aside."""
+    """To the bit where compiled code reads what compiled code wrote, the machine's exp and log aside.
+
+    TD errors of traces without a step size inside are added up in another order than that version did.
+    """
     checkpoint, after = (old[f"{name}/{wrote}.{each}"] for each in ("npz", "npy"))
     after.seek(0)
     got, want = _goes_on(name, ft.load(checkpoint, backend=backend)), np.load(after)
     if "numpy" not in (wrote, backend):
         exact = not any(word in name for word in ("actor", "StreamAC", "swift", "autostep", "tidbd"))
+        exact = exact and not (name in EVERY and EVERY[name].stem == "linear" and not EVERY[name].folded)
         np.testing.assert_allclose(got, want, rtol=0, atol=0.0 if exact else 1e-13)
     else:
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-9 * max(1.0, np.abs(want).max()))

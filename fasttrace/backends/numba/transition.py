@@ -259,16 +259,18 @@ def leave(t, h, c, indices, values, x, n, M, kind, width, padded, valued, carrie
         kind, c.decay, n.factor, n.rho, M, n.alpha, 0.0, 0.0, 0.0, 0.0, n.options.rho_bar
     )  # fmt: skip
     if reads_once(kind):
-        v = trace.value(h, c.sums)
+        v, epoch, kept = trace.value(h, c.sums), h.epoch, c.sums
         h = trace.decay(t, h, D)
+        if h.epoch != epoch:
+            kept = (v, 0.0)
         inv = 1.0 / h.scale
         if replaces(kind):
             sums = trace.replace(t, h, indices, x, width, padded, clears(kind), added, inv)
         else:
             sums = trace.write(t, h, indices, values, x, width, padded, valued, added, 0.0, inv)
         if not carried:
-            v = trace.value(h, sums)
-        return h, Carry(c.decay, c.v_old, c.followon, c.lambda_, c.cap, c.sums, v)
+            v, kept = trace.value(h, sums), sums
+        return h, Carry(c.decay, c.v_old, c.followon, c.lambda_, c.cap, kept, v)
     h = trace.decay(t, h, D)
     sums = trace.read(t, indices, values, x, width, padded, valued)
     v = trace.value(h, sums)
@@ -276,10 +278,22 @@ def leave(t, h, c, indices, values, x, n, M, kind, width, padded, valued, carrie
     return h, Carry(c.decay, v_old, c.followon, c.lambda_, c.cap, sums, v)
 
 
+@verb
+def error(h, sums, sums_next, n):
+    """The TD error where one value of x_next will do, by how it hangs on the drive; see ft_error."""
+    gamma = n.gamma_next
+    after = 0.0 if gamma == 0.0 else gamma * sums_next[0]
+    driven = 0.0 if gamma == 0.0 else gamma * sums_next[1]
+    return ((n.reward - sums[0]) + after) + (driven - sums[1]) * h.drive
+
+
 @part
-def arrive(t, h, c, indices, values, x, sums_next, v_next, taken, n, M, kind, width, padded, valued):
+def arrive(t, h, c, indices, values, x, sums_next, known, v_next, taken, n, M, kind, width, padded, valued):
     """The TD error, and what it changes; see ft_arrive."""
-    delta = n.reward + (0.0 if n.gamma_next == 0.0 else n.gamma_next * v_next) - c.v
+    if reads_once(kind) and not known:
+        delta = error(h, c.sums, sums_next, n)
+    else:
+        delta = n.reward + (0.0 if n.gamma_next == 0.0 else n.gamma_next * v_next) - c.v
     v_old, cap, alpha = c.v_old, c.cap, n.alpha
     if reads_once(kind):
         if cap == cap:
@@ -287,8 +301,9 @@ def arrive(t, h, c, indices, values, x, sums_next, v_next, taken, n, M, kind, wi
                 t, h, c, indices, values, x, sums_next, n.gamma_next, alpha, width, valued
             )  # fmt: skip
         _, _, _, a = recipe_of(
-            kind, c.decay, n.factor, n.rho, M, alpha, 0.0, c.v, v_old, delta, n.options.rho_bar
+            kind, c.decay, n.factor, n.rho, M, alpha * h.scale, 0.0, c.v, v_old, delta, n.options.rho_bar
         )  # fmt: skip
+        h = trace.Hot(h.epoch, h.scale, h.drive + a)
     else:
         ex = c.sums[1] * h.scale
         _, added, beta, a = recipe_of(
@@ -296,7 +311,7 @@ def arrive(t, h, c, indices, values, x, sums_next, v_next, taken, n, M, kind, wi
         )  # fmt: skip
         trace.write(t, h, indices, values, x, width, padded, valued, added, beta, 1.0 / h.scale)
         v_old = taken
-    h = trace.drive(h, a)
+        h = trace.drive(h, a)
     return h, Carry(c.decay, v_old, c.followon, c.lambda_, cap, sums_next, c.v), delta
 
 
@@ -321,6 +336,6 @@ def transition(
         v_next = trace.value(h, sums)
         taken = v_next
     h, c, delta = arrive(
-        t, h, c, indices, values, x, sums, v_next, taken, n, M, kind, width, padded, valued
+        t, h, c, indices, values, x, sums, known, v_next, taken, n, M, kind, width, padded, valued
     )  # fmt: skip
     return h, follow(c, n, kind), delta
