@@ -330,7 +330,7 @@ static int intern(PyObject *module, const char *what, const char *const *names, 
 
 PyMODINIT_FUNC PyInit__call(void);
 PyMODINIT_FUNC PyInit__call(void) {
-    if (PyArray_ImportNumPyAPI() < 0) return NULL;
+    if (_import_array() < 0) return NULL; /* PyArray_ImportNumPyAPI would print an error that we take */
     PyObject *module = PyModule_Create(&definition);
     if (!module || !(lock_type = add_type(module, &lock_spec, "Lock")) ||
         !(call_type = add_type(module, &call_spec, "Call")) ||
