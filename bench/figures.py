@@ -133,9 +133,8 @@ def figures(results: Results) -> Iterator[Figure]:
     yield from _family(results)
     nothing = ns(calls.TABLE, calls.NOTHING, NO_TRACE, 0.0)
     for name, most in calls.LIMITS.items():
-        if most is not None:
-            ratio = _ratio(ns(calls.TABLE, name, NO_TRACE, 0.0), nothing)
-            yield Figure(f"{name} / a call of nothing", ratio, most, True)
+        ratio = _ratio(ns(calls.TABLE, name, NO_TRACE, 0.0), nothing)
+        yield Figure(f"{name} / a call of nothing", ratio, most, True)
     one = ns(calls.TABLE, "learn, one transition", NO_TRACE, 0.0)
     yield Figure("learn of one transition", None if one is None else one / 1e3, 3.0, True, "µs")
     for name in (calls.LEARN, calls.LEARN_64):

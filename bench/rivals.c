@@ -1,13 +1,7 @@
 /* What somebody would write who needs but one learner: accumulating TD(lambda) over a list of the features that
- * have a trace, and TD(0) that asks for its weights in time. */
+ * have a trace. */
 #include <math.h>
 #include <stdint.h>
-
-#ifdef __GNUC__
-#define AHEAD(p) __builtin_prefetch(p)
-#else
-#define AHEAD(p) ((void)(p))
-#endif
 
 /* idx (T + 1, k); w (n); place (n), of a feature in the list, from 1 on, or 0; list and z, what stands there, (n);
  * deltas (T) are written.  Traces below cutoff are forgotten.  Returns how long the list is at the end. */
@@ -50,21 +44,4 @@ int64_t bench_eager_td(int64_t T, int64_t k, const int32_t *restrict idx, const 
         }
     }
     return length;
-}
-
-/* bench_td0 with weights asked for six steps before. */
-void bench_td0_ahead(int64_t T, int64_t k, const int32_t *restrict idx, const double *restrict rewards,
-                     double gamma, double alpha, double *restrict w, double *restrict deltas) {
-    for (int64_t t = 0; t < T; t++) {
-        const int32_t *x = idx + t * k, *x_next = x + k;
-        double v = 0.0, v_next = 0.0;
-        if (t + 7 <= T)
-            for (int64_t j = 0; j < k; j++) AHEAD(w + x_next[6 * k + j]);
-        for (int64_t j = 0; j < k; j++) v += w[x[j]];
-        for (int64_t j = 0; j < k; j++) v_next += w[x_next[j]];
-        const double delta = rewards[t] + gamma * v_next - v;
-        deltas[t] = delta;
-        const double a = alpha * delta;
-        for (int64_t j = 0; j < k; j++) w[x[j]] += a;
-    }
 }

@@ -5,7 +5,7 @@
  * leaves it.  Only SwiftTD's step sizes change while a row is not active: by adapt(), on the list. */
 #include "trace.h"
 
-/* y up to which exp(-y) is 1 - y to rounding, and half of that: step sizes of rows at rest still move. */
+/* y up to which exp(-y) is 1 - y to rounding: y^2 / 2 is 2^-57. */
 #define FT_FAINT (1.0 / 268435456.0)
 
 /* The scale stays above it: a smaller one than FT_THR, for bringing the list up to date costs more here. */

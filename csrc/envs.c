@@ -1,6 +1,7 @@
-/* The built-in environments: C twins of fasttrace/envs. */
+/* The built-in environments: C twins of fasttrace/envs.  Their fields are filled in by order. */
 #include "fasttrace.h"
 #include <math.h>
+#include <stddef.h>
 
 static void ft_random_walk_reset(const void *self, double *state, const double *u) {
     (void)u;
@@ -18,13 +19,7 @@ static void ft_random_walk_step(const void *self, double *state, int64_t action,
 }
 
 void ft_random_walk(ft_env *env, const int64_t *n) {
-    env->n_state = 1;
-    env->n_actions = 0;
-    env->reset_uniforms = 0;
-    env->step_uniforms = 1;
-    env->self = n;
-    env->reset = ft_random_walk_reset;
-    env->step = ft_random_walk_step;
+    *env = (ft_env){1, 0, 0, 1, n, ft_random_walk_reset, ft_random_walk_step};
 }
 
 static void ft_boyan_chain_reset(const void *self, double *state, const double *u) {
@@ -44,13 +39,7 @@ static void ft_boyan_chain_step(const void *self, double *state, int64_t action,
 }
 
 void ft_boyan_chain(ft_env *env) {
-    env->n_state = 1;
-    env->n_actions = 0;
-    env->reset_uniforms = 0;
-    env->step_uniforms = 1;
-    env->self = 0;
-    env->reset = ft_boyan_chain_reset;
-    env->step = ft_boyan_chain_step;
+    *env = (ft_env){1, 0, 0, 1, NULL, ft_boyan_chain_reset, ft_boyan_chain_step};
 }
 
 static void ft_baird_reset(const void *self, double *state, const double *u) {
@@ -68,13 +57,7 @@ static void ft_baird_step(const void *self, double *state, int64_t action, const
 }
 
 void ft_baird(ft_env *env) {
-    env->n_state = 1;
-    env->n_actions = 0;
-    env->reset_uniforms = 1;
-    env->step_uniforms = 1;
-    env->self = 0;
-    env->reset = ft_baird_reset;
-    env->step = ft_baird_step;
+    *env = (ft_env){1, 0, 1, 1, NULL, ft_baird_reset, ft_baird_step};
 }
 
 static void ft_collision_reset(const void *self, double *state, const double *u) {
@@ -94,13 +77,7 @@ static void ft_collision_step(const void *self, double *state, int64_t action, c
 }
 
 void ft_collision(ft_env *env) {
-    env->n_state = 1;
-    env->n_actions = 0;
-    env->reset_uniforms = 1;
-    env->step_uniforms = 1;
-    env->self = 0;
-    env->reset = ft_collision_reset;
-    env->step = ft_collision_step;
+    *env = (ft_env){1, 0, 1, 1, NULL, ft_collision_reset, ft_collision_step};
 }
 
 /* Gymnasium draws uniform(-0.6, -0.4): low + (high - low) u. */
@@ -127,13 +104,7 @@ static void ft_mountain_car_step(const void *self, double *state, int64_t action
 }
 
 void ft_mountain_car(ft_env *env) {
-    env->n_state = 2;
-    env->n_actions = 3;
-    env->reset_uniforms = 1;
-    env->step_uniforms = 0;
-    env->self = 0;
-    env->reset = ft_mountain_car_reset;
-    env->step = ft_mountain_car_step;
+    *env = (ft_env){2, 3, 1, 0, NULL, ft_mountain_car_reset, ft_mountain_car_step};
 }
 
 #define FT_PI 3.14159265358979323846 /* C99 has no M_PI */
@@ -165,13 +136,7 @@ static void ft_cart_pole_step(const void *self, double *state, int64_t action, c
 }
 
 void ft_cart_pole(ft_env *env) {
-    env->n_state = 4;
-    env->n_actions = 2;
-    env->reset_uniforms = 4;
-    env->step_uniforms = 0;
-    env->self = 0;
-    env->reset = ft_cart_pole_reset;
-    env->step = ft_cart_pole_step;
+    *env = (ft_env){4, 2, 4, 0, NULL, ft_cart_pole_reset, ft_cart_pole_step};
 }
 
 /* Gymnasium's start is of float32. */
@@ -223,13 +188,7 @@ static void ft_acrobot_step(const void *self, double *state, int64_t action, con
 }
 
 void ft_acrobot(ft_env *env) {
-    env->n_state = 4;
-    env->n_actions = 3;
-    env->reset_uniforms = 4;
-    env->step_uniforms = 0;
-    env->self = 0;
-    env->reset = ft_acrobot_reset;
-    env->step = ft_acrobot_step;
+    *env = (ft_env){4, 3, 4, 0, NULL, ft_acrobot_reset, ft_acrobot_step};
 }
 
 /* Uniform where x + y < 1.9: x by the inverse of its distribution, then y up to what x allows. */
@@ -263,11 +222,5 @@ static void ft_puddle_world_step(const void *self, double *state, int64_t action
 }
 
 void ft_puddle_world(ft_env *env) {
-    env->n_state = 2;
-    env->n_actions = 4;
-    env->reset_uniforms = 2;
-    env->step_uniforms = 2;
-    env->self = 0;
-    env->reset = ft_puddle_world_reset;
-    env->step = ft_puddle_world_step;
+    *env = (ft_env){2, 4, 2, 2, NULL, ft_puddle_world_reset, ft_puddle_world_step};
 }

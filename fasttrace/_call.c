@@ -19,6 +19,7 @@ static PyMemberDef call_members[] = {{"owner", T_OBJECT, offsetof(Call, owner), 
                                      INTEGER("network", network),
                                      INTEGER("raw", raw),
                                      INTEGER("counts", counts),
+                                     INTEGER("slow", slow),
                                      INTEGER("family", family),
                                      INTEGER("trace", trace),
                                      INTEGER("actor", actor),
@@ -107,7 +108,7 @@ static PyGetSetDef call_getset[] = {{"lock", NULL, call_set_lock, NULL, NULL},
 static PyObject *array_of(int type, const void *data, int64_t size, size_t itemsize) {
     npy_intp length = (npy_intp)size;
     PyObject *array = PyArray_SimpleNew(1, &length, type);
-    if (array) memcpy(PyArray_DATA((PyArrayObject *)array), data, (size_t)size * itemsize);
+    if (array && size) memcpy(PyArray_DATA((PyArrayObject *)array), data, (size_t)size * itemsize);
     return array;
 }
 
@@ -172,8 +173,7 @@ static int call_init(PyObject *self, PyObject *args, PyObject *fields) {
     }
     while (fields && PyDict_Next(fields, &at, &name, &value))
         if (PyObject_SetAttr(self, name, value) != 0) return -1;
-    /* What the kernels take for a target policy, or an actor-critic for its own: rows may be padded to 4.
-     */
+    /* What the kernels take for a target policy, or an actor-critic for its own: rows may be padded to 4. */
     c->work = PyMem_Calloc((size_t)(4 * (c->n_actions + 4)), sizeof(double));
     c->stream.steps = 1;
     c->stream.n_actions = c->n_actions;
@@ -336,6 +336,14 @@ PyMODINIT_FUNC PyInit__call(void) {
         !(call_type = add_type(module, &call_spec, "Call")) ||
         !(quick_type = add_type(module, &quick_spec, "Quick")))
         return NULL;
+#define NAME(name) #name,
+    static const char *const kernels[] = {KERNELS(NAME)}, *const families[] = {FAMILIES(NAME)};
+    enum { COUNT = sizeof kernels / sizeof *kernels, FAMILY_COUNT = sizeof families / sizeof *families };
+    PyObject *interned[COUNT];
+    if (!intern(module, "KERNELS", kernels, COUNT, interned) ||
+        !intern(module, "FAMILIES", families, FAMILY_COUNT, interned) ||
+        PyModule_AddIntConstant(module, "MOST_ACTIONS", MOST_ACTIONS) != 0)
+        return NULL;
     if (!intern(module, "KEYWORDS", keyword_names, KEYWORDS, keywords) ||
         !intern(module, "NETWORK_KEYWORDS", net_keyword_names, KEYWORDS, net_keywords) ||
         !intern(module, "LEARN_KEYWORDS", learn_keyword_names, LEARN_KEYWORDS, learn_keywords))
@@ -346,10 +354,5 @@ PyMODINIT_FUNC PyInit__call(void) {
 #define INTERN(name)                                                                                       \
     if (!(general_##name = PyUnicode_InternFromString("_any_" #name))) return NULL;
     METHODS(INTERN)
-#define NAME(name) #name,
-    static const char *const kernels[] = {KERNELS(NAME)};
-    enum { COUNT = sizeof kernels / sizeof *kernels };
-    PyObject *interned[COUNT];
-    if (!intern(module, "KERNELS", kernels, COUNT, interned)) return NULL;
     return module;
 }

@@ -485,6 +485,95 @@ def test_a_learner_that_learns_in_a_thread_is_in_use():
     learner.update(X, 1.0, NEXT)
 
 
+@pytest.fixture
+def impatient():
+    """Threads that take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def fight(call, threads=3, calls=200):
+    """How many of the calls that threads make at once were taken; the others were refused."""
+    barrier, taken, refused = threading.Barrier(threads), [], []
+
+    def work():
+        barrier.wait(60)
+        for _ in range(calls):
+            try:
+                call()
+            except RuntimeError as error:
+                refused.append(str(error))
+            else:
+                taken.append(1)
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join(120)
+    assert len(taken) + len(refused) == threads * calls
+    assert all("in use by another thread" in each for each in refused)
+    return len(taken)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("hidden", [(8, 8), (128, 128)], ids=["brief", "GIL released"])
+@pytest.mark.parametrize("name", ["StreamQ", "StreamTD"])
+def test_threads_that_fight_for_a_network(name, hidden):
+    """A step asks Python for what it begins with, and a long one lets others run: it is whole."""
+    sizes = (3, 2) if name == "StreamQ" else (3,)
+    one, alone = (getattr(neural, name)(*sizes, hidden=hidden, seed=2, backend="c") for _ in range(2))
+    s = np.array([0.1, -0.2, 0.3])
+    if name == "StreamQ":
+        one.start(s), alone.start(s)
+    go = (lambda each: each.step(1.0, s)) if name == "StreamQ" else (lambda each: each.update(s, 1.0, s))
+    taken = fight(lambda: go(one))
+    assert taken > 0
+    for _ in range(taken):
+        go(alone)
+    assert same(one, alone)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("name", ["SwiftSarsa", "SwiftTD"])
+def test_threads_that_fight_for_a_list(name):
+    """The state arrived in is told to what Python has of the learner."""
+    one, alone = (
+        getattr(ft, name)(*(N, 2)[: 1 + ("Sarsa" in name)], alpha=0.1, backend="c") for _ in range(2)
+    )
+    if name == "SwiftSarsa":
+        one.start(X), alone.start(X)
+    go = (lambda each: each.step(1.0, X)) if name == "SwiftSarsa" else (lambda each: each.update(X, 1.0, X))
+    taken = fight(lambda: go(one))
+    if name == "SwiftTD":
+        for _ in range(taken):
+            go(alone)
+        assert same(one, alone)
+    assert taken > 0
+    assert len(one._trace.arrival()) == len(X)
+
+
+def test_an_option_set_while_another_thread_learns():
+    """Of two vectors it makes what calls work with anew; what is at work is not taken away."""
+    learner = ft.GTD(64, alpha=1e-3, beta=0.1, lambda_=0.5, backend="c")
+    x = np.random.default_rng(0).integers(0, 64, (20_001, 8))
+    over = threading.Event()
+
+    def learn():
+        for _ in range(10):
+            learner.learn(x, np.zeros(20_000))
+        over.set()
+
+    thread = threading.Thread(target=learn)
+    thread.start()
+    while not over.is_set():
+        learner.beta = 0.1
+    thread.join(60)
+    assert np.isfinite(learner.update(X, 1.0, NEXT))
+
+
 @pytest.mark.parametrize("made", ["TD", "SwiftTD", "Sarsa", "SwiftSarsa", "TileCoder"])
 def test_nothing_is_kept_alive(made):
     """A learner that nobody has goes, and its arrays with it."""

@@ -86,7 +86,9 @@ static PyType_Spec lock_spec = {"fasttrace._call.Lock", sizeof(Lock), 0, Py_TPFL
 
 /* ---- what a learner's calls have to know ---------------------------------------------------- */
 
-enum family { TD, GRADIENT, GQ, ADAPTIVE, ACTOR_CRITIC, TILES, NETWORK };
+#define FAMILIES(M) M(TD) M(GRADIENT) M(GQ) M(ADAPTIVE) M(ACTOR_CRITIC) M(TILES) M(NETWORK)
+#define FAMILY(name) name,
+enum family { FAMILIES(FAMILY) };
 enum form { BINARY, VALUED, DENSE };
 enum { MOST = 1 << 16 }; /* entries of a state; more are rare, and Python's way is no loss */
 
@@ -113,6 +115,7 @@ typedef struct {
     ft_stream stream; /* of one transition; what a learner does not change is filled in already */
     PyObject *params; /* of networks */
     long long network, raw, counts; /* ft_network_stream; the last state; whether decisions are counted */
+    long long slow;                 /* a step of the network is too long to keep the GIL */
     int32_t *idx, *range;
     double *val, *work;
     int64_t room;
@@ -125,11 +128,22 @@ typedef struct {
 
 static PyTypeObject *lock_type, *call_type, *quick_type;
 
+/* For as long as Python or other threads may run in the midst of a call: nobody else may come in, and nobody's
+ * setting an option, which may make another Call, takes this one away. */
+static void hold(Call *c) {
+    ((Lock *)c->lock)->held = 1;
+    Py_INCREF((PyObject *)c);
+}
+
+static void let_go(Call *c) {
+    ((Lock *)c->lock)->held = 0;
+    Py_DECREF((PyObject *)c);
+}
+
 #define NAMES(M)                                                                                           \
-    M(arrived, "arrived")                                                                                  \
-    M(own, "_own")                                                                                         \
-    M(acting, "_acting") M(action, "_action") M(number, "_number") M(decisions, "_decisions")              \
-        M(generator, "generator") M(indptr, "indptr") M(indices, "indices") M(values, "values") M(was_greedy, "was_greedy")
+    M(arrived, "arrived") M(indptr, "indptr") M(indices, "indices") M(values, "values")                    \
+    M(own, "_own") M(acting, "_acting") M(action, "_action") M(number, "_number")                          \
+    M(decisions, "_decisions") M(generator, "generator") M(was_greedy, "was_greedy")
 #define DECLARE_TEXT(name, text) static PyObject *name_##name;
 NAMES(DECLARE_TEXT)
 

@@ -132,6 +132,7 @@ static int learn_step(Call *c, const Row *next, long long action, double reward,
     return 0;
 }
 
+/* The Call is held where the owner, which is Python, is told of it. */
 static int end_stream(Call *c) {
     c->acts = 0;
     switch (c->family) {
@@ -151,11 +152,11 @@ static PyObject *quick_start(PyObject *self, PyObject *const *args, Py_ssize_t n
     const int may = c ? may_draw(c) : 0;
     if (may <= 0) return may < 0 ? NULL : general(self, general_start, args, n, names);
     const int64_t at = free_of(c);
-    if (!end_stream(c)) return NULL;
-    const long long action = choose(c);
-    if (action < 0) return NULL;
-    keep(c, &x, at, action);
-    return PyLong_FromLongLong(action);
+    hold(c);
+    const long long action = end_stream(c) ? choose(c) : -1;
+    if (action >= 0) keep(c, &x, at, action);
+    let_go(c);
+    return action < 0 ? NULL : PyLong_FromLongLong(action);
 }
 
 /* What step and truncate share: take the state arrived in, choose there, and learn.  The action, -1 where
@@ -187,7 +188,9 @@ static PyObject *quick_step(PyObject *self, PyObject *const *args, Py_ssize_t n,
         goto elsewhere;
     if ((have | 1u << GAMMA) != (1u << REWARD | 1u << X | 1u << GAMMA)) goto elsewhere;
     if (network) {
+        hold(c);
         PyObject *taken = net_step(self, c, given[REWARD], given[X], given[GAMMA]);
+        let_go(c);
         if (taken || PyErr_Occurred()) return taken;
         goto elsewhere;
     }
@@ -205,8 +208,11 @@ static PyObject *quick_truncate(PyObject *self, PyObject *const *args, Py_ssize_
     Row next;
     const long long action = c && c->acts ? arrive(c, args[0], args[1], NULL, &next) : -2;
     if (action == -2) return general(self, general_truncate, args, n, names);
-    if (action < 0 || !end_stream(c)) return NULL;
-    Py_RETURN_NONE;
+    if (action < 0) return NULL;
+    hold(c);
+    const int ended = end_stream(c);
+    let_go(c);
+    return ended ? Py_NewRef(Py_None) : NULL;
 }
 
 static PyObject *quick_end(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {

@@ -43,9 +43,11 @@ static PyObject *failed(const char *what, int32_t status) {
 /* SwiftTD's bound takes in the state arrived in, when somebody asks for it: the owner asks arrival(). */
 static int tell_arrival(Call *c) {
     if (c->told || !c->tells) return 1;
-    if (PyObject_SetAttr(c->owner, name_arrived, (PyObject *)c) != 0) return 0;
-    c->told = 1;
-    return 1;
+    hold(c);
+    c->told = PyObject_SetAttr(c->owner, name_arrived, (PyObject *)c) == 0;
+    const int told = c->told;
+    let_go(c);
+    return told;
 }
 
 static void keep(Call *c, const Row *next, int64_t at, long long action) {

@@ -9,10 +9,20 @@
 
 static ft_network_stream *net_stream(const Call *c) { return memory(c->network); }
 
-static int net_run(const Call *c) {
+static int32_t net_run(const Call *c) {
     ft_network_stream *s = net_stream(c);
     return c->kind == 32 ? call_ft_network_run_f32(memory(c->trace), memory(c->actor), s)
                          : call_ft_network_run_f64(memory(c->trace), memory(c->actor), s);
+}
+
+/* The same, and in that time others may run where it is long. */
+static int32_t net_run_held(Call *c) {
+    int32_t status;
+    if (!c->slow) return net_run(c);
+    PyThreadState *state = PyEval_SaveThread();
+    status = net_run(c);
+    PyEval_RestoreThread(state);
+    return status;
 }
 
 /* Numbers of one state, from `at` on. */
@@ -61,7 +71,10 @@ static PyObject *net_update(PyObject *self, Call *c, PyObject *const *args, Py_s
     if (!make_room(c, 2 * c->n) || !take_state(c, given[X], 0)) goto elsewhere;
     if (ends ? gamma != 0.0 : !take_state(c, given[X_NEXT], c->n)) goto elsewhere;
     lay_step(c, &reward, &gamma, &lambda, &delta)->ends = ends;
-    if (net_run(c) == FT_OK) return PyFloat_FromDouble(delta);
+    hold(c);
+    const int32_t status = net_run_held(c);
+    let_go(c);
+    if (status == FT_OK) return PyFloat_FromDouble(delta);
 elsewhere: /* also after a fault: all is as it was, and what was not finite is told */
     return general(self, general_update, args, n, names);
 }
@@ -95,6 +108,7 @@ static int net_policy(PyObject *self, ft_network_stream *s) {
     return !PyErr_Occurred();
 }
 
+/* The Call is held: what is asked of Python lets other threads run.  NULL without an error: not taken here. */
 static PyObject *net_step(PyObject *self, Call *c, PyObject *reward_given, PyObject *x,
                           PyObject *gamma_given) {
     double reward, delta, gamma = c->gamma;
@@ -115,7 +129,7 @@ static PyObject *net_step(PyObject *self, Call *c, PyObject *reward_given, PyObj
     s->was_greedy = integer_of(c->owner, name_was_greedy);
     if (PyErr_Occurred() || !net_policy(self, s)) return NULL;
     s->u = c->bits->next_double(c->bits->state);
-    if (net_run(c) != FT_OK) { /* all is as it was, but for the number, which is not drawn again */
+    if (net_run_held(c) != FT_OK) { /* all is as it was, but for the number, which is not drawn again */
         set_number(self, name_number, PyFloat_FromDouble(s->u));
         return NULL;
     }

@@ -183,10 +183,11 @@ static PyObject *quick_learn(PyObject *self, PyObject *const *args, Py_ssize_t n
     double *out = PyArray_DATA((PyArrayObject *)deltas);
     int32_t status;
     if (work > BRIEF) {
-        Lock *lock = (Lock *)c->lock;
-        lock->held = 1;
-        Py_BEGIN_ALLOW_THREADS status = run(c, &s, out);
-        Py_END_ALLOW_THREADS lock->held = 0;
+        hold(c);
+        PyThreadState *state = PyEval_SaveThread();
+        status = run(c, &s, out);
+        PyEval_RestoreThread(state);
+        let_go(c);
     } else {
         status = run(c, &s, out);
     }

@@ -119,7 +119,7 @@ class DenseSteps(_Arrival):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = owned(state)
-        self.arrived = state.pop("arrived")
+        self.arrived = state.pop("arrived", None)
         self.__dict__.update(state)
 
     def __getstate__(self) -> dict[str, Any]:

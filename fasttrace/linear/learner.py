@@ -83,7 +83,7 @@ class LinearLearner(Learner):
             names: dict[str, bool] = getattr(self, f"_names_{method}", {})
             needed = [name for name, need in names.items() if need or name in self._required]
             of_learn = method == "learn"
-            found[f"{field}takes"] = bits(of_learn, sorted(names.keys() - set(without)))
+            found[f"{field}takes"] = bits(of_learn, names.keys() - set(without))
             found[f"{field}needs"] = bits(of_learn, needed)
         return found
 

@@ -31,6 +31,7 @@ SUFFIX = {"float32": "f32", "float64": "f64"}
 _REALS = {"float32": ffi.typeof("float[]"), "float64": ffi.typeof("double[]")}
 _DOUBLES, _INT32S = ffi.typeof("double[]"), ffi.typeof("int32_t[]")
 _NULL = ffi.NULL
+_BRIEF = 10_000  # parameters of a network whose steps take some microseconds
 
 
 def reals(array: Any, written: bool = False) -> Any:
@@ -149,7 +150,9 @@ def call(trace: Any, **fields: Any) -> Any:
     }
     kind = 8 * trace.critic.net.dtype.itemsize
     params = tuple(net.params for net in trace.nets)
-    return new_call("network", trace, handle.heads[0], kind=kind, params=params, **addresses, **fields)
+    slow = sum(map(len, params)) > _BRIEF
+    more = {**addresses, **fields}
+    return new_call("network", trace, handle.heads[0], kind=kind, params=params, slow=slow, **more)
 
 
 def tune(trace: Any, fields: dict[str, Any]) -> None:
