@@ -23,7 +23,7 @@
  *   this library                      ft_compiler, ft_cpu_level
  *   environments                      ft_random_walk, ft_boyan_chain, ft_baird, ft_collision,
  *                                     ft_mountain_car, ft_cart_pole, ft_acrobot, ft_puddle_world
- *   simulation                        ft_simulate, ft_epsilon_greedy, ft_softmax
+ *   simulation                        ft_simulate, ft_philox_, ft_epsilon_greedy, ft_softmax
  */
 #ifndef FASTTRACE_H
 #define FASTTRACE_H
@@ -1016,6 +1016,28 @@ typedef struct ft_simulation {
  * outside [0, 1]; FT_EINDEX where a state is no feature.  The loop then stands before that step. */
 FT_API int32_t ft_simulate(ft_simulation *simulation, int64_t steps, int64_t episodes,
                            double *returns, int64_t *lengths);
+
+/* ft_simulate of `count` simulations, a few of them side by side: the same results, in less time.  They are of one
+ * kind and one width, and share their tiles.
+ *
+ * steps, episodes   (count) the most that each may make
+ * returns, lengths  (count, room) out: of the episodes of each; room for the smaller of its steps and episodes
+ * status            (count) out: of each; one that fails does not end the others
+ * Returns FT_OK, or the first of the others; FT_EVALUE and nothing done where they are not of one kind. */
+FT_API int32_t ft_simulate_many(ft_simulation *const *simulations, int64_t count, const int64_t *steps,
+                                const int64_t *episodes, int64_t room, double *returns,
+                                int64_t *lengths, int32_t *status);
+
+/* Uniform numbers that are counted, not made one from the other: Philox4x64-10, number for number as
+ * numpy.random.Generator(numpy.random.Philox(key=[key_0, key_1])).random().  For a simulation next_double is
+ * ft_philox_double, and random points to this.  Salmon et al. 2011. */
+typedef struct ft_philox {
+    uint64_t counter[4], key[2], block[4];
+    int64_t used; /* of the block */
+} ft_philox;
+
+FT_API void ft_philox_init(ft_philox *philox, uint64_t key_0, uint64_t key_1);
+FT_API double ft_philox_double(void *philox);
 
 /* The action that simulate takes for a uniform number u; q (n_actions). */
 FT_API int64_t ft_epsilon_greedy(const double *q, int64_t n_actions, double epsilon, double u);

@@ -9,19 +9,28 @@ FT_INLINE int64_t ft_pick(double part, int64_t count) {
     return pick < count ? pick : count - 1;
 }
 
+FT_COLD int ft_any_nan(const double *q, int64_t n_actions) {
+    int nan = 0;
+    for (int64_t a = 0; a < n_actions; a++) nan |= q[a] != q[a];
+    return nan;
+}
+
 FT_INLINE int64_t ft_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
     if (u < epsilon) return ft_pick(u / epsilon, n_actions);
-    double best = q[0];
-    int64_t arg = 0, ties = 1;
-    int nan = best != best;
+    /* Without branches: actions cannot be foreseen.  sum is NaN where a q is. */
+    double best = q[0], sum = q[0];
+    int64_t arg = 0, ties = 0, worse = 1;
     for (int64_t a = 1; a < n_actions; a++) {
-        const int more = q[a] > best;
-        ties = more ? 1 : ties + (q[a] == best);
-        arg = more ? a : arg;
-        best = more ? q[a] : best;
-        nan |= q[a] != q[a];
+        best = q[a] > best ? q[a] : best;
+        sum += q[a];
     }
-    if (nan) return ft_pick(u, n_actions);
+    for (int64_t a = 0; a < n_actions; a++) {
+        const int64_t is_best = q[a] >= best;
+        ties += is_best;
+        worse &= 1 - is_best;
+        arg += worse;
+    }
+    if (sum != sum && ft_any_nan(q, n_actions)) return ft_pick(u, n_actions);
     if (ties == 1) return arg;
     int64_t pick = ft_pick((u - epsilon) / (1.0 - epsilon), ties);
     for (;; arg++)

@@ -1,4 +1,4 @@
-/* Environment, tile coder and agent in one loop. */
+/* Environment, tile coder and agent in one loop: one simulation, or several side by side. */
 #include "transition.h"
 #include "tiles.h"
 
@@ -10,9 +10,66 @@ int64_t ft_softmax(const double *q, int64_t n_actions, double temperature, doubl
     return ft_boltzmann(q, n_actions, temperature, u);
 }
 
+/* ---- uniform numbers ---- */
+
+#if defined(__SIZEOF_INT128__)
+static uint64_t ft_multiply(uint64_t x, uint64_t y, uint64_t *high) {
+    __extension__ typedef unsigned __int128 ft_uint128;
+    const ft_uint128 product = (ft_uint128)x * y;
+    *high = (uint64_t)(product >> 64);
+    return (uint64_t)product;
+}
+#else
+static uint64_t ft_multiply(uint64_t x, uint64_t y, uint64_t *high) {
+    const uint64_t x_low = x & UINT32_MAX, x_high = x >> 32, y_low = y & UINT32_MAX, y_high = y >> 32;
+    const uint64_t low = x_low * y_low, one = x_high * y_low + (low >> 32);
+    const uint64_t two = x_low * y_high + (one & UINT32_MAX);
+    *high = x_high * y_high + (one >> 32) + (two >> 32);
+    return x * y;
+}
+#endif
+
+void ft_philox_init(ft_philox *p, uint64_t key_0, uint64_t key_1) {
+    for (int i = 0; i < 4; i++) p->counter[i] = p->block[i] = 0;
+    p->key[0] = key_0;
+    p->key[1] = key_1;
+    p->used = 4;
+}
+
+/* The next four numbers: ten rounds over the counter, which is counted up first. */
+static void ft_philox_turn(ft_philox *p) {
+    for (int i = 0; i < 4 && ++p->counter[i] == 0; i++) continue;
+    uint64_t a = p->counter[0], b = p->counter[1], c = p->counter[2], d = p->counter[3];
+    uint64_t key_0 = p->key[0], key_1 = p->key[1];
+    for (int round = 0; round < 10; round++) {
+        uint64_t high_a, high_c;
+        const uint64_t low_a = ft_multiply(a, UINT64_C(0xD2E7470EE14C6C93), &high_a);
+        const uint64_t low_c = ft_multiply(c, UINT64_C(0xCA5A826395121157), &high_c);
+        a = high_c ^ b ^ key_0;
+        b = low_c;
+        c = high_a ^ d ^ key_1;
+        d = low_a;
+        key_0 += UINT64_C(0x9E3779B97F4A7C15);
+        key_1 += UINT64_C(0xBB67AE8584CAA73B);
+    }
+    p->block[0] = a;
+    p->block[1] = b;
+    p->block[2] = c;
+    p->block[3] = d;
+    p->used = 0;
+}
+
+double ft_philox_double(void *philox) {
+    ft_philox *p = (ft_philox *)philox;
+    if (p->used == 4) ft_philox_turn(p);
+    return (double)(p->block[p->used++] >> 11) * (1.0 / 9007199254740992.0);
+}
+
 static void ft_draw(const ft_simulation *s, int64_t count) {
     for (int64_t i = 0; i < count; i++) s->u[i] = s->next_double(s->random);
 }
+
+/* ---- states ---- */
 
 /* The features of the present state; 0 where there are none. */
 FT_CLONES_32 static int ft_encode(const ft_simulation *s, int32_t *idx) {
@@ -25,120 +82,234 @@ FT_CLONES_32 static int ft_encode(const ft_simulation *s, int32_t *idx) {
     return (double)idx[0] == i;
 }
 
+/* The same where ft_is_usual, found out once. */
+FT_CLONES_32 static void ft_encode_usual(const ft_simulation *s, int32_t *idx) {
+    ft_tiles_eight(s->tiles, s->state, idx);
+}
+
+static int ft_is_usual(const ft_tiles *tiles) {
+    return tiles && !tiles->memory && tiles->tilings == 8 && !ft_tiles_wrap(tiles);
+}
+
 static int ft_state_ok(const ft_simulation *s) {
     for (int64_t i = 0; i < s->env->n_state; i++)
         if (!isfinite(s->state[i])) return 0;
     return 1;
 }
 
-/* The column of the action chosen in the present state; 0 in prediction. */
-FT_INLINE int64_t ft_choose(const ft_simulation *s, const ft_hot *h, ft_row x, int64_t width) {
+/* ---- simulations at work ----
+ *
+ * A step is done phase by phase, each for all lanes in turn: while one of them waits for what it has asked for,
+ * the others' work goes on.  What a phase needs of the one before stands in memory, not in registers, so more
+ * than a few lanes gain nothing. */
+enum { FT_LANES = 3 };
+
+/* What is asked for; see ft_simulate_many. */
+typedef struct {
+    ft_simulation *const *each;
+    int64_t count;
+    const int64_t *steps, *episodes;
+    int64_t room;
+    double *returns;
+    int64_t *lengths;
+    int32_t *status;
+} ft_order;
+
+typedef struct {
+    ft_simulation *s;
+    ft_hot h;
+    ft_carry c;
+    double pi;
+    double out[2];               /* reward and gamma of the step that is being made */
+    int64_t at;                  /* idx + at: features of the present state; the next one's are the other k */
+    int64_t column, column_next; /* the actions there */
+    int64_t number, steps, episodes;
+    int32_t status;
+} ft_lane;
+
+FT_INLINE ft_place ft_place_at(const ft_lane *l, int64_t at, int64_t column, int64_t k) {
+    ft_place x;
+    x.row.k = k;
+    x.row.idx = l->s->idx + at;
+    x.row.val = NULL;
+    x.column = column;
+    return x;
+}
+
+/* Each episode begins with an empty trace. */
+static void ft_restart(ft_lane *l) {
+    ft_trace *t = l->s->trace;
+    ft_store(t, &l->h);
+    ft_trace_reset(t);
+    l->h = ft_load(t);
+    l->c = ft_carry_of(t);
+    l->pi = 0.0; /* as decay is */
+}
+
+/* The sums that a transition of this kind begins with. */
+static void ft_read_here(ft_lane *l, int kind, int64_t width, int64_t k) {
+    if (ft_reads_once(kind)) l->c.sums = ft_read_at(&l->h, ft_place_at(l, l->at, l->column, k), width, 0);
+}
+
+FT_INLINE int64_t ft_choose(const ft_lane *l, ft_hot h, int64_t at, int64_t width, int64_t k) {
+    const ft_simulation *s = l->s;
     if (!s->env->n_actions) return 0;
-    ft_read_values(h, x, width, 0, width, 0, s->q); /* all of the row: whole vectors */
+    ft_read_values(&h, ft_place_at(l, at, 0, k).row, width, 0, width, 0, s->q); /* all of the row: whole vectors */
     return ft_act(s->q, s->env->n_actions, s->policy, s->parameter, s->next_double(s->random));
 }
 
-/* An episode begins with an empty trace. */
-FT_UNKNOWN ft_hot ft_restart(ft_trace *t, ft_hot h) {
-    ft_store(t, &h);
-    ft_trace_reset(t);
-    return ft_load(t);
+/* Where nothing is to be made, it is put down at once. */
+FT_UNKNOWN int ft_take_up(ft_lane *l, const ft_order *order, int64_t number, int kind, int64_t width, int64_t k) {
+    ft_simulation *s = l->s = order->each[number];
+    l->number = number;
+    l->steps = order->steps[number];
+    l->episodes = order->episodes[number];
+    l->h = ft_load(s->trace);
+    l->c = ft_carry_of(s->trace);
+    l->at = 0;
+    l->column = s->action;
+    l->status = FT_OK;
+    s->steps = s->episodes = 0;
+    l->pi = 0.0;
+    if (s->running) {
+        l->pi = ft_pi_now(s->trace, &l->h, ft_place_at(l, 0, l->column, k), s->target, s->policy, s->parameter,
+                          width, 0, s->q);
+        ft_read_here(l, kind, width, k);
+    }
+    return l->steps > 0 && l->episodes > 0;
 }
 
-FT_INLINE int32_t ft_loop(ft_simulation *s, int64_t steps, int64_t episodes,
-                          double *FT_RESTRICT returns, int64_t *FT_RESTRICT lengths, int kind,
-                          int64_t width, int64_t k, int bounded) {
-    const ft_env *env = s->env;
-    int32_t status = FT_OK;
-    int64_t done = 0, ended = 0;
-    ft_hot h = ft_load(s->trace);
-    ft_carry c = ft_carry_of(s->trace);
-    ft_place x, x_next;
-    x.row.k = k;
-    x.row.idx = s->idx;
-    x.row.val = NULL;
-    x.column = s->action;
-    x_next = x;
-    double pi = s->running ? ft_pi_now(s->trace, &h, x, s->target, s->policy, s->parameter, width, 0, s->q)
-                           : 0.0;
-    if (s->running && ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 0);
-    while (done < steps && ended < episodes) {
-        if (!s->running) {
-            h = ft_restart(s->trace, h);
-            c = ft_carry_of(s->trace);
-            ft_draw(s, env->reset_uniforms);
-            env->reset(env->self, s->state, s->u);
-            status = !ft_state_ok(s) ? FT_EVALUE : !ft_encode(s, s->idx) ? FT_EINDEX : FT_OK;
-            if (status != FT_OK) break;
-            x.row.idx = s->idx;
-            x.column = ft_choose(s, &h, x.row, width);
-            if (ft_reads_once(kind)) c.sums = ft_read_at(&h, x, width, 0);
-            pi = 0.0; /* as decay is */
-            s->running = 1;
-            s->length = 0;
-            s->total = 0.0;
-        }
-        double out[2];
-        ft_draw(s, env->step_uniforms);
-        env->step(env->self, s->state, x.column, s->u, out);
-        const int over = out[1] == 0.0;
-        int32_t *idx_next = s->idx + (x.row.idx == s->idx ? k : 0);
-        if (!isfinite(out[0]) || !(out[1] >= 0.0 && out[1] <= 1.0) || (!over && !ft_state_ok(s)))
-            status = FT_EVALUE;
-        else if (!over && !ft_encode(s, idx_next))
-            status = FT_EINDEX;
-        if (status != FT_OK) {
-            s->running = 0; /* its state is lost: the next episode begins anew */
-            break;
-        }
-        if (!over) { /* the choice is made before anything changes, as agents that step make it */
-            x_next.row.idx = idx_next;
-            x_next.column = ft_choose(s, &h, x_next.row, width);
-        }
-        const int sarsa = s->target == FT_TAKEN;
-        ft_arrival next = ft_unread();
-        ft_numbers n;
-        n.reward = out[0];
-        n.gamma_next = s->gamma * out[1];
-        n.lambda_next = s->lambda_;
-        n.factor = sarsa ? 1.0 : ft_factor_of(s->target, 1.0, s->sigma, pi);
-        n.rho = n.pi = n.interest = 1.0;
-        n.options = &s->options;
-        n.alpha = s->alpha;
-        next.known = over || !sarsa || ft_values_before(kind, width);
-        if (next.known && !over) { /* by the values that the choice was made by */
-            next.v = next.taken = s->q[x_next.column];
-            if (!sarsa) {
-                next.v = ft_value_of(s->target, s->q, env->n_actions, NULL, s->policy, s->parameter);
-                pi = n.gamma_next == 0.0 ? 0.0
-                                         : ft_own_pi(s->target, s->q, env->n_actions, s->policy,
-                                                     s->parameter, x_next.column);
-            }
-            n.lambda_next = ft_lambda_of(s->target, n.lambda_next, next);
-        }
-        ft_transition(s->trace, &h, &c, x, x_next, next, n, kind, width, 0, sarsa, 0, bounded);
-        done++;
-        s->length++;
-        s->total += out[0];
-        if (over || s->length == s->max_length) {
-            returns[ended] = s->total;
-            lengths[ended++] = s->length;
-            s->running = 0;
-            if (!over) {
-                h = ft_restart(s->trace, h);
-                c = ft_carry_of(s->trace);
-            }
-        }
-        x = x_next;
-    }
-    ft_carry_store(s->trace, &h, &c, done ? s->alpha : s->trace->alpha);
-    s->trace->pi = s->running ? pi : 0.0;
-    if (x.row.idx != s->idx)
+FT_UNKNOWN void ft_put_down(ft_lane *l, const ft_order *order, int64_t k) {
+    ft_simulation *s = l->s;
+    ft_carry_store(s->trace, &l->h, &l->c, s->steps ? s->alpha : s->trace->alpha);
+    s->trace->pi = s->running ? l->pi : 0.0;
+    if (l->at)
         for (int64_t j = 0; j < k; j++) s->idx[j] = s->idx[k + j];
-    s->action = x.column;
-    s->steps = done;
-    s->episodes = ended;
-    return status;
+    s->action = l->column;
+    order->status[l->number] = l->status;
+}
+
+FT_UNKNOWN void ft_begin(ft_lane *l, int kind, int64_t width, int64_t k) {
+    ft_simulation *s = l->s;
+    const ft_env *env = s->env;
+    ft_restart(l);
+    ft_draw(s, env->reset_uniforms);
+    env->reset(env->self, s->state, s->u);
+    l->status = !ft_state_ok(s) ? FT_EVALUE : !ft_encode(s, s->idx) ? FT_EINDEX : FT_OK;
+    if (l->status != FT_OK) return;
+    l->at = 0;
+    l->column = ft_choose(l, l->h, 0, width, k);
+    ft_read_here(l, kind, width, k);
+    s->running = 1;
+    s->length = 0;
+    s->total = 0.0;
+}
+
+FT_INLINE void ft_move(ft_lane *l, int kind, int64_t width, int64_t k) {
+    ft_simulation *s = l->s;
+    const ft_env *env = s->env;
+    if (!s->running) ft_begin(l, kind, width, k);
+    if (l->status != FT_OK) return;
+    ft_draw(s, env->step_uniforms);
+    env->step(env->self, s->state, l->column, s->u, l->out);
+}
+
+FT_INLINE void ft_look(ft_lane *l, int64_t k, int usual) {
+    ft_simulation *s = l->s;
+    const int over = l->out[1] == 0.0;
+    if (l->status != FT_OK) return;
+    if (!isfinite(l->out[0]) || !(l->out[1] >= 0.0 && l->out[1] <= 1.0) || (!over && !ft_state_ok(s)))
+        l->status = FT_EVALUE;
+    else if (over)
+        return;
+    else if (usual)
+        ft_encode_usual(s, s->idx + (k - l->at));
+    else if (!ft_encode(s, s->idx + (k - l->at)))
+        l->status = FT_EINDEX;
+}
+
+/* Before anything changes, as agents that step choose. */
+FT_INLINE void ft_decide(ft_lane *l, int64_t width, int64_t k) {
+    if (l->status != FT_OK) return;
+    l->column_next = l->out[1] == 0.0 ? l->column : ft_choose(l, l->h, k - l->at, width, k);
+}
+
+FT_INLINE void ft_learn(ft_lane *l, int kind, int64_t width, int64_t k, int bounded) {
+    if (l->status != FT_OK) return;
+    const ft_simulation *s = l->s;
+    const int over = l->out[1] == 0.0, sarsa = s->target == FT_TAKEN;
+    const ft_place x = ft_place_at(l, l->at, l->column, k);
+    const ft_place x_next = over ? x : ft_place_at(l, k - l->at, l->column_next, k);
+    ft_hot h = l->h; /* in registers: stores into rows could change what stands in a lane */
+    ft_carry c = l->c;
+    ft_arrival next = ft_unread();
+    ft_numbers n;
+    n.reward = l->out[0];
+    n.gamma_next = s->gamma * l->out[1];
+    n.lambda_next = s->lambda_;
+    n.factor = sarsa ? 1.0 : ft_factor_of(s->target, 1.0, s->sigma, l->pi);
+    n.rho = n.pi = n.interest = 1.0;
+    n.options = &s->options;
+    n.alpha = s->alpha;
+    next.known = over || !sarsa || ft_values_before(kind, width);
+    if (next.known && !over) { /* by the values that the choice was made by */
+        next.v = next.taken = s->q[x_next.column];
+        if (!sarsa) {
+            const int64_t n_actions = s->env->n_actions;
+            next.v = ft_value_of(s->target, s->q, n_actions, NULL, s->policy, s->parameter);
+            l->pi = n.gamma_next == 0.0 ? 0.0
+                                        : ft_own_pi(s->target, s->q, n_actions, s->policy, s->parameter,
+                                                    x_next.column);
+        }
+        n.lambda_next = ft_lambda_of(s->target, n.lambda_next, next);
+    }
+    ft_transition(s->trace, &h, &c, x, x_next, next, n, kind, width, 0, sarsa, 0, bounded);
+    l->h = h;
+    l->c = c;
+    l->at = over ? l->at : k - l->at;
+    l->column = l->column_next;
+}
+
+/* Whether it is done, or has to end. */
+FT_INLINE int ft_count(ft_lane *l, const ft_order *order) {
+    ft_simulation *s = l->s;
+    if (l->status != FT_OK) {
+        s->running = 0; /* its state is lost: the next episode begins anew */
+        return 1;
+    }
+    s->steps++;
+    s->length++;
+    s->total += l->out[0];
+    if (l->out[1] == 0.0 || s->length == s->max_length) {
+        const int64_t place = l->number * order->room + s->episodes++;
+        order->returns[place] = s->total;
+        order->lengths[place] = s->length;
+        s->running = 0;
+        if (l->out[1] != 0.0) ft_restart(l);
+    }
+    return s->steps >= l->steps || s->episodes >= l->episodes;
+}
+
+FT_INLINE void ft_loop(const ft_order *order, int kind, int64_t width, int64_t k, int bounded) {
+    ft_lane lanes[FT_LANES];
+    const int usual = ft_is_usual(order->each[0]->tiles);
+    int64_t begun = 0, active = 0;
+    for (;;) {
+        for (; active < FT_LANES && begun < order->count; begun++) {
+            if (ft_take_up(lanes + active, order, begun, kind, width, k)) active++;
+            else ft_put_down(lanes + active, order, k);
+        }
+        if (active == 0) return;
+        for (int64_t i = 0; i < active; i++) ft_move(lanes + i, kind, width, k);
+        for (int64_t i = 0; i < active; i++) ft_look(lanes + i, k, usual);
+        for (int64_t i = 0; i < active; i++) ft_decide(lanes + i, width, k);
+        for (int64_t i = 0; i < active; i++) ft_learn(lanes + i, kind, width, k, bounded);
+        for (int64_t i = active - 1; i >= 0; i--) {
+            if (!ft_count(lanes + i, order)) continue;
+            ft_put_down(lanes + i, order, k);
+            lanes[i] = lanes[--active];
+        }
+    }
 }
 
 static int64_t ft_active(const ft_simulation *s) { return s->tiles ? s->tiles->tilings : 1; }
@@ -148,37 +319,59 @@ static int64_t ft_active(const ft_simulation *s) { return s->tiles ? s->tiles->t
 #define FT_DEFINE_LOOPS(name, kind, folded, replaces, clears, emphatic, true_online, actions, ...)        \
     FT_WHERE_##actions(FT_DEFINE_LOOP, name, kind)
 #define FT_DEFINE_LOOP(name, kind)                                                                \
-    FT_CLONES_32 static int32_t ft_loop_##name(ft_simulation *s, int64_t steps, int64_t episodes, \
-                                               double *returns, int64_t *lengths) {               \
-        return ft_loop(s, steps, episodes, returns, lengths, kind, 4, 8, 0);                      \
-    }
+    FT_CLONES_32 static void ft_loop_##name(const ft_order *order) { ft_loop(order, kind, 4, 8, 0); }
 FT_KINDS(FT_DEFINE_LOOPS)
 
-FT_CLONES_32 static int32_t ft_loop_columns(ft_simulation *s, int64_t steps, int64_t episodes,
-                                            double *returns, int64_t *lengths) {
-    const int kind = (int)s->kind;
-    const int64_t k = ft_active(s), width = s->trace->width;
-    if (width == 4) return ft_loop(s, steps, episodes, returns, lengths, kind, 4, k, 0);
-    return ft_loop(s, steps, episodes, returns, lengths, kind, width, k, 0);
+FT_CLONES_32 static void ft_loop_columns(const ft_order *order, int kind, int64_t width, int64_t k) {
+    if (width == 4)
+        ft_loop(order, kind, 4, k, 0);
+    else
+        ft_loop(order, kind, width, k, 0);
 }
 
-static int32_t ft_loop_any(ft_simulation *s, int64_t steps, int64_t episodes, double *returns,
-                           int64_t *lengths) {
-    const int kind = (int)s->kind;
+static void ft_loop_any(const ft_order *order, int kind, int64_t width, int64_t k) {
+    if (width == 1)
+        ft_loop(order, kind, 1, k, 1);
+    else
+        ft_loop(order, kind, width, k, 1);
+}
+
+static void ft_carry_out(const ft_order *order, int bounded) {
+    const ft_simulation *s = order->each[0];
     const int64_t k = ft_active(s), width = s->trace->width;
-    if (width == 1) return ft_loop(s, steps, episodes, returns, lengths, kind, 1, k, 1);
-    return ft_loop(s, steps, episodes, returns, lengths, kind, width, k, 1);
+    if (width == 1 || bounded) {
+        ft_loop_any(order, (int)s->kind, width, k);
+        return;
+    }
+#define FT_CASE_LOOPS(name, value, folded, replaces, clears, emphatic, true_online, actions, ...)         \
+    FT_WHERE_##actions(FT_CASE_LOOP, name, value)
+#define FT_CASE_LOOP(name, value)                                                                 \
+    case value: ft_loop_##name(order); return;
+    if (width == 4 && k == 8) switch (s->kind) { FT_KINDS(FT_CASE_LOOPS) }
+    ft_loop_columns(order, (int)s->kind, width, k);
+}
+
+int32_t ft_simulate_many(ft_simulation *const *each, int64_t count, const int64_t *steps,
+                         const int64_t *episodes, int64_t room, double *returns, int64_t *lengths,
+                         int32_t *status) {
+    int bounded = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const ft_simulation *s = each[i], *first = each[0];
+        if (!ft_is_kind(s->kind) || s->kind != first->kind || s->trace->width != first->trace->width ||
+            s->tiles != first->tiles)
+            return FT_EVALUE;
+        bounded |= s->trace->cap == s->trace->cap;
+    }
+    if (count <= 0) return FT_OK;
+    const ft_order order = {each, count, steps, episodes, room, returns, lengths, status};
+    ft_carry_out(&order, bounded);
+    for (int64_t i = 0; i < count; i++)
+        if (status[i] != FT_OK) return status[i];
+    return FT_OK;
 }
 
 int32_t ft_simulate(ft_simulation *s, int64_t steps, int64_t episodes, double *returns,
                     int64_t *lengths) {
-    const ft_trace *t = s->trace;
-    if (!ft_is_kind(s->kind)) return FT_EVALUE;
-    if (t->width == 1 || t->cap == t->cap) return ft_loop_any(s, steps, episodes, returns, lengths);
-#define FT_CASE_LOOPS(name, value, folded, replaces, clears, emphatic, true_online, actions, ...)         \
-    FT_WHERE_##actions(FT_CASE_LOOP, name, value)
-#define FT_CASE_LOOP(name, value)                                                                 \
-    case value: return ft_loop_##name(s, steps, episodes, returns, lengths);
-    if (t->width == 4 && ft_active(s) == 8) switch (s->kind) { FT_KINDS(FT_CASE_LOOPS) }
-    return ft_loop_columns(s, steps, episodes, returns, lengths);
+    int32_t status;
+    return ft_simulate_many(&s, 1, &steps, &episodes, 0, returns, lengths, &status);
 }

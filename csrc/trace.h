@@ -248,6 +248,14 @@ FT_INLINE ft_pair ft_read(const ft_hot *h, ft_row x, int64_t width, int64_t colu
             if (!padded || x.idx[j] >= 0) sum = ft_pair_add(sum, ft_read_one(h, x, j, 1, 0));
         return sum;
     }
+    if (!padded && !x.val) {
+        for (int64_t j = 0; j < x.k; j += 2) {
+            ft_pair both = ft_read_one(h, x, j, width, column);
+            if (j + 1 < x.k) both = ft_pair_add(both, ft_read_one(h, x, j + 1, width, column));
+            sum = ft_pair_add(sum, both);
+        }
+        return sum;
+    }
     for (int64_t j = 0;;) { /* in twos: an agent waits for its action values, addition by addition */
         const int64_t one = ft_next(x, &j, padded), two = ft_next(x, &j, padded);
         if (one < 0) return sum;
