@@ -92,9 +92,9 @@ static int ft_is_usual(const ft_tiles *tiles) {
 }
 
 static int ft_state_ok(const ft_simulation *s) {
-    for (int64_t i = 0; i < s->env->n_state; i++)
-        if (!isfinite(s->state[i])) return 0;
-    return 1;
+    double sum = 0.0; /* 0 times what is not finite is NaN */
+    for (int64_t i = 0; i < s->env->n_state; i++) sum += 0.0 * s->state[i];
+    return sum == 0.0;
 }
 
 /* ---- simulations at work ----
@@ -155,7 +155,10 @@ FT_INLINE int64_t ft_choose(const ft_lane *l, ft_hot h, int64_t at, int64_t widt
     const ft_simulation *s = l->s;
     if (!s->env->n_actions) return 0;
     ft_read_values(&h, ft_place_at(l, at, 0, k).row, width, 0, width, 0, s->q); /* all of the row: whole vectors */
-    return ft_act(s->q, s->env->n_actions, s->policy, s->parameter, s->next_double(s->random));
+    const int64_t n_actions = s->env->n_actions;
+    const double u = s->next_double(s->random);
+    if (width == 4 && n_actions == 3) return ft_act(s->q, 3, s->policy, s->parameter, u); /* unrolled */
+    return ft_act(s->q, n_actions, s->policy, s->parameter, u);
 }
 
 /* Where nothing is to be made, it is put down at once. */

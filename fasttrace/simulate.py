@@ -6,10 +6,10 @@ import inspect
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from .learner import Learner
 from .linear.agent import Agent
 from .linear.learner import LinearLearner
 from .linear.trace import LazyTrace
+from .many.crew import threads_of
+from .many.population import Population
+from .many.walks import Histories, OneByOne, Report, Walks
 from .pieces import held, paced, tell
 from .policy import Method
 from .tiles import TileCoder
@@ -52,7 +55,7 @@ class History:
     diverged: bool = False
 
 
-@arguments.explained
+@overload
 def simulate(
     env: Environment,
     agent: LinearLearner,
@@ -62,17 +65,48 @@ def simulate(
     steps: int | None = None,
     max_episode_steps: int | None = None,
     seed: int | np.random.Generator | None = None,
+    threads: None = None,
     progress: bool | Callable[..., object] = False,
-) -> History:
+) -> History: ...
+@overload
+def simulate(
+    env: Environment,
+    agent: Population,
+    coder: TileCoder | None = None,
+    *,
+    episodes: int | None = None,
+    steps: int | None = None,
+    max_episode_steps: int | None = None,
+    seed: int | NDArray[Any] | Sequence[int] | None = None,
+    threads: int | None = None,
+    progress: bool | Callable[..., object] = False,
+) -> Histories: ...
+@arguments.explained
+def simulate(
+    env: Environment,
+    agent: LinearLearner | Population,
+    coder: TileCoder | None = None,
+    *,
+    episodes: int | None = None,
+    steps: int | None = None,
+    max_episode_steps: int | None = None,
+    seed: Any = None,
+    threads: int | None = None,
+    progress: bool | Callable[..., object] = False,
+) -> History | Histories:
     """Let an agent learn in an environment, all in one loop of the agent's backend.
 
     env                Environment of fasttrace.envs, with as many actions as the agent has, or with none for
                        learners of state values
+    agent              a learner; or a Population, each agent of which has a world of its own
     coder              TileCoder for the environment's states; None where they are one-hot features
     episodes, steps    ends at whichever comes first; one of them is needed
     max_episode_steps  truncates: the agent bootstraps from the last state, then the episode ends
     seed               of start states, dynamics, exploration and ties, in the same order in every
-                       backend: the same seed is the same walk.  None is the agent's generator
+                       backend: the same seed is the same walk.  None is the agent's generator.
+                       Of a Population an int, 0 for None, or (N,): agent i draws from
+                       Generator(Philox(key=[seed, i])), or [seed[i], 0]
+    threads            for a Population; None is one a core
     progress           True shows a bar (with rich installed); a function gets steps and episodes so far.  One
                        that needs a third argument, or names it returns, gets the returns (m,) of the episodes
                        that ended since the last call too
@@ -82,6 +116,10 @@ def simulate(
     An agent that has diverged is a RuntimeWarning, once, and ends the simulation: what it does means nothing
     any more, and an episode of it may never end.  Looked for every 65 536 steps, less often where there are
     many weights, and at the end; `History.diverged` says so.
+
+    Of a Population every agent has so many episodes and steps to go, and one that diverges ends alone.  Returns and
+    lengths are (N, E), steps and diverged (N,): see fasttrace.many.walks.Histories.  An agent becomes what it
+    would have become alone with its generator, to the bit, whatever the threads.
 
     Errors: ValueError, TypeError for arguments; ValueError for an environment that gives numbers that are
     not finite; FeatureIndexError for a state that is no feature.
@@ -94,25 +132,127 @@ def simulate(
     longest = 0 if max_episode_steps is None else arguments.count("max_episode_steps", max_episode_steps)
     drawn = getattr(agent, "generator", None)
     generator = drawn if seed is None and drawn is not None else np.random.default_rng(seed)
+    if isinstance(agent, Population):
+        keys = _keys(seed, len(agent))
+        return _simulate_all(
+            env, agent, coder, episodes, most_episodes, most_steps, longest, keys, threads, progress
+        )
+    if threads is not None:
+        raise ValueError(f"threads: got {threads!r}, but one agent has one thread; give a Population")
+    drawn = getattr(agent, "generator", None)
+    generator = drawn if seed is None and drawn is not None else np.random.default_rng(seed)
     report, close = _progress(progress, episodes, steps)
 
     def walk(method: Method) -> History:
-        compiled = method.stem == "linear" and agent.backend != "numpy"
         loop = _loop(agent.backend, env, coder, method, generator, longest)
-        return _walk(agent, method, loop, most_steps, most_episodes, _AT_FIRST if compiled else 1, report)
+        return _walk(agent, method, loop, most_steps, most_episodes, _first(agent.backend, method), report)
 
     try:
         history = agent.lend(walk)
     finally:
         close()
     if history.diverged:
-        warnings.warn(
-            f"{type(agent).__name__} has diverged: a weight or its trace is not finite after {history.steps} "
-            "steps of simulate; try a smaller alpha",
-            RuntimeWarning,
-            stacklevel=3,
+        name = type(agent).__name__
+        _warn(f"{name} has diverged: a weight or its trace is not finite after {history.steps}", 1)
+    return history
+
+
+def _warn(what: str, frames: int) -> None:
+    """Where simulate is called, so many frames below."""
+    warnings.warn(f"{what} steps of simulate; try a smaller alpha", RuntimeWarning, stacklevel=frames + 3)
+
+
+def _compiled(backend: str, method: Method) -> bool:
+    """Whether the loop is the backend's own, and lets other threads run."""
+    return method.stem == "linear" and backend != "numpy"
+
+
+def _first(backend: str, method: Method) -> int:
+    """Steps of the first piece."""
+    return _AT_FIRST if _compiled(backend, method) else 1
+
+
+def _look_every(agent: LinearLearner) -> tuple[int, int]:
+    """Steps between two looks whether it has diverged, and its weights."""
+    n_weights = agent.n_features * getattr(agent, "n_actions", 1)
+    return max(_LOOK, 32 * n_weights), n_weights
+
+
+def _keys(seed: Any, N: int) -> list[tuple[int, int]]:
+    """Of the generator of each of N agents."""
+    highest = 2**64 - 1
+    if seed is None or np.ndim(seed) == 0:
+        return [(arguments.count("seed", 0 if seed is None else seed, 0, highest), i) for i in range(N)]
+    seeds = arguments.array_of("seed", seed)
+    if seeds.shape != (N,):
+        raise ValueError(f"seed: got shape {seeds.shape}, expected an integer or ({N},)")
+    return [(arguments.count(f"seed[{i}]", each, 0, highest), 0) for i, each in enumerate(seeds)]
+
+
+def _simulate_all(
+    env: Environment,
+    agents: Population,
+    coder: TileCoder | None,
+    episodes: int | None,
+    most_episodes: int,
+    most_steps: int,
+    longest: int,
+    keys: list[tuple[int, int]],
+    threads: int | None,
+    progress: bool | Callable[..., object],
+) -> Histories:
+    N, backend = len(agents), agents.backend
+    crew = threads_of(threads, N)
+
+    def walk(each: list[LinearLearner]) -> Histories:
+        methods = [agent.method() for agent in each]
+        look, n_weights = _look_every(each[0])
+
+        def may(i: int, steps: int) -> bool:
+            return _may_have_diverged(methods[i].trace, n_weights, steps)
+
+        loops = _loops(backend, env, coder, methods, keys, longest)
+        walks = Walks(each, loops, most_steps, most_episodes, look, may)
+        some = crew if _compiled(backend, methods[0]) else 1
+        return walks.run(some, _first(backend, methods[0]), report, episodes)
+
+    total = None if episodes is None else N * episodes, None if episodes is not None else N * most_steps
+    report, close = _progress(progress, *total)
+    try:
+        history: Histories = agents.lend_all(walk)
+    finally:
+        close()
+    if (some := np.flatnonzero(history.diverged)).size:
+        names = ", ".join(map(str, some[:5])) + (", ..." if some.size > 5 else "")
+        _warn(
+            f"{some.size} of {N} agents {agents.learner.__name__} have diverged ({names}): "
+            f"a weight or its trace is not finite after {int(history.steps[some].max())}",
+            2,
         )
     return history
+
+
+def _loops(
+    backend: str,
+    env: Environment,
+    coder: TileCoder | None,
+    methods: list[Method],
+    keys: list[tuple[int, int]],
+    longest: int,
+) -> Any:
+    """Of all agents together where the backend has that; else one by one, by the same kernels as alone."""
+    together = getattr(module(backend, "simulate"), "Loops", None)
+    if together and methods[0].stem == "linear":
+        return together(env, coder, methods, keys, longest)
+    each = [
+        np.random.Generator(np.random.Philox(key=np.array(key, np.uint64))) for key in keys
+    ]
+    return OneByOne(
+        [
+            _loop(backend, env, coder, method, generator, longest)
+            for method, generator in zip(methods, each, strict=True)
+        ]
+    )
 
 
 def _loop(
@@ -128,7 +268,7 @@ def _loop(
         make = module(backend, "simulate").Loop
     else:
         make = partial(module("numpy", "simulate").Loop, run=method.run, values=method.values)
-    return make(env, coder, method.trace, method.kind, method.numbers, method, generator, longest)
+    return make(env, coder, method, generator, longest)
 
 
 def _walk(
@@ -138,12 +278,12 @@ def _walk(
     most_steps: int,
     most_episodes: int,
     size: int,
-    report: Callable[[int, int, NDArray[np.float64]], object],
+    report: Report,
 ) -> History:
     """Let the loop run in pieces, the first of `size` steps, until it is done or the agent has diverged."""
     done, ended, seconds, diverged = 0, 0, 0.0, False
-    n_weights = agent.n_features * getattr(agent, "n_actions", 1)
-    look = due = max(_LOOK, 32 * n_weights)
+    look, n_weights = _look_every(agent)
+    due = look
     returns: list[NDArray[np.float64]] = [np.empty(0)]
     lengths: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     try:
@@ -174,6 +314,8 @@ def _walk(
 def _check(env: Any, agent: Any, coder: Any) -> None:
     if not isinstance(env, Environment):
         raise TypeError(f"env: got {type(env).__name__}, expected an Environment of fasttrace.envs")
+    if isinstance(agent, Population):
+        agent = agent.lend_all(lambda each: each[0])
     if not isinstance(agent, Learner):
         raise TypeError(f"agent: got {type(agent).__name__}, expected a learner of fasttrace")
     if not isinstance(agent, LinearLearner):
@@ -227,7 +369,7 @@ def _takes_returns(progress: Callable[..., object]) -> bool:
 
 def _progress(
     progress: bool | Callable[..., object], episodes: int | None, steps: int | None
-) -> tuple[Callable[[int, int, NDArray[np.float64]], object], Callable[[], None]]:
+) -> tuple[Report, Callable[[], None]]:
     """What to call with steps, episodes and new returns, and what to call at the end."""
     if callable(progress):
         if _takes_returns(progress):

@@ -211,9 +211,9 @@ class Loop:
     """A run that can be gone on with; see backends.numpy.simulate.Loop."""
 
     def __init__(
-        self, env: Any, coder: Any, owner: Any, kind: str, numbers: tuple[float, ...],
-        method: Method, generator: np.random.Generator, max_length: int,
-    ) -> None:  # fmt: skip
+        self, env: Any, coder: Any, method: Method, generator: np.random.Generator, max_length: int
+    ) -> None:
+        owner = method.trace
         self._callbacks, kernel = env.kernel("numba").callbacks(), coder and coder.kernel("numba")
         table = kernel.table if kernel else np.empty((0, 0))
         tilings = coder.tilings if coder else 1
@@ -233,14 +233,14 @@ class Loop:
             ],
             np.int64,
         )
-        numbers = (*numbers, method.own[1], 0.0, method.sigma, *method.options)
+        numbers = (*method.numbers, method.own[1], 0.0, method.sigma, *method.options)
         self._simulation = Simulation(
             counters, np.array(numbers), table, np.empty(tilings, np.uint64), np.empty(env.n_state),
             np.empty(max(env.n_uniforms)), np.empty(2), np.empty(owner.width),
             np.empty(2 * tilings, np.int32),
         )  # fmt: skip
         self._trace, self._n, self._generator = arrays_of(owner), owner.n, generator
-        self._run = loop_kernel(KINDS[kind].value, owner.width > 1, method.target == "taken")
+        self._run = loop_kernel(KINDS[method.kind].value, owner.width > 1, method.target == "taken")
         self.run(0, 0)  # compiles; what is timed later does not
 
     def run(self, steps: int, episodes: int) -> tuple[int, np.ndarray, np.ndarray]:

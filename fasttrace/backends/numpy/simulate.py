@@ -14,9 +14,7 @@ class Loop:
     """A run that can be gone on with.
 
     env, coder  Environment and TileCoder; coder None: the state's number is the feature
-    trace, kind DenseTrace (LazyTrace in the other backends), and its kind
-    numbers     alpha, gamma, lambda
-    method      policy.Method of the learner
+    method      policy.Method of the learner; its trace is a DenseTrace (LazyTrace in the other backends)
     max_length  of an episode, which is then truncated; 0: none
     run, values of a learner in any backend: from a stream; of a trace and rows.  None: the kernel's here
 
@@ -24,14 +22,12 @@ class Loop:
     state is no feature; the step in question is then not learned from.
     """
 
-    def __init__(
-        self, env, coder, trace, kind, numbers, method, generator, max_length, run=None, values=linear.values
-    ):
+    def __init__(self, env, coder, method, generator, max_length, run=None, values=linear.values):
         self.learn, self.values = run, values
         self.n_actions, self.n_uniforms, self.env = env.n_actions, env.n_uniforms, env.kernel("numpy")
         self.coder = coder and coder.kernel("numpy")
-        self.trace = trace
-        self.alpha, self.gamma, self.lambda_ = numbers
+        self.trace = method.trace
+        self.alpha, self.gamma, self.lambda_ = method.numbers
         self.method = method
         self.random, self.max_length = generator.random, max_length
         self.running = False

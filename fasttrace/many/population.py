@@ -1,0 +1,435 @@
+"""Many agents, each in a world of its own."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import arguments
+from ..backends import Backend, Name, resolve
+from ..features import Stream
+from ..learner import CLASSES, Learner
+from ..linear.agent import Agent
+from ..linear.learner import LinearLearner
+from ..memory import Float64, dtype_of
+from ..pieces import tell
+from .crew import Crew, threads_of
+
+
+class _Agents:
+    """What a population has learned: its agents, which nobody else has."""
+
+    def __init__(self, each: list[LinearLearner]) -> None:
+        self.each = each
+
+    @property
+    def backend(self) -> Name:
+        return self.each[0].backend
+
+    def to(self, backend: Name) -> Self:
+        for agent in self.each:
+            agent.to(backend)
+        return self
+
+
+def _number(name: str) -> Any:
+    """A property: (N,) numbers that each agent has one of; set to a number for all, or to (N,)."""
+
+    def get(self: Population) -> Float64:
+        return np.array([getattr(each, name) for each in self._each], float)
+
+    def set_it(self: Population, value: Any) -> None:
+        values = _for_each(name, value, len(self))
+        with self._in_use():
+            before = [getattr(each, name) for each in self._each]
+            try:
+                for i, (each, number) in enumerate(zip(self._each, values, strict=True)):
+                    _of_agent(i, np.ndim(value) > 0, setattr, each, name, number)
+            except (TypeError, ValueError):
+                for each, number in zip(self._each, before, strict=True):
+                    setattr(each, name, number)
+                raise
+
+    return property(get, set_it, doc=f"{name} of each agent, (N,); a number sets that of all.")
+
+
+class Population(Learner):
+    """N agents of one class, each to learn in a world of its own, together.
+
+        agents = ft.Population(ft.TrueOnlineSarsa, coder.n_features, 3, 64, alpha=0.1, gamma=1.0)
+        history = ft.simulate(env, agents, coder, episodes=50, seed=0)      # returns (64, 50)
+
+    learner     class of the agents, any that ft.simulate takes
+    n_features  of a state
+    sizes       n_actions for learners that act, then N
+    numbers     what the class takes: each a number for all agents or (N,).  A word, or True, is for all.
+                `seed` is of the agents' own generators, by which they act elsewhere than in ft.simulate
+    dtype       float64, which all of them compute in
+
+    agents[i] is an ordinary learner, a copy; agents[i] = learner copies one in.  `weights` are (N, ...).
+    Each agent becomes what it would have become alone, to the bit.
+
+    Errors: ValueError, TypeError, as the class has them, with the number of the agent.
+    """
+
+    _trace: _Agents
+    n_features: int
+
+    def __init__(
+        self,
+        learner: type[LinearLearner],
+        n_features: int,
+        *sizes: int,
+        backend: Backend = "auto",
+        dtype: Any = np.float64,
+        **numbers: Any,
+    ) -> None:
+        self._class = _class_of(learner)
+        names = ("n_actions", "N") if issubclass(learner, Agent) else ("N",)
+        if len(sizes) != len(names):
+            raise TypeError(
+                f"Population: got {len(sizes)} sizes after n_features, expected {' and '.join(names)} "
+                f"for {learner.__name__}"
+            )
+        N = arguments.count("N", sizes[-1])
+        if dtype_of(dtype) != np.float64:
+            raise ValueError(f"dtype: got {dtype_of(dtype)}, expected float64: populations have no other yet")
+        each = {name: _for_each(name, value, N) for name, value in numbers.items()}
+        name, told = resolve(backend), any(np.ndim(value) > 0 for value in numbers.values())
+        agents = []
+        for i in range(N):
+            own = {key: values[i] for key, values in each.items()}
+            agents.append(_of_agent(i, told, learner, n_features, *sizes[:-1], **own, backend=name))
+        self._found(agents)
+
+    def _found(self, agents: list[LinearLearner]) -> None:
+        self._trace = _Agents(agents)
+        self.n_features = agents[0].n_features
+        self._free()
+
+    def _bind(self) -> None:
+        """The agents have the kernels."""
+
+    # ---- the agents ----------------------------------------------------------------------------------------
+
+    alpha, beta, gamma, lambda_, epsilon, temperature = map(
+        _number, ("alpha", "beta", "gamma", "lambda_", "epsilon", "temperature")
+    )  # type: ignore[assignment]
+
+    @property
+    def _each(self) -> list[LinearLearner]:
+        return self._trace.each
+
+    @property
+    def learner(self) -> type[LinearLearner]:
+        """Class of the agents."""
+        return self._class
+
+    @property
+    def n_actions(self) -> int:
+        """That each may choose from; 0 for learners of state values."""
+        return getattr(self._each[0], "n_actions", 0)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the weights."""
+        return np.dtype(np.float64)
+
+    def __len__(self) -> int:
+        return len(self._each)
+
+    def __getitem__(self, i: int) -> LinearLearner:
+        place = self._place(i)
+        with self._read():
+            return copy.deepcopy(self._each[place])
+
+    def __setitem__(self, i: int, learner: LinearLearner) -> None:
+        place = self._place(i)
+        own = self._each[place]
+        if type(learner) is not self._class:
+            raise TypeError(f"agents[{i}]: got {type(learner).__name__}, expected {self._class.__name__}")
+        mine, theirs = _sizes(own), _sizes(learner)
+        if mine != theirs:
+            raise ValueError(f"agents[{i}]: got one with {theirs}, expected {mine}")
+        new = copy.deepcopy(learner).to(self.backend)
+        with self._in_use():
+            self._each[place] = new
+
+    def __iter__(self) -> Iterator[LinearLearner]:
+        return (self[i] for i in range(len(self)))
+
+    def _place(self, i: Any) -> int:
+        number = arguments.count("agents[i]", i, -(2**31))
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"agents[{number}]: out of range, expected -{len(self)} to {len(self) - 1}")
+        return number % len(self)
+
+    @property
+    def weights(self) -> Float64:
+        """A copy of all weights, (N, ...).  Set to (N, ...), or to those of one agent for all."""
+        with self._read():
+            return np.stack([each.weights for each in self._each])
+
+    @weights.setter
+    def weights(self, value: Any) -> None:
+        one: Any = self._each[0]
+        shape = (len(self), *one.weights.shape)
+        array = arguments.array_of("weights", value)
+        if array.shape == shape[1:]:
+            array = np.broadcast_to(array, shape)
+        array = arguments.finite_array("weights", array, shape)
+        with self._in_use():
+            for each, w in zip(self._each, array, strict=True):
+                each.weights = w  # type: ignore[attr-defined]
+
+    @property
+    def diverged(self) -> NDArray[np.bool_]:
+        """(N,) whether a weight of an agent, or its trace, is no longer finite."""
+        with self._read():
+            return np.array([each.diverged for each in self._each], bool)
+
+    def reset(self) -> None:
+        """End the stream of each agent."""
+        with self._in_use():
+            for each in self._each:
+                each.reset()
+
+    def __repr__(self) -> str:
+        common, each = _parted([agent._options() for agent in self._each])
+        words = [f"{name}={value!r}" for name, value in common.items()] + [f"{name}=..." for name in each]
+        return f"Population({self._class.__name__}, N={len(self)}, {', '.join(words)}, backend={self.backend!r})"
+
+    # ---- learning ------------------------------------------------------------------------------------------
+
+    def lend_all(self, work: Callable[[list[LinearLearner]], Any]) -> Any:
+        """Let a function work on the agents themselves; in that time nobody else may use them.
+
+        The thread that asks may read them meanwhile.  The states that agents are in are forgotten.
+        """
+        with self._in_use():
+            self._user = threading.get_ident()
+            try:
+                for each in self._each:
+                    each._forget_episode()
+                return work(self._each)
+            finally:
+                self._user = 0
+
+    def learn(self, x: Any, *given: Any, threads: int | None = None, **series: Any) -> Any:
+        """Learn from N streams, each agent from its own.
+
+        x        features of T + 1 states of each: (N, T + 1, k) indices, a pair of such, or dense (N, T + 1, n)
+        given    actions (N, T + 1), for learners that act; then rewards (N, T)
+        threads  None: one a core
+        series   what `learn` of the class takes: a number, (T,) for all agents, (N, 1) for all steps, or
+                 (N, T); target_policy (T + 1, A) or (N, T + 1, A)
+
+        Returns (N, T) TD errors; None for LSTD.
+        Ctrl-C is heard between two transitions: KeyboardInterrupt has `steps` (N,), those learned, and
+        `deltas`, NaN where there are none.
+        Errors: as the class has them, with the number of the agent, before any has learned.
+        """
+        N = len(self)
+        names = ("actions", "rewards") if self.n_actions else ("rewards",)
+        if len(given) != len(names):
+            raise TypeError(f"Population.learn: got {len(given)} arrays after x, expected {', '.join(names)}")
+        arrays = [_rows_of(name, value, N) for name, value in zip(names, given, strict=True)]
+        features = [_rows_of("x", part, N, 3) for part in (x if isinstance(x, tuple) else (x,))]
+        each = {name: _series_of(name, value, N) for name, value in series.items()}
+        with self._in_use():
+            streams = []
+            for i, agent in enumerate(self._each):
+                rows = tuple(part[i] for part in features) if isinstance(x, tuple) else features[0][i]
+                own = {name: values[i] for name, values in each.items()}
+                streams.append(
+                    _of_agent(i, True, agent.prepared, rows, *(array[i] for array in arrays), **own)
+                )
+            return self._learn_streams(streams, threads_of(threads if self._native else 1, N))
+
+    def _learn_streams(self, streams: list[Stream], threads: int) -> Float64 | None:
+        deltas = np.full((len(self), streams[0].steps), np.nan)
+        done = [0] * len(self)
+        runs = [agent.method().run for agent in self._each]
+
+        def piece(some: list[int], size: int) -> list[int]:
+            for i in some:
+                begin, end = done[i], min(streams[i].steps, done[i] + max(1, size // len(some)))
+                deltas[i, begin:end] = runs[i](streams[i].part(begin, end))
+                done[i] = end
+            return [i for i in some if done[i] < streams[i].steps]
+
+        heap = [i for i, stream in enumerate(streams) if stream.steps]
+        first = self._each[0].first_piece(streams[0]) if heap else 1
+        try:
+            Crew(heap, piece, first, threads).run(lambda: None)
+        except KeyboardInterrupt as interrupt:
+            tell(interrupt, steps=np.array(done), deltas=deltas)
+            raise
+        return None if self._each[0].method().stem == "lstd" else deltas
+
+    @property
+    def _native(self) -> bool:
+        """Whether threads are of use: the reference's kernels hold the GIL."""
+        return self.backend != "numpy"
+
+    # ---- states --------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the agents are, as plain data: strings, numbers, and arrays that are copies."""
+        with self._read():
+            states = [each.state_dict() for each in self._each]
+        common, each = _parted([state["options"] for state in states])
+        return {
+            "class": self._names[0],
+            "backend": self.backend,
+            "options": {"learner": states[0]["class"], "N": len(states), "common": common, "each": each},
+            "online": {"agents": [state["online"] for state in states]},
+            "arrays": _stacked([state["arrays"] for state in states]),
+        }
+
+    def _checked_state(self, state: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        options = state["options"]
+        if options["N"] != len(self) or options["learner"] not in self._class._names:
+            raise ValueError(
+                f"state: of {options['N']} agents {options['learner']}, "
+                f"expected {len(self)} {self._class.__name__}"
+            )
+        arrays = _unstacked(state["arrays"], len(self))
+        agents = []
+        for agent, own, online, some in zip(
+            self._each, _joined(options), state["online"]["agents"], arrays, strict=True
+        ):
+            one = {"class": options["learner"], "backend": state["backend"], "options": own}
+            new = copy.deepcopy(agent)
+            new.load_state_dict({**one, "online": online, "arrays": some})
+            agents.append(new)
+        return {}, _Agents(agents)
+
+    def _become(self, attributes: dict[str, Any], learned: Any) -> None:
+        self._trace = learned
+
+    @classmethod
+    def _of_options(cls, options: dict[str, Any], backend: Name) -> Self:
+        kind = _class_of(CLASSES[options["learner"]])
+        population = object.__new__(cls)
+        population._class = kind
+        population._found([kind._of_options(own, backend) for own in _joined(options)])
+        return population
+
+    @classmethod
+    def _entries(cls, options: dict[str, Any]) -> int:
+        kind = _class_of(CLASSES[options["learner"]])
+        return sum(kind._entries(own) for own in _joined(options))
+
+
+# ---- what is given for all agents, or for each -------------------------------------------------------------
+
+
+def _class_of(learner: Any) -> type[LinearLearner]:
+    """Errors: TypeError for what is no class of learners that ft.simulate takes."""
+    if not (isinstance(learner, type) and issubclass(learner, LinearLearner) and hasattr(learner, "_kernel")):
+        name = learner.__name__ if isinstance(learner, type) else repr(learner)
+        raise TypeError(f"learner: got {name}, expected a class such as TrueOnlineSarsa, one that simulate takes")
+    return learner
+
+
+def _for_each(name: str, value: Any, N: int) -> Sequence[Any]:
+    """N values of an option: that for all, or those of an array (N,)."""
+    if name == "seed" and not isinstance(value, (list, tuple, np.ndarray)) and value is not None:
+        seed = arguments.count("seed", value, 0, 2**64 - 1)
+        return [np.random.default_rng([seed, i]) for i in range(N)]
+    if not isinstance(value, (list, tuple, np.ndarray)) or np.ndim(value) == 0:
+        return [value] * N
+    array = arguments.array_of(name, value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name}: got dtype {array.dtype}, expected a number or ({N},) numbers")
+    if array.shape != (N,):
+        raise ValueError(f"{name}: got shape {array.shape}, expected a number or ({N},)")
+    return array.tolist()
+
+
+def _of_agent(i: int, told: bool, call: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+    """call(...); where told, what is wrong with a number is told with that of the agent."""
+    try:
+        return call(*args, **keywords)
+    except (IndexError, ValueError) as error:
+        if not told:
+            raise
+        raise type(error)(f"agent {i}: {error}") from None
+
+
+def _rows_of(name: str, value: Any, N: int, ndim: int = 2) -> NDArray[Any]:
+    """An array whose first axis is that of the agents."""
+    array = arguments.array_of(name, value)
+    if array.ndim < ndim or len(array) != N:
+        raise ValueError(f"{name}: got shape {array.shape}, expected {ndim} axes, the first of {N} agents")
+    return array
+
+
+def _series_of(name: str, value: Any, N: int) -> Sequence[Any]:
+    """What each agent's `learn` is given of a number, or of an array for all or for each."""
+    alone = 2 if name == "target_policy" else 1
+    if value is None or np.ndim(value) <= alone:
+        return [value] * N
+    array = _rows_of(name, value, N, alone + 1)
+    return [row[0] for row in array] if alone == 1 and array.shape[1:] == (1,) else list(array)
+
+
+def _sizes(learner: LinearLearner) -> dict[str, Any]:
+    """The options that cannot be set afterwards."""
+    return {name: value for name, value in learner._options().items() if name not in learner._tunable}
+
+
+# ---- states of many ----------------------------------------------------------------------------------------
+
+
+def _parted(options: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """Options that all have in common, and lists of the others."""
+    common, each = {}, {}
+    for name, value in options[0].items():
+        values = [own[name] for own in options]
+        if all(other == value and type(other) is type(value) for other in values):
+            common[name] = value
+        else:
+            each[name] = values
+    return common, each
+
+
+def _joined(options: dict[str, Any]) -> list[dict[str, Any]]:
+    N = arguments.count("N", options["N"])
+    each = options["each"]
+    if any(len(values) != N for values in each.values()):
+        raise ValueError(f"state: its options are not of {N} agents")
+    return [options["common"] | {name: values[i] for name, values in each.items()} for i in range(N)]
+
+
+def _stacked(arrays: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """One array (N, ...) of those that all agents have alike; the others with the agent's number."""
+    stacked: dict[str, NDArray[Any]] = {}
+    for name in dict.fromkeys(name for own in arrays for name in own):
+        there = {i: own[name] for i, own in enumerate(arrays) if name in own}
+        forms = {(array.shape, array.dtype) for array in there.values()}
+        if len(there) == len(arrays) and len(forms) == 1:
+            stacked[name] = np.stack(list(there.values()))
+        else:
+            stacked |= {f"{name}[{i}]": array for i, array in there.items()}
+    return stacked
+
+
+def _unstacked(arrays: dict[str, Any], N: int) -> list[dict[str, Any]]:
+    each: list[dict[str, Any]] = [{} for _ in range(N)]
+    for key, array in arrays.items():
+        name, bracket, number = key.partition("[")
+        if bracket:
+            each[int(number.removesuffix("]"))][name] = array
+        else:
+            if len(array) != N:
+                raise ValueError(f"state: {key} is not of {N} agents")
+            for own, row in zip(each, array, strict=True):
+                own[name] = row
+    return each
