@@ -117,9 +117,9 @@ def simulate(
     any more, and an episode of it may never end.  Looked for every 65 536 steps, less often where there are
     many weights, and at the end; `History.diverged` says so.
 
-    Of a Population every agent has so many episodes and steps to go, and one that diverges ends alone.  Returns and
-    lengths are (N, E), steps and diverged (N,): see fasttrace.many.walks.Histories.  An agent becomes what it
-    would have become alone with its generator, to the bit, whatever the threads.
+    Every agent of a Population has so many episodes and steps to go, and one that diverges ends alone.
+    Returns and lengths are (N, E), steps and diverged (N,); see fasttrace.many.walks.Histories.  An agent
+    becomes what it would have become alone with its generator, to the bit, whatever the threads.
 
     Errors: ValueError, TypeError for arguments; ValueError for an environment that gives numbers that are
     not finite; FeatureIndexError for a state that is no feature.
@@ -130,8 +130,6 @@ def simulate(
     most_episodes = _FOREVER if episodes is None else arguments.count("episodes", episodes, 0, _FOREVER)
     most_steps = _FOREVER if steps is None else arguments.count("steps", steps, 0, _FOREVER)
     longest = 0 if max_episode_steps is None else arguments.count("max_episode_steps", max_episode_steps)
-    drawn = getattr(agent, "generator", None)
-    generator = drawn if seed is None and drawn is not None else np.random.default_rng(seed)
     if isinstance(agent, Population):
         keys = _keys(seed, len(agent))
         return _simulate_all(
@@ -183,10 +181,9 @@ def _keys(seed: Any, N: int) -> list[tuple[int, int]]:
     highest = 2**64 - 1
     if seed is None or np.ndim(seed) == 0:
         return [(arguments.count("seed", 0 if seed is None else seed, 0, highest), i) for i in range(N)]
-    seeds = arguments.array_of("seed", seed)
-    if seeds.shape != (N,):
-        raise ValueError(f"seed: got shape {seeds.shape}, expected an integer or ({N},)")
-    return [(arguments.count(f"seed[{i}]", each, 0, highest), 0) for i, each in enumerate(seeds)]
+    if np.shape(seed) != (N,):
+        raise ValueError(f"seed: got shape {np.shape(seed)}, expected an integer or ({N},)")
+    return [(arguments.count(f"seed[{i}]", each, 0, highest), 0) for i, each in enumerate(seed)]
 
 
 def _simulate_all(
@@ -244,9 +241,7 @@ def _loops(
     together = getattr(module(backend, "simulate"), "Loops", None)
     if together and methods[0].stem == "linear":
         return together(env, coder, methods, keys, longest)
-    each = [
-        np.random.Generator(np.random.Philox(key=np.array(key, np.uint64))) for key in keys
-    ]
+    each = [np.random.Generator(np.random.Philox(key=np.array(key, np.uint64))) for key in keys]
     return OneByOne(
         [
             _loop(backend, env, coder, method, generator, longest)
@@ -382,14 +377,17 @@ def _progress(
     except ImportError as error:
         raise ImportError("progress=True needs rich: pip install 'fasttrace[demo]'") from error
     bar = Progress()
-    task = bar.add_task("episodes" if episodes else "steps", total=episodes or steps)
+    what = "episodes" if episodes else "steps"
+    task = bar.add_task(what, total=episodes or steps)
     bar.start()
+    begun, mean = time.perf_counter(), ""
 
     def report(done: int, ended: int, returns: NDArray[np.float64]) -> None:
-        bar.update(task, completed=ended if episodes else done)
+        nonlocal mean
         if len(returns):
-            what = "episodes" if episodes else "steps"
-            bar.update(task, description=f"{what}, mean return {returns[-100:].mean():.4g}")
+            mean = f", mean return {returns[-100:].mean():.4g}"
+        rate = f", {done / (time.perf_counter() - begun):.3g} steps/s"
+        bar.update(task, completed=ended if episodes else done, description=what + mean + rate)
 
     return report, bar.stop
 

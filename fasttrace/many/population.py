@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +119,7 @@ class Population(Learner):
 
     alpha, beta, gamma, lambda_, epsilon, temperature = map(
         _number, ("alpha", "beta", "gamma", "lambda_", "epsilon", "temperature")
-    )  # type: ignore[assignment]
+    )
 
     @property
     def _each(self) -> list[LinearLearner]:
@@ -173,7 +173,8 @@ class Population(Learner):
     def weights(self) -> Float64:
         """A copy of all weights, (N, ...).  Set to (N, ...), or to those of one agent for all."""
         with self._read():
-            return np.stack([each.weights for each in self._each])
+            each: list[Any] = self._each
+            return np.stack([agent.weights for agent in each])
 
     @weights.setter
     def weights(self, value: Any) -> None:
@@ -202,7 +203,9 @@ class Population(Learner):
     def __repr__(self) -> str:
         common, each = _parted([agent._options() for agent in self._each])
         words = [f"{name}={value!r}" for name, value in common.items()] + [f"{name}=..." for name in each]
-        return f"Population({self._class.__name__}, N={len(self)}, {', '.join(words)}, backend={self.backend!r})"
+        return (
+            f"Population({self._class.__name__}, N={len(self)}, {', '.join(words)}, backend={self.backend!r})"
+        )
 
     # ---- learning ------------------------------------------------------------------------------------------
 
@@ -223,7 +226,7 @@ class Population(Learner):
     def learn(self, x: Any, *given: Any, threads: int | None = None, **series: Any) -> Any:
         """Learn from N streams, each agent from its own.
 
-        x        features of T + 1 states of each: (N, T + 1, k) indices, a pair of such, or dense (N, T + 1, n)
+        x        features of T + 1 states of each: (N, T + 1, k) indices, a pair of such, or dense floats
         given    actions (N, T + 1), for learners that act; then rewards (N, T)
         threads  None: one a core
         series   what `learn` of the class takes: a number, (T,) for all agents, (N, 1) for all steps, or
@@ -332,9 +335,11 @@ class Population(Learner):
 
 def _class_of(learner: Any) -> type[LinearLearner]:
     """Errors: TypeError for what is no class of learners that ft.simulate takes."""
-    if not (isinstance(learner, type) and issubclass(learner, LinearLearner) and hasattr(learner, "_kernel")):
+    if not (isinstance(learner, type) and issubclass(learner, LinearLearner)):
         name = learner.__name__ if isinstance(learner, type) else repr(learner)
-        raise TypeError(f"learner: got {name}, expected a class such as TrueOnlineSarsa, one that simulate takes")
+        raise TypeError(
+            f"learner: got {name}, expected a class such as TrueOnlineSarsa, one that simulate takes"
+        )
     return learner
 
 

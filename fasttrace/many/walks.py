@@ -64,7 +64,13 @@ class Walks:
         may: Callable[[int, int], bool],
     ) -> None:
         n = len(agents)
-        self._agents, self._loops, self._most, self._look, self._may = agents, loops, (steps, episodes), look, may
+        self._agents, self._loops, self._most, self._look, self._may = (
+            agents,
+            loops,
+            (steps, episodes),
+            look,
+            may,
+        )
         self._steps, self._ended, self._diverged = [0] * n, [0] * n, [False] * n
         self._returns: list[list[Float64]] = [[] for _ in range(n)]
         self._lengths: list[list[NDArray[np.int64]]] = [[] for _ in range(n)]

@@ -82,7 +82,12 @@ class Loops:
     """Runs of many learners, each with numbers of its own: Philox by its key, as NumPy's is."""
 
     def __init__(
-        self, env: Any, coder: Any, methods: Sequence[Method], keys: Sequence[tuple[int, int]], max_length: int
+        self,
+        env: Any,
+        coder: Any,
+        methods: Sequence[Method],
+        keys: Sequence[tuple[int, int]],
+        max_length: int,
     ) -> None:
         parts = env.kernel("c"), coder and coder.kernel("c")
         self._each = [_Simulation(*parts, method, max_length) for method in methods]
