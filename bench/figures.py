@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from . import accuracy, algorithms, calls, footprint, neural_cases, plasticity_cases, returns
+from . import accuracy, algorithms, calls, footprint, neural_cases, plasticity_cases, population, returns
 from .cases import EAGER, EAGER_C, FLOOR, FLOOR_AHEAD, KERNELS, NO_TRACE, Spec, there
 from .interleave import Timing
 from .workloads import smooth_8
@@ -131,6 +132,10 @@ def figures(results: Results) -> Iterator[Figure]:
         ratio = _ratio(ns("L8", "Numba", kernel, 0.99), ns("L8", "C", kernel, 0.99))
         yield Figure(f"Numba / C, {kernel}, lambda .99, L8", ratio, 1.5, True)
     yield from _family(results)
+    task = str(population.TASK)
+    together = ns(task, population.TOGETHER, population.KERNEL, population.TASK.lambda_)
+    name = "population of 64 on mountain car, C / environment, tiles and Sarsa(0) in C"
+    yield Figure(name, _ratio(together, ns(task, population.FLOOR, NO_TRACE, 0.0)), 1.9, True)
     nothing = ns(calls.TABLE, calls.NOTHING, NO_TRACE, 0.0)
     for name, most in calls.LIMITS.items():
         ratio = _ratio(ns(calls.TABLE, name, NO_TRACE, 0.0), nothing)
@@ -162,6 +167,12 @@ def figures(results: Results) -> Iterator[Figure]:
     car = ("mountain car", "true online sarsa", 0.9)
     ratio = _ratio(ns(car[0], EAGER, *car[1:]), ns(car[0], "C", *car[1:]))
     yield Figure("mountain car, true online Sarsa(.9): steps a second, C / eager list", ratio, 2.2, False)
+    many = partial(ns, str(population.TASK), kernel=population.KERNEL, lambda_=population.TASK.lambda_)
+    together = many(population.TOGETHER)
+    name = "population of 64 on mountain car, one thread: steps a second / one agent's"
+    yield Figure(name, _ratio(many(population.ALONE), together), 1.5, False)
+    name = "population of 64 on mountain car: steps a second of two threads / one, on two idle cores"
+    yield Figure(name, _ratio(together, many(population.THREADS)), 1.7, False)
     yield from returns_figures(results)
 
 

@@ -21,6 +21,7 @@ from . import (
     native,
     neural_cases,
     plasticity_cases,
+    population,
     returns,
 )
 from .cases import EMPTY, KERNELS, Case, Spec
@@ -71,6 +72,11 @@ def measure(plan: Plan, console: Any) -> Results:
         results.about[name] = car.TASK.describe()
         builders = {spec: partial(car.case, spec) for spec in car.specs()}
         results.streams[name] = _rows(name, builders, plan.rounds, progress)
+        if found := population.specs():
+            name = str(population.TASK)
+            results.about[name] = population.TASK.describe()
+            builders = {spec: partial(population.case, spec) for spec in found}
+            results.streams[name] = _rows(name, builders, plan.rounds, progress)
         for name, (about, builders) in _step_by_step(smooth_8().head(plan.steps)).items():
             results.about[name] = about
             results.streams[name] = _rows(name, builders, plan.rounds, progress)

@@ -17,6 +17,7 @@ DECLARATIONS = """
 void bench_td0(int64_t T, int64_t k, const int32_t *idx, const double *rewards, double gamma,
                double alpha, double *w, double *deltas);
 void bench_empty(void);
+int64_t bench_car(int64_t steps, double alpha, double *w, int64_t *lengths);
 void bench_td0_ahead(int64_t T, int64_t k, const int32_t *idx, const double *rewards, double gamma,
                      double alpha, double *w, double *deltas);
 int64_t bench_eager_td(int64_t T, int64_t k, const int32_t *idx, const double *rewards, double gamma,
@@ -63,4 +64,5 @@ def library() -> tuple[Any, Any]:
 def pointer(array: Any) -> Any:
     """A pointer to a NumPy array's data, of the type that its dtype has in C."""
     ffi, _ = library()
-    return ffi.from_buffer({"f": "double[]", "i": "int32_t[]"}[array.dtype.kind], array)
+    kinds = {"float64": "double[]", "int32": "int32_t[]", "int64": "int64_t[]"}
+    return ffi.from_buffer(kinds[array.dtype.name], array)

@@ -209,3 +209,21 @@ class MountainCarTask:
 
     def __str__(self) -> str:
         return "mountain car"
+
+
+@dataclass(frozen=True)
+class PopulationTask(MountainCarTask):
+    """The same for many agents, each with a car of its own, for so many steps each."""
+
+    steps: int = 20_000
+    agents: int = 64
+
+    def describe(self) -> str:
+        """One line for the report."""
+        return (
+            f"{self.agents} agents on mountain car, {self.steps:,} steps each; some of them alone, in turn; "
+            "and Sarsa(0) with environment and tiles in C, without a trace."
+        )
+
+    def __str__(self) -> str:
+        return "population"
