@@ -986,7 +986,8 @@ FT_API void ft_puddle_world(ft_env *env);
  * kind         of the trace, enum ft_kind
  * target       enum ft_target; sigma is for FT_Q_SIGMA_RETURN
  * policy       enum ft_policy, with its epsilon or temperature as `parameter`
- * next_double  gives numbers in [0, 1); random is its argument (as numpy/random/bitgen.h has them)
+ * next_double  gives numbers in [0, 1); random is its argument (as numpy/random/bitgen.h has them).
+ *              NULL: random is an ft_philox
  * max_length   of an episode, which is then truncated; 0: none
  * state        (n_state)       idx  (2 * tilings), or (2) without tiles
  * u            the larger of reset_uniforms and step_uniforms     q  (trace->width) */
@@ -1029,11 +1030,10 @@ FT_API int32_t ft_simulate_many(ft_simulation *const *simulations, int64_t count
                                 int64_t *lengths, int32_t *status);
 
 /* Uniform numbers that are counted, not made one from the other: Philox4x64-10, number for number as
- * numpy.random.Generator(numpy.random.Philox(key=[key_0, key_1])).random().  For a simulation next_double is
- * ft_philox_double, and random points to this.  Salmon et al. 2011. */
+ * numpy.random.Generator(numpy.random.Philox(key=[key_0, key_1])).random().  Salmon et al. 2011. */
 typedef struct ft_philox {
     uint64_t counter[4], key[2], block[4];
-    int64_t used; /* of the block */
+    int64_t used; /* numbers of the block; beyond 4: of those after it, which were passed over */
 } ft_philox;
 
 FT_API void ft_philox_init(ft_philox *philox, uint64_t key_0, uint64_t key_1);

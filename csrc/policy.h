@@ -15,26 +15,42 @@ FT_COLD int ft_any_nan(const double *q, int64_t n_actions) {
     return nan;
 }
 
-FT_INLINE int64_t ft_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
-    if (u < epsilon) return ft_pick(u / epsilon, n_actions);
+/* The first of the actions that tie for the best, and how many they are; none where a q is NaN. */
+FT_INLINE int64_t ft_best(const double *q, int64_t n_actions, int64_t *ties) {
     /* Without branches: actions cannot be foreseen.  sum is NaN where a q is. */
     double best = q[0], sum = q[0];
-    int64_t arg = 0, ties = 0, worse = 1;
+    int64_t arg = 0, worse = 1;
+    *ties = 0;
     for (int64_t a = 1; a < n_actions; a++) {
         best = q[a] > best ? q[a] : best;
         sum += q[a];
     }
     for (int64_t a = 0; a < n_actions; a++) {
         const int64_t is_best = q[a] >= best;
-        ties += is_best;
+        *ties += is_best;
         worse &= 1 - is_best;
         arg += worse;
     }
-    if (sum != sum && ft_any_nan(q, n_actions)) return ft_pick(u, n_actions);
+    if (sum != sum && ft_any_nan(q, n_actions)) *ties = 0;
+    return arg;
+}
+
+/* arg and ties are those of ft_best. */
+FT_INLINE int64_t ft_pick_greedy(const double *q, int64_t n_actions, double epsilon, double u, int64_t arg,
+                                 int64_t ties) {
+    if (u < epsilon) return ft_pick(u / epsilon, n_actions);
+    if (ties == 0) return ft_pick(u, n_actions);
     if (ties == 1) return arg;
+    const double best = q[arg];
     int64_t pick = ft_pick((u - epsilon) / (1.0 - epsilon), ties);
     for (;; arg++)
         if (q[arg] == best && pick-- == 0) return arg;
+}
+
+FT_INLINE int64_t ft_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
+    int64_t ties;
+    const int64_t arg = ft_best(q, n_actions, &ties);
+    return ft_pick_greedy(q, n_actions, epsilon, u, arg, ties);
 }
 
 FT_INLINE double ft_max(const double *q, int64_t n_actions) {

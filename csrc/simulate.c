@@ -36,9 +36,13 @@ void ft_philox_init(ft_philox *p, uint64_t key_0, uint64_t key_1) {
     p->used = 4;
 }
 
-/* The next four numbers: ten rounds over the counter, which is counted up first. */
+/* The block that the next number is of: ten rounds over the counter, which is counted up first. */
 static void ft_philox_turn(ft_philox *p) {
-    for (int i = 0; i < 4 && ++p->counter[i] == 0; i++) continue;
+    uint64_t blocks = (uint64_t)p->used / 4; /* more than one where numbers were passed over */
+    for (int i = 0; i < 4 && blocks; i++) {
+        p->counter[i] += blocks;
+        blocks = p->counter[i] < blocks;
+    }
     uint64_t a = p->counter[0], b = p->counter[1], c = p->counter[2], d = p->counter[3];
     uint64_t key_0 = p->key[0], key_1 = p->key[1];
     for (int round = 0; round < 10; round++) {
@@ -56,17 +60,21 @@ static void ft_philox_turn(ft_philox *p) {
     p->block[1] = b;
     p->block[2] = c;
     p->block[3] = d;
-    p->used = 0;
+    p->used %= 4;
 }
 
 double ft_philox_double(void *philox) {
     ft_philox *p = (ft_philox *)philox;
-    if (p->used == 4) ft_philox_turn(p);
+    if (p->used >= 4) ft_philox_turn(p);
     return (double)(p->block[p->used++] >> 11) * (1.0 / 9007199254740992.0);
 }
 
+static double ft_uniform(const ft_simulation *s) {
+    return s->next_double ? s->next_double(s->random) : ft_philox_double(s->random);
+}
+
 static void ft_draw(const ft_simulation *s, int64_t count) {
-    for (int64_t i = 0; i < count; i++) s->u[i] = s->next_double(s->random);
+    for (int64_t i = 0; i < count; i++) s->u[i] = ft_uniform(s);
 }
 
 /* ---- states ---- */
@@ -155,10 +163,18 @@ FT_INLINE int64_t ft_choose(const ft_lane *l, ft_hot h, int64_t at, int64_t widt
     const ft_simulation *s = l->s;
     if (!s->env->n_actions) return 0;
     ft_read_values(&h, ft_place_at(l, at, 0, k).row, width, 0, width, 0, s->q); /* all of the row: whole vectors */
-    const int64_t n_actions = s->env->n_actions;
-    const double u = s->next_double(s->random);
-    if (width == 4 && n_actions == 3) return ft_act(s->q, 3, s->policy, s->parameter, u); /* unrolled */
-    return ft_act(s->q, n_actions, s->policy, s->parameter, u);
+    const int64_t n_actions = width == 4 && s->env->n_actions == 3 ? 3 : s->env->n_actions; /* 3: unrolled */
+    if (s->policy == FT_SOFTMAX) return ft_boltzmann(s->q, n_actions, s->parameter, ft_uniform(s));
+    const int counted = s->parameter == 0.0 && !s->next_double;
+    double u = counted ? 0.0 : ft_uniform(s);
+    int64_t ties;
+    const int64_t arg = ft_best(s->q, n_actions, &ties);
+    if (counted && ties == 1) { /* whatever the number is: it need not be made */
+        ((ft_philox *)s->random)->used++;
+        return arg;
+    }
+    if (counted) u = ft_philox_double(s->random);
+    return ft_pick_greedy(s->q, n_actions, s->parameter, u, arg, ties);
 }
 
 /* Where nothing is to be made, it is put down at once. */

@@ -310,7 +310,7 @@ def _check(env: Any, agent: Any, coder: Any) -> None:
     if not isinstance(env, Environment):
         raise TypeError(f"env: got {type(env).__name__}, expected an Environment of fasttrace.envs")
     if isinstance(agent, Population):
-        agent = agent.lend_all(lambda each: each[0])
+        agent = agent[0]
     if not isinstance(agent, Learner):
         raise TypeError(f"agent: got {type(agent).__name__}, expected a learner of fasttrace")
     if not isinstance(agent, LinearLearner):

@@ -164,14 +164,19 @@ def test_threads_and_pieces_do_not_show(backend, monkeypatch):
 
 
 @compiled
-def test_many_at_once_are_as_few(backend):
-    """More agents than are side by side in a loop, of which some end long before others."""
+@pytest.mark.parametrize("epsilon", [0.0, 0.3])
+def test_many_at_once_are_as_few(epsilon, backend):
+    """More agents than are side by side in a loop, of which some end long before others; greedy ones, too.
+
+    A greedy agent in C does not make the numbers that it has no need of, but counts them.
+    """
     env, coder = world()
-    many = ft.Population(ft.TrueOnlineSarsa, *sizes(env, coder), 23, alpha=0.1, seed=0, backend=backend)
-    history = ft.simulate(env, many, coder, episodes=2, seed=8, threads=1)
+    options = {"alpha": 0.1, "epsilon": epsilon, "backend": backend}
+    many = ft.Population(ft.TrueOnlineSarsa, *sizes(env, coder), 23, **options, seed=0)
+    history = ft.simulate(env, many, coder, episodes=3, seed=8, threads=1)
     for i in (0, 9, 22):
-        one = many.learner(*sizes(env, coder), alpha=0.1, backend=backend)
-        want = ft.simulate(env, one, coder, episodes=2, seed=generator(8, i))
+        one = many.learner(*sizes(env, coder), **options)
+        want = ft.simulate(env, one, coder, episodes=3, seed=generator(8, i))
         assert_array_equal(history.lengths[i], want.lengths)
         assert_array_equal(many[i].weights, one.weights)
 
@@ -236,6 +241,8 @@ def test_philox_is_numpys():
     for key in ((0, 0), (3, 9), (2**64 - 1, 2**63 + 1)):
         c.lib.ft_philox_init(philox, *key)
         assert [c.lib.ft_philox_double(philox) for _ in range(23)] == generator(*key).random(23).tolist()
+        philox.used += 22  # passed over, in the middle of a block
+        assert c.lib.ft_philox_double(philox) == generator(*key).random(46)[-1]
     counter = [2**64 - 2, 2**64 - 1, 3, 4]
     c.lib.ft_philox_init(philox, 1, 2)
     philox.counter = counter
@@ -548,6 +555,9 @@ def test_refuses_what_does_not_fit():
         with pytest.raises(error, match=match):
             call()
     agents = population(sarsa, env, coder)
+    started = agents[1]
+    started.start(coder((-0.5, 0.0)))
+    agents[1] = started  # in the middle of an episode, and so it stays
     before = plain(agents.state_dict())
     for given, error, match in (
         ({}, ValueError, "episodes, steps"),

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from .. import arguments, pieces
 
-_AT_LEAST = 4096  # steps of each that is taken at once, or what is done between two steps takes too long
+_AT_LEAST = 1 << 14  # steps of each that is taken at once, or what is done between two steps takes too long
 _LOOK = 0.05  # seconds between two looks at what the threads have done
 
 Work = Callable[[list[int], int], list[int]]

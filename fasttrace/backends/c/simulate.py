@@ -28,13 +28,14 @@ class _Simulation:
     def __init__(self, env: Any, coder: Any, method: Method, max_length: int) -> None:
         tilings, n_state = coder.struct.tilings if coder else 1, env.struct.n_state
         uniforms, width = max(env.struct.reset_uniforms, env.struct.step_uniforms, 1), method.trace.width
-        # One block: q first, that its vectors are in line; idx is int32.
-        self._block = aligned_zeros(width + n_state + uniforms + tilings, np.float64)
-        room = writable("double *", self._block)
+        # One block, the indices (int32) and q at the beginning of a line: they are stored as vectors.
+        indices = -(-tilings // 8) * 8
+        self._block = aligned_zeros(indices + width + n_state + uniforms, np.float64)
+        room = writable("double *", self._block) + indices
         self._owners = env, coder, method.trace
         s = self.struct = ffi.new("ft_simulation *")
         s.q, s.state, s.u = room, room + width, room + width + n_state
-        s.idx = ffi.cast("int32_t *", room + width + n_state + uniforms)
+        s.idx = ffi.cast("int32_t *", room - indices)
         s.env, s.tiles, s.trace = env.struct, coder.struct if coder else ffi.NULL, handle(method.trace)
         s.kind, s.max_length = KINDS[method.kind].value, max_length
         s.alpha, s.gamma, s.lambda_ = method.numbers
@@ -94,7 +95,6 @@ class Loops:
         self._philox = ffi.new("ft_philox[]", len(keys))
         for i, (one, key) in enumerate(zip(self._each, keys, strict=True)):
             lib.ft_philox_init(self._philox + i, *key)
-            one.struct.next_double = ffi.addressof(lib, "ft_philox_double")
             one.struct.random = self._philox + i
 
     def run(
