@@ -69,11 +69,11 @@ double ft_philox_double(void *philox) {
     return (double)(p->block[p->used++] >> 11) * (1.0 / 9007199254740992.0);
 }
 
-static double ft_uniform(const ft_simulation *s) {
+FT_INLINE double ft_uniform(const ft_simulation *s) {
     return s->next_double ? s->next_double(s->random) : ft_philox_double(s->random);
 }
 
-static void ft_draw(const ft_simulation *s, int64_t count) {
+FT_INLINE void ft_draw(const ft_simulation *s, int64_t count) {
     for (int64_t i = 0; i < count; i++) s->u[i] = ft_uniform(s);
 }
 
@@ -99,7 +99,7 @@ static int ft_is_usual(const ft_tiles *tiles) {
     return tiles && !tiles->memory && tiles->tilings == 8 && !ft_tiles_wrap(tiles);
 }
 
-static int ft_state_ok(const ft_simulation *s) {
+FT_INLINE int ft_state_ok(const ft_simulation *s) {
     double sum = 0.0; /* 0 times what is not finite is NaN */
     for (int64_t i = 0; i < s->env->n_state; i++) sum += 0.0 * s->state[i];
     return sum == 0.0;
@@ -309,16 +309,28 @@ FT_INLINE int ft_count(ft_lane *l, const ft_order *order) {
     return s->steps >= l->steps || s->episodes >= l->episodes;
 }
 
-FT_INLINE void ft_loop(const ft_order *order, int kind, int64_t width, int64_t k, int bounded) {
+/* most: how many stand side by side, a constant. */
+FT_INLINE void ft_loop(const ft_order *order, int kind, int64_t width, int64_t k, int bounded, int most) {
     ft_lane lanes[FT_LANES];
     const int usual = ft_is_usual(order->each[0]->tiles);
     int64_t begun = 0, active = 0;
     for (;;) {
-        for (; active < FT_LANES && begun < order->count; begun++) {
+        for (; active < most && begun < order->count; begun++) {
             if (ft_take_up(lanes + active, order, begun, kind, width, k)) active++;
             else ft_put_down(lanes + active, order, k);
         }
         if (active == 0) return;
+        if (most == 1) { /* phases of one, without loops around them */
+            do {
+                ft_move(lanes, kind, width, k);
+                ft_look(lanes, k, usual);
+                ft_decide(lanes, width, k);
+                ft_learn(lanes, kind, width, k, bounded);
+            } while (!ft_count(lanes, order));
+            ft_put_down(lanes, order, k);
+            active = 0;
+            continue;
+        }
         for (int64_t i = 0; i < active; i++) ft_move(lanes + i, kind, width, k);
         for (int64_t i = 0; i < active; i++) ft_look(lanes + i, k, usual);
         for (int64_t i = 0; i < active; i++) ft_decide(lanes + i, width, k);
@@ -333,26 +345,31 @@ FT_INLINE void ft_loop(const ft_order *order, int kind, int64_t width, int64_t k
 
 static int64_t ft_active(const ft_simulation *s) { return s->tiles ? s->tiles->tilings : 1; }
 
-/* Each kind for itself for rows of four actions, which gain from vectors, and the usual eight tilings; all
- * kinds in one loop for what else there is. */
+/* Each kind for itself for rows of four actions, which gain from vectors, and the usual eight tilings, for one
+ * and for many; all kinds in one loop for what else there is.  State values are too quick to gain from company. */
 #define FT_DEFINE_LOOPS(name, kind, folded, replaces, clears, emphatic, true_online, actions, ...)        \
     FT_WHERE_##actions(FT_DEFINE_LOOP, name, kind)
 #define FT_DEFINE_LOOP(name, kind)                                                                \
-    FT_CLONES_32 static void ft_loop_##name(const ft_order *order) { ft_loop(order, kind, 4, 8, 0); }
+    FT_CLONES_32 static void ft_loop_##name(const ft_order *order) {                              \
+        ft_loop(order, kind, 4, 8, 0, FT_LANES);                                                  \
+    }                                                                                             \
+    FT_CLONES_32 static void ft_alone_##name(const ft_order *order) {                             \
+        ft_loop(order, kind, 4, 8, 0, 1);                                                         \
+    }
 FT_KINDS(FT_DEFINE_LOOPS)
 
 FT_CLONES_32 static void ft_loop_columns(const ft_order *order, int kind, int64_t width, int64_t k) {
     if (width == 4)
-        ft_loop(order, kind, 4, k, 0);
+        ft_loop(order, kind, 4, k, 0, FT_LANES);
     else
-        ft_loop(order, kind, width, k, 0);
+        ft_loop(order, kind, width, k, 0, FT_LANES);
 }
 
 static void ft_loop_any(const ft_order *order, int kind, int64_t width, int64_t k) {
     if (width == 1)
-        ft_loop(order, kind, 1, k, 1);
+        ft_loop(order, kind, 1, k, 1, 1);
     else
-        ft_loop(order, kind, width, k, 1);
+        ft_loop(order, kind, width, k, 1, 1);
 }
 
 static void ft_carry_out(const ft_order *order, int bounded) {
@@ -365,7 +382,7 @@ static void ft_carry_out(const ft_order *order, int bounded) {
 #define FT_CASE_LOOPS(name, value, folded, replaces, clears, emphatic, true_online, actions, ...)         \
     FT_WHERE_##actions(FT_CASE_LOOP, name, value)
 #define FT_CASE_LOOP(name, value)                                                                 \
-    case value: ft_loop_##name(order); return;
+    case value: (order->count > 1 ? ft_loop_##name : ft_alone_##name)(order); return;
     if (width == 4 && k == 8) switch (s->kind) { FT_KINDS(FT_CASE_LOOPS) }
     ft_loop_columns(order, (int)s->kind, width, k);
 }
