@@ -116,6 +116,7 @@ typedef struct ft_trace {
     int32_t *epochs;
     double pi; /* of the action taken in the state arrived in, under the last w, for targets that decay by
                   it; -1: it was 0; 0: none is remembered, the next step takes that under its w */
+    int64_t wide; /* 1: rows of [b | z | epoch | -], see ft_trace_init_wide */
 } ft_trace;
 
 /* Feature rows and what came with them, T = steps transitions.
@@ -180,6 +181,12 @@ FT_API void ft_trace_init(ft_trace *trace, int64_t n, int64_t columns, double *r
 /* The same over memory that is 0 already, as calloc gives it: of rows and epochs nothing is touched.  O(1). */
 FT_API void ft_trace_init_zeroed(ft_trace *trace, int64_t n, int64_t columns, double *rows,
                                  double *ring, int32_t *epochs);
+
+/* The same for one column with each row's epoch beside its weight, in one line of cache: for many features,
+ * from about FT_WIDE_FROM on.
+ * rows    4 * n doubles, all 0, aligned to 32 bytes
+ * ring    2 * ft_trace_ring_size(n) doubles, all 0 */
+FT_API void ft_trace_init_wide(ft_trace *trace, int64_t n, double *rows, double *ring);
 
 /* The trace becomes empty, v_old and pi are forgotten; the weights stay.  O(epochs alive). */
 FT_API void ft_trace_reset(ft_trace *trace);
