@@ -183,7 +183,7 @@ FT_API void ft_trace_init_zeroed(ft_trace *trace, int64_t n, int64_t columns, do
                                  double *ring, int32_t *epochs);
 
 /* The same for one column with each row's epoch beside its weight, in one line of cache: for many features,
- * from about FT_WIDE_FROM on.
+ * from about 2^20 on.
  * rows    4 * n doubles, all 0, aligned to 32 bytes
  * ring    2 * ft_trace_ring_size(n) doubles, all 0 */
 FT_API void ft_trace_init_wide(ft_trace *trace, int64_t n, double *rows, double *ring);

@@ -100,7 +100,7 @@ class _Inner(CPUDispatcher):
     """Without an entry for Python, Numba would jump to address 0."""
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        raise TypeError(f"{self.__name__}: for compiled functions, Python cannot call it")
+        raise TypeError(f"{self.py_func.__name__}: for compiled functions, Python cannot call it")
 
 
 def _cached(function: F, options: dict[str, Any]) -> F:
