@@ -9,9 +9,10 @@ enum { FT_EIGHT = 8 };
 
 #if FT_VECTORS
 #pragma GCC diagnostic ignored "-Wpsabi" /* no call passes a vector: all that takes one is inlined */
-typedef double ft_eight __attribute__((vector_size(64), aligned(64), may_alias));
+/* Aligned to 64 where they are in memory; as parameters to 16, which every gcc has the same way. */
+typedef double ft_eight __attribute__((vector_size(64), aligned(16), may_alias));
 typedef double ft_eight_anywhere __attribute__((vector_size(64), aligned(8), may_alias));
-typedef long long ft_choice __attribute__((vector_size(64)));
+typedef long long ft_choice __attribute__((vector_size(64), aligned(16), may_alias));
 
 FT_INLINE ft_eight ft_eight_load(const double *p) { return *(const ft_eight *)(const void *)p; }
 FT_INLINE void ft_eight_store(double *p, ft_eight x) { *(ft_eight *)(void *)p = x; }

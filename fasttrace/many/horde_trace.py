@@ -31,7 +31,7 @@ WORDS = ("scale", "drive", "decay", "v_old", "alpha", "taken", "beta", "drive_v"
 COUNTERS = ("epoch", "oldest", "swept", "end", "begun", "alive_max", "_6", "_7")
 SLAB = 16
 _MOST_CHUNKS = 1 << 20
-_AT_ONCE = 1 << 18  # bytes of slabs that are asked for together
+_AT_ONCE = 1 << 22  # bytes of slabs that are asked for together: of these NumPy asks for large pages
 _BLOCK, _ENTRIES, _SCRATCH = 4096, 1 << 16, 1 << 22  # of a block: steps, entries, numbers that are permuted
 
 Vectors = dict[str, Float64]
