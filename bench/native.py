@@ -1,4 +1,4 @@
-"""Compiles floor.c, rivals.c, exact.c and horde.c in a temporary folder, with the flags of csrc/build_cffi.py."""
+"""Compiles the C files here in a temporary folder, with the flags of csrc/build_cffi.py."""
 
 from __future__ import annotations
 

@@ -41,16 +41,16 @@ def in_pieces(
             with held():
                 run(done, end)
                 done = end
-            size = paced(size, time.perf_counter() - begun, aim)
+            size = paced(size, (time.perf_counter() - begun) * _AIM / aim)
     except KeyboardInterrupt as interrupt:
         tell(interrupt, **{"steps": done} | partial(done))
         raise
 
 
-def paced(size: int, seconds: float, aim: float = _AIM) -> int:
+def paced(size: int, seconds: float) -> int:
     """The size of the next piece, after one of `size` that took so long."""
     # Grow slowly: the first piece may have run where memory was warm.
-    return max(1, min(4 * size, int(size * aim / max(seconds, 1e-9))))
+    return max(1, min(4 * size, int(size * _AIM / max(seconds, 1e-9))))
 
 
 def tell(interrupt: KeyboardInterrupt, **what: Any) -> None:

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from .. import arguments
 from ..backends import NAMES, Backend, Name, resolve
 from ..errors import FeatureIndexError
-from ..features import EMPTY_ROW, Row, as_int32, is_one_hot, is_stream, parse_rows, parse_state, raise_bad_index
+from ..features import (
+    EMPTY_ROW,
+    Row,
+    as_int32,
+    is_one_hot,
+    is_stream,
+    parse_rows,
+    parse_state,
+    raise_bad_index,
+)
 from ..learner import Learner
 from ..linear.gradient import GTD
 from ..linear.prediction import TD, TrueOnlineTD
@@ -73,8 +82,7 @@ class Horde(Learner):
         self._kind = arguments.choice("trace", trace, _TRACES)
         if learner != "TD" and trace != "accumulating":
             raise ValueError(f"trace: got {trace!r} with learner={learner!r}, it is for 'TD' alone")
-        if (beta is None) == (learner == "GTD"):
-            raise ValueError(f"beta: got {beta!r} with learner={learner!r}, it is for 'GTD', which needs it")
+        _check_beta(beta, learner)
         self._kind = {"TrueOnlineTD": "true_online", "GTD": "gtd"}.get(learner, trace)
         self._numbers = {
             "alpha": _each("alpha", alpha, m),
@@ -114,12 +122,8 @@ class Horde(Learner):
             self._tell()
 
     alpha = property(lambda self: self._get("alpha"), lambda self, value: self._set("alpha", value))
-    gamma = property(  # type: ignore[assignment]
-        lambda self: self._get("gamma"), lambda self, value: self._set("gamma", value)
-    )
-    lambda_ = property(  # type: ignore[assignment]
-        lambda self: self._get("lambda_"), lambda self, value: self._set("lambda_", value)
-    )
+    gamma = property(lambda self: self._get("gamma"), lambda self, value: self._set("gamma", value))
+    lambda_ = property(lambda self: self._get("lambda_"), lambda self, value: self._set("lambda_", value))
 
     @property
     def beta(self) -> Float64:
@@ -139,8 +143,10 @@ class Horde(Learner):
     def _options(self) -> dict[str, Any]:
         trace = self._kind if self.learner == "TD" else "accumulating"
         options = {"n_features": self.n_features, "m": self.m, "learner": self.learner, "trace": trace}
-        names = ("alpha", "gamma", "lambda_", "beta") if self.learner == "GTD" else ("alpha", "gamma", "lambda_")
-        return options | {name: self._numbers[name].tolist() for name in names}
+        numbers = {name: each.tolist() for name, each in self._numbers.items()}
+        if self.learner != "GTD":
+            del numbers["beta"]
+        return options | numbers
 
     @classmethod
     def _of_options(cls, options: dict[str, Any], backend: Name) -> Self:
@@ -165,9 +171,10 @@ class Horde(Learner):
 
     @property
     def weights(self) -> Float64:
-        """A copy of the weights, (n_features, m).  Setting them keeps the traces; the next step takes v_old = v.
+        """A copy of the weights, (n_features, m).
 
-        Of a trace that has diverged, what is not finite becomes 0.
+        Setting them keeps the traces; the next step takes v_old = v.  Of traces that have diverged, what is
+        not finite becomes 0.
         """
         with self._read():
             return self._trace.vectors()["w"]
@@ -219,7 +226,7 @@ class Horde(Learner):
     def __getitem__(self, j: int) -> TD | TrueOnlineTD | GTD:
         """A learner that goes on as prediction j would; a copy.  Errors: IndexError."""
         j = self._index(j)
-        numbers = {name: float(each[j]) for name, each in self._numbers.items()}
+        numbers: dict[str, Any] = {name: float(each[j]) for name, each in self._numbers.items()}
         beta = numbers.pop("beta")
         learner: Any
         if self.learner == "GTD":
@@ -257,11 +264,10 @@ class Horde(Learner):
     def add(self, *, alpha: Any, gamma: Any = 0.99, lambda_: Any = 0.9, beta: Any = None) -> int:
         """One more prediction, of weights 0 and with an empty trace; the others go on as they are.
 
-        Returns its number, the highest.  Where no chunk of such a decay has a lane to spare, all that has been
-        learned may be copied.
+        Returns its number, the highest.  Where no chunk of such a decay has a lane to spare, all that has
+        been learned may be copied.
         """
-        if (beta is None) == (self.learner == "GTD"):
-            raise ValueError(f"beta: got {beta!r} with learner={self.learner!r}, it is for 'GTD', which needs it")
+        _check_beta(beta, self.learner)
         given = {"alpha": alpha, "gamma": gamma, "lambda_": lambda_, "beta": beta}
         new = {name: _each(name, each, 1) for name, each in given.items() if each is not None}
         new.setdefault("beta", np.zeros(1))
@@ -277,7 +283,10 @@ class Horde(Learner):
         return self.m - 1
 
     def remove(self, j: int) -> None:
-        """Prediction j goes; later ones move down by one.  Errors: IndexError, ValueError for the last one."""
+        """Prediction j goes; later ones move down by one.
+
+        Errors: IndexError; ValueError where it is the only one.
+        """
         j = self._index(j)
         if self.m == 1:
             raise ValueError("prediction 0 is the only one, a horde has at least one")
@@ -311,7 +320,14 @@ class Horde(Learner):
         return values if stream else values[0]
 
     def update(
-        self, x: Any, cumulants: Any, x_next: Any, *, gammas: Any = None, lambdas: Any = None, rhos: Any = None
+        self,
+        x: Any,
+        cumulants: Any,
+        x_next: Any,
+        *,
+        gammas: Any = None,
+        lambdas: Any = None,
+        rhos: Any = None,
     ) -> Float64:
         """Learn from one transition.
 
@@ -388,7 +404,8 @@ class Horde(Learner):
         lambdas    likewise: entry t is lambda_{t+1}
         rhos       likewise, or of T + 1 steps: entry t is pi(A_t|S_t) / mu(A_t|S_t); None is on-policy
 
-        Returns (T, m) TD errors, delta_t under the weights before update t.  A further call goes on from here.
+        Returns (T, m) TD errors, delta_t under the weights before update t.  A further call goes on from
+        here.
         Ctrl-C is heard between two transitions; KeyboardInterrupt has `steps`, those learned, and `deltas`.
         Errors: FeatureIndexError, ValueError, TypeError, before anything has changed; RuntimeError where
         another thread uses the horde.
@@ -408,9 +425,9 @@ class Horde(Learner):
         if not math.isfinite(total):
             arguments.finite_array("cumulants", given, (steps, m))
         series = {
-            "gammas": _by_step("gammas", gammas, steps, self._numbers["gamma"], "unit"),
-            "lambdas": _by_step("lambdas", lambdas, steps, self._numbers["lambda_"], "unit"),
-            "rhos": _by_step("rhos", rhos, steps, _ONE, "not_negative", m),
+            "gammas": _by_step("gammas", gammas, steps, m, self._numbers["gamma"], "unit"),
+            "lambdas": _by_step("lambdas", lambdas, steps, m, self._numbers["lambda_"], "unit"),
+            "rhos": _by_step("rhos", rhos, steps, m, _ONE, "not_negative", spare=True),
         }
         if rows.values is not None:
             self._refuse_values("x")
@@ -482,12 +499,18 @@ def _of_a_step(name: str, value: Any, m: int, allowed: str) -> Float64 | None:
     return arguments.series(name, array, array.size, None, allowed)
 
 
-def _by_step(name: str, value: Any, steps: int, own: Float64, allowed: str, m: int | None = None) -> Float64:
-    """(1, 1), (T, 1), (1, m) or (T, m).  own: what None stands for; m: where that is no (m,), and T + 1 will do."""
+def _check_beta(beta: Any, learner: Kind) -> None:
+    if (beta is None) == (learner == "GTD"):
+        raise ValueError(f"beta: got {beta!r} with learner={learner!r}, it is for 'GTD', which needs it")
+
+
+def _by_step(
+    name: str, value: Any, steps: int, m: int, own: Float64, allowed: str, spare: bool = False
+) -> Float64:
+    """(1, 1), (T, 1), (1, m) or (T, m); what None stands for is `own`.  spare: T + 1 steps will do."""
     if value is None:
         return own[np.newaxis]
-    array, spare = arguments.floats(name, value), m is not None
-    m = m or len(own)
+    array = arguments.floats(name, value)
     if array.ndim == 0:
         array = array.reshape(1, 1)
     elif spare and array.ndim and len(array) == steps + 1 and array.shape[1:] in ((), (m,)) and steps:

@@ -72,6 +72,10 @@ class HordeStream(Record):
 class DenseHorde:
     """w, z and, of GTD, v: (n, m) each; and what one step hands to the next, (m,) each."""
 
+    w: Float64
+    z: Float64
+    v: Float64
+
     def __init__(self, kind: str, n: int, lanes: Lanes, backend: str = "numpy") -> None:
         self.kind, self.n, self.backend, self.lanes = kind, n, backend, lanes
         self.m = len(lanes.position)
@@ -134,8 +138,8 @@ class DenseHorde:
 
     def add(self, lanes: Lanes, lane: int) -> None:
         self.lanes, self.m = lanes, self.m + 1
-        for name, new in {**dict.fromkeys(self.names, 0.0), "decay": 0.0, "v_old": math.nan, "taken": 0.0}.items():
-            old = getattr(self, name)
+        for name in (*self.names, *_CARRIED):
+            old, new = getattr(self, name), math.nan if name == "v_old" else 0.0
             setattr(self, name, np.concatenate([old, np.full((*old.shape[:-1], 1), new)], axis=-1))
 
     def remove(self, j: int) -> None:
@@ -161,12 +165,16 @@ class LazyHorde:
     """The memory of ft_horde, over which C and Numba work alike.
 
     place     (n,) the slot of each feature; 0 where it has none
-    lanes_    (chunks, words, 8), counters (chunks, 8), rings (chunks, ring_size, width)
+    words     (room, words, 8), counters (room, 8), rings (room, ring_size, width)
     slabs     arrays (room, 16 width + 8): rows of 16 slots, then their epochs; table: their addresses
     room      chunks that there is memory for, of which lanes.chunks are in use
     header    the words of ft_horde: sizes, then C's pointers
     given     (4, lanes) room for cumulants, gammas, lambdas, rhos of one step; out (lanes,)
     """
+
+    words: Float64
+    counters: NDArray[np.int64]
+    rings: Float64
 
     def __init__(self, kind: str, n: int, lanes: Lanes, backend: str) -> None:
         self.kind, self.n, self.backend, self.lanes = kind, n, backend, lanes
@@ -188,7 +196,7 @@ class LazyHorde:
 
     def _chunks(self, kept: int, chunks: int) -> None:
         """Memory for so many chunks; the first `kept` are as they were."""
-        old = (self.words, self.counters, self.rings) if kept else ()
+        old: tuple[NDArray[Any], ...] = (self.words, self.counters, self.rings) if kept else ()
         self.room = chunks
         self.words = aligned_zeros(chunks * len(WORDS) * EIGHT, np.float64).reshape(chunks, len(WORDS), EIGHT)
         self.counters = aligned_zeros(chunks * len(COUNTERS), np.int64).reshape(chunks, len(COUNTERS))
@@ -318,8 +326,8 @@ class LazyHorde:
             rows = slab[:, : SLAB * self.width].reshape(chunks, SLAB, self.width)
             place = slots - SLAB * number
             for i, name in enumerate(("w", "v", "z") if "v" in self.names else ("w", "z")):
-                some = vectors[name][features[slots - 1]][:, self.lanes.source]
-                rows[:, place, EIGHT * i : EIGHT * (i + 1)] = some.reshape(-1, chunks, EIGHT).transpose(1, 0, 2)
+                some = vectors[name][features[slots - 1]][:, self.lanes.source].reshape(-1, chunks, EIGHT)
+                rows[:, place, EIGHT * i : EIGHT * (i + 1)] = some.transpose(1, 0, 2)
             slab[:, SLAB * self.width :].view(np.int32)[:, place] = epochs[:, np.newaxis]
         if "v" in self.names:
             with np.errstate(all="ignore"):
@@ -422,9 +430,8 @@ class LazyHorde:
         q, i = divmod(lane, EIGHT)
         for slab in self.slabs[: -(-self.used // SLAB)]:
             slab[q, i : SLAB * self.width : EIGHT] = 0.0
-        for at in range(i, self.width, EIGHT):
-            self.rings[q, :, at] = 0.0
-        self.rings[q, self.counters[q, COUNTERS.index("epoch")] & (self.ring_size - 1), self.width - EIGHT + i] = 1.0
+        self.rings[q, :, i::EIGHT] = 0.0
+        self.rings[q, self.counter("epoch")[q] & (self.ring_size - 1), i - EIGHT] = 1.0
         self.words[q, :, i] = 0.0
         self.words[q, WORDS.index("scale"), i] = 1.0
         self.words[q, WORDS.index("v_old"), i] = math.nan
@@ -473,7 +480,8 @@ class LazyHorde:
             and bool((named["oldest"] <= named["epoch"]).all())
             and bool((named["epoch"] - named["oldest"] < self.ring_size).all())
             and bool((named["epoch"] < 2**62).all())
-            and bool(((named["swept"] >= 0) & (named["end"] >= 0) & (named["end"] <= len(features) + 1)).all())
+            and bool(((named["swept"] >= 0) & (named["end"] >= 0)).all())
+            and bool((named["end"] <= len(features) + 1).all())
             and bool(((named["alive_max"] > 0) & (named["alive_max"] <= self.ring_size // 2)).all())
             and bool((~(scale < 0.01) & ~(scale > 100.0)).all())
             and not np.any(arrays["rings"][:, 0])  # or rows at rest would come back to life

@@ -51,7 +51,8 @@ def lanes_of(decays: NDArray[np.float64]) -> Lanes:
     m = len(decays)
     if all(_alike(decays[i : i + EIGHT].tolist()) for i in range(0, m, EIGHT)):
         return Lanes(np.arange(m), -(-m // EIGHT))
-    position, chunk, held = np.empty(m, np.int64), 0, [0.0][:0]
+    position, chunk = np.empty(m, np.int64), 0
+    held: list[float] = []
     for j in np.argsort(-decays, kind="stable"):
         if len(held) == EIGHT or not _alike([*held, float(decays[j])]):
             chunk, held = chunk + 1, []

@@ -52,7 +52,6 @@ def _operation(result: Any, *given: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def make(build: Callable[..., Any]) -> Any:
         arity = len(given)
-        types_of = (lambda context, *kinds: kinds == given)  # noqa: E731 - for what follows alone
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return build(builder, *arguments)
@@ -61,20 +60,20 @@ def _operation(result: Any, *given: Any) -> Callable[[Callable[..., Any]], Any]:
 
             @intrinsic
             def one(typing_context, x):
-                return (result(*given), generate) if types_of(typing_context, x) else None
+                return (result(*given), generate) if (x,) == given else None
 
             return one
         if arity == 2:
 
             @intrinsic
             def two(typing_context, x, y):
-                return (result(*given), generate) if types_of(typing_context, x, y) else None
+                return (result(*given), generate) if (x, y) == given else None
 
             return two
 
         @intrinsic
         def three(typing_context, x, y, z):
-            return (result(*given), generate) if types_of(typing_context, x, y, z) else None
+            return (result(*given), generate) if (x, y, z) == given else None
 
         return three
 

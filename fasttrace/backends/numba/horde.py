@@ -373,7 +373,7 @@ def cells_ahead(s, t, shift, width):
 def chunk_run(h, s, deltas, stride, q, two):
     steps, c = np.uint64(s.steps), chunk_of(h, q, two)
     kind = h.header[KIND]
-    folded = kind == DUTCH or kind == TRUE_ONLINE
+    folded = kind in (DUTCH, TRUE_ONLINE)
     zero, one = eight_of(0.0), eight_of(1.0)
     low, high = eight_of(THRESHOLD), eight_of(1.0 / THRESHOLD)
     alpha, beta = word(h, c, ALPHA), word(h, c, BETA)

@@ -15,8 +15,8 @@ def _at(series, t, j):
 def horde_run(horde, stream):
     """Each prediction j of `horde` (fasttrace.many.horde_trace.DenseHorde) learns from a stream of features.
 
-    Column j of w and z is that of a learner by itself: see td_step, true_online_td_step, gtd_step.  Writes the
-    TD errors (T, m), delta_t under w_t, to stream.deltas.
+    Column j of w and z is that of a learner by itself: see td_step, true_online_td_step, gtd_step.
+    Writes the TD errors (T, m), delta_t under w_t, to stream.deltas.
 
     Source: Sutton et al. 2011, "Horde", AAMAS.
     """
