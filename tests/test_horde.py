@@ -332,6 +332,7 @@ def test_a_prediction_goes_on_by_itself(kind, backend):
     for j, learner in zip((0, 3, 4), alone, strict=True):
         assert type(learner).__name__ == KINDS[kind][0]
         assert learner.backend == backend
+        learner.to("numpy")  # whose step is the book's, and needs no compiling
         given = {name: each[50:, j] for name, each in p.given.items()}
         near(learner.learn(p.x(50), p.cumulants[50:, j], **given), deltas[:, j])
         near(learner.weights, horde.weights[:, j])
