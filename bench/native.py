@@ -31,7 +31,7 @@ void bench_dense_long_double(int32_t kind, int64_t n, int64_t T, int64_t k, cons
 int32_t bench_long_double_bits(void);
 void bench_td0_horde(int64_t T, int64_t k, int64_t n, int64_t m, int64_t block, const int32_t *idx,
                      const double *rewards, const double *gammas, int64_t gamma_stride, const double *alphas,
-                     double *w, double *deltas);
+                     double *w, double *deltas, int64_t ahead);
 """
 
 

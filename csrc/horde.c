@@ -131,7 +131,7 @@ void ft_horde_chunk_init(ft_horde *h, int64_t q) {
     const ft_chunk c = ft_chunk_of(h, q);
     c.counters[FT_C_EPOCH] = c.counters[FT_C_OLDEST] = 1;
     ft_horde_pass(c.counters, 0, h->ring_size);
-    ft_eight_store(c.ring + 2 * c.width - FT_EIGHT, ft_eight_of(1.0));
-    ft_eight_store(c.lanes + FT_EIGHT * FT_L_SCALE, ft_eight_of(1.0));
-    ft_eight_store(c.lanes + FT_EIGHT * FT_L_V_OLD, ft_eight_of((double)NAN));
+    ft_eight_into(c.ring + 2 * c.width - FT_EIGHT, ft_eight_of(1.0));
+    ft_eight_into(c.lanes + FT_EIGHT * FT_L_SCALE, ft_eight_of(1.0));
+    ft_eight_into(c.lanes + FT_EIGHT * FT_L_V_OLD, ft_eight_of((double)NAN));
 }

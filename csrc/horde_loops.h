@@ -11,12 +11,12 @@ FT_INLINE void ft_horde_sweep(const ft_chunk *c, uint64_t entry, int two) {
     if (((uint64_t)*epoch & c->mask) == 0) return;
     const double *g = ft_ring_at(c, *epoch);
     double *z_at = row + c->width - FT_EIGHT;
-    const ft_eight z = ft_eight_load(z_at), P = ft_eight_load(g + c->width - FT_EIGHT);
-    ft_eight_store(row, ft_plus_times(ft_eight_load(row), z, ft_eight_load(g)));
+    const ft_eight z = ft_eight_from(z_at), P = ft_eight_from(g + c->width - FT_EIGHT);
+    ft_eight_into(row, ft_plus_times(ft_eight_from(row), z, ft_eight_from(g)));
     if (two)
-        ft_eight_store(row + FT_EIGHT,
-                       ft_plus_times(ft_eight_load(row + FT_EIGHT), z, ft_eight_load(g + FT_EIGHT)));
-    ft_eight_store(z_at, ft_times(z, P));
+        ft_eight_into(row + FT_EIGHT,
+                       ft_plus_times(ft_eight_from(row + FT_EIGHT), z, ft_eight_from(g + FT_EIGHT)));
+    ft_eight_into(z_at, ft_times(z, P));
     *epoch = ft_any(ft_below(ft_eight_of(0.0), P)) ? (int32_t)c->epoch : 0;
 }
 
@@ -25,20 +25,20 @@ FT_APART void ft_horde_close(const ft_horde *h, ft_chunk *c, int64_t used) {
     int64_t *const n = c->counters;
     const int two = h->kind == FT_HORDE_GTD;
     const ft_eight zero = ft_eight_of(0.0), cut = ft_eight_of(FT_CUT);
-    const ft_eight scale = ft_eight_load(c->lanes + FT_EIGHT * FT_L_SCALE);
-    const ft_eight drive = ft_eight_load(c->lanes + FT_EIGHT * FT_L_DRIVE);
-    const ft_eight drive_v = ft_eight_load(c->lanes + FT_EIGHT * FT_L_DRIVE_V);
+    const ft_eight scale = ft_eight_from(c->lanes + FT_EIGHT * FT_L_SCALE);
+    const ft_eight drive = ft_eight_from(c->lanes + FT_EIGHT * FT_L_DRIVE);
+    const ft_eight drive_v = ft_eight_from(c->lanes + FT_EIGHT * FT_L_DRIVE_V);
     int passed = 1; /* no epoch so far has a trace */
     for (int64_t e = n[FT_C_OLDEST]; e <= n[FT_C_EPOCH]; e++) {
         double *g = c->ring + (uint64_t)c->width * ((uint64_t)e & c->mask);
         double *P_at = g + c->width - FT_EIGHT;
         if (g != c->ring) {
-            const ft_eight P = ft_eight_load(P_at);
+            const ft_eight P = ft_eight_from(P_at);
             ft_eight left = ft_unless_0(scale, ft_times(P, scale));
-            ft_eight_store(g, ft_plus_times(ft_eight_load(g), P, drive));
-            if (two) ft_eight_store(g + FT_EIGHT, ft_plus_times(ft_eight_load(g + FT_EIGHT), P, drive_v));
+            ft_eight_into(g, ft_plus_times(ft_eight_from(g), P, drive));
+            if (two) ft_eight_into(g + FT_EIGHT, ft_plus_times(ft_eight_from(g + FT_EIGHT), P, drive_v));
             left = ft_choose(ft_below(left, cut), zero, left); /* none is negative */
-            ft_eight_store(P_at, left);
+            ft_eight_into(P_at, left);
             passed = passed && !ft_any(ft_below(zero, left));
         }
         if (passed) n[FT_C_OLDEST] = e + 1;
@@ -47,11 +47,11 @@ FT_APART void ft_horde_close(const ft_horde *h, ft_chunk *c, int64_t used) {
     if (((uint64_t)n[FT_C_EPOCH] & c->mask) == 0) n[FT_C_EPOCH]++;
     c->epoch = n[FT_C_EPOCH];
     double *now = c->ring + (uint64_t)c->width * ((uint64_t)c->epoch & c->mask);
-    for (int64_t i = 0; i < c->width; i += FT_EIGHT) ft_eight_store(now + i, zero);
-    ft_eight_store(now + c->width - FT_EIGHT, ft_eight_of(1.0));
-    ft_eight_store(c->lanes + FT_EIGHT * FT_L_SCALE, ft_eight_of(1.0));
-    ft_eight_store(c->lanes + FT_EIGHT * FT_L_DRIVE, zero);
-    ft_eight_store(c->lanes + FT_EIGHT * FT_L_DRIVE_V, zero);
+    for (int64_t i = 0; i < c->width; i += FT_EIGHT) ft_eight_into(now + i, zero);
+    ft_eight_into(now + c->width - FT_EIGHT, ft_eight_of(1.0));
+    ft_eight_into(c->lanes + FT_EIGHT * FT_L_SCALE, ft_eight_of(1.0));
+    ft_eight_into(c->lanes + FT_EIGHT * FT_L_DRIVE, zero);
+    ft_eight_into(c->lanes + FT_EIGHT * FT_L_DRIVE_V, zero);
     /* A row is visited once in a pass, of at most a quarter of the ring: before its epoch comes round. */
     int64_t rows = n[FT_C_END] / (c->ring_size / 4) + 1;
     if (n[FT_C_EPOCH] - n[FT_C_OLDEST] > n[FT_C_ALIVE_MAX] / 2)
@@ -91,11 +91,11 @@ typedef struct {
 /* A row as of now. */
 FT_INLINE ft_sums ft_cell_now(const ft_chunk *c, double *row, const int32_t *epoch, int two) {
     const double *g = ft_ring_at(c, *epoch);
-    const ft_eight z = ft_eight_load(row + (two ? 2 : 1) * FT_EIGHT);
+    const ft_eight z = ft_eight_from(row + (two ? 2 : 1) * FT_EIGHT);
     ft_sums now;
-    now.b = ft_plus_times(ft_eight_load(row), z, ft_eight_load(g));
-    now.bv = now.both = two ? ft_plus_times(ft_eight_load(row + FT_EIGHT), z, ft_eight_load(g + FT_EIGHT)) : now.b;
-    now.z = ft_times(z, ft_eight_load(g + (two ? 2 : 1) * FT_EIGHT));
+    now.b = ft_plus_times(ft_eight_from(row), z, ft_eight_from(g));
+    now.bv = now.both = two ? ft_plus_times(ft_eight_from(row + FT_EIGHT), z, ft_eight_from(g + FT_EIGHT)) : now.b;
+    now.z = ft_times(z, ft_eight_from(g + (two ? 2 : 1) * FT_EIGHT));
     return now;
 }
 
@@ -121,6 +121,7 @@ FT_INLINE void ft_add_sums(ft_sums *sums, ft_sums x, int two) {
 
 FT_INLINE ft_sums ft_cells_read(const ft_chunk *c, ft_cells x, int two) {
     ft_sums sums = ft_no_sums();
+    FT_UNROLLED
     for (int64_t j = 0; j < x.k; j++) {
         double *row = ft_row_at_entry(x.entries[j], c->shift);
         ft_sums now = ft_cell_now(c, row, ft_epoch_of(row, x.entries[j], (two ? 3 : 2) * FT_EIGHT), two);
@@ -138,6 +139,7 @@ typedef struct {
 /* Returns the sums of before; `both` is of the traces before and after, entry by entry. */
 FT_INLINE ft_sums ft_cells_write(const ft_chunk *c, ft_cells x, int two, int replaces, ft_write_of d) {
     ft_sums sums = ft_no_sums();
+    FT_UNROLLED
     for (int64_t j = 0; j < x.k; j++) {
         double *row = ft_row_at_entry(x.entries[j], c->shift);
         int32_t *epoch = ft_epoch_of(row, x.entries[j], (two ? 3 : 2) * FT_EIGHT);
@@ -145,14 +147,14 @@ FT_INLINE ft_sums ft_cells_write(const ft_chunk *c, ft_cells x, int two, int rep
         const ft_eight size = ft_eight_of(x.values ? x.values[j] : 1.0);
         ft_eight z = d.z;
         if (replaces)
-            ft_eight_store(row, ft_plus_times(now.b, d.drive, ft_minus(now.z, d.z)));
+            ft_eight_into(row, ft_plus_times(now.b, d.drive, ft_minus(now.z, d.z)));
         else {
             z = x.values ? ft_plus_times(now.z, size, d.z) : ft_plus(now.z, d.z);
-            ft_eight_store(row, x.values ? ft_plus_times(now.b, size, d.b) : ft_plus(now.b, d.b));
+            ft_eight_into(row, x.values ? ft_plus_times(now.b, size, d.b) : ft_plus(now.b, d.b));
         }
         if (two)
-            ft_eight_store(row + FT_EIGHT, x.values ? ft_plus_times(now.bv, size, d.bv) : ft_plus(now.bv, d.bv));
-        ft_eight_store(row + (two ? 2 : 1) * FT_EIGHT, z);
+            ft_eight_into(row + FT_EIGHT, x.values ? ft_plus_times(now.bv, size, d.bv) : ft_plus(now.bv, d.bv));
+        ft_eight_into(row + (two ? 2 : 1) * FT_EIGHT, z);
         *epoch = (int32_t)c->epoch;
         if (two) {
             const ft_eight both = ft_plus(now.z, z);
@@ -167,8 +169,8 @@ FT_INLINE ft_sums ft_cells_write(const ft_chunk *c, ft_cells x, int two, int rep
 FT_INLINE void ft_cells_push(const ft_chunk *c, ft_cells x, ft_eight push) {
     for (int64_t j = 0; j < x.k; j++) {
         double *row = ft_row_at_entry(x.entries[j], c->shift);
-        const ft_eight b = ft_eight_load(row);
-        ft_eight_store(row, x.values ? ft_plus_times(b, ft_eight_of(x.values[j]), push) : ft_plus(b, push));
+        const ft_eight b = ft_eight_from(row);
+        ft_eight_into(row, x.values ? ft_plus_times(b, ft_eight_of(x.values[j]), push) : ft_plus(b, push));
     }
 }
 
@@ -205,14 +207,14 @@ FT_INLINE void ft_chunk_run(const ft_horde *h, const ft_horde_stream *stream, in
     const int folded = kind == FT_HORDE_DUTCH || kind == FT_HORDE_TRUE_ONLINE;
     const ft_eight zero = ft_eight_of(0.0), one = ft_eight_of(1.0);
     const ft_eight low = ft_eight_of(FT_HORDE_THR), high = ft_eight_of(1.0 / FT_HORDE_THR);
-    const ft_eight alpha = ft_eight_load(c.lanes + FT_EIGHT * FT_L_ALPHA);
-    const ft_eight beta = ft_eight_load(c.lanes + FT_EIGHT * FT_L_BETA);
-    ft_eight scale = ft_eight_load(c.lanes + FT_EIGHT * FT_L_SCALE);
-    ft_eight drive = ft_eight_load(c.lanes + FT_EIGHT * FT_L_DRIVE);
-    ft_eight decay = ft_eight_load(c.lanes + FT_EIGHT * FT_L_DECAY);
-    ft_eight v_old = ft_eight_load(c.lanes + FT_EIGHT * FT_L_V_OLD);
-    ft_eight drive_v = ft_eight_load(c.lanes + FT_EIGHT * FT_L_DRIVE_V);
-    ft_eight zv = ft_eight_load(c.lanes + FT_EIGHT * FT_L_ZV), zz = ft_eight_load(c.lanes + FT_EIGHT * FT_L_ZZ);
+    const ft_eight alpha = ft_eight_from(c.lanes + FT_EIGHT * FT_L_ALPHA);
+    const ft_eight beta = ft_eight_from(c.lanes + FT_EIGHT * FT_L_BETA);
+    ft_eight scale = ft_eight_from(c.lanes + FT_EIGHT * FT_L_SCALE);
+    ft_eight drive = ft_eight_from(c.lanes + FT_EIGHT * FT_L_DRIVE);
+    ft_eight decay = ft_eight_from(c.lanes + FT_EIGHT * FT_L_DECAY);
+    ft_eight v_old = ft_eight_from(c.lanes + FT_EIGHT * FT_L_V_OLD);
+    ft_eight drive_v = ft_eight_from(c.lanes + FT_EIGHT * FT_L_DRIVE_V);
+    ft_eight zv = ft_eight_from(c.lanes + FT_EIGHT * FT_L_ZV), zz = ft_eight_from(c.lanes + FT_EIGHT * FT_L_ZZ);
     if (s->steps < AHEAD && q + 2 < h->chunks) { /* the rows of a chunk to come */
         const uint64_t shift = c.shift + 2 * (uint64_t)c.slab * sizeof(double);
         for (int64_t t = 0; t <= s->steps; t++) ft_cells_ahead(ft_cells_of(s, t), shift, c.width);
@@ -233,9 +235,9 @@ FT_INLINE void ft_chunk_run(const ft_horde *h, const ft_horde_stream *stream, in
         decay = ft_times(rho, decay);
         scale = ft_unless_0(decay, ft_times(scale, decay));
         if (!FT_LIKELY(!ft_any(ft_either(ft_below(scale, low), ft_below(high, scale))))) {
-            ft_eight_store(c.lanes + FT_EIGHT * FT_L_SCALE, scale);
-            ft_eight_store(c.lanes + FT_EIGHT * FT_L_DRIVE, drive);
-            ft_eight_store(c.lanes + FT_EIGHT * FT_L_DRIVE_V, drive_v);
+            ft_eight_into(c.lanes + FT_EIGHT * FT_L_SCALE, scale);
+            ft_eight_into(c.lanes + FT_EIGHT * FT_L_DRIVE, drive);
+            ft_eight_into(c.lanes + FT_EIGHT * FT_L_DRIVE_V, drive_v);
             ft_chunk closing = c; /* whose address may be known: c stays in registers */
             ft_horde_close(h, &closing, s->used[two ? t + 1 : t]);
             c.epoch = closing.epoch;
@@ -293,14 +295,14 @@ FT_INLINE void ft_chunk_run(const ft_horde *h, const ft_horde_stream *stream, in
             drive = ft_plus_times(drive, ft_times(alpha, scale), delta);
         decay = ft_times(gamma, lambda);
     }
-    ft_eight_store(c.lanes + FT_EIGHT * FT_L_SCALE, scale);
-    ft_eight_store(c.lanes + FT_EIGHT * FT_L_DRIVE, drive);
-    ft_eight_store(c.lanes + FT_EIGHT * FT_L_DECAY, decay);
-    ft_eight_store(c.lanes + FT_EIGHT * FT_L_V_OLD, v_old);
-    ft_eight_store(c.lanes + FT_EIGHT * FT_L_TAKEN, alpha);
-    ft_eight_store(c.lanes + FT_EIGHT * FT_L_DRIVE_V, drive_v);
-    ft_eight_store(c.lanes + FT_EIGHT * FT_L_ZV, zv);
-    ft_eight_store(c.lanes + FT_EIGHT * FT_L_ZZ, zz);
+    ft_eight_into(c.lanes + FT_EIGHT * FT_L_SCALE, scale);
+    ft_eight_into(c.lanes + FT_EIGHT * FT_L_DRIVE, drive);
+    ft_eight_into(c.lanes + FT_EIGHT * FT_L_DECAY, decay);
+    ft_eight_into(c.lanes + FT_EIGHT * FT_L_V_OLD, v_old);
+    ft_eight_into(c.lanes + FT_EIGHT * FT_L_TAKEN, alpha);
+    ft_eight_into(c.lanes + FT_EIGHT * FT_L_DRIVE_V, drive_v);
+    ft_eight_into(c.lanes + FT_EIGHT * FT_L_ZV, zv);
+    ft_eight_into(c.lanes + FT_EIGHT * FT_L_ZZ, zz);
 }
 
 FT_APART void ft_one_vector_run(const ft_horde *h, const ft_horde_stream *s) {
@@ -318,7 +320,7 @@ void FT_L(ft_horde_run)(const ft_horde *h, const ft_horde_stream *s) {
 void FT_L(ft_horde_values)(const ft_horde *h, const ft_horde_stream *s) {
     for (int64_t q = 0; q < h->chunks; q++) {
         const ft_chunk c = ft_chunk_of(h, q);
-        const ft_eight drive = ft_eight_load(c.lanes + FT_EIGHT * FT_L_DRIVE);
+        const ft_eight drive = ft_eight_from(c.lanes + FT_EIGHT * FT_L_DRIVE);
         for (int64_t t = 0; t < s->steps; t++) {
             const ft_cells x = ft_cells_of(s, t);
             const ft_sums sums =
@@ -332,11 +334,11 @@ void FT_L(ft_horde_reset)(const ft_horde *h) {
     const ft_eight zero = ft_eight_of(0.0);
     for (int64_t q = 0; q < h->chunks; q++) {
         ft_chunk c = ft_chunk_of(h, q);
-        ft_eight_store(c.lanes + FT_EIGHT * FT_L_SCALE, zero);
+        ft_eight_into(c.lanes + FT_EIGHT * FT_L_SCALE, zero);
         ft_horde_close(h, &c, h->used);
-        ft_eight_store(c.lanes + FT_EIGHT * FT_L_DECAY, zero);
-        ft_eight_store(c.lanes + FT_EIGHT * FT_L_ZV, zero);
-        ft_eight_store(c.lanes + FT_EIGHT * FT_L_ZZ, zero);
-        ft_eight_store(c.lanes + FT_EIGHT * FT_L_V_OLD, ft_eight_of((double)NAN));
+        ft_eight_into(c.lanes + FT_EIGHT * FT_L_DECAY, zero);
+        ft_eight_into(c.lanes + FT_EIGHT * FT_L_ZV, zero);
+        ft_eight_into(c.lanes + FT_EIGHT * FT_L_ZZ, zero);
+        ft_eight_into(c.lanes + FT_EIGHT * FT_L_V_OLD, ft_eight_of((double)NAN));
     }
 }
