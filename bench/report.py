@@ -274,8 +274,7 @@ def _network_table(found: dict[str, Any]) -> Iterator[str]:
 
 
 ABOUT_HORDES = """Nanoseconds of a prediction and step: d = 4096, k = 8, features drawn anew at every step.
-TD(0) has the
-same layout, with and without asking for numbers ahead of time.
+TD(0) has the same layout, with and without asking for numbers ahead of time.
 """
 
 

@@ -52,8 +52,8 @@ FT_APART void ft_horde_close(const ft_horde *h, ft_chunk *c, int64_t used) {
     ft_eight_into(c->lanes + FT_EIGHT * FT_L_SCALE, ft_eight_of(1.0));
     ft_eight_into(c->lanes + FT_EIGHT * FT_L_DRIVE, zero);
     ft_eight_into(c->lanes + FT_EIGHT * FT_L_DRIVE_V, zero);
-    /* A row is visited once in a pass, of at most a quarter of the ring: before its epoch comes round. */
-    int64_t rows = n[FT_C_END] / (c->ring_size / 4) + 1;
+    /* A row is visited within two passes of at most 2/5 of the ring each: before its epoch comes round. */
+    int64_t rows = 5 * n[FT_C_END] / (2 * c->ring_size) + 1;
     if (n[FT_C_EPOCH] - n[FT_C_OLDEST] > n[FT_C_ALIVE_MAX] / 2)
         rows = 2 * n[FT_C_END] / n[FT_C_ALIVE_MAX] + 1;
     for (; rows > 0; rows--) {

@@ -173,7 +173,7 @@ def close(h, q, used, two):
     set_word(h, c, SCALE, eight_of(1.0))
     set_word(h, c, DRIVE, zero)
     set_word(h, c, DRIVE_V, zero)
-    rows = n[at + np.uint64(END)] // (h.header[RING_SIZE] // 4) + 1
+    rows = 5 * n[at + np.uint64(END)] // (2 * h.header[RING_SIZE]) + 1
     if epoch - n[at + np.uint64(OLDEST)] > n[at + np.uint64(ALIVE_MAX)] // 2:
         rows = 2 * n[at + np.uint64(END)] // n[at + np.uint64(ALIVE_MAX)] + 1
     for _ in range(rows):
