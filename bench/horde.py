@@ -204,7 +204,7 @@ ROBOT = {"m": 2000, "k": 16, "n": 2**20, "touched": 50_000}
 @cache
 def robot_walk(steps: int) -> NDArray[np.int32]:
     """Tiles of a gliding walk, 16 tilings over 2^20 weights, of which it comes to about 50 000."""
-    side = 64
+    side = 56
     x = tiles(gliding_walk(steps, np.random.default_rng(0)), ROBOT["k"], side, ROBOT["n"] // ROBOT["k"])
     return np.ascontiguousarray(x, np.int32)
 
