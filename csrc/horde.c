@@ -6,7 +6,7 @@ int64_t ft_horde_slab_size(int32_t kind) { return FT_SLAB * ft_horde_width(kind)
 
 int64_t ft_horde_ring_size(int64_t n) {
     int64_t size = 1024;
-    while (size < n / 16 && size < 4096) size *= 2;
+    while (size < n / 2 && size < 4096) size *= 2;
     return size;
 }
 

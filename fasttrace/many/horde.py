@@ -377,7 +377,7 @@ class Horde(Learner):
             and row.dtype is arguments.INT32
             and row.ndim == 1
             and row.flags.c_contiguous
-            and self.backend != "numpy"
+            and self._trace.backend != "numpy"
             and not (len(row) == self.n_features and is_one_hot(row, self.n_features))
         ):
             return Row(row, None)

@@ -178,10 +178,11 @@ class LazyHorde:
 
     def __init__(self, kind: str, n: int, lanes: Lanes, backend: str) -> None:
         self.kind, self.n, self.backend, self.lanes = kind, n, backend, lanes
+        self._kernels: Any = None
         self.names = ("w", "z", "v") if kind == "gtd" else ("w", "z")
         self.width = EIGHT * len(self.names)
         self.ring_size = 1024
-        while self.ring_size < min(n / 16, 4096):
+        while self.ring_size < min(n // 2, 4096):
             self.ring_size *= 2
         self.place = aligned_zeros(n, np.int32)
         self.table = aligned_zeros(n // SLAB + 2, np.uintp)
@@ -193,6 +194,13 @@ class LazyHorde:
 
     m = property(lambda self: len(self.lanes.position))
     used = property(lambda self: int(self.header[USED]))  # slots, the first by no feature
+
+    @property
+    def kernels(self) -> Any:
+        """The backend's module, looked up once: a step is short."""
+        if self._kernels is None:
+            self._kernels = module(self.backend, "horde")
+        return self._kernels
 
     def _chunks(self, kept: int, chunks: int) -> None:
         """Memory for so many chunks; the first `kept` are as they were."""
@@ -356,7 +364,7 @@ class LazyHorde:
     # ---- learning ----
 
     def run(self, stream: HordeStream) -> None:
-        kernels, lanes = module(self.backend, "horde"), self.lanes
+        kernels, lanes = self.kernels, self.lanes
         width = EIGHT * lanes.chunks
         most = max(1.0, len(stream.rows.indices) / max(stream.rows.count, 1))
         if stream.rows.shared:
@@ -399,13 +407,12 @@ class LazyHorde:
                 room[:] = some
             else:
                 some.take(source, out=room, mode="clip")
-        kernels = module(self.backend, "horde")
-        while kernels.step(self, x, x_next):
+        while self.kernels.step(self, x, x_next):
             self.grow()
         return self.out.copy() if self.lanes.in_order else self.out.take(self.lanes.position)
 
     def values(self, rows: Rows) -> Float64:
-        kernels = module(self.backend, "horde")
+        kernels = self.kernels
         kernels.check(self, rows)
         self.grow()
         out = np.empty((rows.count, EIGHT * self.lanes.chunks))
@@ -413,7 +420,7 @@ class LazyHorde:
         return out if self.lanes.in_order else out.take(self.lanes.position, axis=1)
 
     def reset(self) -> None:
-        module(self.backend, "horde").reset(self)
+        self.kernels.reset(self)
 
     # ---- more and fewer predictions ----
 
@@ -446,7 +453,7 @@ class LazyHorde:
         """C and Numba work on the same memory."""
         if backend == "numpy":
             return _copied_to(self, backend)
-        self.backend = backend
+        self.backend, self._kernels = backend, None
         return self
 
     def arrays(self) -> dict[str, NDArray[Any]]:
