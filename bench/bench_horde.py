@@ -8,30 +8,34 @@ from .cases import there
 COMPILED = sorted(set(there()) - {"numpy"})
 draws = pytest.mark.parametrize("draw", horde.DRAWS)
 sizes = pytest.mark.parametrize("m", horde.SIZES)
+streams = pytest.mark.parametrize("stream", [horde.WALK, horde.SCATTERED])
 
 
 @draws
 @sizes
+@streams
 @pytest.mark.parametrize("kernel", horde.KERNELS)
 @pytest.mark.parametrize("backend", COMPILED)
-def test_run(time_case, backend, kernel, m, draw):
+def test_run(time_case, backend, kernel, stream, m, draw):
     """`learn` of a stream, a prediction and step."""
-    time_case(horde.case(kernel, m, draw, backend), f"horde of {m}")
+    time_case(horde.case(kernel, m, draw, stream, backend), f"horde of {m}, {stream}")
 
 
 @pytest.mark.skipif("c" not in COMPILED, reason="no C")
-def test_one_learner(time_case):
+@streams
+def test_one_learner(time_case, stream):
     """`learn` of one learner on the same stream."""
-    time_case(horde.one_case("accumulating", 64, "decays .9"), "horde of 64")
+    time_case(horde.one_case("accumulating", 64, "decays .9", stream), f"horde of 64, {stream}")
 
 
 @draws
 @sizes
+@streams
 @pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.skipif(native.library()[1] is None, reason="nothing here compiles C")
-def test_floor(time_case, ahead, m, draw):
+def test_floor(time_case, ahead, stream, m, draw):
     """TD(0) for as many predictions, in the same layout."""
-    time_case(horde.floor_case(m, draw, ahead), f"horde of {m}")
+    time_case(horde.floor_case(m, draw, stream, ahead), f"horde of {m}, {stream}")
 
 
 @pytest.mark.parametrize("case", list(horde.call_cases()), ids=lambda case: str(case.spec))

@@ -1,13 +1,14 @@
 """Hordes, timed: many predictions on one stream beside one learner, and beside TD(0) for as many.
 
-All run on the same scattered stream; times are of a prediction and step.  The rate that a robot can call
-`update` at is of the clock on the wall, call by call.
+Times are of a prediction and step.  Figures are stated for a walk over tiles, as features of robots are; on
+the scattered stream a row is hardly ever in the cache's first level.  The rate that a robot can call `update`
+at is of the clock on the wall, call by call.
 """
 
 from __future__ import annotations
 
 import itertools
-import resource
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from fasttrace.memory import aligned_zeros
 from . import native
 from .cases import Spec, close, there
 from .interleave import interleave
-from .workloads import gliding_walk, tiles
+from .workloads import brownian_walk, gliding_walk, tiles
 
 Float64 = NDArray[np.float64]
 
@@ -31,6 +32,7 @@ N, K, STEPS, BLOCK = 4096, 8, 4096, 4096
 SIZES = (64, 1000)
 LAMBDA = 0.95
 DRAWS = ("decays .9", "spread", "1 % ends")
+WALK, SCATTERED = "walk", "scattered"
 KERNELS = {"accumulating": "TD", "true online": "TrueOnlineTD"}
 LABELS = {"c": "C", "numba": "Numba"}
 ONE, FLOOR, FLOOR_AHEAD = "one learner", "TD(0), same layout", "TD(0), same layout, prefetch"
@@ -68,9 +70,12 @@ class Problem:
 
 
 @cache
-def problem(m: int, draw: str) -> Problem:
+def problem(m: int, draw: str, stream: str) -> Problem:
     rng = np.random.default_rng(1)
-    x = np.arange(K) * (N // K) + rng.integers(N // K, size=(STEPS + 1, K))
+    if stream == WALK:
+        x = tiles(brownian_walk(STEPS, rng), K, 22, N // K)
+    else:
+        x = np.arange(K) * (N // K) + rng.integers(N // K, size=(STEPS + 1, K))
     decays = np.full(m, 0.9) if draw != "spread" else rng.permutation(np.linspace(0.5, 0.99, m))
     gamma = np.minimum(decays / LAMBDA, 1.0)
     cumulants = rng.uniform(-0.5, 0.5, (STEPS, m))
@@ -100,9 +105,9 @@ def _by_step(p: Problem) -> Float64 | None:
     return p.gammas if p.gammas.ndim == 2 else None
 
 
-def case(kernel: str, m: int, draw: str, backend: str) -> Case:
+def case(kernel: str, m: int, draw: str, stream: str, backend: str) -> Case:
     """`learn` of a whole stream."""
-    p = problem(m, draw)
+    p = problem(m, draw, stream)
     horde, gammas = make(kernel, p, backend), _by_step(p)
 
     def check() -> bool:
@@ -120,16 +125,16 @@ def case(kernel: str, m: int, draw: str, backend: str) -> Case:
     return Case(spec, STEPS * m, lambda: horde.learn(p.x, p.cumulants, gammas=gammas), check)
 
 
-def one_case(kernel: str, m: int, draw: str) -> Case:
+def one_case(kernel: str, m: int, draw: str, stream: str) -> Case:
     """`learn` of one learner on the same stream."""
-    p = problem(m, draw)
+    p = problem(m, draw, stream)
     learner, rewards = single(kernel, p, 0, "c"), np.ascontiguousarray(p.cumulants[:, 0])
     return Case(Spec(ONE, f"{kernel}, {draw}"), STEPS, lambda: learner.learn(p.x, rewards), lambda: True)
 
 
-def floor_case(m: int, draw: str, ahead: bool) -> Case:
+def floor_case(m: int, draw: str, stream: str, ahead: bool) -> Case:
     _, lib = native.library()
-    p = problem(m, draw)
+    p = problem(m, draw, stream)
     w, deltas = aligned_zeros(N * m, np.float64), np.empty((STEPS, m))
     stride = m if p.gammas.ndim == 2 else 0
     x, rewards, gammas, alphas, weights, errors = (
@@ -153,21 +158,21 @@ def floor_case(m: int, draw: str, ahead: bool) -> Case:
     return Case(Spec(FLOOR_AHEAD if ahead else FLOOR, f"TD(0), {draw}"), STEPS * m, run, check)
 
 
-def stream_cases(m: int, draw: str) -> Iterator[Case]:
+def stream_cases(m: int, draw: str, stream: str) -> Iterator[Case]:
     """What is compared on one stream."""
     for kernel, backend in itertools.product(KERNELS, LABELS):
         if backend in there():
-            yield case(kernel, m, draw, backend)
+            yield case(kernel, m, draw, stream, backend)
     if "c" in there():
-        yield one_case("accumulating", m, draw)
+        yield one_case("accumulating", m, draw, stream)
     if native.library()[1] is not None:
-        yield floor_case(m, draw, False)
-        yield floor_case(m, draw, True)
+        yield floor_case(m, draw, stream, False)
+        yield floor_case(m, draw, stream, True)
 
 
 def call_cases(m: int = 1000) -> Iterator[Case]:
     """`update` from a Python loop, of a horde and of one learner."""
-    p = problem(m, "decays .9")
+    p = problem(m, "decays .9", WALK)
     rows, cumulants, rewards = list(p.x), list(p.cumulants), p.cumulants[:, 0].tolist()
     for backend in ("c", "numba"):
         if backend not in there():
@@ -209,27 +214,34 @@ def robot_walk(steps: int) -> NDArray[np.int32]:
     return np.ascontiguousarray(x, np.int32)
 
 
-def robot_rate(steps: int = 100_000) -> dict[str, float]:
+def _resident() -> float | None:
+    """MiB of this process that are in memory, where /proc tells."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        return None
+
+
+def robot_rate(steps: int = 100_000) -> dict[str, Any]:
     """Milliseconds of `update`, one call after the other, in C: median and 99.9 %; memory of all of it."""
     m, n = ROBOT["m"], ROBOT["n"]
     x, rng = robot_walk(steps), np.random.default_rng(1)
     gamma = 1 - 1 / np.geomspace(2, 1000, m)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rows, times, before = list(x), np.zeros(steps), _resident()
     horde = ft.Horde(n, m, "TrueOnlineTD", alpha=0.1 / ROBOT["k"], gamma=gamma, lambda_=LAMBDA, backend="c")
     some = [rng.normal(size=m) for _ in range(64)]
-    rows = list(x)
-    times = np.empty(steps)
     for t in range(steps):
         began = time.perf_counter()
         horde.update(rows[t], some[t % 64], rows[t + 1])
         times[t] = time.perf_counter() - began
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    after = _resident()
     return {
         "median": float(np.median(times)) * 1e3,
         "99.9 %": float(np.quantile(times, 0.999)) * 1e3,
         "longest": float(times.max()) * 1e3,
         "touched": len(np.unique(x[:-1])),
-        "MiB": peak,
+        "MiB": None if before is None or after is None else after - before,
     }
 
 
@@ -239,7 +251,8 @@ def robot_rate(steps: int = 100_000) -> dict[str, float]:
 def measure(rounds: int, full: bool) -> dict[str, Any]:
     """ns of a prediction and step, by table, row and column; what was wrong; a robot's rate."""
     found: dict[str, Any] = {"ns": {}, "wrong": []}
-    tables = [(f"m = {m}, {draw}", stream_cases(m, draw)) for m, draw in itertools.product(SIZES, DRAWS)]
+    every = itertools.product((WALK, SCATTERED), SIZES, DRAWS)
+    tables = [(f"{s}, m = {m}, {draw}", stream_cases(m, draw, s)) for s, m, draw in every]
     tables.append(("one call a step", call_cases()))
     for name, cases in tables:
         right = []
@@ -269,7 +282,7 @@ def figures(found: dict[str, Any]) -> Iterator[tuple[str, float | None, float, s
     for (m, part), (draw, floor) in itertools.product(
         zip(SIZES, (1 / 2, 1 / 3), strict=True), zip(DRAWS, (2.5, 3.5, 2.5), strict=True)
     ):
-        table, ours = f"m = {m}, {draw}", f"accumulating, {draw}; C"
+        table, ours = f"{WALK}, m = {m}, {draw}", f"accumulating, {draw}; C"
         name = f"horde of {m}, {draw}: a prediction and step"
         yield f"{name} / one learner", ratio(table, ours, f"accumulating, {draw}; {ONE}"), part, ""
         most = floor if m == SIZES[0] else 2.0

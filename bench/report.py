@@ -273,8 +273,8 @@ def _network_table(found: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
-ABOUT_HORDES = """Nanoseconds of a prediction and step: d = 4096, k = 8, features drawn anew at every step.
-TD(0) has the same layout, with and without asking for numbers ahead of time.
+ABOUT_HORDES = """Nanoseconds of a prediction and step: d = 4096, k = 8, tiles of a walk or features drawn
+anew at every step. TD(0) has the same layout, with and without asking for numbers ahead of time.
 """
 
 
@@ -295,7 +295,7 @@ def _horde_table(found: dict[str, Any]) -> Iterator[str]:
         yield (
             f"`update` of 2000, true online, d = 2^20, k = 16, {rate['touched']:,} features touched: median "
             f"{rate['median']:.2f} ms, 99.9 % {rate['99.9 %']:.2f} ms, longest {rate['longest']:.1f} ms; "
-            f"{rate['MiB']:,.0f} MiB."
+            f"{_number(rate['MiB'], 'MiB')}."
         )
         yield ""
 
