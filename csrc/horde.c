@@ -69,7 +69,9 @@ void ft_horde_enter(const ft_horde *h, const ft_stream *s, int64_t rows, uint64_
 #define FT_HORDE_CALL(name, ...) name##_plain(__VA_ARGS__)
 #endif
 
-void ft_horde_run(ft_horde *h, const ft_horde_stream *s) { FT_HORDE_CALL(ft_horde_run, h, s); }
+void ft_horde_run(ft_horde *h, const ft_horde_stream *s) {
+    if (s->steps > 0) FT_HORDE_CALL(ft_horde_run, h, s);
+}
 
 void ft_horde_values(const ft_horde *h, const ft_horde_stream *s) { FT_HORDE_CALL(ft_horde_values, h, s); }
 

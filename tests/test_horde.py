@@ -503,6 +503,8 @@ BAD = [
     (lambda h: h.learn(X * 1j, C), TypeError, "x: got dtype complex128"),
     (lambda h: h.learn(X, C, alpha=0.1), TypeError, "Horde.learn: unknown keyword 'alpha'"),
     (lambda h: h.learn(X, C, gamma=0.1), TypeError, "did you mean 'gammas'?"),
+    (lambda h: h.update(X[0], C[0], X[1], gamma=0), TypeError, "did you mean 'gammas'?"),
+    (lambda h: h.add(alpha=1, gama=0), TypeError, "Horde.add: unknown keyword 'gama'"),
     (lambda h: h.update(X[0], C, X[1]), ValueError, "cumulants: got shape (2, 3), expected (3,)"),
     (lambda h: h.update(X[0], [1, 2, np.inf], X[1]), ValueError, "cumulants: entry 2 is inf"),
     (lambda h: h.update(X[0], ["a"] * 3, X[1]), TypeError, "cumulants: expected real numbers"),

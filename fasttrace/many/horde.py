@@ -121,7 +121,11 @@ class Horde(Learner):
             self._numbers = self._numbers | {name: numbers}
             self._tell()
 
-    alpha = property(lambda self: self._get("alpha"), lambda self, value: self._set("alpha", value))
+    alpha = property(
+        lambda self: self._get("alpha"),
+        lambda self, value: self._set("alpha", value),
+        doc="Step sizes, (m,).",
+    )
     gamma = property(lambda self: self._get("gamma"), lambda self, value: self._set("gamma", value))
     lambda_ = property(lambda self: self._get("lambda_"), lambda self, value: self._set("lambda_", value))
 
@@ -261,6 +265,7 @@ class Horde(Learner):
 
     # ---- more and fewer predictions ------------------------------------------------------------------------
 
+    @arguments.explained
     def add(self, *, alpha: Any, gamma: Any = 0.99, lambda_: Any = 0.9, beta: Any = None) -> int:
         """One more prediction, of weights 0 and with an empty trace; the others go on as they are.
 
@@ -297,6 +302,7 @@ class Horde(Learner):
 
     # ---- predicting and learning ---------------------------------------------------------------------------
 
+    @arguments.explained
     def predict(self, x: Any) -> Float64:
         """Values w.x of all predictions, learning nothing.
 
@@ -319,6 +325,7 @@ class Horde(Learner):
                 )
         return values if stream else values[0]
 
+    @arguments.explained
     def update(
         self,
         x: Any,

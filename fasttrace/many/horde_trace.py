@@ -268,16 +268,17 @@ class LazyHorde:
         features[self.place[found] - 1] = found
         return features
 
-    def _now(self) -> Iterator[tuple[slice, Vectors]]:
-        """Slab by slab: which slots, and their vectors as of now, (slots, lanes) each."""
-        drive, scale, drive_v = self.word("drive"), self.word("scale"), self.word("drive_v")
-        which = np.arange(self.lanes.chunks)[:, np.newaxis]
+    def _now(self, chunks: slice | None = None) -> Iterator[tuple[slice, Vectors]]:
+        """Slab by slab: which slots, and their vectors as of now, (slots, lanes of these chunks) each."""
+        chunks = slice(0, self.lanes.chunks) if chunks is None else chunks
+        drive, scale, drive_v = (self.word(name)[chunks] for name in ("drive", "scale", "drive_v"))
+        which = np.arange(chunks.start, chunks.stop)[:, np.newaxis]
         for number, slab in enumerate(self.slabs):
             slots = slice(SLAB * number, min(SLAB * (number + 1), self.used))
             count = slots.stop - slots.start
             if count <= 0:
                 return
-            slab = slab[: self.lanes.chunks]
+            slab = slab[chunks]
             rows = slab[:, : SLAB * self.width].reshape(-1, SLAB, self.width)[:, :count]
             epochs = slab[:, SLAB * self.width :].view(np.int32)[:, :count]
             since = self.rings[which, epochs & (self.ring_size - 1)]
@@ -304,13 +305,13 @@ class LazyHorde:
         return vectors
 
     def column(self, j: int) -> tuple[Vectors, dict[str, float]]:
-        features, lane = self.features(), self.lanes.position[j]
-        vectors = {name: np.zeros(self.n) for name in self.names}
-        for slots, now in self._now():
+        features, lane = self.features(), int(self.lanes.position[j])
+        vectors, q = {name: np.zeros(self.n) for name in self.names}, lane // EIGHT
+        for slots, now in self._now(slice(q, q + 1)):
             skip = int(slots.start == 0)
             at = features[slots.start + skip - 1 : slots.stop - 1]
             for name in self.names:
-                vectors[name][at] = now[name][skip:, lane]
+                vectors[name][at] = now[name][skip:, lane % EIGHT]
         return vectors, {name: float(self.word(name).reshape(-1)[lane]) for name in _CARRIED}
 
     def set_vectors(self, vectors: Vectors) -> None:
