@@ -607,6 +607,7 @@ def test_states_of_others_are_refused(backend):
             ("counters", (0, 1), 99),
             ("counters", (0, 5), 0),
             ("rings", (0, 0, 3), 1.0),
+            ("counters", (0, 4), 10**6),
             ("words", (0, 0), 0.0),
         ]
         changes += [("chunks", 0, 1)]
@@ -626,6 +627,19 @@ def test_it_says_what_it_is():
     words = "Horde(9, 3, learner='TD', trace='dutch', alpha=0.1, gamma=0 to 1, lambda_=0.9, backend='numpy')"
     assert repr(horde) == words
     assert "beta=0.5" in repr(ft.Horde(9, 3, "GTD", alpha=0.1, beta=0.5))
+
+
+@backends
+def test_one_user_at_a_time(backend):
+    """Who comes while it is in use is refused, and it stays as it is."""
+    horde = ft.Horde(9, 3, alpha=0.1, backend=backend)
+    calls = [lambda: horde.update([1], [1, 1, 1], [2]), lambda: horde.add(alpha=0.1)]
+    with horde._in_use():
+        for call in (*calls, horde.reset, horde.state_dict):
+            with pytest.raises(RuntimeError, match="this Horde is in use by another thread"):
+                call()
+    assert not horde.weights.any()
+    assert horde.m == 3
 
 
 @backends

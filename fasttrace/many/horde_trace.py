@@ -487,7 +487,7 @@ class LazyHorde:
             and bool((named["oldest"] >= 0).all())
             and bool((named["oldest"] <= named["epoch"]).all())
             and bool((named["epoch"] - named["oldest"] < self.ring_size).all())
-            and bool((named["epoch"] < 2**62).all())
+            and bool(((named["epoch"] < 2**62) & (named["begun"] <= named["epoch"])).all())
             and bool(((named["swept"] >= 0) & (named["end"] >= 0)).all())
             and bool((named["end"] <= len(features) + 1).all())
             and bool(((named["alive_max"] > 0) & (named["alive_max"] <= self.ring_size // 2)).all())
