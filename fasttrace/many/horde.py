@@ -26,7 +26,7 @@ from ..features import (
 from ..learner import Learner
 from ..linear.gradient import GTD
 from ..linear.prediction import TD, TrueOnlineTD
-from ..memory import Float64
+from ..memory import Float64, aligned_copy, aligned_zeros, owned
 from ..pieces import held, in_pieces
 from .horde_trace import HordeStream, HordeTrace, folded, new_horde
 from .lanes import EIGHT, lanes_of
@@ -88,7 +88,7 @@ class Horde(Learner):
             "alpha": _each("alpha", alpha, m),
             "gamma": _each("gamma", gamma, m),
             "lambda_": _each("lambda_", lambda_, m),
-            "beta": np.zeros(m) if beta is None else _each("beta", beta, m),
+            "beta": aligned_zeros(m, np.float64) if beta is None else _each("beta", beta, m),
         }
         lanes = lanes_of(self._numbers["gamma"] * self._numbers["lambda_"])
         self._trace = new_horde(self._kind, self.n_features, lanes, resolve(backend))
@@ -101,6 +101,9 @@ class Horde(Learner):
 
     def _tell(self) -> None:
         self._trace.tell(self._numbers["alpha"], self._numbers["beta"])
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state | {"_numbers": owned(state["_numbers"])})
 
     # ---- options -------------------------------------------------------------------------------------------
 
@@ -283,7 +286,7 @@ class Horde(Learner):
             chunks = lanes.chunks + (lane is None)
             lane = EIGHT * lanes.chunks if lane is None else lane
             self._trace.add(lanes.with_one(lane, chunks), lane)
-            self._numbers = {name: np.append(before[name], new[name]) for name in before}
+            self._numbers = owned({name: np.append(before[name], new[name]) for name in before})
             self._tell()
         return self.m - 1
 
@@ -297,7 +300,7 @@ class Horde(Learner):
             raise ValueError("prediction 0 is the only one, a horde has at least one")
         with self._in_use(), held():
             self._trace.remove(j)
-            self._numbers = {name: np.delete(each, j) for name, each in self._numbers.items()}
+            self._numbers = owned({name: np.delete(each, j) for name, each in self._numbers.items()})
             self._tell()
 
     # ---- predicting and learning ---------------------------------------------------------------------------
@@ -492,7 +495,7 @@ def _each(name: str, value: Any, m: int) -> Float64:
     if array.shape not in ((), (m,)):
         raise ValueError(f"{name}: got shape {array.shape}, expected a number or ({m},)")
     arguments.series(name, array.reshape(-1), array.size, None, _CHECKS[name])
-    return np.full(m, array) if array.ndim == 0 else array.copy()
+    return aligned_copy(np.broadcast_to(array, (m,)))
 
 
 def _of_a_step(name: str, value: Any, m: int, allowed: str) -> Float64 | None:

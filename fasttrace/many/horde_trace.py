@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..backends import module
 from ..features import Row, Rows, joined
-from ..memory import Float64, aligned_zeros, check_arrays, owned
+from ..memory import Float64, aligned_copy, aligned_zeros, check_arrays, owned
 from ..record import Record
 from .lanes import EIGHT, Lanes
 
@@ -75,15 +75,17 @@ class DenseHorde:
     w: Float64
     z: Float64
     v: Float64
+    alphas: Float64
+    betas: Float64
 
     def __init__(self, kind: str, n: int, lanes: Lanes, backend: str = "numpy") -> None:
         self.kind, self.n, self.backend, self.lanes = kind, n, backend, lanes
         self.m = len(lanes.position)
         self.names = ("w", "z", "v") if kind == "gtd" else ("w", "z")
         for name in self.names:
-            setattr(self, name, np.zeros((n, self.m)))
-        self.decay, self.v_old, self.taken = np.zeros(self.m), np.full(self.m, math.nan), np.zeros(self.m)
-        self.alphas, self.betas = np.zeros(self.m), np.zeros(self.m)
+            setattr(self, name, aligned_zeros(n * self.m, np.float64).reshape(n, self.m))
+        self.decay, self.v_old, self.taken = (aligned_zeros(self.m, np.float64) for _ in range(3))
+        self.v_old[:] = math.nan
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(owned(state))
@@ -140,12 +142,13 @@ class DenseHorde:
         self.lanes, self.m = lanes, self.m + 1
         for name in (*self.names, *_CARRIED):
             old, new = getattr(self, name), math.nan if name == "v_old" else 0.0
-            setattr(self, name, np.concatenate([old, np.full((*old.shape[:-1], 1), new)], axis=-1))
+            more = np.concatenate([old, np.full((*old.shape[:-1], 1), new)], axis=-1)
+            setattr(self, name, aligned_copy(more))
 
     def remove(self, j: int) -> None:
         self.lanes, self.m = self.lanes.without(j), self.m - 1
         for name in (*self.names, *_CARRIED):
-            setattr(self, name, np.delete(getattr(self, name), j, axis=-1))
+            setattr(self, name, aligned_copy(np.delete(getattr(self, name), j, axis=-1)))
 
     def to(self, backend: str) -> HordeTrace:
         return self if backend == self.backend else _copied_to(self, backend)
@@ -224,7 +227,8 @@ class LazyHorde:
     def _of_a_step(self) -> None:
         self.header[HEADER.index("chunks")] = self.lanes.chunks
         lanes = EIGHT * self.lanes.chunks
-        self.given, self.out = np.zeros((4, lanes)), np.zeros(lanes)
+        self.given = aligned_zeros(4 * lanes, np.float64).reshape(4, lanes)
+        self.out = aligned_zeros(lanes, np.float64)
         self.usual = [False] * 4  # whether given[i] holds the horde's own numbers
         self.handle: Any = None  # the C backend's pointer to this memory, made when first needed
 

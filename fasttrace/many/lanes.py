@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..memory import aligned_copy
 
 EIGHT = 8
 _APART = 8.0  # how many times faster than the slowest of its chunk a trace may fade
@@ -22,13 +25,16 @@ class Lanes:
 
     def __init__(self, position: NDArray[np.int64], chunks: int) -> None:
         self.chunks = chunks
-        self.position = position
+        self.position = aligned_copy(position)
         owner = np.full((chunks, EIGHT), -1)
         owner.reshape(-1)[position] = np.arange(len(position))
         first = owner.max(axis=1, keepdims=True)
-        self.idle = np.flatnonzero(owner < 0)
-        self.source = np.maximum(np.where(owner < 0, first, owner), 0).reshape(-1)
+        self.idle = np.flatnonzero(owner < 0).tolist()
+        self.source = aligned_copy(np.maximum(np.where(owner < 0, first, owner), 0).reshape(-1))
         self.in_order = len(self.source) == len(position) and bool((position == self.source).all())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Lanes, (self.position, self.chunks)
 
     def without(self, j: int) -> Lanes:
         return Lanes(np.delete(self.position, j), self.chunks)
