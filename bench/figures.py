@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import accuracy, algorithms, calls, footprint, neural_cases, plasticity_cases, returns, scaling
+from . import accuracy, algorithms, calls, footprint, horde, neural_cases, plasticity_cases, returns, scaling
 from .cases import EAGER, EAGER_C, FLOOR, FLOOR_AHEAD, KERNELS, NO_TRACE, Spec, there
 from .interleave import Timing
 from .workloads import smooth_8
@@ -52,6 +52,7 @@ class Results:
     bytes: int | None = None
     plasticity: dict[str, Any] = field(default_factory=dict)  # what plasticity_cases.measure gives
     networks: dict[str, Any] = field(default_factory=dict)  # what neural_cases.measure gives
+    hordes: dict[str, Any] = field(default_factory=dict)  # what horde.measure gives
 
     def ns(self, stream: str, implementation: str, kernel: str, lambda_: float) -> float | None:
         bare = implementation in (FLOOR, FLOOR_AHEAD) or kernel == NO_TRACE
@@ -68,6 +69,7 @@ class Results:
             if row.wrong
         ]
         networks = [f"networks, {each}" for each in self.networks.get("wrong", ())]
+        networks += [f"hordes, {each}" for each in self.hordes.get("wrong", ())]
         return streams + networks + [f"plastic networks, {each}" for each in self.plasticity.get("wrong", ())]
 
 
@@ -153,6 +155,8 @@ def figures(results: Results) -> Iterator[Figure]:
 
     yield from plastic_figures(results)
     yield from network_figures(results)
+    for name, measured, most, unit in horde.figures(results.hordes):
+        yield Figure(name, measured, most, True, unit)
 
     for lambda_, target in ((0.9, 8.0), (0.99, 60.0)):
         ratio = _ratio(ns("L8", EAGER, "accumulating", lambda_), ns("L8", "C", "accumulating", lambda_))

@@ -18,6 +18,7 @@ from . import (
     car,
     cases,
     figures,
+    horde,
     native,
     neural_cases,
     plasticity_cases,
@@ -90,9 +91,10 @@ def measure(plan: Plan, console: Any) -> Results:
         )
         for shape in returns.SHAPES:
             results.returns[shape] = _rows(f"GAE {shape}", _returns(shape), plan.rounds, progress)
-        plastic = progress.add_task("plastic networks", total=1)
+        plastic = progress.add_task("networks, hordes", total=1)
         results.plasticity = plasticity_cases.measure(min(plan.rounds, PLASTIC_ROUNDS), plan is FULL)
         results.networks = neural_cases.measure(plan.rounds)
+        results.hordes = horde.measure(plan.rounds, plan is FULL)
         progress.advance(plastic)
         rest = progress.add_task("error, memory, import", total=len(KERNELS) + 1)
         for _ in figures.measure_errors(results, plan.accuracy_steps):

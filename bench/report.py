@@ -174,6 +174,7 @@ def markdown(
     yield from _error_table(results)
     yield from _plastic_table(results.plasticity)
     yield from _network_table(results.networks)
+    yield from _horde_table(results.hordes)
 
 
 def _about_lists(results: Results) -> Iterator[str]:
@@ -300,6 +301,33 @@ def _network_table(found: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
+ABOUT_HORDES = """Nanoseconds of a prediction and step: d = 4096, k = 8, tiles of a walk or features drawn
+anew at every step. TD(0) has the same layout, with and without asking for numbers ahead of time.
+"""
+
+
+def _horde_table(found: dict[str, Any]) -> Iterator[str]:
+    """Nanoseconds a prediction and step, and a robot's rate."""
+    if not found:
+        return
+    yield "## Hordes"
+    yield ""
+    yield ABOUT_HORDES
+    for table, times in found["ns"].items():
+        yield f"| {table} | ns |"
+        yield "|---|---:|"
+        yield from (f"| {name} | {_number(ns)} |" for name, ns in times.items())
+        yield ""
+    if "rate" in found:
+        rate = found["rate"]
+        yield (
+            f"`update` of 2000, true online, d = 2^20, k = 16, {rate['touched']:,} features touched: median "
+            f"{rate['median']:.2f} ms, 99.9 % {rate['99.9 %']:.2f} ms, longest {rate['longest']:.1f} ms; "
+            f"{_number(rate['MiB'], 'MiB')}."
+        )
+        yield ""
+
+
 def raw(results: Results, promised: list[Figure]) -> dict[str, Any]:
     """The same as numbers, for other programs."""
     return {
@@ -316,6 +344,7 @@ def raw(results: Results, promised: list[Figure]) -> dict[str, Any]:
         "errors": [asdict(each) for each in results.errors],
         "plasticity": results.plasticity,
         "networks": results.networks,
+        "hordes": results.hordes,
     }
 
 

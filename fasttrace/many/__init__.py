@@ -1,0 +1,1 @@
+"""Many at once: predictions on one stream of features."""
