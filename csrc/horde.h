@@ -70,7 +70,7 @@ FT_INLINE double *ft_row_at_entry(uint64_t entry, uint64_t shift) {
 }
 
 /* Its epoch, behind the rows of the slab. */
-FT_INLINE int32_t *ft_epoch_of(double *row, uint64_t entry, int64_t width) {
+FT_INLINE int32_t *ft_epoch_in(double *row, uint64_t entry, int64_t width) {
     const int64_t i = (int64_t)(entry & 63);
     return (int32_t *)(void *)(row + (FT_SLAB - i) * width) + i;
 }

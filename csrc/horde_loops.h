@@ -7,7 +7,7 @@
 /* Bring a row up to date if it is not at rest; it is from now on if no trace is left in it. */
 FT_INLINE void ft_horde_sweep(const ft_chunk *c, uint64_t entry, int two) {
     double *row = ft_row_at_entry(entry, c->shift);
-    int32_t *epoch = ft_epoch_of(row, entry, c->width);
+    int32_t *epoch = ft_epoch_in(row, entry, c->width);
     if (((uint64_t)*epoch & c->mask) == 0) return;
     const double *g = ft_ring_at(c, *epoch);
     double *z_at = row + c->width - FT_EIGHT;
@@ -124,7 +124,7 @@ FT_INLINE ft_sums ft_cells_read(const ft_chunk *c, ft_cells x, int two) {
     FT_UNROLLED
     for (int64_t j = 0; j < x.k; j++) {
         double *row = ft_row_at_entry(x.entries[j], c->shift);
-        ft_sums now = ft_cell_now(c, row, ft_epoch_of(row, x.entries[j], (two ? 3 : 2) * FT_EIGHT), two);
+        ft_sums now = ft_cell_now(c, row, ft_epoch_in(row, x.entries[j], (two ? 3 : 2) * FT_EIGHT), two);
         if (x.values) now = ft_cell_sized(now, x, j);
         ft_add_sums(&sums, now, two);
     }
@@ -142,7 +142,7 @@ FT_INLINE ft_sums ft_cells_write(const ft_chunk *c, ft_cells x, int two, int rep
     FT_UNROLLED
     for (int64_t j = 0; j < x.k; j++) {
         double *row = ft_row_at_entry(x.entries[j], c->shift);
-        int32_t *epoch = ft_epoch_of(row, x.entries[j], (two ? 3 : 2) * FT_EIGHT);
+        int32_t *epoch = ft_epoch_in(row, x.entries[j], (two ? 3 : 2) * FT_EIGHT);
         const ft_sums now = ft_cell_now(c, row, epoch, two);
         const ft_eight size = ft_eight_of(x.values ? x.values[j] : 1.0);
         ft_eight z = d.z;
