@@ -90,6 +90,12 @@ def specs(lambdas: Sequence[float] = LAMBDAS, kernels: Iterable[str] = tuple(KER
     return [*every, Spec(FLOOR_NUMBA)]
 
 
+def large_specs() -> list[Spec]:
+    """What is timed where w does not fit into any cache."""
+    learners = [Spec(name, "accumulating", 0.99) for name in ("C", "Numba") if name in there().values()]
+    return [*learners, Spec(FLOOR_AHEAD)] if native.library()[1] is not None else learners
+
+
 def case(spec: Spec, workload: Workload) -> Case:
     if spec.implementation in (FLOOR, FLOOR_AHEAD):
         return _floor(spec, workload)

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from . import accuracy, algorithms, calls, footprint, neural_cases, plasticity_cases, population, returns
+from . import (
+    accuracy,
+    algorithms,
+    calls,
+    footprint,
+    horde,
+    neural_cases,
+    plasticity_cases,
+    population,
+    returns,
+    scaling,
+)
 from .cases import EAGER, EAGER_C, FLOOR, FLOOR_AHEAD, KERNELS, NO_TRACE, Spec, there
 from .interleave import Timing
 from .workloads import smooth_8
@@ -40,17 +51,20 @@ class Results:
     streams, about   rows of what was compared, and a line about it, by its name
     list_lengths     of the eager list with accumulating traces, by stream and lambda
     returns          rows of GAE, by the shape of its arrays
+    scaling          what a step costs, by the number of weights and of active features
     """
 
     streams: dict[str, list[Row]] = field(default_factory=dict)
     about: dict[str, str] = field(default_factory=dict)
     list_lengths: dict[str, dict[float, float]] = field(default_factory=dict)
     returns: dict[tuple[int, int], list[Row]] = field(default_factory=dict)
+    scaling: scaling.Costs = field(default_factory=dict)
     errors: list[accuracy.Errors] = field(default_factory=list)
     import_seconds: float | None = None
     bytes: int | None = None
     plasticity: dict[str, Any] = field(default_factory=dict)  # what plasticity_cases.measure gives
     networks: dict[str, Any] = field(default_factory=dict)  # what neural_cases.measure gives
+    hordes: dict[str, Any] = field(default_factory=dict)  # what horde.measure gives
 
     def ns(self, stream: str, implementation: str, kernel: str, lambda_: float) -> float | None:
         bare = implementation in (FLOOR, FLOOR_AHEAD) or kernel == NO_TRACE
@@ -67,6 +81,7 @@ class Results:
             if row.wrong
         ]
         networks = [f"networks, {each}" for each in self.networks.get("wrong", ())]
+        networks += [f"hordes, {each}" for each in self.hordes.get("wrong", ())]
         return streams + networks + [f"plastic networks, {each}" for each in self.plasticity.get("wrong", ())]
 
 
@@ -124,6 +139,8 @@ def figures(results: Results) -> Iterator[Figure]:
         yield Figure(name, to_floor("true online", stream), target, True)
     name = "C, accumulating, lambda .99, random 8 / TD(0) in C with prefetch"
     yield Figure(name, to_floor("accumulating", "random 8", 0.99, FLOOR_AHEAD), 2.0, True)
+    name = "C, accumulating, lambda .99, random 32 of 2^24 / TD(0) in C with prefetch"
+    yield Figure(name, to_floor("accumulating", "random 32 of 2^24", 0.99, FLOOR_AHEAD), 1.8, True)
     name = "C, accumulating, lambda .9, tabular / TD(0) in C"
     yield Figure(name, to_floor("accumulating", "tabular", 0.9), 2.5, True)
     flat = _ratio(ns("L8", "C", "true online", 0.999), ns("L8", "C", "true online", 0.9))
@@ -154,6 +171,8 @@ def figures(results: Results) -> Iterator[Figure]:
 
     yield from plastic_figures(results)
     yield from network_figures(results)
+    for name, measured, most, unit in horde.figures(results.hordes):
+        yield Figure(name, measured, most, True, unit)
 
     for lambda_, target in ((0.9, 8.0), (0.99, 60.0)):
         ratio = _ratio(ns("L8", EAGER, "accumulating", lambda_), ns("L8", "C", "accumulating", lambda_))

@@ -18,16 +18,18 @@ from . import (
     car,
     cases,
     figures,
+    horde,
     native,
     neural_cases,
     plasticity_cases,
     population,
     returns,
+    scaling,
 )
 from .cases import EMPTY, KERNELS, Case, Spec
 from .figures import CALLS, EMBEDDED, Results, Row
 from .interleave import ROUNDS, interleave
-from .workloads import WORKLOADS, Workload, gliding_8, hashed_16, smooth_8
+from .workloads import WORKLOADS, Workload, gliding_8, hashed_16, random_32, smooth_8
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -52,7 +54,7 @@ class Plan:
     accuracy_steps: int
 
 
-FULL = Plan(ROUNDS, WORKLOADS, 100_000, accuracy.STEPS)
+FULL = Plan(ROUNDS, (*WORKLOADS, random_32), 100_000, accuracy.STEPS)
 QUICK = Plan(9, CHARTED, 20_000, 10_000)
 
 
@@ -63,11 +65,17 @@ def measure(plan: Plan, console: Any) -> Results:
         for make in plan.workloads:
             workload = make().head(plan.steps)
             specs = cases.specs(CURVE) if make in CHARTED else cases.specs(cases.LAMBDAS[:2], ELSEWHERE)
+            if make is random_32:
+                specs = cases.large_specs()
             builders: Builders = {spec: partial(cases.case, spec, workload) for spec in specs}
             rounds = min(plan.rounds, FEW_ROUNDS) if make in NO_FIGURE else plan.rounds
             results.about[workload.name] = workload.describe()
             results.streams[workload.name] = _rows(workload.name, builders, rounds, progress)
             results.list_lengths[workload.name] = dict(_list_lengths(workload))
+        for size, specs in scaling.sizes().items() if plan is FULL else ():
+            builders = {spec: partial(scaling.case, spec, *size, plan.steps) for spec in specs}
+            rows = _rows("{} weights, {} active".format(*size), builders, FEW_ROUNDS, progress)
+            results.scaling[size] = {row.spec: row.ns for row in rows}
         name = str(car.TASK)
         results.about[name] = car.TASK.describe()
         builders = {spec: partial(car.case, spec) for spec in car.specs()}
@@ -89,9 +97,10 @@ def measure(plan: Plan, console: Any) -> Results:
         )
         for shape in returns.SHAPES:
             results.returns[shape] = _rows(f"GAE {shape}", _returns(shape), plan.rounds, progress)
-        plastic = progress.add_task("plastic networks", total=1)
+        plastic = progress.add_task("networks, hordes", total=1)
         results.plasticity = plasticity_cases.measure(min(plan.rounds, PLASTIC_ROUNDS), plan is FULL)
         results.networks = neural_cases.measure(plan.rounds)
+        results.hordes = horde.measure(plan.rounds, plan is FULL)
         progress.advance(plastic)
         rest = progress.add_task("error, memory, import", total=len(KERNELS) + 1)
         for _ in figures.measure_errors(results, plan.accuracy_steps):

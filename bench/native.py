@@ -1,4 +1,4 @@
-"""Compiles floor.c, rivals.c and exact.c in a temporary folder, with the flags of csrc/build_cffi.py."""
+"""Compiles the C files here in a temporary folder, with the flags of csrc/build_cffi.py."""
 
 from __future__ import annotations
 
@@ -30,12 +30,15 @@ void bench_dense_long_double(int32_t kind, int64_t n, int64_t T, int64_t k, cons
                              const double *rewards, const double *gammas, const double *lambdas,
                              const double *rhos, double alpha, double *w_out);
 int32_t bench_long_double_bits(void);
+void bench_td0_horde(int64_t T, int64_t k, int64_t n, int64_t m, int64_t block, const int32_t *idx,
+                     const double *rewards, const double *gammas, int64_t gamma_stride, const double *alphas,
+                     double *w, double *deltas, int64_t ahead);
 """
 
 
 @cache
 def library() -> tuple[Any, Any]:
-    """(ffi, lib) of the three files, or None twice where nothing compiles C."""
+    """(ffi, lib) of the files, or None twice where nothing compiles C."""
     from cffi import FFI, VerificationError
 
     flags = ["/O2", "/std:c11"] if sys.platform == "win32" else ["-O3", "-std=c99", "-ffp-contract=off"]
@@ -44,7 +47,7 @@ def library() -> tuple[Any, Any]:
     ffi.set_source(
         "_fasttrace_bench",
         DECLARATIONS,
-        sources=[str(HERE / name) for name in ("floor.c", "rivals.c", "exact.c")],
+        sources=[str(HERE / name) for name in ("floor.c", "rivals.c", "exact.c", "horde.c")],
         extra_compile_args=flags,
     )
     folder = tempfile.mkdtemp(prefix="fasttrace-bench-")

@@ -15,7 +15,7 @@ from typing import Any
 import fasttrace
 from fasttrace.experiments.bench import parser
 
-from . import accuracy, plasticity_cases
+from . import accuracy, plasticity_cases, scaling
 from .cases import EAGER, IMPLEMENTATIONS, NO_TRACE, Spec
 from .figures import Figure, Results, Row, figures
 from .interleave import LONG_EVERY, LONG_NS, VERY_LONG_NS, VERY_LONG_ROUNDS
@@ -33,6 +33,13 @@ ABOUT_LISTS = """\
 An eager list costs what it holds: the tiles that were visited lately. A walk that comes back to them, as
 that of L8 does, keeps it short. Its mean length with accumulating traces, and the time of its step by
 that of ours in C:
+"""
+
+SCALING_CHART = "scaling.png"
+ABOUT_SCALING = """\
+Features drawn anew at every step. By weights the model is the step of 1,024 weights and what lines of cache
+cost beyond that: TD(0) says how much one is in so much memory. A feature touches two of them, its row and its
+epoch, or one where the epoch stands in the row. By active features the model is a straight line.
 """
 
 ABOUT_ERRORS = """\
@@ -72,10 +79,12 @@ def _run(plan: Plan, folder: Path) -> int:
     results = measure(plan, console)
     promised = list(figures(results))
     seconds = time.perf_counter() - began
-    from .chart import draw
+    from .chart import draw, draw_scaling
 
     chart, report = folder / "ns-a-step.png", folder / "report.md"
     draw(results, chart)
+    if results.scaling:
+        draw_scaling(results.scaling, folder / SCALING_CHART)
     report.write_text(
         "\n".join(markdown(results, promised, plan, seconds, chart.name)) + "\n", encoding="utf-8"
     )
@@ -158,12 +167,14 @@ def markdown(
                 yield f"| {figure.name} | {measured} | {target} | {_verdict(figure)} |"
         yield ""
     yield from _about_lists(results)
+    yield from _scaling_table(results)
     for name, rows in results.streams.items():
         yield from _stream_table(name, rows, results.about[name])
     yield from _returns_table(results)
     yield from _error_table(results)
     yield from _plastic_table(results.plasticity)
     yield from _network_table(results.networks)
+    yield from _horde_table(results.hordes)
 
 
 def _about_lists(results: Results) -> Iterator[str]:
@@ -178,6 +189,24 @@ def _about_lists(results: Results) -> Iterator[str]:
             ours = results.ns(name, "C", "accumulating", lambda_)
             cells += [_number(length), "" if eager is None or ours is None else _number(eager / ours)]
         yield f"| {name} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _scaling_table(results: Results) -> Iterator[str]:
+    if not results.scaling:
+        return
+    yield "## By weights and active features"
+    yield ""
+    yield ABOUT_SCALING
+    yield f"![nanoseconds a step by weights and active features]({SCALING_CHART})"
+    yield ""
+    yield "| weights | active | TD(0) in C, prefetch | TD(.99) in C | model |"
+    yield "|---:|---:|---:|---:|---:|"
+    models = {(n, 8): ns for n, ns in scaling.by_weights(results.scaling)}
+    models |= {(2**16, k): ns for k, ns in scaling.by_features(results.scaling) if k != 8}
+    for size, found in results.scaling.items():
+        cells = (found.get(scaling.BARE), found.get(scaling.OURS), models.get(size))
+        yield f"| {size[0]:,} | {size[1]} | {' | '.join(map(_number, cells))} |"
     yield ""
 
 
@@ -272,6 +301,33 @@ def _network_table(found: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
+ABOUT_HORDES = """Nanoseconds of a prediction and step: d = 4096, k = 8, tiles of a walk or features drawn
+anew at every step. TD(0) has the same layout, with and without asking for numbers ahead of time.
+"""
+
+
+def _horde_table(found: dict[str, Any]) -> Iterator[str]:
+    """Nanoseconds a prediction and step, and a robot's rate."""
+    if not found:
+        return
+    yield "## Hordes"
+    yield ""
+    yield ABOUT_HORDES
+    for table, times in found["ns"].items():
+        yield f"| {table} | ns |"
+        yield "|---|---:|"
+        yield from (f"| {name} | {_number(ns)} |" for name, ns in times.items())
+        yield ""
+    if "rate" in found:
+        rate = found["rate"]
+        yield (
+            f"`update` of 2000, true online, d = 2^20, k = 16, {rate['touched']:,} features touched: median "
+            f"{rate['median']:.2f} ms, 99.9 % {rate['99.9 %']:.2f} ms, longest {rate['longest']:.1f} ms; "
+            f"{_number(rate['MiB'], 'MiB')}."
+        )
+        yield ""
+
+
 def raw(results: Results, promised: list[Figure]) -> dict[str, Any]:
     """The same as numbers, for other programs."""
     return {
@@ -288,6 +344,7 @@ def raw(results: Results, promised: list[Figure]) -> dict[str, Any]:
         "errors": [asdict(each) for each in results.errors],
         "plasticity": results.plasticity,
         "networks": results.networks,
+        "hordes": results.hordes,
     }
 
 

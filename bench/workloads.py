@@ -176,6 +176,13 @@ def hashed_16() -> Workload:
     return _workload("hashed 16", about, 2**20, x, 25)
 
 
+@cache
+def random_32() -> Workload:
+    """32 features drawn anew at every step from 2^24: each has to come from memory."""
+    x = np.random.default_rng(5).integers(2**24, size=(STEPS // 2 + 1, 32))
+    return _workload("random 32 of 2^24", "32 features drawn anew at every step from 2^24", 2**24, x, 3)
+
+
 WORKLOADS: tuple[Callable[[], Workload], ...] = (
     smooth_8,
     permuted_8,

@@ -67,13 +67,13 @@ FT_INLINE void ft_write_columns(const ft_hot *h, ft_row x, int64_t width, int pa
         for (int64_t j = 0; j < x.k; j++) {
             const int64_t i = x.idx[j];
             if (padded && i < 0) continue;
-            const ft_pair g = ft_since(h, i);
+            const ft_pair g = ft_since(h, i, width);
             ft_four *b = (ft_four *)(void *)(h->rows + 8 * i), *z = b + 1;
             const double size = x.val ? x.val[j] : 1.0;
             const ft_four b_new = *b + *z * ft_first(g) + size * db;
             *z = *z * ft_second(g) + size * dz;
             *b = b_new;
-            h->epochs[i] = (int32_t)h->epoch;
+            *ft_epoch_of(h, i, width) = (int32_t)h->epoch;
         }
         return;
     }
@@ -81,15 +81,15 @@ FT_INLINE void ft_write_columns(const ft_hot *h, ft_row x, int64_t width, int pa
     for (int64_t j = 0; j < x.k; j++) {
         const int64_t i = x.idx[j];
         if (padded && i < 0) continue;
-        double *row = h->rows + 2 * width * i;
-        const ft_pair g = ft_since(h, i);
+        double *row = ft_begin(h, i, width);
+        const ft_pair g = ft_since(h, i, width);
         const double size = x.val ? x.val[j] : 1.0;
         for (int64_t a = 0; a < width; a++) {
             const double z = row[width + a];
             row[a] = row[a] + z * ft_first(g) + size * change[width + a];
             row[width + a] = z * ft_second(g) + size * change[a];
         }
-        h->epochs[i] = (int32_t)h->epoch;
+        *ft_epoch_of(h, i, width) = (int32_t)h->epoch;
     }
 }
 

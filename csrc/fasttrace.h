@@ -15,6 +15,7 @@
  *   least squares                     ft_lstd_
  *   step sizes that learn             ft_adaptive_
  *   linear actor-critic               ft_actor_critic_
+ *   many predictions on one stream    ft_horde_
  *   tile coding                       ft_tiles_
  *   returns of trajectories           ft_returns_
  *   plastic networks                  ft_plastic_, ft_hebbian_
@@ -116,6 +117,7 @@ typedef struct ft_trace {
     int32_t *epochs;
     double pi; /* of the action taken in the state arrived in, under the last w, for targets that decay by
                   it; -1: it was 0; 0: none is remembered, the next step takes that under its w */
+    int64_t wide; /* 1: rows of [b | z | epoch | -], see ft_trace_init_wide */
 } ft_trace;
 
 /* Feature rows and what came with them, T = steps transitions.
@@ -180,6 +182,12 @@ FT_API void ft_trace_init(ft_trace *trace, int64_t n, int64_t columns, double *r
 /* The same over memory that is 0 already, as calloc gives it: of rows and epochs nothing is touched.  O(1). */
 FT_API void ft_trace_init_zeroed(ft_trace *trace, int64_t n, int64_t columns, double *rows,
                                  double *ring, int32_t *epochs);
+
+/* The same for one column with each row's epoch beside its weight, in one line of cache: for many features,
+ * from about 2^20 on.
+ * rows    4 * n doubles, all 0, aligned to 32 bytes
+ * ring    2 * ft_trace_ring_size(n) doubles, all 0 */
+FT_API void ft_trace_init_wide(ft_trace *trace, int64_t n, double *rows, double *ring);
 
 /* The trace becomes empty, v_old and pi are forgotten; the weights stay.  O(epochs alive). */
 FT_API void ft_trace_reset(ft_trace *trace);
@@ -474,6 +482,109 @@ FT_API int32_t ft_actor_critic_run(ft_actor_critic *t, const ft_stream *stream, 
 
 /* Both traces become empty and discount 1; weights and average_reward stay. */
 FT_API void ft_actor_critic_reset(ft_actor_critic *t);
+
+/* ---- many predictions on one stream of features -------------------------------------------------
+ *
+ * Each of 8 * chunks predictions is learned as one learner of its kind would learn it, from its own rewards
+ * (cumulants), discounts, lambdas, ratios and step size; they share the features.  Predictions that decay about
+ * alike, by gamma * lambda, belong into one chunk.  Where there are fewer, a lane is given another's numbers.
+ *
+ * Source: Sutton et al. 2011, "Horde"; docs/horde. */
+enum ft_horde_kind {
+    FT_HORDE_ACCUMULATING,
+    FT_HORDE_REPLACING,
+    FT_HORDE_DUTCH,
+    FT_HORDE_TRUE_ONLINE,
+    FT_HORDE_GTD /* with a second vector v, and beta */
+};
+enum ft_horde_size { FT_HORDE_WORDS = 10, FT_HORDE_COUNTERS = 8, FT_HORDE_SLAB_ROWS = 16 };
+enum { FT_HORDE_FULL = 1 }; /* no error: give the horde another slab, then call again */
+
+/* Memory of a horde, all zeros at first, which need not have been touched:
+ *
+ *   place     n
+ *   lanes     10 * 8 * chunks doubles: the words of a chunk are eight of each of scale, drive, decay, v_old,
+ *             alpha, alpha of the last step, beta, drive_v, z.v, z.z.  The caller sets alpha and beta
+ *   counters  8 * chunks
+ *   rings     chunks * ring_size * 16 doubles, 24 of GTD
+ *   slabs     room for 1 + n / 16 pointers, of which slabs_count are set: a slab holds the rows of 16 features
+ *             and is ft_horde_slab_size(kind) * chunks doubles.  Slots of features are given as they come,
+ *             the first to no feature, and `used` of them are taken
+ *
+ * lanes, rings and slabs are aligned to 64 bytes.  Every field is 8 bytes wide where pointers are. */
+typedef struct ft_horde {
+    int64_t n, chunks, kind, ring_size, used, slabs_count;
+    int64_t bad_index; /* what FT_EINDEX met */
+    int32_t *place;
+    double *lanes;
+    int64_t *counters;
+    double *rings;
+    double **slabs;
+} ft_horde;
+
+/* Numbers for each step and prediction: entry (t, lane) is numbers[t * stride + lane], or numbers[t * stride]
+ * of all lanes where `lanes` is 0. */
+typedef struct ft_lane_series {
+    const double *numbers;
+    int64_t stride, lanes;
+} ft_lane_series;
+
+/* begins, entries, values  rows of features as ft_horde_enter gives them; values may be NULL for ones
+ * used                     as ft_horde_place gives it
+ * cumulants, ...           of lanes: 8 * chunks of them.  Time indices as in ft_stream
+ * deltas                   out, (steps, lanes), rows `stride` apart */
+typedef struct ft_horde_stream {
+    int64_t steps;
+    const int64_t *begins;
+    const uint64_t *entries;
+    const double *values;
+    const int64_t *used;
+    ft_lane_series cumulants, gammas, lambdas, rhos;
+    double *deltas;
+    int64_t stride;
+} ft_horde_stream;
+
+/* Doubles of a slab for each chunk; epochs in a ring. */
+FT_API int64_t ft_horde_slab_size(int32_t kind);
+FT_API int64_t ft_horde_ring_size(int64_t n);
+
+/* Lay a horde over zeroed memory: no features have a slot, traces are empty.  O(chunks). */
+FT_API void ft_horde_init(ft_horde *horde, int64_t n, int64_t chunks, int32_t kind, int32_t *place,
+                          double *lanes, int64_t *counters, double *rings, double **slabs);
+
+/* The same for one chunk of its memory. */
+FT_API void ft_horde_chunk_init(ft_horde *horde, int64_t chunk);
+
+/* One transition of all predictions, from x to x_next; as ft_td_step.
+ *
+ * s        cumulants, gammas, lambdas, rhos, deltas; its other fields are set here
+ * entries  k + k_next, and values likewise; the call works in them
+ *
+ * O((k + k_next) * chunks).  FT_OK, FT_EINDEX, or FT_HORDE_FULL where `used` slots need more slabs than there
+ * are: then nothing was learned, and the same call may be made again. */
+FT_API int32_t ft_horde_step(ft_horde *horde, int64_t k, const int32_t *idx, const double *val,
+                             int64_t k_next, const int32_t *idx_next, const double *val_next,
+                             ft_horde_stream *s, uint64_t *entries, double *values);
+
+/* A stream in three calls, so that its rows may be entered block by block.  Give slots to the features of the
+ * first `rows` rows of x, but not to those of the last unless `all` is set; GTD needs it.  used (rows): how
+ * many slots are taken after each.  FT_OK or FT_EINDEX. */
+FT_API int32_t ft_horde_place(ft_horde *horde, const ft_stream *x, int64_t rows, int32_t all,
+                              int64_t *used);
+
+/* begins (rows + 1), entries and values (as many as there are indices): where the rows of features are that
+ * are not 0.  All slots that are taken must have slabs. */
+FT_API void ft_horde_enter(const ft_horde *horde, const ft_stream *x, int64_t rows, uint64_t *entries,
+                           double *values, int64_t *begins);
+
+/* Learn from s->steps transitions; begins, entries and values are of one row more. */
+FT_API void ft_horde_run(ft_horde *horde, const ft_horde_stream *s);
+
+/* s->deltas[t * stride + lane] = w.x for rows t < s->steps of x. */
+FT_API void ft_horde_values(const ft_horde *horde, const ft_horde_stream *s);
+
+/* The traces become empty, v_old is forgotten; the weights stay. */
+FT_API void ft_horde_reset(ft_horde *horde);
 
 /* ---- tile coding (Sutton & Barto 2018, section 9.5.4) ------------------------------------------
  *

@@ -102,13 +102,17 @@ FT_INLINE double ft_read_target(const ft_hot *h, const ft_stream *s, int64_t t, 
     return ft_target_of(s, t, q, s->n_actions);
 }
 
+/* How the rows of one weight lie: ft_trace.wide where that is a constant. */
+enum { FT_NARROW, FT_WIDE, FT_EITHER };
+
 /* k  active features of a state where that is a constant, so that loops over them are unrolled; else 0 */
 FT_INLINE void ft_run_at(ft_trace *t, const ft_stream *stream, double *FT_RESTRICT deltas, int kind,
-                         int plain, int task, int64_t width, int64_t k, int bounded) {
+                         int plain, int task, int64_t width, int64_t k, int layout, int bounded) {
     ft_stream copy = *stream; /* stores into rows cannot alias it */
     const ft_stream *const s = &copy;
     if (k) copy.k = k;
     ft_hot h = ft_load(t);
+    if (layout != FT_EITHER) ft_lay_out(&h, layout == FT_WIDE);
     ft_carry c = ft_carry_of(t);
     const int control = task != FT_STATES;
     const int64_t columns = control ? t->columns : 1;
@@ -124,8 +128,8 @@ FT_INLINE void ft_run_at(ft_trace *t, const ft_stream *stream, double *FT_RESTRI
         if (ahead && i + 1 + ahead <= s->steps)
             for (int64_t j = 0; j < s->k; j++) {
                 const int64_t f = x_next.row.idx[ahead * s->k + j];
-                FT_PREFETCH(h.rows + 2 * f);
-                FT_PREFETCH(h.epochs + f);
+                FT_PREFETCH(ft_begin(&h, f, 1));
+                if (layout != FT_WIDE) FT_PREFETCH(ft_epoch_of(&h, f, 1));
             }
         if (control && ft_clears(kind) && columns == 1) ft_clear_others(&h, s, i);
         ft_numbers n;
@@ -157,8 +161,8 @@ FT_INLINE void ft_run_at(ft_trace *t, const ft_stream *stream, double *FT_RESTRI
 }
 
 FT_INLINE void ft_run(ft_trace *t, const ft_stream *s, double *deltas, int kind, int plain, int task,
-                      int64_t width, int64_t k) {
-    ft_run_at(t, s, deltas, kind, plain, task, width, k, 0);
+                      int64_t width, int64_t k, int layout) {
+    ft_run_at(t, s, deltas, kind, plain, task, width, k, layout, 0);
 }
 
 /* Dense features: every row changes on every step, so the trace is kept as it is (flat).  Sums run in
@@ -170,7 +174,7 @@ FT_INLINE ft_pair ft_lane_sum(const ft_pair *s) {
 }
 
 /* (w.x, trace.x) and (w.y, trace.y) for rows of width 1 that are flat. */
-FT_INLINE void ft_dense_read(const double *FT_RESTRICT rows, const double *FT_RESTRICT x,
+FT_INLINE void ft_dense_read(const double *FT_RESTRICT rows, int64_t step, const double *FT_RESTRICT x,
                              const double *FT_RESTRICT y, int64_t n, ft_pair *sums,
                              ft_pair *sums_next) {
     ft_pair s[FT_LANES], r[FT_LANES];
@@ -178,12 +182,12 @@ FT_INLINE void ft_dense_read(const double *FT_RESTRICT rows, const double *FT_RE
     int64_t i = 0;
     for (; i + FT_LANES <= n; i += FT_LANES)
         for (int64_t l = 0; l < FT_LANES; l++) {
-            const ft_pair row = ft_pair_load(rows + 2 * (i + l));
+            const ft_pair row = ft_pair_load(rows + step * (i + l));
             s[l] = ft_pair_add(s[l], ft_pair_scaled(x[i + l], row));
             r[l] = ft_pair_add(r[l], ft_pair_scaled(y[i + l], row));
         }
     for (int64_t l = 0; i < n; i++, l++) {
-        const ft_pair row = ft_pair_load(rows + 2 * i);
+        const ft_pair row = ft_pair_load(rows + step * i);
         s[l] = ft_pair_add(s[l], ft_pair_scaled(x[i], row));
         r[l] = ft_pair_add(r[l], ft_pair_scaled(y[i], row));
     }
@@ -192,28 +196,28 @@ FT_INLINE void ft_dense_read(const double *FT_RESTRICT rows, const double *FT_RE
 }
 
 /* trace <- decay trace + c x; w <- w + beta x + a trace. */
-FT_INLINE void ft_dense_write(double *FT_RESTRICT rows, const double *FT_RESTRICT x, int64_t n,
+FT_INLINE void ft_dense_write(double *FT_RESTRICT rows, int64_t step, const double *FT_RESTRICT x, int64_t n,
                               double decay, double c, double a, double beta) {
     const ft_pair kept = ft_pair_of(1.0, decay), added = ft_pair_of(beta, c);
     const ft_pair driven = ft_pair_of(a, 0.0);
     for (int64_t i = 0; i < n; i++) {
-        const ft_pair row = ft_pair_add(ft_pair_mul(ft_pair_load(rows + 2 * i), kept),
+        const ft_pair row = ft_pair_add(ft_pair_mul(ft_pair_load(rows + step * i), kept),
                                         ft_pair_scaled(x[i], added));
-        ft_pair_store(rows + 2 * i, ft_pair_add(row, ft_pair_scaled(ft_second(row), driven)));
+        ft_pair_store(rows + step * i, ft_pair_add(row, ft_pair_scaled(ft_second(row), driven)));
     }
 }
 
 /* A trace that fades for thousands of steps becomes subnormal, and each product 70 times slower:
  * what is below 1e-200 is cleared now and then, long before. */
-static void ft_dense_snap(ft_trace *t, double decay) {
+static void ft_dense_snap(ft_trace *t, int64_t step, double decay) {
     t->snap *= decay;
     if (t->snap >= FT_CUT) return;
     t->snap = 1.0;
     for (int64_t i = 0; i < t->n; i++)
-        if (fabs(t->rows[2 * i + 1]) < 1e-200) t->rows[2 * i + 1] = 0.0;
+        if (fabs(t->rows[step * i + 1]) < 1e-200) t->rows[step * i + 1] = 0.0;
 }
 
-FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, double *deltas) {
+FT_INLINE void ft_run_dense_at(ft_trace *t, const ft_stream *s, int kind, double *deltas, int64_t step) {
     const int64_t n = t->n;
     ft_carry c = ft_carry_of(t);
     ft_trace_flatten(t);
@@ -237,17 +241,17 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
             given.M = ft_emphasis(&c, s->interests ? s->interests[i * s->interest_stride] : 1.0);
         const double D = ft_recipe_of(kind, given).D;
         if (D == 0.0) /* assign: 0 times infinity is not 0 */
-            for (int64_t j = 0; j < n; j++) t->rows[2 * j + 1] = 0.0;
+            for (int64_t j = 0; j < n; j++) t->rows[step * j + 1] = 0.0;
         ft_pair sums, sums_next;
-        ft_dense_read(t->rows, x, s->values + r_next * n, n, &sums, &sums_next);
+        ft_dense_read(t->rows, step, x, s->values + r_next * n, n, &sums, &sums_next);
         const double v_next = ft_first(sums_next);
         given.v = ft_first(sums);
         given.v_old = D == 0.0 || c.v_old != c.v_old ? given.v : c.v_old;
         given.ex = ft_second(sums) * D;
         given.delta = s->rewards[i] + (handed.gamma_next == 0.0 ? 0.0 : handed.gamma_next * v_next) - given.v;
         const ft_recipe recipe = ft_recipe_of(kind, given);
-        ft_dense_write(t->rows, x, n, D, recipe.c, recipe.a, recipe.beta);
-        ft_dense_snap(t, D);
+        ft_dense_write(t->rows, step, x, n, D, recipe.c, recipe.a, recipe.beta);
+        ft_dense_snap(t, step, D);
         c.v_old = v_next;
         ft_follow(&c, kind, handed);
         deltas[i] = given.delta;
@@ -257,16 +261,23 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
     t->flat = 1;
 }
 
+FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, double *deltas) {
+    if (t->wide)
+        ft_run_dense_at(t, s, kind, deltas, 4);
+    else
+        ft_run_dense_at(t, s, kind, deltas, 2);
+}
+
 /* Each kind is compiled for itself, plain streams again for the usual eight tilings.  Rows of several columns
  * gain from vectors, values do not. */
 #define FT_DEFINE_RUNS(name, kind, ...)                                                           \
     static void ft_run_##name(ft_trace *t, const ft_stream *s, double *deltas, int plain) {       \
         if (plain && s->k == 8)                                                                   \
-            ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 8);                                       \
+            ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 8, FT_NARROW);                            \
         else if (plain)                                                                           \
-            ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 0);                                       \
+            ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 0, FT_NARROW);                            \
         else                                                                                      \
-            ft_run(t, s, deltas, kind, 0, FT_STATES, 1, 0);                                       \
+            ft_run(t, s, deltas, kind, 0, FT_STATES, 1, 0, FT_EITHER);                            \
     }
 #define FT_DEFINE_CONTROL_RUNS(name, kind, folded, replaces, clears, emphatic, true_online, actions, ...) \
     FT_WHERE_##actions(FT_DEFINE_CONTROL_RUN, name, kind)
@@ -274,40 +285,45 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
     FT_CLONES_32 static void ft_run_control_##name(ft_trace *t, const ft_stream *s,               \
                                                    double *deltas, int plain) {                   \
         if (plain && t->width == 4)                                                               \
-            ft_run(t, s, deltas, kind, 1, FT_SARSA, 4, 0);                                        \
+            ft_run(t, s, deltas, kind, 1, FT_SARSA, 4, 0, FT_EITHER);                             \
         else                                                                                      \
-            ft_run(t, s, deltas, kind, 0, FT_SARSA, t->width, 0);                                 \
+            ft_run(t, s, deltas, kind, 0, FT_SARSA, t->width, 0, FT_EITHER);                      \
     }                                                                                             \
     FT_CLONES static void ft_run_actions_##name(ft_trace *t, const ft_stream *s, double *deltas) { \
-        ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 8);                                          \
+        ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 8, FT_EITHER);                               \
     }
 FT_KINDS(FT_DEFINE_RUNS)
 FT_KINDS(FT_DEFINE_CONTROL_RUNS)
 
 /* All kinds in one loop: what the kernels above leave out. */
 FT_CLONES_32 static void ft_run_control_any(ft_trace *t, const ft_stream *s, double *deltas, int kind) {
-    ft_run(t, s, deltas, kind, 0, FT_SARSA, 4, 0);
+    ft_run(t, s, deltas, kind, 0, FT_SARSA, 4, 0, FT_EITHER);
 }
 
 FT_CLONES_32 static void ft_run_actions_any(ft_trace *t, const ft_stream *s, double *deltas, int kind,
                                             int plain) {
     if (plain && t->width == 4)
-        ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 0);
+        ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 0, FT_EITHER);
     else if (t->width == 4)
-        ft_run(t, s, deltas, kind, 0, FT_ACTIONS, 4, 0);
+        ft_run(t, s, deltas, kind, 0, FT_ACTIONS, 4, 0, FT_EITHER);
     else
-        ft_run(t, s, deltas, kind, 0, FT_ACTIONS, t->width, 0);
+        ft_run(t, s, deltas, kind, 0, FT_ACTIONS, t->width, 0, FT_EITHER);
+}
+
+/* All kinds in one loop: a step waits for memory. */
+static void ft_run_wide(ft_trace *t, const ft_stream *s, double *deltas, int kind) {
+    ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 0, FT_WIDE);
 }
 
 static void ft_run_bounded(ft_trace *t, const ft_stream *s, double *deltas, int kind, int plain) {
     if (s->target != FT_TAKEN)
-        ft_run_at(t, s, deltas, kind, 0, FT_ACTIONS, t->width, 0, 1);
+        ft_run_at(t, s, deltas, kind, 0, FT_ACTIONS, t->width, 0, FT_EITHER, 1);
     else if (s->actions)
-        ft_run_at(t, s, deltas, kind, 0, FT_SARSA, t->width, 0, 1);
+        ft_run_at(t, s, deltas, kind, 0, FT_SARSA, t->width, 0, FT_EITHER, 1);
     else if (plain)
-        ft_run_at(t, s, deltas, kind, 1, FT_STATES, 1, 0, 1);
+        ft_run_at(t, s, deltas, kind, 1, FT_STATES, 1, 0, FT_EITHER, 1);
     else
-        ft_run_at(t, s, deltas, kind, 0, FT_STATES, 1, 0, 1);
+        ft_run_at(t, s, deltas, kind, 0, FT_STATES, 1, 0, FT_EITHER, 1);
 }
 
 /* Replacing traces are for binary features, emphatic ones for state values, bounds for traces without
@@ -351,6 +367,10 @@ int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas)
     const int plain = !padded && !s->values && !s->indptr && !s->shared;
     if (t->cap == t->cap) {
         ft_run_bounded(t, s, deltas, kind, plain);
+        return FT_OK;
+    }
+    if (plain && !control && t->wide) {
+        ft_run_wide(t, s, deltas, kind);
         return FT_OK;
     }
     if (!taken && !(plain && t->width == 4 && s->k == 8)) {

@@ -208,7 +208,7 @@ FT_UNKNOWN void ft_put_down(ft_lane *l, const ft_order *order, int64_t k) {
     order->status[l->number] = l->status;
 }
 
-FT_UNKNOWN void ft_begin(ft_lane *l, int kind, int64_t width, int64_t k) {
+FT_UNKNOWN void ft_episode(ft_lane *l, int kind, int64_t width, int64_t k) {
     ft_simulation *s = l->s;
     const ft_env *env = s->env;
     ft_restart(l);
@@ -227,7 +227,7 @@ FT_UNKNOWN void ft_begin(ft_lane *l, int kind, int64_t width, int64_t k) {
 FT_INLINE void ft_move(ft_lane *l, int kind, int64_t width, int64_t k) {
     ft_simulation *s = l->s;
     const ft_env *env = s->env;
-    if (!s->running) ft_begin(l, kind, width, k);
+    if (!s->running) ft_episode(l, kind, width, k);
     if (l->status != FT_OK) return;
     ft_draw(s, env->step_uniforms);
     env->step(env->self, s->state, l->column, s->u, l->out);

@@ -26,6 +26,7 @@ void ft_trace_init_zeroed(ft_trace *t, int64_t n, int64_t columns, double *rows,
     t->scale = t->snap = 1.0;
     t->drive = t->decay = t->alpha = t->followon = t->lambda_ = t->pi = 0.0;
     t->v_old = t->cap = (double)NAN;
+    t->wide = 0;
     t->rows = rows;
     t->ring = ring;
     t->epochs = epochs;
@@ -38,6 +39,11 @@ void ft_trace_init(ft_trace *t, int64_t n, int64_t columns, double *rows, double
     for (int64_t i = 0; i < n; i++) epochs[i] = 0;
     ring[0] = ring[1] = ring[2] = 0.0;
     ft_trace_init_zeroed(t, n, columns, rows, ring, epochs);
+}
+
+void ft_trace_init_wide(ft_trace *t, int64_t n, double *rows, double *ring) {
+    ft_trace_init_zeroed(t, n, 1, rows, ring, (int32_t *)(void *)(rows + 2));
+    t->wide = 1;
 }
 
 void ft_trace_reset(ft_trace *t) {
@@ -59,8 +65,8 @@ void ft_trace_dense(const ft_trace *t, int32_t kind, double *w, double *z) {
     const ft_hot h = ft_load(t);
     const double size = ft_is_kind(kind) && ft_folded(kind) && t->alpha != 0.0 ? h.scale / t->alpha : h.scale;
     for (int64_t i = 0; i < t->n; i++) {
-        const double *row = h.rows + 2 * t->width * i;
-        const ft_pair g = ft_since(&h, i);
+        const double *row = ft_begin(&h, i, t->width);
+        const ft_pair g = ft_since(&h, i, t->width);
         for (int64_t a = 0; a < t->columns; a++) {
             const double moved = ft_first(g) + ft_second(g) * h.drive; /* as after the end of an epoch */
             w[i * t->columns + a] = row[a] + row[t->width + a] * moved;

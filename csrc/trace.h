@@ -109,15 +109,24 @@ FT_INLINE void ft_pair_store(double *p, ft_pair x) {
 typedef struct {
     double *rows, *ring;
     int32_t *epochs;
+    int64_t row_step, epoch_step; /* from one row to the next, where a row is of one weight */
     uint32_t mask, epoch;
     double scale, drive;
 } ft_hot;
+
+/* Rows of one weight are wide where their epochs stand in them: one line of cache a feature, not two, for 12
+ * bytes more.  What is compiled for one of the two says so after ft_load. */
+FT_INLINE void ft_lay_out(ft_hot *h, int wide) {
+    h->row_step = wide ? 4 : 2;
+    h->epoch_step = wide ? 8 : 1;
+}
 
 FT_INLINE ft_hot ft_load(const ft_trace *t) {
     ft_hot h;
     h.rows = t->rows;
     h.ring = t->ring;
     h.epochs = t->epochs;
+    ft_lay_out(&h, t->wide != 0);
     h.mask = (uint32_t)(t->ring_size - 1);
     h.epoch = (uint32_t)t->epoch;
     h.scale = t->scale;
@@ -131,36 +140,45 @@ FT_INLINE void ft_store(ft_trace *t, const ft_hot *h) {
     t->flat = 0;
 }
 
-/* (G, P) of the epoch that row i was last brought up to. */
-FT_INLINE ft_pair ft_since(const ft_hot *h, int64_t i) {
-    return ft_pair_load(h->ring + 2 * (size_t)((uint32_t)h->epochs[i] & h->mask));
+/* Where row i begins, and the epoch that it was last brought up to. */
+FT_INLINE double *ft_begin(const ft_hot *h, int64_t i, int64_t width) {
+    return h->rows + (width == 1 ? h->row_step : 2 * width) * i;
+}
+
+FT_INLINE int32_t *ft_epoch_of(const ft_hot *h, int64_t i, int64_t width) {
+    return h->epochs + (width == 1 ? h->epoch_step : 1) * i;
+}
+
+/* (G, P) of that epoch. */
+FT_INLINE ft_pair ft_since(const ft_hot *h, int64_t i, int64_t width) {
+    return ft_pair_load(h->ring + 2 * (size_t)((uint32_t)*ft_epoch_of(h, i, width) & h->mask));
 }
 
 /* A row as of now: w and trace stay what they are, (b, z) <- (b + z G, z P). */
 FT_INLINE ft_pair ft_now(const ft_hot *h, int64_t i) {
-    const ft_pair row = ft_pair_load(h->rows + 2 * i);
-    return ft_pair_add(ft_pair_of(ft_first(row), 0.0), ft_pair_scaled(ft_second(row), ft_since(h, i)));
+    const ft_pair row = ft_pair_load(ft_begin(h, i, 1));
+    return ft_pair_add(ft_pair_of(ft_first(row), 0.0), ft_pair_scaled(ft_second(row), ft_since(h, i, 1)));
 }
 
 /* The same for a row of `width` weights, in place. */
 FT_INLINE double *ft_normalise(const ft_hot *h, int64_t i, int64_t width) {
-    double *row = h->rows + 2 * width * i;
-    const ft_pair g = ft_since(h, i);
+    double *row = ft_begin(h, i, width);
+    const ft_pair g = ft_since(h, i, width);
     const double G = ft_first(g), P = ft_second(g);
     for (int64_t a = 0; a < width; a++) {
         row[a] += row[width + a] * G;
         row[width + a] *= P;
     }
-    h->epochs[i] = (int32_t)h->epoch;
+    *ft_epoch_of(h, i, width) = (int32_t)h->epoch;
     return row;
 }
 
 /* Bring row i up to date if it is not at rest; it is from now on if its trace has ended. */
 FT_INLINE void ft_sweep(const ft_hot *h, int64_t i, int64_t width) {
-    if (((uint32_t)h->epochs[i] & h->mask) == 0) return;
-    const double left = ft_second(ft_since(h, i));
+    if (((uint32_t)*ft_epoch_of(h, i, width) & h->mask) == 0) return;
+    const double left = ft_second(ft_since(h, i, width));
     ft_normalise(h, i, width);
-    if (left == 0.0) h->epochs[i] = 0;
+    if (left == 0.0) *ft_epoch_of(h, i, width) = 0;
 }
 
 /* End the epoch: what scale and drive hold goes to the epochs that are alive, and the sweep brings
@@ -232,8 +250,8 @@ FT_INLINE ft_pair ft_read_one(const ft_hot *h, ft_row x, int64_t j, int64_t widt
     if (width == 1)
         now = ft_now(h, i);
     else {
-        const double *row = h->rows + 2 * width * i + column;
-        now = ft_pair_add(ft_pair_of(row[0], 0.0), ft_pair_scaled(row[width], ft_since(h, i)));
+        const double *row = ft_begin(h, i, width) + column;
+        now = ft_pair_add(ft_pair_of(row[0], 0.0), ft_pair_scaled(row[width], ft_since(h, i, width)));
     }
     return x.val ? ft_pair_scaled(x.val[j], now) : now;
 }
@@ -293,7 +311,7 @@ FT_INLINE ft_pair ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t col
         for (int64_t j = 0; j < x.k; j++) {
             const int64_t i = x.idx[j];
             if (padded && i < 0) continue;
-            const ft_pair g = ft_since(h, i);
+            const ft_pair g = ft_since(h, i, width);
             ft_four *row = (ft_four *)(void *)(h->rows + 8 * i);
             const double size = x.val ? x.val[j] : 1.0;
             const ft_four b = row[0] + row[1] * ft_first(g), z = row[1] * ft_second(g);
@@ -301,7 +319,7 @@ FT_INLINE ft_pair ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t col
             sum_z += size * z;
             row[0] = b + size * db_at;
             row[1] = z + size * dz_at;
-            h->epochs[i] = (int32_t)h->epoch;
+            *ft_epoch_of(h, i, width) = (int32_t)h->epoch;
         }
         return ft_pair_of(sum_b[column], sum_z[column]);
     }
@@ -314,10 +332,10 @@ FT_INLINE ft_pair ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t col
         if (width == 1) {
             const ft_pair row = ft_now(h, i);
             sum = ft_pair_add(sum, ft_pair_scaled(size, row));
-            ft_pair_store(h->rows + 2 * i, ft_pair_add(row, ft_pair_of(size * db, size * dz)));
+            ft_pair_store(ft_begin(h, i, 1), ft_pair_add(row, ft_pair_of(size * db, size * dz)));
         } else {
-            double *row = h->rows + 2 * width * i;
-            const ft_pair g = ft_since(h, i);
+            double *row = ft_begin(h, i, width);
+            const ft_pair g = ft_since(h, i, width);
             for (int64_t a = 0; a < width; a++) {
                 row[a] += row[width + a] * ft_first(g);
                 row[width + a] *= ft_second(g);
@@ -326,7 +344,7 @@ FT_INLINE ft_pair ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t col
             row[column] += size * db;
             row[width + column] += size * dz;
         }
-        h->epochs[i] = (int32_t)h->epoch;
+        *ft_epoch_of(h, i, width) = (int32_t)h->epoch;
     }
     return sum;
 }
@@ -344,7 +362,7 @@ FT_INLINE ft_pair ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t c
         for (int64_t j = 0; j < x.k; j++) {
             const int64_t i = x.idx[j];
             if (padded && i < 0) continue;
-            const ft_pair g = ft_since(h, i);
+            const ft_pair g = ft_since(h, i, width);
             ft_four *row = (ft_four *)(void *)(h->rows + 8 * i);
             const ft_four b = row[0] + row[1] * ft_first(g), z = row[1] * ft_second(g);
             const ft_four z_set = z * kept + set;
@@ -352,7 +370,7 @@ FT_INLINE ft_pair ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t c
             sum_z += z;
             row[0] = b + h->drive * (z - z_set);
             row[1] = z_set;
-            h->epochs[i] = (int32_t)h->epoch;
+            *ft_epoch_of(h, i, width) = (int32_t)h->epoch;
         }
         return ft_pair_of(sum_b[column], sum_z[column]);
     }
@@ -361,8 +379,8 @@ FT_INLINE ft_pair ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t c
     for (int64_t j = 0; j < x.k; j++) {
         const int64_t i = x.idx[j];
         if (padded && i < 0) continue;
-        double *row = h->rows + 2 * width * i;
-        const ft_pair g = ft_since(h, i);
+        double *row = ft_begin(h, i, width);
+        const ft_pair g = ft_since(h, i, width);
         for (int64_t a = 0; a < width; a++) {
             const double b = row[a] + row[width + a] * ft_first(g), z = row[width + a] * ft_second(g);
             const double z_set = a == column ? z_new : clear ? 0.0 : z;
@@ -370,7 +388,7 @@ FT_INLINE ft_pair ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t c
             row[a] = b + h->drive * (z - z_set);
             row[width + a] = z_set;
         }
-        h->epochs[i] = (int32_t)h->epoch;
+        *ft_epoch_of(h, i, width) = (int32_t)h->epoch;
     }
     return sum;
 }

@@ -226,8 +226,8 @@ FT_INLINE ft_pair ft_read_at(const ft_hot *h, ft_place x, int64_t width, int pad
 }
 
 /* How far z of row i has moved its weight: w = b + z moved. */
-FT_INLINE double ft_moved(const ft_hot *h, int64_t i) {
-    const ft_pair g = ft_since(h, i);
+FT_INLINE double ft_moved(const ft_hot *h, int64_t i, int64_t width) {
+    const ft_pair g = ft_since(h, i, width);
     return ft_first(g) + ft_second(g) * h->drive;
 }
 
@@ -243,11 +243,11 @@ FT_INLINE void ft_read_values(const ft_hot *h, ft_row x, int64_t width, int64_t 
             if (one < 0) break;
             const ft_four *r = (const ft_four *)(const void *)(h->rows + 8 * (int64_t)x.idx[one]);
             const double size = x.val ? x.val[one] : 1.0;
-            ft_four both = size * (r[0] + r[1] * ft_moved(h, x.idx[one]));
+            ft_four both = size * (r[0] + r[1] * ft_moved(h, x.idx[one], width));
             if (two >= 0) {
                 const ft_four *s = (const ft_four *)(const void *)(h->rows + 8 * (int64_t)x.idx[two]);
                 const double other = x.val ? x.val[two] : 1.0;
-                both += other * (s[0] + s[1] * ft_moved(h, x.idx[two]));
+                both += other * (s[0] + s[1] * ft_moved(h, x.idx[two], width));
             }
             sum += both;
         }
@@ -259,14 +259,14 @@ FT_INLINE void ft_read_values(const ft_hot *h, ft_row x, int64_t width, int64_t 
     for (int64_t j = 0;;) {
         const int64_t one = ft_next(x, &j, padded), two = ft_next(x, &j, padded);
         if (one < 0) return;
-        const double *r = h->rows + 2 * width * x.idx[one] + first;
-        const double r_moved = ft_moved(h, x.idx[one]), r_size = x.val ? x.val[one] : 1.0;
+        const double *r = ft_begin(h, x.idx[one], width) + first;
+        const double r_moved = ft_moved(h, x.idx[one], width), r_size = x.val ? x.val[one] : 1.0;
         if (two < 0) {
             for (int64_t a = 0; a < columns; a++) q[a] += r_size * (r[a] + r[width + a] * r_moved);
             return;
         }
-        const double *s = h->rows + 2 * width * x.idx[two] + first;
-        const double s_moved = ft_moved(h, x.idx[two]), s_size = x.val ? x.val[two] : 1.0;
+        const double *s = ft_begin(h, x.idx[two], width) + first;
+        const double s_moved = ft_moved(h, x.idx[two], width), s_size = x.val ? x.val[two] : 1.0;
         for (int64_t a = 0; a < columns; a++)
             q[a] += r_size * (r[a] + r[width + a] * r_moved) + s_size * (s[a] + s[width + a] * s_moved);
     }

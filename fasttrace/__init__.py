@@ -24,6 +24,7 @@ from .linear.gradient import GQ, GTD, GTD2, HTD, TDRC, ProximalGTD2, TrueOnlineG
 from .linear.lstd import LSTD
 from .linear.off_policy import ABTD, TreeBackupTD, VtraceTD
 from .linear.prediction import TD, EmphaticTD, TrueOnlineEmphaticTD, TrueOnlineTD
+from .many.horde import Horde
 from .many.population import Population
 from .returns import half_life, lambda_from_half_life
 from .simulate import History, evaluate, simulate
@@ -49,6 +50,7 @@ __all__ = [
     "ExpectedSarsa",
     "FeatureIndexError",
     "History",
+    "Horde",
     "Population",
     "ProximalGTD2",
     "QSigma",

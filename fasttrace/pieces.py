@@ -18,6 +18,7 @@ def in_pieces(
     first: int,
     run: Callable[[int, int], None],
     partial: Callable[[int], dict[str, Any]] = lambda done: {},
+    aim: float = _AIM,
 ) -> None:
     """run(begin, end) over all of 0 to total: at once if that is at most `first`, else in pieces.
 
@@ -25,6 +26,7 @@ def in_pieces(
              0: SIGINT is held from the first on, so that it never comes within one
     run      does steps begin to end - 1; that the sum of the pieces is the whole, to the bit, is its promise
     partial  what a KeyboardInterrupt is to carry beside `steps`, or in its place, given how many are done
+    aim      seconds that a piece may last, where short ones would cost
 
     The handler of SIGINT is called between two pieces; what it raises finds the learner after the last one.
     """
@@ -39,7 +41,7 @@ def in_pieces(
             with held():
                 run(done, end)
                 done = end
-            size = paced(size, time.perf_counter() - begun)
+            size = paced(size, (time.perf_counter() - begun) * _AIM / aim)
     except KeyboardInterrupt as interrupt:
         tell(interrupt, **{"steps": done} | partial(done))
         raise

@@ -400,6 +400,34 @@ def cases(
                     yield Case(learner, kind, backend)
 
 
+@dataclass(frozen=True)
+class Many:
+    """Many learners at once: <kernel> of <stem>.py is the reference, and the others' `run` agree with it.
+
+    learners   those that it learns as
+    tolerance  largest difference to the reference, relative to the largest entry
+    """
+
+    name: str
+    stem: str
+    kernel: str
+    c_names: tuple[str, ...]
+    learners: tuple[str, ...]
+    source: str
+    tolerance: float = 1e-11
+
+    def __str__(self) -> str:
+        return self.name
+
+
+MANY = (
+    Many(
+        "Horde", "horde", "horde_run", ("ft_horde_step", "ft_horde_run", "ft_horde_values"),
+        ("TD", "TrueOnlineTD", "GTD"), "Sutton et al. 2011",
+    ),
+)  # fmt: skip
+
+
 # ---- networks ----
 
 

@@ -531,3 +531,12 @@ def test_c_that_is_not_there(monkeypatch):
     monkeypatch.setitem(sys.modules["fasttrace.backends"]._missing, "c", "ImportError: not built")
     with pytest.raises(ft.BackendUnavailable, match="not built"):
         embed.step(ft.TD(4, alpha=0.1, backend="numba"), "c")
+
+
+@pytest.mark.skipif(ft.backends()["numba"] is not None, reason="needs Numba")
+def test_python_cannot_call_a_step():
+    """A step has no entry for Python: it says so."""
+    learner = ft.TD(4, alpha=0.1)
+    x = np.array([1], np.int32)
+    with pytest.raises(TypeError, match="td_step: for compiled functions"):
+        embed.step(learner)(embed.state(learner), x, 1.0, x, 0.9, 0.9, 1.0, 0.1)

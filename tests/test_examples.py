@@ -15,7 +15,8 @@ import fasttrace as ft
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SNIPPETS = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PROGRAMS = sorted((ROOT / "examples").rglob("*.py"))
+ROBOT = ROOT / "examples" / "horde.py"  # which takes its time unless told not to
+PROGRAMS = sorted({*(ROOT / "examples").rglob("*.py")} - {ROBOT})
 
 for compiler in (os.environ.get("CC", "cc"), "gcc"):
     if shutil.which(compiler):
@@ -87,7 +88,28 @@ def test_program_runs(program, tmp_path):
     assert run(sys.executable, program, cwd=tmp_path).strip()
 
 
-@pytest.mark.skipif(not (compiler and shutil.which("make")), reason="no C compiler, or no make")
+needs_make = pytest.mark.skipif(not (compiler and shutil.which("make")), reason="no C compiler, or no make")
+
+
+def test_a_robot_predicts(tmp_path):
+    """It learns from a log and live, and draws what came: two minutes explain most of the near future."""
+    quickly = ["--no-wait", "--log", "12000", "--steps", "3000", "--plot", "p.png"]
+    printed = run(sys.executable, ROBOT, *quickly, cwd=tmp_path)
+    assert int(re.search(r"horizon 0.02 s: (-?\d+)%", printed)[1]) > 80
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+@needs_make
+def test_a_horde_in_c(tmp_path):
+    """The C program builds from csrc/ alone, without warnings, and finds its predictions right."""
+    printed = run(
+        "make", "-s", "-C", ROOT / "examples" / "horde_in_c", "run",
+        f"BUILD={tmp_path}", f"CC={compiler}", "CPPFLAGS=-Werror -O1", cwd=tmp_path,
+    )  # fmt: skip
+    assert "largest error" in printed
+
+
+@needs_make
 def test_embedded_in_c(tmp_path):
     """The C program builds from csrc/ alone, without warnings, and finds its values right."""
     printed = run(

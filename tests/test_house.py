@@ -225,6 +225,46 @@ def test_a_return_has_all_that_it_needs(row):
     assert missing == []
 
 
+@pytest.mark.parametrize("row", registry.MANY, ids=str)
+def test_what_is_many_has_all_that_it_needs(row):
+    """Reference, Numba, C, header, public name, test, benchmark and page: says which is missing."""
+    missing = []
+    for backend in NAMES:
+        source = (PACKAGE / "backends" / backend / f"{row.stem}.py").read_text("utf-8")
+        wanted = (row.kernel,) if backend == "numpy" else ("place", "enter", "run", "step", "values", "reset")
+        missing += [f"{name} in backends/{backend}/{row.stem}.py" for name in wanted if not has(source, name)]
+    header = (CSRC / "fasttrace.h").read_text("utf-8")
+    missing += [f"{name} in fasttrace.h" for name in row.c_names if f" {name}(" not in header]
+    if row.name not in ft.__all__:
+        missing.append(f"ft.{row.name}")
+    page = (ROOT / "docs" / f"{row.stem}.md").read_text("utf-8")
+    missing += [f"{name} in docs/{row.stem}.md" for name in (*row.learners, row.source) if name not in page]
+    for path in (f"tests/test_{row.stem}.py", f"bench/bench_{row.stem}.py"):
+        if not (ROOT / path).exists():
+            missing.append(path)
+    assert missing == []
+
+
+def test_words_of_a_horde():
+    """What Python and Numba lay over ft_horde, its lanes and its counters is what C has there."""
+    from fasttrace.many import horde_trace
+
+    build = runpy.run_path(str(CSRC / "build_cffi.py"))
+    fields = [name for name, _ in build["ffi"].typeof("ft_horde").fields]
+    assert fields[: len(horde_trace.HEADER)] == list(horde_trace.HEADER)
+    assert len(fields) == len(horde_trace.HEADER) + horde_trace._POINTERS
+    sizes = build["ffi"].typeof("enum ft_horde_size").relements
+    assert sizes == {
+        "FT_HORDE_WORDS": len(horde_trace.WORDS),
+        "FT_HORDE_COUNTERS": len(horde_trace.COUNTERS),
+        "FT_HORDE_SLAB_ROWS": horde_trace.SLAB,
+    }
+    kinds = build["ffi"].typeof("enum ft_horde_kind").relements
+    assert {
+        name.removeprefix("FT_HORDE_").lower(): value for name, value in kinds.items()
+    } == horde_trace.KINDS
+
+
 def test_each_kernel_is_timed(monkeypatch):
     """The benchmarks run every kernel of the registry, with each of its traces."""
     monkeypatch.syspath_prepend(ROOT)
@@ -322,7 +362,8 @@ def test_words_of_the_trace():
     words = [(name, kind) for kind, names in kinds.items() for name in names]
     pointers = in_header[len(words) :][: len(layout.POINTERS)]
     assert all(kind.endswith("*") for _, kind in pointers)
-    assert in_header == [*words, *pointers, *[(name, "double") for name in layout.LATER]]
+    assert in_header == [*words, *pointers, ("pi", "double"), ("wide", "int64_t")]
+    assert layout.LATER == ("pi", "wide")
     assert [field.offset for _, field in fields] == [8 * word for word in range(len(fields))]
 
 

@@ -69,6 +69,8 @@ N = 24
 
 def linear(cls, backend):
     """A learner of the class that has learned, and, if it acts, is in the midst of an episode."""
+    if cls is ft.Horde:
+        return horde(backend)
     names = inspect.signature(cls).parameters
     wanted = {"n_features": N, "n_actions": 3, "alpha": 0.1, "alpha_actor": 0.1, "beta": 0.1, "seed": 0}
     learner = cls(**{name: each for name, each in wanted.items() if name in names}, backend=backend)
@@ -83,9 +85,22 @@ def linear(cls, backend):
     return learner
 
 
+def horde(backend):
+    """One that has learned, and has lost a prediction and won two."""
+    made = ft.Horde(N, 9, "GTD", alpha=0.1, beta=0.1, gamma=np.linspace(0.5, 1, 9), backend=backend)
+    made.learn(np.arange(20, dtype=np.int32).reshape(10, 2), np.ones((9, 9)))
+    made.remove(3)
+    for gamma in (0.5, 1.0):
+        made.add(alpha=0.1, beta=0.1, gamma=gamma)
+    return made
+
+
 def go_on(learner):
     x = np.array([[1, 3], [2, 1], [3, 3]], np.int32)
-    if hasattr(learner, "start"):
+    if isinstance(learner, ft.Horde):
+        learner.learn(x, np.ones((2, learner.m)))
+        learner.update(x[0], np.ones(learner.m), x[2])
+    elif hasattr(learner, "start"):
         learner.step(1.0, x[0])
         learner.truncate(1.0, x[1])
         learner.start(x[2])

@@ -26,6 +26,9 @@ _CARRIED = (
     "cap",
 )  # what a step hands to the next, whatever the layout; beside them pi, where it is remembered
 
+# From so many features on a row of one weight has its epoch beside it, in one line of cache.
+WIDE_FROM = 1 << 20
+
 # Traces that hold the step size: e = alpha z.
 FOLDED = tuple(kind.name for kind in KINDS.values() if kind.folded)
 
@@ -110,13 +113,14 @@ class LazyTrace:
 
     words    the C struct ft_trace: `counters` (int64), then `scalars` (float64), of which those behind
              the first few are C's pointers, and the last is pi
-    rows     (2 * width * n,) of [b(width) | z(width)]
+    wide     whether rows have their epochs in them: [b | z | epoch | -], see ft_trace_init_wide
+    rows     (n * step,) of [b(width) | z(width)]
     ring     (2 * ring_size,) of (G, P); the first pair is (0, 0), that of rows at rest
-    epochs   (n,)
+    epochs   (n,), a view of rows where those are wide
     options  of the kind of trace, as the learner has them: for steps that are embedded
     """
 
-    scale, drive, decay, v_old, alpha, snap, followon, lambda_, cap, pi = map(_scalar, SCALARS + LATER)
+    scale, drive, decay, v_old, alpha, snap, followon, lambda_, cap, pi = map(_scalar, (*SCALARS, "pi"))
 
     def __init__(self, n: int, columns: int, backend: str) -> None:
         self.n, self.columns, self.backend = n, columns, backend
@@ -125,6 +129,7 @@ class LazyTrace:
         self.ring_size = 1024
         while self.ring_size < n // 4:
             self.ring_size *= 2
+        self.wide = columns == 1 and n >= WIDE_FROM
         self._allocate()
         alive_max = 64
         while alive_max * alive_max < n:
@@ -137,9 +142,12 @@ class LazyTrace:
         self.words = aligned_zeros(len(COUNTERS) + len(SCALARS) + len(POINTERS) + len(LATER), np.int64)
         self.counters = self.words[: len(COUNTERS)]
         self.scalars = self.words[len(COUNTERS) :].view(np.float64)
-        self.rows = aligned_zeros(2 * self.width * self.n, np.float64)
+        self.words[-1] = self.wide
+        step = 4 if self.wide else 2 * self.width
+        self.rows = aligned_zeros(step * self.n, np.float64)
+        self._pairs = self.rows.reshape(self.n, step)[:, : 2 * self.width]
         self.ring = aligned_zeros(2 * self.ring_size, np.float64)
-        self.epochs = aligned_zeros(self.n, np.int32)
+        self.epochs = self.rows.view(np.int32)[4::8] if self.wide else aligned_zeros(self.n, np.int32)
         self.options = aligned_zeros(len(NO_OPTIONS), np.float64)
         self.handle: Any = None  # the C backend's pointer to words, made when first needed
 
@@ -148,8 +156,8 @@ class LazyTrace:
 
     def _columns(self) -> tuple[Float64, Float64]:
         """Views of b and z, (n, columns)."""
-        table = self.rows.reshape(self.n, 2, self.width)
-        return table[:, 0, : self.columns], table[:, 1, : self.columns]
+        b, z = self._pairs[:, : self.width], self._pairs[:, self.width :]
+        return b[:, : self.columns], z[:, : self.columns]
 
     def dense(self) -> tuple[Float64, Float64]:
         """Copies of w and of z as it is kept (times alpha in the folded kinds), both (n * columns,)."""
@@ -190,9 +198,9 @@ class LazyTrace:
         arrays = {
             "counters": self.counters,
             "scalars": self.scalars[: len(SCALARS)],
-            "rows": self.rows,
+            "rows": self._pairs.reshape(-1),
             "ring": self.ring,
-            "epochs": self.epochs,
+            "epochs": np.ascontiguousarray(self.epochs),
         }
         return _with_pi(arrays, self.pi)
 
@@ -213,8 +221,10 @@ class LazyTrace:
             raise ValueError(f"state: no trace of this size has the counters {new} with a scale of {scale}")
         if np.any(arrays["ring"][:2]):  # or rows at rest would come back to life
             raise ValueError("state: the first pair of its ring is not (0, 0)")
-        for name, array in own.items():
-            array[:] = arrays[name]
+        self._pairs[:] = arrays["rows"].reshape(self._pairs.shape)
+        for name in ("scalars", "counters", "ring", "epochs"):
+            own_array = self.scalars[: len(SCALARS)] if name == "scalars" else getattr(self, name)
+            own_array[:] = arrays[name]
         self.pi = pi
 
     def __getstate__(self) -> dict[str, Any]:

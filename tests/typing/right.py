@@ -20,6 +20,12 @@ same: ft.TD = td.to("numba")
 other = ft.TrueOnlineTD(10, alpha=0.1, backend=td.backend)
 lstd = ft.LSTD(10, solver="inverse")
 lstd.learn(x, rewards)
+horde = ft.Horde(10, 3, "GTD", alpha=0.1, gamma=[0.5, 0.9, 0.99], beta=0.01)
+errors: NDArray[np.float64] = horde.update([0, 3], [1.0, 2.0, 3.0], None, gammas=0.0)
+gammas: NDArray[np.float64] = horde.gamma
+horde.gamma = 0.9
+number: int = horde.add(alpha=0.1, beta=0.01)
+single = horde[number].learn(x, rewards)
 
 agent = ft.Sarsa(10, 3, alpha=0.1, trace="replacing", policy="softmax", seed=np.random.default_rng(0))
 action: int = agent.start([0])

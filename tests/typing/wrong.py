@@ -11,6 +11,7 @@ network = ft.neural.MLP((4, 16, 2))
 
 ft.TrueOnlineSarsaLambda(10, 3, alpha=0.1)  # wrong
 ft.TD(10)  # wrong
+ft.Horde(10, 3, "Sarsa", alpha=0.1)  # wrong
 ft.TD(10, trace="dutsch", alpha=0.1)  # wrong
 ft.TD(10, alpha="0.1")  # wrong
 ft.TD(10, alpha=0.1, lambdas=0.9)  # wrong

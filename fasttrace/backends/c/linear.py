@@ -33,7 +33,8 @@ def handle(trace: Any) -> Any:
         pointer = writable("ft_trace *", trace.words)
         pointer.rows = writable("double *", trace.rows)
         pointer.ring = writable("double *", trace.ring)
-        pointer.epochs = writable("int32_t *", trace.epochs)
+        in_rows = pointer.rows + 2
+        pointer.epochs = ffi.cast("int32_t *", in_rows) if trace.wide else writable("int32_t *", trace.epochs)
         trace.handle = pointer
     return trace.handle
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 from numba.core.caching import FunctionCache
+from numba.core.registry import CPUDispatcher
 
 from ... import layout
 from ...errors import BackendUnavailable
@@ -89,7 +90,17 @@ def stretch(function: F) -> F:
 def _compiled(function: F, **options: Any) -> F:
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         raise BackendUnavailable("NUMBA_DISABLE_JIT is set, and these kernels run compiled or not at all")
-    return numba.njit(**options)(function)
+    compiled: Any = numba.njit(**options)(function)
+    if "no_cpython_wrapper" in options:
+        compiled.__class__ = _Inner
+    return compiled
+
+
+class _Inner(CPUDispatcher):
+    """Without an entry for Python, Numba would jump to address 0."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        raise TypeError(f"{self.py_func.__name__}: for compiled functions, Python cannot call it")
 
 
 def _cached(function: F, options: dict[str, Any]) -> F:

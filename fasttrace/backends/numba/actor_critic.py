@@ -124,7 +124,7 @@ def write_columns(t, h, indices, values, x, width, valued, work):
         i = np.uint64(np.uint32(signed))
         size = values[x.values_at + j] if valued else 1.0
         G, P = trace.since(t, i)
-        row = _2 * width * i
+        row = trace.begin(t, i, width)
         for a in range(width):
             z = t.rows[row + width + a]
             t.rows[row + a] = t.rows[row + a] + z * G + size * work[db + a]

@@ -22,7 +22,8 @@ _4 = np.uint64(4)
 @verb
 def lane(t, values, x, y, i, s):
     """One lane of (w.x, trace.x, w.y, trace.y), moved on by row i."""
-    b, z = t.rows[_2 * i], t.rows[_2 * i + _1]
+    row = trace.begin(t, i, _1)
+    b, z = t.rows[row], t.rows[row + _1]
     x_i, y_i = values[x + i], values[y + i]
     return s[0] + x_i * b, s[1] + x_i * z, s[2] + y_i * b, s[3] + y_i * z
 
@@ -55,9 +56,10 @@ def dense_read(t, values, x, y, n):
 def dense_write(t, values, x, n, decay, c, a, beta):
     """trace <- decay trace + c x; w <- w + beta x + a trace."""
     for i in range(n):
-        b, z = t.rows[_2 * i] + values[x + i] * beta, t.rows[_2 * i + _1] * decay + values[x + i] * c
-        t.rows[_2 * i] = b + z * a
-        t.rows[_2 * i + _1] = z + z * 0.0  # as in C: what is infinite becomes NaN
+        row = trace.begin(t, i, _1)
+        b, z = t.rows[row] + values[x + i] * beta, t.rows[row + _1] * decay + values[x + i] * c
+        t.rows[row] = b + z * a
+        t.rows[row + _1] = z + z * 0.0  # as in C: what is infinite becomes NaN
 
 
 @verb
@@ -68,8 +70,9 @@ def dense_snap(t, decay):
         return
     t.scalars[SNAP] = 1.0
     for i in range(np.uint64(t.counters[N])):
-        if abs(t.rows[_2 * i + _1]) < 1e-200:
-            t.rows[_2 * i + _1] = 0.0
+        z = trace.begin(t, i, _1) + _1
+        if abs(t.rows[z]) < 1e-200:
+            t.rows[z] = 0.0
 
 
 @functools.cache
@@ -96,7 +99,7 @@ def dense_run_kernel(kind):
             D, _, _, _ = recipe_of(kind, c.decay, rho, rho, M, alpha, 0.0, 0.0, 0.0, 0.0, rho_bar)
             if D == 0.0:  # assign: 0 times infinity is not 0
                 for j in range(n):
-                    t.rows[_2 * j + _1] = 0.0
+                    t.rows[trace.begin(t, j, _1) + _1] = 0.0
             v, zx, v_next = dense_read(t, values, x, n * row_at(s, i + _1, control), n)
             delta = s.rewards[i] + (0.0 if gamma_next == 0.0 else gamma_next * v_next) - v
             v_old = v if D == 0.0 or c.v_old != c.v_old else c.v_old

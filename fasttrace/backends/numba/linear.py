@@ -43,6 +43,7 @@ from .transition import (
 
 _0 = np.uint64(0)
 _1 = np.uint64(1)
+_2 = np.uint64(2)
 _4 = np.uint64(4)
 
 
@@ -152,8 +153,9 @@ def learn(t, s, deltas, kind, plain, task, valued):
         if ahead and i + _1 + ahead <= steps:
             for j in range(x_next.k):
                 f = np.uint64(np.uint32(indices[x_next.at + ahead * x_next.k + j]))
-                trace.prefetch(t.rows, f + f)
-                trace.prefetch(t.epochs, f)
+                trace.prefetch(t.rows, trace.begin(t, f, _1))
+                if trace.row_step(t.epochs) == _2:
+                    trace.prefetch(t.epochs, f)
         if control and clears(kind) and columns == _1:
             clear_others(t, h, s, i)
         gamma_next, lambda_next = s.gammas[i * per_gamma], s.lambdas[i * per_lambda]

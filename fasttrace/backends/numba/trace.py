@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from ...layout import COUNTERS, POINTERS, SCALARS
@@ -40,9 +40,9 @@ class Trace(NamedTuple):
 
     counters: NDArray[np.int64]  # (10,)
     scalars: NDArray[np.float64]  # (13,)
-    rows: NDArray[np.float64]  # (n * 2 * width,), a row [b(width) | z(width)]
+    rows: NDArray[np.float64]  # (n * 2 * width,), a row [b(width) | z(width)]; of wide ones (n * 4,)
     ring: NDArray[np.float64]  # (2 * ring_size,), pairs (G, P)
-    epochs: NDArray[np.int32]  # (n,)
+    epochs: NDArray[np.int32]  # (n,), in steps of a row where rows are wide
 
 
 class Hot(NamedTuple):
@@ -74,6 +74,22 @@ def store(t, h):
     t.counters[FLAT] = 0
 
 
+def row_step(epochs):
+    """From one row of one weight to the next, known when a kernel is compiled; see ft_lay_out."""
+
+
+@overload(row_step, inline="always")
+def _row_step(epochs):
+    step = _2 if epochs.layout == "C" else _4
+    return lambda epochs: step
+
+
+@verb
+def begin(t, i, width):
+    """Where row i begins."""
+    return (row_step(t.epochs) if width == _1 else _2 * width) * i
+
+
 @verb
 def since(t, i):
     """(G, P) of the epoch that row i was last brought up to."""
@@ -84,7 +100,7 @@ def since(t, i):
 @verb
 def normalise(t, epoch, i, width):
     """A row as of now, in place: w and trace stay what they are.  Returns where it begins."""
-    row = _2 * width * i
+    row = begin(t, i, width)
     G, P = since(t, i)
     t.epochs[i] = np.int32(epoch)  # first: after it, the row would be loaded once more
     for a in range(row, row + width):
@@ -97,15 +113,17 @@ def normalise(t, epoch, i, width):
 @verb
 def now(t, i):
     """(b, z) of a row of one weight as of now."""
+    row = begin(t, i, _1)
     G, P = since(t, i)
-    z = t.rows[_2 * i + _1]
-    return t.rows[_2 * i] + z * G, 0.0 + z * P  # 0.0 as in C: no negative zero
+    z = t.rows[row + _1]
+    return t.rows[row] + z * G, 0.0 + z * P  # 0.0 as in C: no negative zero
 
 
 @verb
 def put(t, epoch, i, b, z):
-    t.rows[_2 * i] = b
-    t.rows[_2 * i + _1] = z
+    row = begin(t, i, _1)
+    t.rows[row] = b
+    t.rows[row + _1] = z
     t.epochs[i] = np.int32(epoch)
 
 
@@ -198,7 +216,7 @@ def next_active(indices, x, j, padded):
 @verb
 def read_one(t, indices, values, x, j, width, valued):
     """What one feature adds to the sums below."""
-    row = _2 * width * np.uint64(np.uint32(indices[x.at + j])) + x.column
+    row = begin(t, np.uint64(np.uint32(indices[x.at + j])), width) + x.column
     G, P = since(t, np.uint64(np.uint32(indices[x.at + j])))
     z = t.rows[row + width]
     size = values[x.values_at + j] if valued else 1.0

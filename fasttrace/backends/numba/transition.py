@@ -204,7 +204,7 @@ def moved(t, h, indices, values, x, j, width, valued):
     """Where the row of one feature begins, how far its z have moved its weights, and its value."""
     i = np.uint64(np.uint32(indices[x.at + j]))
     G, P = trace.since(t, i)
-    return (width + width) * i + x.column, G + P * h.drive, values[x.values_at + j] if valued else 1.0
+    return trace.begin(t, i, width) + x.column, G + P * h.drive, values[x.values_at + j] if valued else 1.0
 
 
 @verb
