@@ -73,6 +73,10 @@ def _run(arguments: list[str]) -> int:
         from .experiments import best
 
         return best.run(options.db, options.best, options.csv, options.parquet)
+    if options.command == "figures":
+        from .experiments import book
+
+        return book.run(options.names, options.runs, options.out, options.workers, options.backend)
     from .experiments import demo
 
     return demo.run(options.episodes, options.seed, options.output, getattr(options, "backend", ()))
@@ -201,6 +205,18 @@ def _add_sweeps(commands: Any) -> None:
     sweep.add_argument(
         "--figure", metavar="FILE", default=None, help="picture of the results (default: none)"
     )
+    figures = commands.add_parser(
+        "figures",
+        help="figures 12.3, 12.6, 12.8, 12.10 and 12.11 of Sutton & Barto",
+        description="Run what figures of chapter 12 show, but for runs that are there, and draw them.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    known = ("12.3", "12.6", "12.8", "12.10", "12.11")
+    figures.add_argument("names", nargs="*", metavar="FIGURE", help=f"of {', '.join(known)} (default: all)")
+    figures.add_argument("--runs", type=_positive, default=100, help="of each setting")
+    figures.add_argument("--out", metavar="DIR", default="fasttrace-figures", help="folder of the pictures")
+    figures.add_argument("--workers", type=_positive, default=None, help="processes (default: one a core)")
+    figures.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the learners")
     results = commands.add_parser(
         "results",
         help="the best settings of a database of results; export to CSV or Parquet",

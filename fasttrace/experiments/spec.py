@@ -53,7 +53,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Spec:
-    """A sweep.  settings: of each combination the learner's options, and all options as the table has them."""
+    """A sweep.  settings: of each combination the learner's options, and all as the table has them."""
 
     environment: str
     environment_options: dict[str, Any]
@@ -109,6 +109,7 @@ class Spec:
 
     def check(self, backend: Any) -> None:
         """Make one learner of each setting.  Errors: as class and simulate have them, with the setting."""
+        env: Any
         env, coder = self.world(backend)
         for options, _ in self.settings:
             try:

@@ -195,8 +195,13 @@ def _predict(spec: Spec, runs: list[Run], backend: str) -> list[dict[str, Any]]:
 def _episodes(environment: str, options: str, seed: int, count: int) -> list[Any]:
     """Streams of the task, one an episode; the same for every setting.  options are JSON."""
     task = task_of(environment, json.loads(options))
-    generator = np.random.Generator(np.random.Philox(key=np.array([seed, 0], np.uint64)))
+    generator = generator_of(seed)
     return [task.stream(episodes=1, seed=generator, sparse=True) for _ in range(count)]
+
+
+def generator_of(seed: int) -> np.random.Generator:
+    """What a run of that seed draws from, as an agent of a Population does."""
+    return np.random.Generator(np.random.Philox(key=np.array([seed, 0], np.uint64)))
 
 
 def _repeated(array: Any, count: int) -> Any:
