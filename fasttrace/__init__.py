@@ -83,10 +83,11 @@ __all__ = [
 
 # Imported when first used: Numba and PyTorch take longer than all the rest, networks are not for everybody.
 _LATER = ("checks", "embed", "neural", "plasticity", "torch")
+_SWEEPS = ("results", "sweep")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_SWEEPS})
 
 
 if _CHECKED:
@@ -94,9 +95,13 @@ if _CHECKED:
     from . import neural as neural
     from . import plasticity as plasticity
     from . import torch as torch
+    from .experiments.runs import results as results
+    from .experiments.sweep import sweep as sweep
 else:
 
     def __getattr__(name: str) -> object:
         if name in _LATER:
             return _import_module(f".{name}", __name__)
+        if name in _SWEEPS:
+            return getattr(_import_module(".experiments.sweep", __name__), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

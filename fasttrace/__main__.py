@@ -62,6 +62,21 @@ def _run(arguments: list[str]) -> int:
         from .experiments import staleness
 
         return staleness.run(options.seeds, options.output, options.backend, options.quick)
+    if options.command == "sweep":
+        from .experiments import sweep
+
+        return sweep.run(
+            options.spec, options.db, options.engine, options.address, options.workers, options.backend,
+            options.figure,
+        )  # fmt: skip
+    if options.command == "results":
+        from .experiments import best
+
+        return best.run(options.db, options.best, options.csv, options.parquet)
+    if options.command == "figures":
+        from .experiments import book
+
+        return book.run(options.names, options.runs, options.out, options.workers, options.backend)
     from .experiments import demo
 
     return demo.run(options.episodes, options.seed, options.output, getattr(options, "backend", ()))
@@ -121,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="small tasks for seconds: a look, not the figures stated"
     )
     _add_networks(commands)
+    _add_sweeps(commands)
     info = commands.add_parser("info", help="version, backends, compiler, CPU features in use")
     info.add_argument("--json", action="store_true", help="for programs")
     commands.add_parser("algorithms", help="every linear algorithm: recipe, cost, equation, source")
@@ -167,6 +183,50 @@ def _add_networks(commands: Any) -> None:
     )
     stale.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the learners")
     stale.add_argument("--quick", action="store_true", help="short runs: a look, not the figures stated")
+
+
+def _add_sweeps(commands: Any) -> None:
+    sweep = commands.add_parser(
+        "sweep",
+        help="every combination of a grid of settings, for many seeds; results in a database",
+        description="Run what a TOML file says (docs/sweeps.md), but for runs that the database has.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    sweep.add_argument("spec", metavar="FILE.toml", help="what to run")
+    sweep.add_argument("--db", metavar="FILE", default="results.sqlite", help="where results are kept")
+    sweep.add_argument(
+        "--engine", choices=("local", "dask"), default="local", help="processes here, or a cluster"
+    )
+    sweep.add_argument(
+        "--address", metavar="HOST:PORT", default=None, help="of a Dask scheduler (default: one is made)"
+    )
+    sweep.add_argument("--workers", type=_positive, default=None, help="processes (default: one a core)")
+    sweep.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the learners")
+    sweep.add_argument(
+        "--figure", metavar="FILE", default=None, help="picture of the results (default: none)"
+    )
+    figures = commands.add_parser(
+        "figures",
+        help="figures 12.3, 12.6, 12.8, 12.10 and 12.11 of Sutton & Barto",
+        description="Run what figures of chapter 12 show, but for runs that are there, and draw them.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    known = ("12.3", "12.6", "12.8", "12.10", "12.11")
+    figures.add_argument("names", nargs="*", metavar="FIGURE", help=f"of {', '.join(known)} (default: all)")
+    figures.add_argument("--runs", type=_positive, default=100, help="of each setting")
+    figures.add_argument("--out", metavar="DIR", default="fasttrace-figures", help="folder of the pictures")
+    figures.add_argument("--workers", type=_positive, default=None, help="processes (default: one a core)")
+    figures.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the learners")
+    results = commands.add_parser(
+        "results",
+        help="the best settings of a database of results; export to CSV or Parquet",
+        description="Print the best settings of a database that sweep wrote, or export its runs.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    results.add_argument("db", metavar="FILE", help="database of results")
+    results.add_argument("--best", type=_positive, default=10, metavar="N", help="settings to print")
+    results.add_argument("--csv", action="store_true", help="print all runs as CSV")
+    results.add_argument("--parquet", metavar="FILE", default=None, help="write all runs to a Parquet file")
 
 
 def _positive(text: str) -> int:

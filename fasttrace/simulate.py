@@ -124,7 +124,7 @@ def simulate(
     Errors: ValueError, TypeError for arguments; ValueError for an environment that gives numbers that are
     not finite; FeatureIndexError for a state that is no feature.
     """
-    _check(env, agent, coder)
+    check(env, agent, coder)
     if episodes is None and steps is None:
         raise ValueError("episodes, steps: got neither, expected one of them, or both")
     most_episodes = _FOREVER if episodes is None else arguments.count("episodes", episodes, 0, _FOREVER)
@@ -306,7 +306,7 @@ def _walk(
     return History(np.concatenate(returns), np.concatenate(lengths), done, seconds, diverged)
 
 
-def _check(env: Any, agent: Any, coder: Any) -> None:
+def check(env: Any, agent: Any, coder: Any) -> None:
     if not isinstance(env, Environment):
         raise TypeError(f"env: got {type(env).__name__}, expected an Environment of fasttrace.envs")
     if isinstance(agent, Population):
