@@ -29,8 +29,7 @@ from .many.population import Population
 from .returns import half_life, lambda_from_half_life
 from .simulate import History, evaluate, simulate
 from .tiles import TileCoder
-
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 __all__ = [
     "ABTD",

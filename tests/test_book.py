@@ -5,7 +5,8 @@ import pytest
 
 import fasttrace as ft
 from fasttrace.__main__ import main
-from fasttrace.experiments import book, spec
+from fasttrace.experiments import book_runs as book
+from fasttrace.experiments import spec
 
 pytest.importorskip("joblib")
 

@@ -53,11 +53,11 @@ print(*sys.modules)
 
 
 def test_version_stands_in_one_place():
-    """fasttrace/__init__.py names the version, and no other file that is built or run does."""
+    """fasttrace/version.py names the version, and no other file that is built or run does."""
     sources = [*PACKAGE.rglob("*.py"), *(ROOT / "csrc").iterdir(), ROOT / "setup.py", ROOT / "pyproject.toml"]
     version = re.compile(rf"""["']{re.escape(ft.__version__)}["']""")
     texts = {path: path.read_text("utf-8") for path in sources if path.is_file()}
-    assert [path for path, text in texts.items() if version.search(text)] == [PACKAGE / "__init__.py"]
+    assert [path for path, text in texts.items() if version.search(text)] == [PACKAGE / "version.py"]
 
 
 def test_version_is_the_installed_one():

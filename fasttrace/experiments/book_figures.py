@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import colormaps
@@ -11,8 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-if TYPE_CHECKING:
-    from .book import Panel
+from .book_runs import Panel
 
 
 def draw(panels: list[Panel], path: str | PathLike[str], title: str) -> None:

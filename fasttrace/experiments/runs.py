@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..version import __version__
 from .spec import Run, Spec
 
 Table = dict[str, NDArray[Any]]
@@ -176,9 +177,7 @@ def _column(name: str) -> str:
 
 
 def _values(spec: Spec, run: Run, found: dict[str, Any]) -> tuple[Any, ...]:
-    import fasttrace
-
-    about = (run.key, fasttrace.__version__, spec.environment, spec.learner_name)
+    about = (run.key, __version__, spec.environment, spec.learner_name)
     numbers = {**found, "seed": run.seed, "diverged": int(found["diverged"])}
     options = (json.dumps(value) if isinstance(value, list) else value for value in run.told.values())
     return (*about, *(numbers[name] for name in _RESULTS), *options)

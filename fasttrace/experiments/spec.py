@@ -17,15 +17,14 @@ from typing import Any
 
 import numpy as np
 
-import fasttrace as ft
-
-from .. import arguments
+from .. import arguments, envs, registry
 from ..envs import Environment, PredictionTask
 from ..learner import CLASSES
 from ..linear.agent import Agent
 from ..linear.learner import LinearLearner
 from ..simulate import check as check_simulation
 from ..tiles import TileCoder
+from ..version import __version__
 
 SECTIONS = ("environment", "coder", "learner", "grid", "run")
 _RUN = ("seeds", "episodes", "steps", "max_episode_steps", "keep")
@@ -68,8 +67,7 @@ class Spec:
 
     @property
     def learner(self) -> type[LinearLearner]:
-        kind: type[LinearLearner] = getattr(ft, self.learner_name)
-        return kind
+        return _class_of(self.learner_name)
 
     @property
     def predicts(self) -> bool:
@@ -102,7 +100,7 @@ class Spec:
         runs = []
         for options, told in self.settings:
             for seed in range(self.seeds):
-                whole = [ft.__version__, self.environment, self.learner_name, told, limits, seed]
+                whole = [__version__, self.environment, self.learner_name, told, limits, seed]
                 digest = hashlib.blake2b(json.dumps(whole, sort_keys=True).encode(), digest_size=16)
                 runs.append(Run(options, told, seed, digest.hexdigest()))
         return runs
@@ -200,9 +198,9 @@ def task_of(name: str, options: Mapping[str, Any]) -> Any:
         except (ImportError, AttributeError) as error:
             raise ValueError(f"environment.name: {name!r} cannot be imported: {error}") from None
     else:
-        known = [each for each in ft.envs.__all__ if _is_environment(getattr(ft.envs, each))]
+        known = [each for each in envs.__all__ if _is_environment(getattr(envs, each))]
         _known("environment.name", [name], known)
-        make = getattr(ft.envs, name)
+        make = getattr(envs, name)
     if isinstance(make, Environment):
         return make
     if inspect.isclass(make):
@@ -220,12 +218,15 @@ def _is_environment(kind: Any) -> bool:
 
 
 def _class_of(name: str) -> type[LinearLearner]:
-    known = [
-        n for n, kind in CLASSES.items() if issubclass(kind, LinearLearner) and getattr(ft, n, None) is kind
-    ]
+    rows = (*registry.STEP_LEARNERS, *registry.SOLVERS)
+    known: dict[str, Any] = {}
+    for each in (row.learner for row in rows):
+        kind = CLASSES.get(f"linear.{each}") or CLASSES[each]  # some names are networks' too
+        if issubclass(kind, LinearLearner):
+            known[each] = kind
     _known("learner.name", [name], known)
-    kind: type[LinearLearner] = getattr(ft, name)
-    return kind
+    found: type[LinearLearner] = known[name]
+    return found
 
 
 def _name(section: str, options: dict[str, Any]) -> str:
