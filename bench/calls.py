@@ -117,8 +117,11 @@ def stream_cases() -> Iterator[Case]:
         one, other = made(), made()
         return bool((one.learn(wide, rewards) == other._any_learn(x, rewards)).all())
 
+    def kernel(owners: Any = (alone, stream, keep)) -> None:  # alive while C has their addresses
+        lib.ft_td_run(trace, kind, c, into)
+
     runs = {
-        KERNEL: lambda: lib.ft_td_run(trace, kind, c, into),
+        KERNEL: kernel,
         LEARN: lambda: by_call.learn(x, rewards),
         LEARN_64: lambda: by_wide.learn(wide, rewards),
     }

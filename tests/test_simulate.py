@@ -35,19 +35,24 @@ def car(backend, *, cls=ft.TrueOnlineSarsa, seed=0, **options):
     ids=str,
 )
 def test_same_seed_same_walk(cls, options):
-    """Every backend visits the same states: lengths and returns are equal, and so are the weights."""
+    """Every backend visits the same states: lengths and returns are equal, and so are the weights.
+
+    Numba compiles each kind of trace for seconds: of those that differ in what is written alone, one.
+    """
     runs = {}
-    for backend in BACKENDS:
+    backends = [each for each in BACKENDS if each != "numba" or options.get("trace") is None]
+    for backend in backends:
         env, agent, coder = car(backend, cls=cls, **options)
         runs[backend] = ft.simulate(env, agent, coder, episodes=3, seed=5), agent.weights
     expected, weights = runs["numpy"]
-    for backend in NATIVE:
+    for backend in backends[1:]:
         history, w = runs[backend]
         assert history.lengths.tolist() == expected.lengths.tolist()
         assert history.returns.tolist() == expected.returns.tolist()
         assert history.steps == expected.steps
         np.testing.assert_allclose(w, weights, rtol=0, atol=1e-11 * abs(weights).max())
-    np.testing.assert_array_equal(runs["c"][1], runs["numba"][1])
+    if "numba" in backends:
+        np.testing.assert_array_equal(runs["c"][1], runs["numba"][1])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

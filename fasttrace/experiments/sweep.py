@@ -184,9 +184,9 @@ def _predict(spec: Spec, runs: list[Run], backend: str) -> list[dict[str, Any]]:
     share = (time.perf_counter() - begun) / len(runs)
     returns = np.array([stream.rewards.sum() for stream in streams])
     lengths = np.array([len(stream.rewards) for stream in streams])
-    errors, steps = np.sqrt(squares).mean(axis=1), int(lengths.sum())
+    errors, steps, diverged = np.sqrt(squares).mean(axis=1), int(lengths.sum()), agents.diverged
     return [
-        _row(run, returns, lengths, float(errors[i]), steps, bool(agents.diverged[i]), share)
+        _row(run, returns, lengths, float(errors[i]), steps, bool(diverged[i]), share)
         for i, run in enumerate(runs)
     ]
 
