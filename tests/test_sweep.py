@@ -16,6 +16,7 @@ from numpy.testing import assert_array_equal
 
 import fasttrace as ft
 from fasttrace.__main__ import main
+from fasttrace.experiments import best
 from fasttrace.experiments import runs as tables
 
 loky = pytest.importorskip("joblib.externals.loky")
@@ -154,26 +155,68 @@ def _count(db):
         return 0
 
 
-def test_a_worker_that_dies(tmp_path, monkeypatch):
-    """Its runs are run again; those that kill every worker are left out, by name."""
-    (tmp_path / "deadly.py").write_text(
+@pytest.fixture
+def worlds(tmp_path, monkeypatch):
+    """A module of environments, which new workers know."""
+    flag = tmp_path / "flag"
+    (tmp_path / "worlds.py").write_text(
         "import os, fasttrace as ft\n"
         "def once():\n"
-        f"    path = {str(tmp_path / 'flag')!r}\n"
-        "    if os.getpid() != int(os.environ['FT_PARENT']) and not os.path.exists(path):\n"
-        "        open(path, 'w').close()\n"
+        f"    if os.getpid() != {os.getpid()} and not os.path.exists({str(flag)!r}):\n"
+        f"        open({str(flag)!r}, 'w').close()\n"
         "        os._exit(1)\n"
-        "    return ft.envs.RandomWalk(5)\n",
+        "    return ft.envs.RandomWalk(5)\n"
+        "def step(state, action, u):\n"
+        "    if u[0] < 0.01:\n"
+        "        raise ValueError('boom')\n"
+        "    return (state[0],), -1.0, 0.0 if u[0] > 0.8 else 1.0\n"
+        "def deadly(state, action, u):\n"
+        "    os._exit(1)\n"
+        "rare = ft.envs.custom(lambda u: (u[0],), step, n_actions=2, n_state=1, n_uniforms=1)\n"
+        "never = ft.envs.custom(lambda u: (u[0],), deadly, n_actions=2, n_state=1, n_uniforms=1)\n"
+        "for env in (rare, never):\n"
+        "    env.low, env.high = (0.0,), (1.0,)\n",
         "utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    monkeypatch.setenv("FT_PARENT", str(os.getpid()))
-    loky.get_reusable_executor().shutdown()  # those that are there do not know the module
-    spec = changed(changed(WALK, "environment", name="deadly:once", n=None), "run", seeds=6)
-    with pytest.warns(RuntimeWarning, match="a worker died"):
+    loky.get_reusable_executor().shutdown()
+    yield flag
+    loky.get_reusable_executor().shutdown()
+    sys.modules.pop("worlds", None)
+
+
+def of_ones_own(name):
+    grid = {"lambda_": [0.0, 0.9], "alpha": [0.1, 0.2]}
+    return changed(CAR, "environment", name=f"worlds:{name}") | {"grid": grid}
+
+
+def test_a_worker_that_dies(tmp_path, worlds):
+    """Its runs are run again."""
+    spec = changed(changed(WALK, "environment", name="worlds:once", n=None), "run", seeds=6)
+    with pytest.warns(RuntimeWarning, match="a worker died; what it had is run again"):
         table = swept(spec, tmp_path / "db", workers=2)
+    assert worlds.exists()
     assert len(table["key"]) == 24
+
+
+def test_runs_that_kill_their_workers(tmp_path, worlds):
+    """They are left out, by name, and this process lives."""
+    spec = changed(changed(of_ones_own("never"), "run", seeds=1), "grid", lambda_=[0.0], alpha=[0.1])
+    with pytest.warns(RuntimeWarning, match=r"a run is left out, its worker died \(.*seed=0\)"):
+        table = swept(spec, tmp_path / "db", workers=2, backend="numpy")
+    assert len(table["key"]) == 0
+
+
+def test_runs_that_fail(tmp_path, worlds):
+    """The others of their block are there; the rest is tried the next time."""
+    spec = of_ones_own("rare")
+    with pytest.warns(RuntimeWarning, match="a run is left out, ValueError: .*boom") as told:
+        table = swept(spec, tmp_path / "db", backend="numpy")
+    assert 0 < len(table["key"]) < 12
+    assert len(table["key"]) + len(told) == 12
+    with pytest.raises(ValueError, match="is an object that has its options, got gravity"):
+        swept(changed(spec, "environment", gravity=9.8), tmp_path / "db")
 
 
 def test_a_setting_that_diverges_is_a_row(tmp_path):
@@ -209,6 +252,8 @@ def test_a_setting_that_diverges_is_a_row(tmp_path):
         ),
         ("grid", {"alpha_per_tiling": ["a"]}, "alpha_per_tiling: got 'a', expected a number"),
         ("run", {"episodes": None}, "run.episodes: is missing"),
+        ("grid", {"alpha_per_tiling": [10**30]}, "grid.alpha_per_tiling: got 1000"),
+        ("coder", {"tiles": 0}, "coder: tiles"),
         ("run", {"seeds": 0}, "run.seeds: "),
         ("run", {"keep": "all"}, "run.keep: got 'all'"),
         ("run", {"episode": 3}, "run: unknown 'episode'; did you mean 'episodes'?"),
@@ -233,6 +278,32 @@ def test_what_a_prediction_task_has_not(tmp_path, section, options, message):
         swept(changed(WALK, section, **options), tmp_path / "db")
 
 
+def test_one_setting_is_one_setting(tmp_path):
+    """1 and 1.0; but other episodes, and another file of the environment, are other runs."""
+    spec = changed(changed(CAR, "grid", trace=None), "grid", lambda_=[1], alpha_per_tiling=[0.4])
+    first = swept(spec, tmp_path / "db")
+    again = swept(changed(spec, "grid", lambda_=np.array([1.0])), tmp_path / "db")
+    assert_array_equal(again["seconds"], first["seconds"])
+    swept(changed(spec, "run", episodes=2), tmp_path / "db")
+    table = ft.results(tmp_path / "db")
+    assert len(table["key"]) == 6
+    assert [setting.runs for setting in best.settings(table)] == [3, 3]
+    with pytest.raises(ValueError, match=re.escape("grid.lambda_: has a value twice")):
+        swept(changed(spec, "grid", lambda_=[1, 1.0]), tmp_path / "db")
+
+
+def test_a_file_that_one_may_only_read(tmp_path, monkeypatch):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    want = swept(WALK, folder / "db")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    assert_same(ft.results(folder / "db"), want | {"key": ft.results(folder / "db")["key"]})
+    (folder / "empty").touch()
+    with pytest.raises(ValueError, match="has no results of fasttrace"):
+        ft.results(folder / "empty")
+    assert (folder / "empty").stat().st_size == 0
+
+
 def test_databases_of_others(tmp_path):
     (tmp_path / "text").write_text("not a database, but long enough to be looked at" * 20, "utf-8")
     with pytest.raises(ValueError, match="file is not a database"):
@@ -244,6 +315,8 @@ def test_databases_of_others(tmp_path):
     swept(WALK, tmp_path / "newer")
     with sqlite3.connect(tmp_path / "newer") as db:
         db.execute("PRAGMA user_version=2")
+    with pytest.raises(TypeError, match="db: got int"):
+        ft.results(3)
     for call in (lambda: swept(WALK, tmp_path / "newer"), lambda: ft.results(tmp_path / "newer")):
         with pytest.raises(ValueError, match="is of a newer version of fasttrace"):
             call()
@@ -282,7 +355,7 @@ def test_commands(tmp_path, capsys):
     assert figure.stat().st_size > 10_000
     assert main(["results", db, "--best", "1"]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[0].startswith("Sarsa in MountainCar: tiles 8, tilings 8, trace replacing")
+    assert out[0].startswith("Sarsa in MountainCar: tiles 8, tilings 8, episodes 5")
     assert out[-1] == "  ... 3 more settings"
     assert main(["results", db, "--csv"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1 + 8

@@ -13,7 +13,7 @@ import numpy as np
 
 from .runs import Table, results
 
-_BESIDE = ("key", "version", "seed", "mean_return", "mean_length", "rms", "steps", "diverged", "seconds")
+_BESIDE = ("key", "seed", "mean_return", "mean_length", "rms", "steps", "diverged", "seconds")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def lines(table: Table, count: int) -> Iterator[str]:
         names = list(dict.fromkeys(name for setting in some for name in setting.options))
         differs = [name for name in names if len({str(setting.options.get(name)) for setting in some}) > 1]
         common = {name: some[0].options[name] for name in names if name not in differs}
-        told = ", ".join(f"{name} {_word(value)}" for name, value in common.items())
+        told = ", ".join(f"{name} {_word(value)}" for name, value in common.items() if name != "version")
         yield f"{learner} in {environment}{told and ': '}{told}"
         best = sorted(some, key=lambda setting: setting.order)[:count]
         head = [*differs, best[0].metric, "+-", "runs", "diverged"]

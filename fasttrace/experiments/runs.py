@@ -36,14 +36,16 @@ class Runs:
     with the next.  Errors: ValueError for a file that is something else, or of a newer version; OSError.
     """
 
-    def __init__(self, path: Any, *, create: bool = True) -> None:
-        self.path = Path(os.fspath(path))
-        if not create and not self.path.exists():
+    def __init__(self, path: Any, *, read: bool = False) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"db: got {type(path).__name__}, expected the path of a file")
+        self.path, self._read = Path(path), read
+        if read and not self.path.exists():
             raise FileNotFoundError(f"{self.path}: there is no such file")
         self._kept: list[tuple[Run, dict[str, Any]]] = []
         self._keep_episodes = False
         try:
-            self._db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+            self._db = sqlite3.connect(*self._connection(), isolation_level=None, uri=read)
         except sqlite3.Error as error:
             raise OSError(f"{self.path}: {error}") from None
         try:
@@ -58,9 +60,18 @@ class Runs:
             self._db.close()
             raise
 
+    def _connection(self) -> tuple[Any, float]:
+        if not self._read:
+            return self.path, _PATIENCE
+        # One may be allowed to read the file, and not to make one beside it that readers share.
+        alone = not Path(f"{self.path}-wal").exists() and not os.access(self.path.resolve().parent, os.W_OK)
+        return f"{self.path.resolve().as_uri()}?mode=ro{'&immutable=1' if alone else ''}", _PATIENCE
+
     def _found(self) -> None:
+        empty = not self._one("SELECT count(*) FROM sqlite_master")  # first: another may be making it
         ours, version = self._one("PRAGMA application_id"), self._one("PRAGMA user_version")
-        empty = not self._one("SELECT count(*) FROM sqlite_master")
+        if empty and self._read:
+            raise ValueError(f"{self.path}: has no results of fasttrace")
         if not empty and ours != _OURS:
             raise ValueError(f"{self.path}: is a database of something else, expected one of fasttrace")
         if ours == _OURS and version > _VERSION:
@@ -79,7 +90,10 @@ class Runs:
             self._db.execute(f"PRAGMA application_id={_OURS}")
             self._db.execute(f"PRAGMA user_version={_VERSION}")
             self._db.execute("COMMIT")
-        self._db.execute("PRAGMA synchronous=NORMAL")  # what is committed outlives a process that is killed
+        if not self._read:
+            self._db.execute(
+                "PRAGMA synchronous=NORMAL"
+            )  # what is committed outlives a process that is killed
 
     def _one(self, query: str) -> Any:
         return self._db.execute(query).fetchone()[0]
@@ -96,20 +110,28 @@ class Runs:
     def make_columns(self, spec: Spec) -> None:
         """One for each option of a sweep."""
         self._keep_episodes = spec.keep_episodes
-        there = self.columns()
+        there = {name.lower() for name in self.columns()}
         for name in spec.columns:
-            if _column(name) not in there:
+            if _column(name).lower() in there:
+                continue
+            try:
                 self._db.execute(f'ALTER TABLE runs ADD COLUMN "{_column(name)}"')
+            except sqlite3.OperationalError as error:
+                if _column(name) not in self.columns():  # nor has another sweep made it meanwhile
+                    raise OSError(f"{self.path}: {error}") from None
 
     def keys(self) -> set[str]:
         """Of the runs that need not be run again."""
-        where = " WHERE key IN (SELECT key FROM episodes)" if self._keep_episodes else ""
+        where = (
+            " WHERE mean_length IS NULL OR key IN (SELECT key FROM episodes)" if self._keep_episodes else ""
+        )
         return {row[0] for row in self._db.execute(f"SELECT key FROM runs{where}")}
 
     def add(self, rows: Iterable[tuple[Run, dict[str, Any]]], spec: Spec) -> None:
         """Results of runs, all of them or none; a RuntimeWarning where they have to wait."""
         waited = bool(self._kept)
         self._kept += rows
+        self._wait(1.0 if waited else _PATIENCE)  # not that long for every block
         try:
             self._write(spec)
         except sqlite3.OperationalError as error:
@@ -141,6 +163,7 @@ class Runs:
 
     def finish(self, spec: Spec) -> None:
         """Errors: RuntimeError where results still cannot be written."""
+        self._wait(_PATIENCE)
         try:
             self._write(spec)
         except sqlite3.OperationalError as error:
@@ -148,6 +171,9 @@ class Runs:
                 f"sweep: results of {len(self._kept)} runs could not be written to {self.path} ({error}); "
                 "the others are there, start again to run these"
             ) from None
+
+    def _wait(self, seconds: float) -> None:
+        self._db.execute(f"PRAGMA busy_timeout={int(1000 * min(seconds, _PATIENCE))}")
 
     def table(self, keys: Sequence[str] | None = None) -> Table:
         """The runs of these keys in their order; None: all, by their options."""
@@ -168,7 +194,7 @@ def results(db: Any) -> Table:
 
     Errors: FileNotFoundError, OSError; ValueError for a database of something else or a newer version.
     """
-    with Runs(db, create=False) as runs:
+    with Runs(db, read=True) as runs:
         return runs.table()
 
 

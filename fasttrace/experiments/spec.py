@@ -29,6 +29,7 @@ from ..version import __version__
 SECTIONS = ("environment", "coder", "learner", "grid", "run")
 _RUN = ("seeds", "episodes", "steps", "max_episode_steps", "keep")
 _GIVEN = ("n_features", "n_actions", "backend", "seed", "self", "low", "high")  # not the user's to set here
+_LIMITS = {"steps": "max_steps", "max_episode_steps": "max_episode_steps"}  # as the table has them
 PER_TILING = "alpha_per_tiling"
 
 
@@ -96,11 +97,11 @@ class Spec:
 
     def runs(self) -> list[Run]:
         """All of them, settings by settings."""
-        limits = [self.episodes, self.steps, self.max_episode_steps]
+        about = [__version__, self.environment, _source(self.environment), self.learner_name]
         runs = []
         for options, told in self.settings:
             for seed in range(self.seeds):
-                whole = [__version__, self.environment, self.learner_name, told, limits, seed]
+                whole = [*about, _numbers(told), seed]
                 digest = hashlib.blake2b(json.dumps(whole, sort_keys=True).encode(), digest_size=16)
                 runs.append(Run(options, told, seed, digest.hexdigest()))
         return runs
@@ -124,6 +125,23 @@ class Spec:
                 raise type(error)(f"{self.learner_name}({told}): {error}") from None
 
 
+def _numbers(told: Any) -> Any:
+    """1 and 1.0 are one setting."""
+    if isinstance(told, dict):
+        return {name: _numbers(value) for name, value in told.items()}
+    if isinstance(told, list):
+        return [_numbers(value) for value in told]
+    return float(told) if is_number(told) else told
+
+
+def _source(environment: str) -> str:
+    """A digest of the file that an environment of one's own comes from."""
+    if ":" not in environment:
+        return ""
+    path = inspect.getsourcefile(importlib.import_module(environment.partition(":")[0]))
+    return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest() if path else ""
+
+
 def is_number(value: Any) -> bool:
     """Whether an option may differ within a population."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -136,7 +154,7 @@ def read_spec(spec: Any) -> Spec:
     if isinstance(spec, (str, os.PathLike)):
         try:
             spec = tomllib.loads(Path(spec).read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{spec}: {error}") from None
     if not isinstance(spec, Mapping):
         raise TypeError(f"spec: got {type(spec).__name__}, expected a dict or the path of a TOML file")
@@ -158,8 +176,13 @@ def read_spec(spec: Any) -> Spec:
     _known("learner", learner, known)
     _known("grid", grid, known)
     for name, values in grid.items():
+        if isinstance(values, (np.ndarray, range)):
+            values = grid[name] = list(values)
         if not isinstance(values, (list, tuple)) or not values:
             raise ValueError(f"grid.{name}: got {values!r}, expected a list of values")
+        plain = [json.dumps(_numbers(_plain("grid", name, value))) for value in values]
+        if len(set(plain)) < len(plain):
+            raise ValueError(f"grid.{name}: has a value twice, {values!r}")
         if name in learner:
             raise ValueError(f"grid.{name}: is among the options of [learner] too")
     run = dict(spec["run"])
@@ -177,8 +200,15 @@ def read_spec(spec: Any) -> Spec:
     keep = run.get("keep", "means")
     if keep not in ("means", "episodes"):
         raise ValueError(f"run.keep: got {keep!r}, expected 'means' or 'episodes'")
-    tilings = TileCoder(env.low, env.high, **coder).tilings if coder is not None else 1
+    tilings = 1
+    if coder is not None:
+        try:
+            tilings = TileCoder(env.low, env.high, **coder).tilings
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"coder: {error}") from None
     beside = _beside(environment, coder, kind)
+    beside |= {"episodes": limits["episodes"]}
+    beside |= {new: limits[name] for name, new in _LIMITS.items() if name in limits}
     settings = tuple(
         _setting(learner | dict(zip(grid, values, strict=True)), beside, tilings)
         for values in itertools.product(*grid.values())
@@ -195,17 +225,28 @@ def task_of(name: str, options: Mapping[str, Any]) -> Any:
     if attribute:
         try:
             make = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, ValueError) as error:
             raise ValueError(f"environment.name: {name!r} cannot be imported: {error}") from None
+        if not isinstance(make, Environment) and not callable(make):
+            raise ValueError(
+                f"environment.name: {name!r} is a {type(make).__name__}, expected an Environment"
+            )
     else:
         known = [each for each in envs.__all__ if _is_environment(getattr(envs, each))]
         _known("environment.name", [name], known)
         make = getattr(envs, name)
     if isinstance(make, Environment):
+        if options:
+            raise ValueError(
+                f"environment: {name!r} is an object that has its options, got {', '.join(options)}"
+            )
         return make
     if inspect.isclass(make):
         _known("environment", options, _options_of(make))
-    env = make(**options)
+    try:
+        env = make(**options)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"environment: {error}") from None
     if not isinstance(env, Environment):
         raise TypeError(f"environment.name: {name!r} gave {type(env).__name__}, expected an Environment")
     return env
@@ -266,6 +307,11 @@ def _setting(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     options = {name: _plain("learner", name, value) for name, value in options.items()}
     told = beside | options
+    for name in told:
+        if not name.isidentifier() or sum(other.lower() == name.lower() for other in told) > 1:
+            raise ValueError(
+                f"{name!r}: cannot be a column of its own, for its letters or another's of that name"
+            )
     if PER_TILING in options:
         if "alpha" in options:
             raise ValueError(f"{PER_TILING}: is given beside alpha")
@@ -282,6 +328,8 @@ def _plain(section: str, name: str, value: Any) -> Any:
         value = value.item()
     if isinstance(value, (list, tuple)):
         return [_plain(section, name, each) for each in value]
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError(f"{section}.{name}: got {value}, expected a number below 2^63")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(

@@ -11,7 +11,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, CancelledError, Future, as_completed
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any, Literal
 
@@ -52,13 +53,13 @@ def sweep(
     spec      dict, or path of a TOML file: sections environment, coder, learner, grid, run (docs/sweeps.md)
     db        SQLite file that keeps results; runs that it has, of this version, are not run again
     engine    "local": processes here; "dask": on a cluster, of `address`, or one made here for the time
-    workers   processes, None is one a core; of a cluster that is there it has no meaning
+    workers   processes, None is one a core, 1 is this one; of a cluster that is there it has no meaning
     backend   of the learners
     progress  a bar of runs done, with steps a second and the time left
 
-    Killed at any point and started again, it runs what is missing; the table is that of a sweep that was not,
-    in all but `seconds`.  A setting that diverges is a row that says so.  A worker that dies, or a database
-    that cannot be written for the time being, is a RuntimeWarning, and the rest goes on.
+    Killed at any point and started again, it runs what is missing; the table is that of a sweep that was
+    not, in all but `seconds`.  A setting that diverges is a row that says so.  A run that fails or kills its
+    worker, or a database that cannot be written for the time being, is a RuntimeWarning; the rest goes on.
 
     The table is a dict of arrays, one entry a run of this spec, in the order of grid and seeds: the options,
     `seed`, `mean_return`, `mean_length` over the episodes that ended, `rms` of prediction tasks (root mean
@@ -76,14 +77,15 @@ def sweep(
     name = resolve(backend)
     made.check(name)
     all_runs = made.runs()
-    with Runs(db) as runs:
+    with ExitStack() as open_until:
+        executor = open_until.enter_context(_executor(engine, address, workers))
+        runs = open_until.enter_context(Runs(db))
         runs.make_columns(made)
         there = runs.keys()
         missing = [run for run in all_runs if run.key not in there]
         blocks = list(_blocks(made, missing, workers or cores()))
-        with _bar(progress, len(all_runs), len(all_runs) - len(missing)) as done:
-            if blocks:
-                _run_blocks(made, blocks, name, runs, engine, address, workers, done)
+        done = open_until.enter_context(_bar(progress, len(all_runs), len(all_runs) - len(missing)))
+        _run_blocks(made, blocks, name, runs, executor, done)
         runs.finish(made)
         return runs.table([run.key for run in all_runs])
 
@@ -99,6 +101,10 @@ def run(
 ) -> int:
     """The command; the exit status."""
     try:
+        if figure:
+            from .sweep_figures import draw, expect_figure
+
+            expect_figure(figure)
         with warnings.catch_warnings():
             warnings.simplefilter("always")
             warnings.showwarning = lambda message, *_: print(message, file=sys.stderr)
@@ -107,8 +113,6 @@ def run(
             )
         print("\n".join(best.lines(table, 10)).rstrip())
         if figure:
-            from .sweep_figures import draw
-
             draw(table, figure, f"{table['learner'][0]}, {table['environment'][0]}")
             print(f"Figure: {figure}")
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
@@ -224,85 +228,129 @@ def _row(
 
 
 def _run_blocks(
-    spec: Spec, blocks: list[list[Run]], backend: str, runs: Runs, engine: str, address: str | None,
-    workers: int | None, done: Callable[[int, int], None],
-) -> None:  # fmt: skip
-    by_key = {run.key: run for block in blocks for run in block}
+    spec: Spec,
+    blocks: list[list[Run]],
+    backend: str,
+    runs: Runs,
+    executor: Any,
+    done: Callable[[int, int], None],
+) -> None:
+    """Store what comes back.
 
-    def store(rows: list[dict[str, Any]]) -> None:
-        runs.add([(by_key[row["key"]], row) for row in rows], spec)
-        done(len(rows), sum(row["steps"] for row in rows))
-
-    with _workers(engine, address, workers) as submit:
-        left, broken = blocks, 0
-        while left:
-            try:
-                together = left if broken <= _BREAKS else left[:1]
-                for rows in submit(run_block, [(spec, block, backend) for block in together]):
-                    store(rows)
-                    there = {row["key"] for row in rows}
-                    left = [block for block in left if block[0].key not in there]
-            except _DiedError as died:
-                broken += 1
-                if broken > _BREAKS + 1:  # it was alone
-                    _tell(f"a worker died of {left[0][0]!r} or what was run with it: {died}; it is left out")
-                    left = left[1:]
-                else:
-                    _tell(f"a worker died: {died}; its runs are run again")
+    A block that fails is run again run by run, one whose worker dies by itself in the end: what is left out,
+    and told, is what fails.
+    """
+    left, broken = blocks, 0
+    while left:
+        alone = broken > _BREAKS
+        some, left = (left[:1], left[1:]) if alone else (left, [])
+        died = False
+        for block, rows, error in _results(executor, spec, some, backend):
+            if error is None:
+                by_key = {run.key: run for run in block}
+                runs.add([(by_key[row["key"]], row) for row in rows], spec)
+                done(len(rows), sum(row["steps"] for row in rows))
+            elif isinstance(error, BrokenExecutor) and not alone:
+                died = True
+                left.append(block)
+            elif len(block) > 1:
+                left += [[run] for run in block]
+            else:
+                what = (
+                    "its worker died"
+                    if isinstance(error, BrokenExecutor)
+                    else f"{type(error).__name__}: {error}"
+                )
+                _tell(f"a run is left out, {what} ({block[0]!r})")
+        if died:
+            broken += 1
+            _tell("a worker died; what it had is run again")
 
 
 def _tell(what: str) -> None:
     warnings.warn(f"sweep: {what}", RuntimeWarning, stacklevel=2)
 
 
-class _DiedError(Exception):
-    """A worker has, and with it what was under way."""
+class _Here:
+    """An executor that is this process."""
+
+    def submit(self, call: Any, *given: Any) -> Any:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(*given))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def _results(executor: Any, spec: Spec, blocks: list[list[Run]], backend: str) -> Iterator[Any]:
+    """(block, rows, error) as they come."""
+    if isinstance(executor, _Here):
+        for block in blocks:
+            future = executor.submit(run_block, spec, block, backend)
+            yield block, *_outcome(future)
+        return
+    futures = {}
+    for block in blocks:
+        try:
+            futures[executor().submit(run_block, spec, block, backend)] = block
+        except BrokenExecutor as error:
+            yield block, [], error
+    for future in as_completed(futures):
+        yield futures[future], *_outcome(future)
+
+
+def _outcome(future: Any) -> tuple[Any, Any]:
+    error = future.exception()
+    return (future.result(), None) if error is None else ([], error)
 
 
 @contextmanager
-def _workers(engine: str, address: str | None, workers: int | None) -> Iterator[Any]:
-    """A function that gives results of submit(call, list of arguments) as they come."""
+def _executor(engine: str, address: str | None, workers: int | None) -> Iterator[Any]:
+    """What runs blocks: this process, or a function that gives an executor, anew where the last broke."""
+    count = cores() if workers is None else workers
+    if engine == "dask":
+        with _cluster(address, count) as client:
+            executor = client.get_executor(pure=False)
+            yield lambda: executor
+        return
     try:
-        import joblib
+        from joblib.externals import loky
     except ImportError as error:
         raise ImportError("sweep needs joblib: pip install 'fasttrace[sweep]'") from error
-    if engine == "dask":
-        with _cluster(address, workers):
-            yield lambda call, given: _results(joblib, "dask", -1, call, given)
-    else:
-        count = cores() if workers is None else workers
-        yield lambda call, given: _results(joblib, "loky", min(count, len(given)), call, given)
-
-
-def _results(joblib: Any, engine: str, count: int, call: Any, given: list[Any]) -> Iterator[Any]:
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    with joblib.parallel_config(backend=engine, n_jobs=count):
-        try:
-            jobs = [joblib.delayed(call)(*each) for each in given]
-            yield from joblib.Parallel(return_as="generator_unordered")(jobs)
-        except TerminatedWorkerError as error:
-            raise _DiedError(str(error).partition("\n")[0]) from None
+    if count == 1:
+        yield _Here()
+        return
+    try:
+        yield lambda: loky.get_reusable_executor(max_workers=count)
+    except BaseException:
+        loky.get_reusable_executor(max_workers=count).shutdown(kill_workers=True)
+        raise
 
 
 @contextmanager
-def _cluster(address: str | None, workers: int | None) -> Iterator[None]:
+def _cluster(address: str | None, workers: int) -> Iterator[Any]:
     try:
         from dask import distributed
     except ImportError as error:
         raise ImportError("engine='dask' needs Dask: pip install 'fasttrace[cluster]'") from error
-    if address is not None:
-        client = distributed.Client(address, timeout="30s")
-    else:
-        client = distributed.Client(n_workers=cores() if workers is None else workers, threads_per_worker=1)
-    with client:
-        try:
-            yield
-        except (OSError, distributed.client.CancelledError, distributed.scheduler.KilledWorker) as error:
-            raise RuntimeError(
-                f"sweep: the cluster went away ({type(error).__name__}: {error}); what was done is stored, "
-                "start again to go on"
-            ) from error
+    try:
+        if address is not None:
+            client = distributed.Client(address, timeout="30s")
+        else:
+            client = distributed.Client(n_workers=workers, threads_per_worker=1)
+    except OSError as error:
+        raise RuntimeError(f"sweep: there is no cluster at {address}: {error}") from None
+    gone = True
+    try:
+        yield client
+        gone = client.status != "running"
+    except (OSError, CancelledError, distributed.client.FuturesCancelledError) as error:
+        raise RuntimeError(
+            f"sweep: the cluster went away ({type(error).__name__}); what was done is stored, start again"
+        ) from None
+    finally:
+        client.close(timeout=1 if gone else 30)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,15 @@ def varying(some: list[Setting]) -> list[str]:
     if PER_TILING in values:
         values.pop("alpha", None)
     return sorted((name for name in values if len(values[name]) > 1), key=lambda name: -len(values[name]))
+
+
+def expect_figure(path: str) -> None:
+    """Errors: ValueError where no picture could be written there."""
+    kinds = FigureCanvasAgg(Figure()).get_supported_filetypes()
+    if Path(path).suffix.lstrip(".") not in kinds or not Path(path).resolve().parent.is_dir():
+        raise ValueError(
+            f"figure: got {path!r}, expected a file such as results.png in a folder that is there"
+        )
 
 
 def _limits(means: Any, returns: bool) -> tuple[float, float]:
