@@ -591,3 +591,24 @@ def test_says_what_it_is():
     assert "gamma=1.0" in text
     assert "alpha=..." in text
     assert (agents.n_features, agents.n_actions, agents.dtype, agents.learner) == (6, 2, np.float64, ft.Sarsa)
+
+
+def test_what_can_be_set_of_agents_can_be_set_of_all():
+    """Words too, and options that no other learner has; of a wrong one nothing has changed."""
+    for cls, sizes, name, value in (
+        (ft.Sarsa, (5, 3, 2), "policy", "softmax"),
+        (ft.SwiftTD, (5, 2), "eta", 0.3),
+        (ft.VtraceTD, (5, 2), "rho_bar", 0.5),
+        (ft.ActorCritic, (5, 3, 2), "alpha_actor", 0.3),
+    ):
+        more = {"alpha_actor": 0.1} if cls is ft.ActorCritic else {}
+        agents = ft.Population(cls, *sizes, alpha=0.1, **more)
+        setattr(agents, name, value)
+        assert getattr(agents, name).tolist() == [value] * 2
+        assert getattr(agents[1], name) == value
+    agents.alpha_actor = [0.2, 0.4]
+    with pytest.raises(ValueError, match="agent 1: alpha_actor"):
+        agents.alpha_actor = [0.5, -1.0]
+    assert agents.alpha_actor.tolist() == [0.2, 0.4]
+    with pytest.raises(AttributeError, match="Population has no attribute 'tau'"):
+        _ = agents.tau

@@ -37,27 +37,6 @@ class _Agents:
         return self
 
 
-def _number(name: str) -> Any:
-    """A property: (N,) numbers that each agent has one of; set to a number for all, or to (N,)."""
-
-    def get(self: Population) -> Float64:
-        return np.array([getattr(each, name) for each in self._each], float)
-
-    def set_it(self: Population, value: Any) -> None:
-        values = _for_each(name, value, len(self))
-        with self._in_use():
-            before = [getattr(each, name) for each in self._each]
-            try:
-                for i, (each, number) in enumerate(zip(self._each, values, strict=True)):
-                    _of_agent(i, np.ndim(value) > 0, setattr, each, name, number)
-            except (TypeError, ValueError):
-                for each, number in zip(self._each, before, strict=True):
-                    setattr(each, name, number)
-                raise
-
-    return property(get, set_it, doc=f"{name} of each agent, (N,); a number sets that of all.")
-
-
 class Population(Learner):
     """N agents of one class, each to learn in a world of its own, together.
 
@@ -110,6 +89,7 @@ class Population(Learner):
     def _found(self, agents: list[LinearLearner]) -> None:
         self._trace = _Agents(agents)
         self.n_features = agents[0].n_features
+        self._settable = _settable(agents[0])
         self._free()
 
     def _bind(self) -> None:
@@ -117,9 +97,27 @@ class Population(Learner):
 
     # ---- the agents ----------------------------------------------------------------------------------------
 
-    alpha, beta, gamma, lambda_, epsilon, temperature = map(
-        _number, ("alpha", "beta", "gamma", "lambda_", "epsilon", "temperature")
-    )
+    def __getattr__(self, name: str) -> Any:
+        """Options of the agents that can be set: (N,), one of each."""
+        if name not in self.__dict__.get("_settable", ()):
+            raise AttributeError(f"Population has no attribute {name!r}")
+        return np.array([getattr(each, name) for each in self._each])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """To a number or word for all, or to (N,) numbers; all of them or none."""
+        if name not in self.__dict__.get("_settable", ()):
+            super().__setattr__(name, value)
+            return
+        values = _for_each(name, value, len(self))
+        with self._in_use():
+            before = [getattr(each, name) for each in self._each]
+            try:
+                for i, (each, one) in enumerate(zip(self._each, values, strict=True)):
+                    _of_agent(i, np.ndim(value) > 0, setattr, each, name, one)
+            except (TypeError, ValueError):
+                for each, one in zip(self._each, before, strict=True):
+                    setattr(each, name, one)
+                raise
 
     @property
     def _each(self) -> list[LinearLearner]:
@@ -383,6 +381,16 @@ def _series_of(name: str, value: Any, N: int) -> Sequence[Any]:
         return [value] * N
     array = _rows_of(name, value, N, alone + 1)
     return [row[0] for row in array] if alone == 1 and array.shape[1:] == (1,) else list(array)
+
+
+def _settable(learner: LinearLearner) -> frozenset[str]:
+    """The options that can be set afterwards."""
+    kind = type(learner)
+    return frozenset(
+        name
+        for name in learner._options()
+        if name in kind._tunable or hasattr(getattr(kind, name, None), "__set__")
+    )
 
 
 def _sizes(learner: LinearLearner) -> dict[str, Any]:
