@@ -71,6 +71,8 @@ def linear(cls, backend):
     """A learner of the class that has learned, and, if it acts, is in the midst of an episode."""
     if cls is ft.Horde:
         return horde(backend)
+    if cls is ft.Population:
+        return population(backend)
     names = inspect.signature(cls).parameters
     wanted = {"n_features": N, "n_actions": 3, "alpha": 0.1, "alpha_actor": 0.1, "beta": 0.1, "seed": 0}
     learner = cls(**{name: each for name, each in wanted.items() if name in names}, backend=backend)
@@ -95,11 +97,20 @@ def horde(backend):
     return made
 
 
+def population(backend):
+    """Three that have learned."""
+    made = ft.Population(ft.TrueOnlineTD, N, 3, alpha=[0.1, 0.2, 0.3], backend=backend)
+    made.learn(np.arange(60, dtype=np.int32).reshape(3, 10, 2) % N, np.ones((3, 9)))
+    return made
+
+
 def go_on(learner):
     x = np.array([[1, 3], [2, 1], [3, 3]], np.int32)
     if isinstance(learner, ft.Horde):
         learner.learn(x, np.ones((2, learner.m)))
         learner.update(x[0], np.ones(learner.m), x[2])
+    elif isinstance(learner, ft.Population):
+        learner.learn(np.stack([x] * len(learner)), np.ones((len(learner), 2)))
     elif hasattr(learner, "start"):
         learner.step(1.0, x[0])
         learner.truncate(1.0, x[1])
