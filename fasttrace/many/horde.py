@@ -124,13 +124,15 @@ class Horde(Learner):
             self._numbers = self._numbers | {name: numbers}
             self._tell()
 
-    alpha = property(
+    alpha: Any = property(
         lambda self: self._get("alpha"),
         lambda self, value: self._set("alpha", value),
         doc="Step sizes, (m,).",
     )
-    gamma = property(lambda self: self._get("gamma"), lambda self, value: self._set("gamma", value))
-    lambda_ = property(lambda self: self._get("lambda_"), lambda self, value: self._set("lambda_", value))
+    gamma: Any = property(lambda self: self._get("gamma"), lambda self, value: self._set("gamma", value))
+    lambda_: Any = property(
+        lambda self: self._get("lambda_"), lambda self, value: self._set("lambda_", value)
+    )
 
     @property
     def beta(self) -> Float64:
