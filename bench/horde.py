@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,7 +23,7 @@ from fasttrace.memory import aligned_zeros
 
 from . import native
 from .cases import Spec, close, there
-from .interleave import interleave
+from .interleave import Step, interleave
 from .workloads import brownian_walk, gliding_walk, tiles
 
 Float64 = NDArray[np.float64]
@@ -39,19 +39,6 @@ ONE, FLOOR, FLOOR_AHEAD = "one learner", "TD(0), same layout", "TD(0), same layo
 CALL, ONE_CALL = "update of 1000", "one learner's update"
 PREFIX, LOOKED_AT = 150, (0, 11, -1)  # steps, and predictions, that are held against the reference
 CALLS = 300
-
-
-@dataclass
-class Case:
-    """As interleave.Timed; what was learned before changes no time."""
-
-    spec: Spec
-    steps: int
-    run: Callable[[], object]
-    check: Callable[[], bool]
-
-    def prepare(self) -> None:
-        """Nothing to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +92,7 @@ def _by_step(p: Problem) -> Float64 | None:
     return p.gammas if p.gammas.ndim == 2 else None
 
 
-def case(kernel: str, m: int, draw: str, stream: str, backend: str) -> Case:
+def case(kernel: str, m: int, draw: str, stream: str, backend: str) -> Step:
     """`learn` of a whole stream."""
     p = problem(m, draw, stream)
     horde, gammas = make(kernel, p, backend), _by_step(p)
@@ -122,17 +109,17 @@ def case(kernel: str, m: int, draw: str, stream: str, backend: str) -> Case:
         return True
 
     spec = Spec(LABELS[backend], f"{kernel}, {draw}")
-    return Case(spec, STEPS * m, lambda: horde.learn(p.x, p.cumulants, gammas=gammas), check)
+    return Step(spec, STEPS * m, lambda: horde.learn(p.x, p.cumulants, gammas=gammas), check)
 
 
-def one_case(kernel: str, m: int, draw: str, stream: str) -> Case:
+def one_case(kernel: str, m: int, draw: str, stream: str) -> Step:
     """`learn` of one learner on the same stream."""
     p = problem(m, draw, stream)
     learner, rewards = single(kernel, p, 0, "c"), np.ascontiguousarray(p.cumulants[:, 0])
-    return Case(Spec(ONE, f"{kernel}, {draw}"), STEPS, lambda: learner.learn(p.x, rewards), lambda: True)
+    return Step(Spec(ONE, f"{kernel}, {draw}"), STEPS, lambda: learner.learn(p.x, rewards), lambda: True)
 
 
-def floor_case(m: int, draw: str, stream: str, ahead: bool) -> Case:
+def floor_case(m: int, draw: str, stream: str, ahead: bool) -> Step:
     _, lib = native.library()
     p = problem(m, draw, stream)
     w, deltas = aligned_zeros(N * m, np.float64), np.empty((STEPS, m))
@@ -155,10 +142,10 @@ def floor_case(m: int, draw: str, stream: str, ahead: bool) -> Case:
                 return False
         return True
 
-    return Case(Spec(FLOOR_AHEAD if ahead else FLOOR, f"TD(0), {draw}"), STEPS * m, run, check)
+    return Step(Spec(FLOOR_AHEAD if ahead else FLOOR, f"TD(0), {draw}"), STEPS * m, run, check)
 
 
-def stream_cases(m: int, draw: str, stream: str) -> Iterator[Case]:
+def stream_cases(m: int, draw: str, stream: str) -> Iterator[Step]:
     """What is compared on one stream."""
     for kernel, backend in itertools.product(KERNELS, LABELS):
         if backend in there():
@@ -170,7 +157,7 @@ def stream_cases(m: int, draw: str, stream: str) -> Iterator[Case]:
         yield floor_case(m, draw, stream, True)
 
 
-def call_cases(m: int = 1000) -> Iterator[Case]:
+def call_cases(m: int = 1000) -> Iterator[Step]:
     """`update` from a Python loop, of a horde and of one learner."""
     p = problem(m, "decays .9", WALK)
     rows, cumulants, rewards = list(p.x), list(p.cumulants), p.cumulants[:, 0].tolist()
@@ -190,7 +177,7 @@ def call_cases(m: int = 1000) -> Iterator[Case]:
             at_once.learn(p.x[: CALLS + 1], p.cumulants[:CALLS])
             return bool((stepped.weights == at_once.weights).all())
 
-        yield Case(Spec(LABELS[backend], CALL), CALLS * m, run, check)
+        yield Step(Spec(LABELS[backend], CALL), CALLS * m, run, check)
     if "c" in there():
         learner = single("accumulating", p, 0, "c")
 
@@ -198,7 +185,7 @@ def call_cases(m: int = 1000) -> Iterator[Case]:
             for t in range(CALLS):
                 learner.update(rows[t], rewards[t], rows[t + 1])
 
-        yield Case(Spec(ONE, ONE_CALL), CALLS, alone, lambda: True)
+        yield Step(Spec(ONE, ONE_CALL), CALLS, alone, lambda: True)
 
 
 # ---- a robot's rate ----

@@ -11,7 +11,7 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 ROUNDS = 33
 VISIT_NS = 5_000_000  # a quick run is repeated for so long at each visit
@@ -30,6 +30,19 @@ class Timed(Protocol):
 
     def run(self) -> object:
         """What is timed."""
+
+
+@dataclass
+class Step:
+    """One implementation of a step, as Timed; what is learned changes no time."""
+
+    spec: Any
+    steps: int
+    run: Callable[[], object]
+    check: Callable[[], bool]
+
+    def prepare(self) -> None:
+        """Nothing to do."""
 
 
 @dataclass

@@ -7,7 +7,6 @@ an optimiser that goes over the parameters; one call a step, as `update` is.  Ev
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 import fasttrace as ft
 
 from .cases import Spec, there
-from .interleave import interleave
+from .interleave import Step, interleave
 
 SIZES, GAMMA, LAMBDA = (8, 64, 64, 1), 0.99, 0.8
 STEPS, FEW = 400, 40  # of a stream; of PyTorch's, which take a hundred times as long
@@ -60,20 +59,7 @@ def error(params: Any, steps: int, wanted: dict[int, Any] = {}) -> float:  # noq
     return float(np.abs(params - wanted[steps]).max())
 
 
-@dataclass
-class Case:
-    """One implementation of a step; as interleave.Timed."""
-
-    spec: Spec
-    steps: int
-    run: Callable[[], object]
-    check: Callable[[], bool]
-
-    def prepare(self) -> None:
-        """What is learned changes no time."""
-
-
-def stream(backend: str) -> Case:
+def stream(backend: str) -> Step:
     S, R = example()
     timed = learner(backend)
 
@@ -82,10 +68,10 @@ def stream(backend: str) -> Case:
         fresh.learn(S, R)
         return error(fresh.params, STEPS) <= FLOAT32
 
-    return Case(Spec(LABELS[backend], STREAM), STEPS, lambda: timed.learn(S, R), check)
+    return Step(Spec(LABELS[backend], STREAM), STEPS, lambda: timed.learn(S, R), check)
 
 
-def calls(backend: str) -> Case:
+def calls(backend: str) -> Step:
     S, R = example()
     timed = learner(backend)
 
@@ -98,10 +84,10 @@ def calls(backend: str) -> Case:
         run(fresh)
         return error(fresh.params, STEPS) <= FLOAT32
 
-    return Case(Spec(LABELS[backend], CALL), STEPS, run, check)
+    return Step(Spec(LABELS[backend], CALL), STEPS, run, check)
 
 
-def acting(backend: str) -> Case:
+def acting(backend: str) -> Step:
     """StreamQ as an agent: `step` from Python, which learns and chooses the next action."""
     S, R = example()
 
@@ -121,7 +107,7 @@ def acting(backend: str) -> Case:
         return same_walk and float(np.abs(one.params - reference.params).max()) <= FLOAT32
 
     timed = agent(backend)
-    return Case(Spec(LABELS[backend], ACTING), STEPS, lambda: walk(timed), check)
+    return Step(Spec(LABELS[backend], ACTING), STEPS, lambda: walk(timed), check)
 
 
 class TorchStep:
@@ -173,16 +159,16 @@ class TorchStep:
         return np.concatenate([each.detach().numpy().ravel() for each in self.net.parameters()])
 
 
-def pytorch() -> Case:
+def pytorch() -> Step:
     def check() -> bool:
         fresh = TorchStep()
         fresh.run()
         return error(fresh.params(), FEW) <= FLOAT32
 
-    return Case(Spec(TORCH, CALL), FEW, TorchStep().run, check)
+    return Step(Spec(TORCH, CALL), FEW, TorchStep().run, check)
 
 
-def jacobian(backend: str) -> Case:
+def jacobian(backend: str) -> Step:
     """step of a trace (4, 1e6) in float32; a run is one step."""
     rng = np.random.default_rng(0)
     J = rng.normal(size=(OUTPUTS, PARAMETERS)).astype(np.float32)
@@ -196,7 +182,7 @@ def jacobian(backend: str) -> Case:
             fresh.step(w, J, delta, 0.5, 0.01)
         return bool(np.abs(w - 0.025 * (delta @ J)).max() < 1e-5)
 
-    return Case(
+    return Step(
         Spec(LABELS[backend], "JacobianTrace.step"), 1, lambda: trace.step(params, J, delta, 0.9, 1e-3), check
     )
 
@@ -205,7 +191,7 @@ TRACE_BYTES = 4 * PARAMETERS * (3 * OUTPUTS + 2)  # reads Z, J, params; writes Z
 TRIAD_BYTES = 4 * 3 * PARAMETERS * OUTPUTS
 
 
-def triad() -> Case:
+def triad() -> Step:
     """a = b + s c over arrays as large as Z: what memory gives to a plain loop."""
     import numba
 
@@ -223,11 +209,11 @@ def triad() -> Case:
         run()
         return bool((a == 2.0).all())
 
-    return Case(Spec("triad", "JacobianTrace.step"), 1, run, check)
+    return Step(Spec("triad", "JacobianTrace.step"), 1, run, check)
 
 
-def builders() -> list[Callable[[], Case]]:
-    found: list[Callable[[], Case]] = []
+def builders() -> list[Callable[[], Step]]:
+    found: list[Callable[[], Step]] = []
     for backend in LABELS:
         if backend in there():
             found += [

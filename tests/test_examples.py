@@ -100,20 +100,11 @@ def test_a_robot_predicts(tmp_path):
 
 
 @needs_make
-def test_a_horde_in_c(tmp_path):
-    """The C program builds from csrc/ alone, without warnings, and finds its predictions right."""
-    printed = run(
-        "make", "-s", "-C", ROOT / "examples" / "horde_in_c", "run",
-        f"BUILD={tmp_path}", f"CC={compiler}", "CPPFLAGS=-Werror -O1", cwd=tmp_path,
-    )  # fmt: skip
-    assert "largest error" in printed
-
-
-@needs_make
-def test_embedded_in_c(tmp_path):
+@pytest.mark.parametrize("program", ["embed_in_c", "horde_in_c"])
+def test_embedded_in_c(program, tmp_path):
     """The C program builds from csrc/ alone, without warnings, and finds its values right."""
     printed = run(
-        "make", "-s", "-C", ROOT / "examples" / "embed_in_c", "run",
+        "make", "-s", "-C", ROOT / "examples" / program, "run",
         f"BUILD={tmp_path}", f"CC={compiler}", "CPPFLAGS=-Werror -O1", cwd=tmp_path,
     )  # fmt: skip
     assert "largest error" in printed
