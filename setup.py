@@ -41,7 +41,7 @@ class with_sources(build_py):  # noqa: N801
 
     def run(self):
         super().run()
-        for source in () if self.editable_mode else (*CSRC.glob("*.h"), *CSRC.glob("*.cu")):
+        for source in () if self.editable_mode else (*CSRC.glob("*.[ch]"), *CSRC.glob("*.cu")):
             to = Path(self.build_lib, "fasttrace", "include", source.name)
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, to)

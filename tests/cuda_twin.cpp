@@ -7,8 +7,8 @@ struct place {
     unsigned x, y, z;
 };
 static place blockIdx, threadIdx, blockDim, gridDim;
-static ucontext_t turns, threads[1024];
-static int waits[1024]; /* at a barrier; what has ended is at none */
+static ucontext_t turns, threads[256];
+static int waits[256]; /* at a barrier; what has ended is at none */
 
 #define __global__
 #define __shared__ static
@@ -32,7 +32,7 @@ static void run() { kernel(problem); }
 /* 0; -1 for a kernel that there is not, -2 where some threads of a block end while others wait for them. */
 extern "C" int launch(const char *name, unsigned across, unsigned down, unsigned count, const void *struct_,
                       int of_family) {
-    static char *stacks = (char *)std::malloc(1024 << 14);
+    static char *stacks = (char *)std::malloc(256 << 18);
     kernel = KERNEL(name);
     if (!kernel) return -1;
     std::memcpy(&problem, struct_, sizeof problem);
@@ -44,8 +44,8 @@ extern "C" int launch(const char *name, unsigned across, unsigned down, unsigned
         for (blockIdx.x = across; blockIdx.x-- > 0;) {
             for (unsigned i = 0; i < count; i++) {
                 getcontext(&threads[i]);
-                threads[i].uc_stack.ss_sp = stacks + (i << 14);
-                threads[i].uc_stack.ss_size = 1 << 14;
+                threads[i].uc_stack.ss_sp = stacks + ((size_t)i << 18);
+                threads[i].uc_stack.ss_size = 1 << 18;
                 threads[i].uc_link = &turns;
                 makecontext(&threads[i], run, 0);
             }

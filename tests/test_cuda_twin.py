@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 from cuda_twin import GXX, on_device, twin  # noqa: F401 - twin is a fixture
+from cuda_twin import KERNELS as TWINS
 from returns_problems import KERNELS, call, check, draw, hide
 
 import fasttrace as ft
@@ -174,7 +175,7 @@ def test_without_a_gpu_the_reason_is_told():
         pytest.skip("a GPU is there")
     reason = ft.backends()["cuda"]
     assert 'pip install "fasttrace[cuda]"' in reason or "no driver" in reason or "no device" in reason
-    with pytest.raises(ValueError, match=r"backend='cuda': serves fasttrace.returns of arrays on a GPU, not"):
+    with pytest.raises(ValueError, match=r"backend='cuda': serves fasttrace.returns of arrays on a GPU, and"):
         ft.TD(8, alpha=0.1, backend="cuda")
     with pytest.raises(TypeError, match="rewards: got ndarray, expected an array of PyTorch, CuPy or JAX"):
         gae(np.zeros(3), np.zeros(4), gammas=0.9)
@@ -188,16 +189,35 @@ def nvrtc():
         pytest.skip(str(error))
 
 
+MACROS = {
+    "returns": ("FT_REAL=float", "FT_FAMILY=FT_GAE"),
+    "simulate": ("FT_ENV=ft_cart_pole(&env)", "FT_KIND=4", "FT_WIDTH=2", "FT_ACTIVE=8", "FT_BOUNDED=0"),
+    "learn": ("FT_KIND=4", "FT_WIDTH=1", "FT_TASK=FT_STATES"),
+}
+
+
 @pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_90", "sm_100"])
-def test_kernels_compile_for_each_architecture(arch, nvrtc, tmp_path, monkeypatch):
-    """Once, then they are found; for the other types and families .ci/cubins.py does it."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    macros = "FT_REAL=float", "FT_FAMILY=FT_GAE"
-    code = compiler.cubin.__wrapped__("returns", arch, *macros)
+@pytest.mark.parametrize("stem", MACROS)
+def test_kernels_compile_for_each_architecture(stem, arch, nvrtc):
+    """Quickly, and a few; .ci/cubins.py optimises, and has others."""
+    macros = [f"-D{macro}" for macro in MACROS[stem]]
+    flags = (f"--gpu-architecture={arch}", *compiler.FLAGS, *macros, "--Ofast-compile=max")
+    code, _ = compiler.compiled((compiler.sources() / f"{stem}.cu").read_text("utf-8"), flags)
     assert code[:4] == b"\x7fELF"
-    monkeypatch.setattr(compiler, "compiled", lambda *given: pytest.fail("compiled again"))
-    assert compiler.cubin.__wrapped__("returns", arch, *macros) == code
-    assert all(name.encode() in code for name in ("columns", "segments", "tiles", "windows"))
+    assert all(name.encode() in code for name in TWINS[stem])
+
+
+def test_kernels_are_compiled_once(nvrtc, tmp_path, monkeypatch):
+    """Then they are found, by all that they are made from; made anew where nothing can be written."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = []
+    monkeypatch.setattr(compiler, "compiled", lambda *given: made.append(given) or (b"code", ""))
+    for arch in ("sm_80", "sm_90", "sm_80"):
+        assert compiler.cubin.__wrapped__("learn", arch, "FT_KIND=4") == b"code"
+    assert len(made) == len(list((tmp_path / "fasttrace").iterdir())) == 2
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    assert compiler.cubin.__wrapped__("learn", "sm_80", "FT_KIND=4") == b"code"
+    assert len(made) == 3
 
 
 def test_what_does_not_compile_says_why(nvrtc):

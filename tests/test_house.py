@@ -167,7 +167,7 @@ def test_backends_do_not_know_each_other(name):
         "numpy": {"numpy"},
         "numba": {"numpy", "numba", "llvmlite"},
         "c": {"numpy", "cffi"},
-        "cuda": {"cuda"},
+        "cuda": {"numpy", "cuda"},
     }
     assert foreign <= allowed[backend]
 

@@ -59,7 +59,7 @@ def resolve(name: str) -> Name:
         raise BackendUnavailable(f"no backend is available: {reasons}")
     if name == "cuda":
         raise ValueError(
-            "backend='cuda': serves fasttrace.returns of arrays on a GPU, not this; "
+            "backend='cuda': serves fasttrace.returns of arrays on a GPU, and Population, not this; "
             f"expected 'auto', {', '.join(map(repr, NAMES))}"
         )
     found = next((each for each in NAMES if each == name), None)
@@ -68,6 +68,24 @@ def resolve(name: str) -> Name:
     if reason := why_missing(found):
         raise BackendUnavailable(f"backend {name!r} is not available: {reason}")
     return found
+
+
+def host_of(name: str) -> tuple[Name, bool]:
+    """As resolve, of what a GPU may serve, and whether it does: for "cuda" it is the backend whose memory it
+    works on copies of.
+
+    Errors: as resolve.
+    """
+    if name != "cuda":
+        return resolve(name), False
+    if reason := why_missing("cuda"):
+        raise BackendUnavailable(f"backend 'cuda' is not available: {reason}")
+    host = resolve("auto")
+    if host == "numpy":
+        raise BackendUnavailable(
+            "backend 'cuda' works on the memory of Numba's or C's learners: neither is there"
+        )
+    return host, True
 
 
 def module(name: str, stem: str) -> ModuleType:

@@ -21,7 +21,7 @@ _STUBS = {
     "stdint.h": """
 typedef signed char int8_t; typedef short int16_t; typedef int int32_t; typedef long long int64_t;
 typedef unsigned char uint8_t; typedef unsigned short uint16_t; typedef unsigned uint32_t;
-typedef unsigned long long uint64_t;
+typedef unsigned long long uint64_t, uintptr_t;
 #define UINT64_C(x) x##ULL
 #define INT32_MAX 2147483647
 #define UINT32_MAX 4294967295U
@@ -43,7 +43,7 @@ def sources() -> Path:
 
 @cache
 def _headers() -> dict[str, str]:
-    headers = {path.name: path.read_text("utf-8") for path in sorted(sources().glob("*.h"))}
+    headers = {path.name: path.read_text("utf-8") for path in sorted(sources().glob("*.[ch]"))}
     return {**headers, **_STUBS}
 
 

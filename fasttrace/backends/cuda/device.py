@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import BackendUnavailable
 from .compiler import cubin, nvrtc
@@ -65,6 +69,15 @@ def _context(device: int) -> Any:
     return _call("cuDevicePrimaryCtxRetain", _call("cuDeviceGet", device))
 
 
+@contextmanager
+def _current(device: int) -> Iterator[None]:
+    _call("cuCtxPushCurrent", _context(device))
+    try:
+        yield
+    finally:
+        _call("cuCtxPopCurrent")
+
+
 @cache
 def _library(stem: str, architecture: str, *macros: str) -> Any:
     code = cubin(stem, architecture, *macros)
@@ -96,18 +109,49 @@ def launch(
     kernel = _kernel(name, stem, arch(device), *macros)
     struct = ctypes.create_string_buffer(problem, len(problem))
     arguments = (ctypes.c_void_p * 1)(ctypes.addressof(struct))  # copied by the call
-    _call("cuCtxPushCurrent", _context(device))
-    try:
+    with _current(device):
         address = ctypes.addressof(arguments)
         _call("cuLaunchKernel", kernel, *grid, 1, threads, 1, 1, 0, stream, address, 0)
-    finally:
-        _call("cuCtxPopCurrent")
 
 
 def wait(device: int, stream: int) -> None:
     """Until all that was launched there is done."""
-    _call("cuCtxPushCurrent", _context(device))
-    try:
+    with _current(device):
         _call("cuStreamSynchronize", stream)
-    finally:
-        _call("cuCtxPopCurrent")
+
+
+class Memory:
+    """Memory of a GPU by names, with what arrays of NumPy's hold; freed with this.
+
+    Copies are in the order of the default stream, and done when the call returns.
+    """
+
+    def __init__(self, device: int) -> None:
+        _need()
+        self._device = device
+        self._there: dict[str, tuple[int, int]] = {}  # address and bytes
+
+    def put(self, name: str, array: NDArray[Any]) -> int:
+        """Copy there, over what had the name; returns the address."""
+        array = np.ascontiguousarray(array)
+        with _current(self._device):
+            at, size = self._there.get(name, (0, -1))
+            if size < array.nbytes:
+                if at:
+                    _call("cuMemFree", at)
+                at = int(_call("cuMemAlloc", max(array.nbytes, 1)))
+                self._there[name] = at, array.nbytes
+            if array.nbytes:
+                _call("cuMemcpyHtoD", at, array.ctypes.data, array.nbytes)
+        return at
+
+    def get(self, name: str, array: NDArray[Any]) -> None:
+        """Copy back, into a contiguous array."""
+        if array.nbytes:
+            with _current(self._device):
+                _call("cuMemcpyDtoH", array.ctypes.data, self._there[name][0], array.nbytes)
+
+    def __del__(self) -> None:
+        with suppress(Exception), _current(self._device):  # the driver may be gone, at the end of a process
+            for at, _ in self._there.values():
+                _call("cuMemFree", at)
