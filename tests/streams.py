@@ -2,7 +2,7 @@
 
 import inspect
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -187,10 +187,7 @@ class Stream:
 
 
 def dense_row(row, n):
-    indices, values = row
-    x = np.zeros(n)
-    np.add.at(x, indices, 1.0 if values is None else values)
-    return x
+    return np.bincount(row[0], row[1], n).astype(float, copy=False)
 
 
 def features(rows, n, form, state_action=False):
@@ -257,6 +254,12 @@ def _beside(learner, name):
     )
 
 
+@cache
+def _parameters_of_learn(cls):
+    """Read once for each class: inspect takes longer than most learners do."""
+    return frozenset(inspect.signature(cls.learn).parameters)
+
+
 def learn(learner, s, start=0, stop=None):
     """Let a learner take transitions start to stop - 1 of stream s.  Returns the deltas."""
     stop = s.T if stop is None else stop
@@ -264,9 +267,9 @@ def learn(learner, s, start=0, stop=None):
     def part(values, spare=0):
         return values[start : stop + spare] if np.ndim(values) else values
 
-    taken = set(inspect.signature(learner.learn).parameters)
+    taken = _parameters_of_learn(type(learner))
     if getattr(learner, "lambda_", 0.0) is None:  # GTD2 without a trace
-        taken -= {"lambdas"}
+        taken = taken - {"lambdas"}
     options = {
         "gammas": part(s.gammas),
         "lambdas": part(s.lambdas),
