@@ -15,26 +15,34 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Long modules come first, and not side by side those that compile the same kernels: each would compile them.
+# Beside test_state stand those with kernels of their own, then beside test_checks, which begins when all of them
+# are through and shares kernels with most.
 FIRST = [
     "test_state",
-    "test_checks",
-    "test_neural_memory",
-    "test_plasticity",
-    "test_simulate",
-    "test_bad_input",
-    "test_neural_stream",
     "test_neural_remedies",
-    "test_examples",
-    "test_embed",
-    "test_linear",
-    "test_theory",
+    "test_neural_stream",
+    "test_plasticity",
+    "test_neural_memory",
     "test_returns_ways",
+    "test_checks",
+    "test_embed",
+    "test_simulate",
+    "test_examples",
+    "test_linear",
+    "test_bad_input",
     "test_adaptive",
-    "test_plasticity_learns",
+    "test_horde",
+    "test_wide",
     "test_control",
+    "test_gradient",
     "test_long_runs",
-    "test_agent",
+    "test_book",
+    "test_population",
+    "test_theory",
+    "test_plasticity_learns",
     "test_neural_experiments",
+    "test_sweep",
+    "test_backends",
 ]
 
 

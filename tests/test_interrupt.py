@@ -210,17 +210,19 @@ def test_an_interrupted_simulation(backend, in_fives):
         coder = ft.TileCoder((-1.2, -0.07), (0.6, 0.07), 4, 2, backend=backend)
         return ft.Sarsa(coder.n_features, 3, alpha=0.1, seed=0, backend=backend), coder
 
+    env = MountainCar()
+
     def report(steps, episodes):
         if steps > 40:
             signal.raise_signal(signal.SIGINT)
 
     (agent, coder), (other, _) = agent_and_coder(), agent_and_coder()
     with pytest.raises(KeyboardInterrupt) as caught:
-        ft.simulate(MountainCar(), agent, coder, steps=10**6, max_episode_steps=12, progress=report)
+        ft.simulate(env, agent, coder, steps=10**6, max_episode_steps=12, progress=report)
     steps, history = caught.value.steps, caught.value.history
     assert 40 < steps <= 50
     assert history.steps == steps
-    want = ft.simulate(MountainCar(), other, coder, steps=steps, max_episode_steps=12)
+    want = ft.simulate(env, other, coder, steps=steps, max_episode_steps=12)
     np.testing.assert_array_equal(history.lengths, want.lengths)
     np.testing.assert_array_equal(history.returns, want.returns)
     assert same(agent, other)
