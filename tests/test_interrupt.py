@@ -208,7 +208,9 @@ def test_an_interrupted_simulation(backend, in_fives):
 
     def agent_and_coder():
         coder = ft.TileCoder((-1.2, -0.07), (0.6, 0.07), 4, 2, backend=backend)
-        return ft.Sarsa(coder.n_features, 3, alpha=0.1, seed=0, backend=backend), coder
+        # Of a trace that test_simulate has compiled a loop for.
+        options = {"trace": "accumulating", "alpha": 0.1, "seed": 0, "backend": backend}
+        return ft.Sarsa(coder.n_features, 3, **options), coder
 
     env = MountainCar()
 
