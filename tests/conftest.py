@@ -15,8 +15,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Long modules come first, and not side by side those that compile the same kernels: each would compile them.
-# Beside test_state stand those with kernels of their own, then beside test_checks, which begins when all of them
-# are through and shares kernels with most.
+# Beside test_state stand those with kernels of their own; test_checks comes then, and finds what all of them
+# have compiled; beside it is what shares none with it.
 FIRST = [
     "test_state",
     "test_neural_remedies",
