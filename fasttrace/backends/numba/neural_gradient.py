@@ -149,8 +149,9 @@ def qrc_run(
     """See backends.numpy.neural_gradient.qrc_run."""
     arrays = _arrays(learner)
     taken, rhos = _NOBODY if actions is None else actions, _ONES if learner.rhos is None else learner.rhos
-    series = (borrowed(each) for each in (rewards, gammas, lambdas, rhos))
-    done = run(arrays, states, taken, *series, deltas)
+    done = run(
+        arrays, states, taken, borrowed(rewards), borrowed(gammas), borrowed(lambdas), borrowed(rhos), deltas
+    )
     learner.decay, learner.z_h = float(arrays.numbers[DECAY]), float(arrays.numbers[Z_H])
     learner.greedy = bool(arrays.flags[GREEDY])
     return done
