@@ -18,6 +18,7 @@ from fasttrace.many import crew
 
 N = 5
 ALPHAS = np.linspace(0.02, 0.1, N)
+CAR, WALK = ft.envs.MountainCar(), ft.envs.RandomWalk(7)  # compiled once
 SIMULATED = [each for each in EVERY.values() if not each.traits.takes_pi]
 
 everywhere = pytest.mark.parametrize("backend", BACKENDS)
@@ -28,7 +29,7 @@ without_numba = pytest.mark.parametrize("backend", [each for each in BACKENDS if
 
 def world(env=None):
     """An environment with a coder for its states, small; or without, where they are features."""
-    env = env or ft.envs.MountainCar()
+    env = env or CAR
     return env, None if env.n_features else ft.TileCoder(env.low, env.high, 3, 2)
 
 
@@ -78,7 +79,7 @@ def assert_as_alone(cls, env, coder, backend="c", *, threads=2, run=None, **opti
 @pytest.mark.parametrize("algorithm", SIMULATED, ids=str)
 def test_each_agent_is_what_it_would_be_alone(algorithm):
     """Every learner, of action values on mountain car and of state values on a random walk."""
-    env, coder = world(None if algorithm.control else ft.envs.RandomWalk(7))
+    env, coder = world(None if algorithm.control else WALK)
     assert_as_alone(getattr(ft, algorithm.learner), env, coder, **algorithm.options)
 
 
@@ -86,7 +87,7 @@ def test_each_agent_is_what_it_would_be_alone(algorithm):
 @pytest.mark.parametrize("cls", [ft.TrueOnlineSarsa, ft.TD])
 def test_in_every_backend(cls, backend):
     """The same walks as in the reference, and the same bits as alone."""
-    env, coder = world(None if cls is ft.TrueOnlineSarsa else ft.envs.RandomWalk(7))
+    env, coder = world(None if cls is ft.TrueOnlineSarsa else WALK)
     agents, history = assert_as_alone(cls, env, coder, backend, run={"steps": None})
     other = population(cls, env, coder, "numpy")
     want = ft.simulate(env, other, coder, episodes=4, max_episode_steps=60, seed=3)
@@ -484,7 +485,7 @@ def test_numbers_of_all_and_of_each():
 @pytest.mark.parametrize("cls", [ft.Sarsa, ft.GTD, ft.ActorCritic])
 def test_states_go_round(cls, backend, tmp_path):
     """Pickles, copies, state dicts and files go on as the population does, to the bit."""
-    env, coder = world(None if cls is not ft.GTD else ft.envs.RandomWalk(7))
+    env, coder = world(None if cls is not ft.GTD else WALK)
     more = {ft.Sarsa: {}, ft.GTD: {"beta": 0.05}, ft.ActorCritic: {"alpha_actor": 0.1}}[cls]
     agents = population(cls, env, coder, backend, **more)
     run = {"steps": 60, "max_episode_steps": 25, "seed": 2}
@@ -579,7 +580,7 @@ def test_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match=r"threads: .* one agent"):
         ft.simulate(env, agents[0], coder, steps=5, threads=2)
     with pytest.raises(TypeError, match="agent: TreeBackupTD asks for pi"):
-        ft.simulate(ft.envs.RandomWalk(7), ft.Population(ft.TreeBackupTD, 7, 2, alpha=0.1), steps=5)
+        ft.simulate(WALK, ft.Population(ft.TreeBackupTD, 7, 2, alpha=0.1), steps=5)
     pairs = ft.Population(sarsa, n, 3, 2, alpha=0.1, state_action=True)
     with pytest.raises(ValueError, match="state_action"):
         ft.simulate(env, pairs, coder, steps=5)
