@@ -151,7 +151,7 @@ TARGETS = {
 POLICIES = {"epsilon": 0, "softmax": 1}
 """ft_policy."""
 
-# The words of ft_trace, each of 8 bytes: counters, scalars, pointers, and what came later, of a type of its own.
+# The words of ft_trace, each of 8 bytes: counters, scalars, pointers, and what came later, each of a type.
 COUNTERS = (
     "n", "columns", "width", "ring_size", "epoch", "oldest", "alive_max", "swept", "flat", "bad_index",
 )  # fmt: skip
