@@ -1,6 +1,7 @@
 /* Environment, tile coder and agent in one loop: one simulation, or several side by side. */
 #include "transition.h"
 #include "tiles.h"
+#include "single.h"
 
 int64_t ft_epsilon_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
     return ft_greedy(q, n_actions, epsilon, u);
@@ -110,7 +111,7 @@ FT_INLINE int ft_state_ok(const ft_simulation *s) {
  * A step is done phase by phase, each for all lanes in turn: while one of them waits for what it has asked for,
  * the others' work goes on.  What a phase needs of the one before stands in memory, not in registers, so more
  * than a few lanes gain nothing. */
-enum { FT_LANES = 3, FT_USUAL = 8 };
+enum { FT_ABREAST = 3, FT_USUAL = 8 };
 
 /* What is asked for; see ft_simulate_many. */
 typedef struct {
@@ -136,7 +137,7 @@ typedef struct {
     int32_t *idx, room[3 * FT_USUAL];
 } ft_lane;
 
-FT_INLINE ft_place ft_place_at(const ft_lane *l, int64_t at, int64_t column, int64_t k) {
+FT_INLINE ft_place ft_lane_place(const ft_lane *l, int64_t at, int64_t column, int64_t k) {
     ft_place x;
     x.row.k = k;
     x.row.idx = l->idx + at;
@@ -157,13 +158,13 @@ static void ft_restart(ft_lane *l) {
 
 /* The sums that a transition of this kind begins with. */
 static void ft_read_here(ft_lane *l, int kind, int64_t width, int64_t k) {
-    if (ft_reads_once(kind)) l->c.sums = ft_read_at(&l->h, ft_place_at(l, l->at, l->column, k), width, 0);
+    if (ft_reads_once(kind)) l->c.sums = ft_read_at(&l->h, ft_lane_place(l, l->at, l->column, k), width, 0);
 }
 
 FT_INLINE int64_t ft_choose(const ft_lane *l, ft_hot h, int64_t at, int64_t width, int64_t k) {
     const ft_simulation *s = l->s;
     if (!s->env->n_actions) return 0;
-    ft_read_values(&h, ft_place_at(l, at, 0, k).row, width, 0, width, 0, s->q); /* all of the row: whole vectors */
+    ft_read_values(&h, ft_lane_place(l, at, 0, k).row, width, 0, width, 0, s->q); /* all of the row: whole vectors */
     const int64_t n_actions = width == 4 && s->env->n_actions == 3 ? 3 : s->env->n_actions; /* 3: unrolled */
     if (s->policy == FT_SOFTMAX) return ft_boltzmann(s->q, n_actions, s->parameter, ft_uniform(s));
     const int counted = s->parameter == 0.0 && !s->next_double;
@@ -198,7 +199,7 @@ FT_UNKNOWN int ft_take_up(ft_lane *l, const ft_order *order, int64_t number, int
     s->steps = s->episodes = 0;
     l->pi = 0.0;
     if (s->running) {
-        l->pi = ft_pi_now(s->trace, &l->h, ft_place_at(l, 0, l->column, k), s->target, s->policy, s->parameter,
+        l->pi = ft_pi_now(s->trace, &l->h, ft_lane_place(l, 0, l->column, k), s->target, s->policy, s->parameter,
                           width, 0, s->q);
         ft_read_here(l, kind, width, k);
     }
@@ -268,8 +269,8 @@ FT_INLINE void ft_learn(ft_lane *l, int kind, int64_t width, int64_t k, int boun
     if (l->status != FT_OK) return;
     const ft_simulation *s = l->s;
     const int over = l->out[1] == 0.0, sarsa = s->target == FT_TAKEN;
-    const ft_place x = ft_place_at(l, l->at, l->column, k);
-    const ft_place x_next = over ? x : ft_place_at(l, l->to, l->column_next, k);
+    const ft_place x = ft_lane_place(l, l->at, l->column, k);
+    const ft_place x_next = over ? x : ft_lane_place(l, l->to, l->column_next, k);
     ft_hot h = l->h; /* in registers: stores into rows could change what stands in a lane */
     ft_carry c = l->c;
     ft_arrival next = ft_unread();
@@ -345,7 +346,7 @@ FT_INLINE void ft_walk(ft_lane *l, const ft_order *order, int kind, int64_t widt
 
 /* most: how many stand side by side, a constant. */
 FT_INLINE void ft_loop(const ft_order *order, int kind, int64_t width, int64_t k, int bounded, int most) {
-    ft_lane lanes[FT_LANES];
+    ft_lane lanes[FT_ABREAST];
     const int early = most == 1 && k == FT_USUAL && width == 4;
     const int usual = ft_is_usual(order->each[0]->tiles);
     int64_t begun = 0, active = 0;
@@ -383,7 +384,7 @@ static int64_t ft_active(const ft_simulation *s) { return s->tiles ? s->tiles->t
     FT_WHERE_##actions(FT_DEFINE_LOOP, name, kind)
 #define FT_DEFINE_LOOP(name, kind)                                                                \
     FT_CLONES_32 static void ft_loop_##name(const ft_order *order) {                              \
-        ft_loop(order, kind, 4, 8, 0, FT_LANES);                                                  \
+        ft_loop(order, kind, 4, 8, 0, FT_ABREAST);                                                  \
     }                                                                                             \
     FT_CLONES_32 static void ft_alone_##name(const ft_order *order) {                             \
         ft_loop(order, kind, 4, 8, 0, 1);                                                         \
@@ -392,9 +393,9 @@ FT_KINDS(FT_DEFINE_LOOPS)
 
 FT_CLONES_32 static void ft_loop_columns(const ft_order *order, int kind, int64_t width, int64_t k) {
     if (width == 4)
-        ft_loop(order, kind, 4, k, 0, FT_LANES);
+        ft_loop(order, kind, 4, k, 0, FT_ABREAST);
     else
-        ft_loop(order, kind, width, k, 0, FT_LANES);
+        ft_loop(order, kind, width, k, 0, FT_ABREAST);
 }
 
 static void ft_loop_any(const ft_order *order, int kind, int64_t width, int64_t k) {
@@ -407,7 +408,7 @@ static void ft_loop_any(const ft_order *order, int kind, int64_t width, int64_t 
 static void ft_carry_out(const ft_order *order, int bounded) {
     const ft_simulation *s = order->each[0];
     const int64_t k = ft_active(s), width = s->trace->width;
-    if (width == 1 || bounded) {
+    if (width == 1 || bounded || FT_SINGLE) {
         ft_loop_any(order, (int)s->kind, width, k);
         return;
     }
@@ -426,11 +427,12 @@ int32_t ft_simulate_many(ft_simulation *const *each, int64_t count, const int64_
     for (int64_t i = 0; i < count; i++) {
         const ft_simulation *s = each[i], *first = each[0];
         if (!ft_is_kind(s->kind) || s->kind != first->kind || s->trace->width != first->trace->width ||
-            s->tiles != first->tiles)
+            s->tiles != first->tiles || s->trace->single != first->trace->single)
             return FT_EVALUE;
         bounded |= s->trace->cap == s->trace->cap;
     }
     if (count <= 0) return FT_OK;
+    FT_TO_SINGLE(each[0]->trace, simulate_many, (each, count, steps, episodes, room, returns, lengths, status))
     const ft_order order = {each, count, steps, episodes, room, returns, lengths, status};
     ft_carry_out(&order, bounded);
     for (int64_t i = 0; i < count; i++)

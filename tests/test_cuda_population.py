@@ -39,7 +39,7 @@ def walk(agents, env, coder, **more):
 @pytest.mark.parametrize(
     ("env", "cls", "options"),
     [
-        (envs.RandomWalk(7), ft.TD, {"lambda_": np.linspace(0, 1, 5)}),
+        (envs.RandomWalk(7), ft.TD, {"lambda_": np.linspace(0, 1, 5), "dtype": np.float32}),
         (envs.MountainCar(), ft.TrueOnlineSarsa, {"epsilon": np.linspace(0, 0.4, 5)}),
     ],
     ids=["random walk", "mountain car"],
@@ -83,12 +83,14 @@ def streams(rng, n_actions):
     return (x, *actions, rewards), {"gammas": np.where(rng.random((5, 60)) < 0.1, 0.0, 0.9)}
 
 
-@pytest.mark.parametrize("cls", [ft.TrueOnlineTD, ft.TreeBackup])
-def test_streams_are_learned_to_the_bit(cls, gpu):
+@pytest.mark.parametrize(("cls", "dtype"), [(ft.TrueOnlineTD, np.float64), (ft.TreeBackup, np.float32)])
+def test_streams_are_learned_to_the_bit(cls, dtype, gpu):
     """With ratios or a target policy, in two calls."""
     rng = np.random.default_rng(4)
     n_actions = 3 if cls is ft.TreeBackup else 0
-    there, here = both(cls, 30, *([n_actions] if n_actions else []), alpha=np.linspace(0.01, 0.05, 5))
+    there, here = both(
+        cls, 30, *([n_actions] if n_actions else []), alpha=np.linspace(0.01, 0.05, 5), dtype=dtype
+    )
     for _ in range(2):
         given, series = streams(rng, n_actions)
         if n_actions:
