@@ -48,7 +48,7 @@ def test_simulations_are_the_same_to_the_bit(env, cls, options, gpu):
     """Whatever ends them, and where they go on."""
     if gpu == "gpu" and isinstance(env, envs.MountainCar):
         pytest.skip("its cosine is the device's own")
-    coder = ft.TileCoder(env.low, env.high, 8, 8) if env.low else None
+    coder = None if env.n_features else ft.TileCoder(env.low, env.high, 8, 8)
     sizes = [coder.n_features if coder else env.n_features, *([env.n_actions] if env.n_actions else [])]
     there, here = both(cls, *sizes, alpha=0.1, **options)
     assert there.backend == "cuda"

@@ -169,7 +169,7 @@ def library_of(array: Any) -> str:
 
 
 @cache
-def _library(kind: type) -> str:
+def _library(kind: Any) -> str:
     return kind.__module__.partition(".")[0]
 
 
