@@ -135,8 +135,12 @@ def pack(p):
         """Entry t of the array is then that of t + shift."""
         if array is not None:
             stride = array.shape[-1] if array.ndim == 2 else 0
-            pointer = _from_buffer(_CHARS, array, True) if written else _from_buffer(array)
+            back = stride and array.strides[0] < 0  # turned back in time
+            memory = array[::-1] if back else array
+            pointer = _from_buffer(_CHARS, memory, True) if written else _from_buffer(memory)
             kept.append(pointer)
+            if back:
+                pointer, stride = pointer + (len(array) - 1) * stride * array.itemsize, -stride
             fields[name] = pointer + shift * (1 if p.batch_major else stride) * size
             fields[f"{name}_stride"] = stride
 
