@@ -9,6 +9,7 @@ kernels do it, on arrays that are turned back in time.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,23 +22,34 @@ from .problem import BOOL, FLOAT32, FLOAT64, Problem, flags_of
 Bools = NDArray[np.bool_]
 
 
+@cache
+def _kernels(backend: str) -> Any:
+    return module(resolve(backend), "returns")
+
+
 class Linear:
     """A call of lambda_returns, gae or discounted_sum as a linear map of rewards, values, next_values, bootstrap.
 
-    given  the arguments by name, as NumPy's arrays or numbers; checked, as the call itself has gone well
+    shape      of the rewards
+    bootstraps whether there is a bootstrap
+    given      gammas, lambdas and flags by name, as NumPy's arrays or numbers; checked, as the call has gone well
     """
 
-    def __init__(self, family: str, given: dict[str, Any], more: dict[str, Any]) -> None:
-        self.family = family
-        self.shape = given["rewards"].shape
+    def __init__(
+        self, family: str, shape: tuple[int, ...], bootstraps: bool, given: dict[str, Any], more: dict[str, Any]
+    ) -> None:
+        self.family, self.bootstraps = family, bootstraps
+        self.shape = tuple(shape)
         self.at = more["time_axis"] if len(self.shape) > 1 else 0
         self.T = self.shape[self.at]
         self.horizon = more["horizon"] or 0
-        self.kernels = module(resolve(more["backend"]), "returns")
-        self.bootstraps = given["bootstrap"] is not None
+        self.kernels = _kernels(more["backend"])
         self.gamma, self.lambda_ = (self._rate(given[name]) for name in ("gammas", "lambdas"))
-        terminated, truncated, mask = (self._flags(given[name]) for name in ("terminated", "truncated", "mask"))
+        flags = {name: self._flags(given[name]) for name in ("terminated", "truncated", "mask") if name in given}
+        terminated, truncated, mask = flags.get("terminated"), flags.get("truncated"), flags.get("mask")
         self.skipped = None if mask is None or mask.all() else ~mask
+        self.whole = self.skipped is None and not 0 < self.horizon < self.T  # each is handed on to the next
+        self.plain = self.whole and self.at == 0 and len(self.shape) == 2  # arrays are as they have to be
         self.ended, self.cut = terminated, None
         if truncated is not None:
             self.cut = truncated if terminated is None else truncated & ~terminated
@@ -57,21 +69,25 @@ class Linear:
 
     def _rate(self, value: Any) -> Any:
         """A number, or (T, 1), or (T, B)."""
+        if type(value) is float:
+            return value
         array = np.asarray(value)
         if array.ndim == 0:
             return float(array)
         array = array.astype(FLOAT64)
         return array[:, None] if array.shape != self.shape or array.ndim == 1 else self._first(array)
 
-    def _flags(self, value: Any) -> Bools | None:
-        return None if value is None else self._first(flags_of("flags", value)).view(BOOL)
+    def _flags(self, value: Any) -> Bools:
+        return self._first(flags_of("flags", value)).view(BOOL)
 
     def transposed(self, first: Array | None, second: Array | None) -> dict[str, Array]:
         """Gradients by rewards, values, next_values and bootstrap for those by the results; None: zeros.
 
         That by bootstrap is (B,), others are as the arguments.
         """
-        first, second = (None if each is None else self._there(self._first(each)) for each in (first, second))
+        if not self.plain:
+            first = None if first is None else self._there(self._first(first))
+            second = None if second is None else self._there(self._first(second))
         g = second if first is None else first if second is None else first + second
         g = np.ascontiguousarray(g, FLOAT64 if g.dtype == FLOAT64 else FLOAT32)
         y, beyond = self._scan(g)
@@ -79,13 +95,15 @@ class Linear:
         if self.cut is not None:
             rate = self.gamma * self.lambda_ if self.family == "discounted_sum" else self.gamma
             found["next_values"] = np.where(self.cut, y * rate, 0).astype(y.dtype, copy=False)
-        found = {name: self._back(array) for name, array in found.items()}
+        if not self.plain:
+            found = {name: self._back(array) for name, array in found.items()}
         if self.family == "discounted_sum":
             return {**found, "bootstrap": beyond}
-        v = self._of_gae(y, second) if self.family == "gae" else self._of_values(g, y, beyond)
-        if not self.bootstraps:
-            return {**found, "values": self._back(v)}
-        return {**found, "values": self._back(v[:-1]), "bootstrap": v[-1]}
+        v = self._of_gae(y, first, second) if self.family == "gae" else self._of_values(g, y, beyond)
+        if self.bootstraps:
+            v, found["bootstrap"] = v[:-1], v[-1]
+        found["values"] = v if self.plain else self._back(v)
+        return found
 
     def _there(self, array: Array) -> Array:
         return array if self.skipped is None else np.where(self.skipped, 0, array).astype(array.dtype, copy=False)
@@ -99,18 +117,26 @@ class Linear:
     def _scan(self, g: Array) -> tuple[Array, Array]:
         """y (T, B), and what goes on from there beyond the end (B,)."""
         T, B = g.shape
-        if self.skipped is None and not 0 < self.horizon < T:
-            y, c = np.empty_like(g), self._decay(slice(T - 1, T))[0]
+        if self.whole:
+            y = np.empty_like(g)
             y[0] = g[0]
-            if T > 1:
+            if T > 1 and not self._quick(g, y):
                 ended = None if self.ended is None else self.ended[-2::-1].view(np.uint8)
                 self._run(g[:0:-1], y[:0:-1], g[0], flags=ended, **self._rates())
         else:
-            c = self._decay(slice(None))
-            y = self._look_back(g, c)
-            c = c[-1]
+            y = self._look_back(g, self._decay(slice(None)))
+        if self.family == "gae":  # nothing goes on there
+            return self._there(y), y[-1]
+        c = self._decay(slice(T - 1, T))[0]
         beyond = np.where(c == 0.0, 0, c * y[-1]).astype(y.dtype, copy=False)
         return self._there(y), beyond
+
+    def _quick(self, g: Array, y: Array) -> bool:
+        """Whether the shorter way has done it; y[0] is there."""
+        back, ended = getattr(self.kernels, "run_back", None), self.ended
+        if back is None or type(self.gamma) is not float or type(self.lambda_) is not float:
+            return False
+        return (ended is None or ended.flags.c_contiguous) and back(*g.shape, self.gamma, self.lambda_, g, ended, y)
 
     def _rates(self) -> dict[str, Any]:
         """gamma and lambda of all transitions but the last, as a problem has them."""
@@ -153,11 +179,23 @@ class Linear:
             "family": family, "T": T, "B": B, "batch_major": False, "rewards": g, "out": y, "last": last, **more,
         }))  # fmt: skip
 
-    def _of_gae(self, y: Array, second: Array | None) -> Array:
-        """By values (T + 1, B): each delta has one as v and one as the next v, and the returns add v."""
-        v = np.zeros((len(y) + 1, *y.shape[1:]), y.dtype)
-        v[:-1] = -y if second is None else second - y
-        v[1:] += self._on((y * self.gamma).astype(y.dtype, copy=False))
+    def _of_gae(self, y: Array, first: Array | None, second: Array | None) -> Array:
+        """By values (T + 1, B): each delta has one as v and one as the next v, and the returns add v.
+
+        second_t - y_t is -first_t - c_{t-1} y_{t-1} where each y is handed on.
+        """
+        v = np.empty((len(y) + 1, *y.shape[1:]), y.dtype)
+        on = self.gamma - self.gamma * self.lambda_ if self.whole else self.gamma
+        v[0] = 0
+        self._on(np.multiply(y, on, out=v[1:]))
+        if self.whole:
+            v[-1] = y[-1] * (self.gamma if isinstance(self.gamma, float) else self.gamma[-1])
+            if self.ended is not None:
+                v[-1][self.ended[-1]] = 0
+            if first is not None:
+                v[:-1] -= first
+        else:
+            v[:-1] -= y if second is None else y - second
         return v
 
     def _of_values(self, g: Array, y: Array, beyond: Array) -> Array:

@@ -18,11 +18,12 @@ class _Call:
 
     def __init__(self, family: str, given: dict[str, Any], more: dict[str, Any], again: Any) -> None:
         self.family, self.given, self.more, self.again = family, given, more, again
-        for name, value in given.items():
-            if name not in BY and kind_of(value) is TORCH and TORCH.requires_grad(value):
-                TORCH.array(name, value)  # raises
         self.like = [given.get(name) for name in BY]
-        self.kept = [value for name, value in given.items() if name not in BY and kind_of(value) is TORCH]
+        self.others = {name: each for name, each in given.items() if each is not None and name not in BY}
+        self.kept = [each for each in self.others.values() if isinstance(each, torch.Tensor)]
+        if any(each.requires_grad for each in self.kept):
+            for name, each in self.others.items():
+                host_array(kind_of(each), name, each)  # raises
 
     def run(self, *by: Any) -> Any:
         given = {**self.given, **dict(zip(BY, by, strict=True))}
@@ -34,20 +35,23 @@ class _Call:
 
     def transposed(self, wanted: Any, grads: Any) -> Any:
         """By each of BY, None where it is not wanted."""
-        arrays = {name: host_array(kind_of(each), name, each) for name, each in self.given.items()
-                  if name not in ("values", "next_values")}  # fmt: skip
-        first, second = [None if each is None else TORCH.array("grad", each) for each in (*grads, None)][:2]
-        if first is None and second is None:
-            return [None] * len(BY)
-        found = Linear(self.family, arrays, self.more).transposed(first, second)
-        results = []
-        for name, like, want in zip(BY, self.like, wanted, strict=True):
-            if not want or name not in found:
-                results.append(torch.zeros_like(like) if want else None)
-                continue
-            grad = torch.from_numpy(found[name])
-            results.append((grad.sum() if like.ndim == 0 else grad.reshape(like.shape)).to(like.dtype))
-        return results
+        arrays = [None if each is None else TORCH.array("grad", each) for each in grads]
+        found: dict[str, Any] = {}
+        if any(each is not None for each in arrays):
+            given = {name: host_array(kind_of(each), name, each) for name, each in self.others.items()}
+            linear = Linear(self.family, self.like[0].shape, self.given["bootstrap"] is not None, given, self.more)
+            found = linear.transposed(arrays[0], arrays[1] if len(arrays) == 2 else None)
+        return [
+            None if not want else _like(found[name], like) if name in found else torch.zeros_like(like)
+            for name, like, want in zip(BY, self.like, wanted, strict=True)
+        ]
+
+
+def _like(array: Any, like: torch.Tensor) -> torch.Tensor:
+    grad = torch.from_numpy(array)
+    if grad.shape != like.shape:
+        grad = grad.reshape(like.shape) if like.ndim else grad.sum()
+    return grad if grad.dtype is like.dtype else grad.to(like.dtype)
 
 
 class _Returns(torch.autograd.Function):
