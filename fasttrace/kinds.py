@@ -7,7 +7,7 @@ No library is imported here: one that has made an array is there already.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,13 @@ class Kind:
         """An array of this kind over NumPy's, on the device of another; its bfloat16 where `of` has that."""
         return array.astype(of.dtype) if self.is_bfloat16(of) else array
 
+    def call(self, function: Callable[[Any], Any], name: str, value: Any) -> Any:
+        """function(value) in this kind, where NumPy's are what it takes and gives; value may be a pair."""
+        if type(value) is tuple:
+            arrays = tuple(self.array(f"{name}[{i}]", each) for i, each in enumerate(value))
+            return self.back(np.asarray(function(arrays)), value[0])
+        return self.back(np.asarray(function(self.array(name, value))), value)
+
 
 class _Torch(Kind):
     name = "PyTorch"
@@ -82,7 +89,7 @@ class _Torch(Kind):
             raise TypeError(f"{name}: got a tensor that NumPy cannot read ({error})") from error
 
     def back(self, array: Array, of: Any) -> Any:
-        tensor = sys.modules["torch"].from_numpy(array if isinstance(array, np.ndarray) else np.array(array))
+        tensor = sys.modules["torch"].from_numpy(array)
         return tensor.bfloat16() if self.is_bfloat16(of) else tensor
 
 
@@ -97,14 +104,10 @@ class _Jax(Kind):
         (platform, *_) = sorted(found)
         return f"cuda:{found[platform].id}" if platform == "gpu" else platform
 
-    def array(self, name: str, value: Any) -> Array:
-        return super().array(name, value)
-
     def back(self, array: Array, of: Any) -> Any:
         jax = sys.modules["jax"]
-        if self.is_bfloat16(of):
-            array = array.astype(of.dtype)
-        return jax.device_put(jax.numpy.asarray(array), min(of.devices(), key=lambda device: device.id))
+        array = jax.numpy.asarray(super().back(array, of))
+        return jax.device_put(array, min(of.devices(), key=lambda device: device.id))
 
 
 class _Traced(_Jax):
@@ -199,9 +202,8 @@ def one_kind(given: Mapping[str, Any], flags: tuple[str, ...] = ()) -> tuple[Kin
 
 
 def foreign(value: Any) -> Kind | None:
-    """The kind of an argument, or of the parts of a pair, that is not NumPy's; else None."""
+    """The kind of an argument, or of the first of a pair, if it is not NumPy's; else None."""
     if type(value) is np.ndarray:
         return None
-    parts = value if type(value) is tuple else (value,)
-    kinds = {kind for kind in map(kind_of, parts) if kind is not None and kind is not NUMPY}
-    return next(iter(kinds), None)
+    kind = kind_of(value[0] if type(value) is tuple and value else value)
+    return None if kind is NUMPY else kind
