@@ -57,10 +57,10 @@ class Linear:
             self.cut = self.cut if self.skipped is None else self.cut & ~self.skipped
 
     def _first(self, array: Array) -> Array:
-        """As (T or T + 1, B)."""
-        if array.ndim == 2 and self.at == 0:
-            return array
-        return np.moveaxis(array, self.at, 0).reshape(array.shape[self.at], -1)
+        """As (T or T + 1, B), dense."""
+        if array.ndim != 2 or self.at:
+            array = np.moveaxis(array, self.at, 0).reshape(array.shape[self.at], -1)
+        return np.ascontiguousarray(array)
 
     def _back(self, array: Array) -> Array:
         """The reverse: time where it was, with as many rows as there are."""
@@ -136,7 +136,7 @@ class Linear:
         back, ended = getattr(self.kernels, "run_back", None), self.ended
         if back is None or type(self.gamma) is not float or type(self.lambda_) is not float:
             return False
-        return (ended is None or ended.flags.c_contiguous) and back(*g.shape, self.gamma, self.lambda_, g, ended, y)
+        return back(*g.shape, self.gamma, self.lambda_, g, ended, y)
 
     def _rates(self) -> dict[str, Any]:
         """gamma and lambda of all transitions but the last, as a problem has them."""
