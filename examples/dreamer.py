@@ -2,9 +2,9 @@
 
     python examples/dreamer.py
 
-A cart on a rail is to be brought to the middle and kept there.  The model that is imagined with is given here, and
-differentiable, as the learned one of Dreamer is.  ft.returns.lambda_returns are differentiable as well: the actor
-goes up their gradient, by way of rewards, of values and of what is behind the horizon; the critic learns them.
+A cart on a rail is to be brought to the middle and kept there.  The model that is imagined with is given,
+and differentiable, as the learned one of Dreamer is.  So are ft.returns.lambda_returns: the actor goes up
+their gradient, by way of rewards and of values, that behind the horizon too; the critic learns them.
 
 Source: Hafner et al. 2020, "Dream to control", equations 6 to 8.
 Needs torch: pip install "fasttrace[torch]".
@@ -60,7 +60,9 @@ def train(updates=200, seed=0):
         returns = ft.returns.lambda_returns(rewards, values, gammas=GAMMA, lambdas=LAMBDA)
         actor_loss = -returns.mean()
         critic_loss = (critic(states[:-1].detach()).squeeze(-1) - returns.detach()).square().mean()
-        for optimiser, model, loss in zip(optimisers, (actor, critic), (actor_loss, critic_loss), strict=True):
+        for optimiser, model, loss in zip(
+            optimisers, (actor, critic), (actor_loss, critic_loss), strict=True
+        ):
             gradients = torch.autograd.grad(loss, list(model.parameters()))
             for parameter, gradient in zip(model.parameters(), gradients, strict=True):
                 parameter.grad = gradient

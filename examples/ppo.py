@@ -1,7 +1,7 @@
 """PPO on Gymnasium's vector environments with PyTorch: advantages by ft.returns.gae, right at time limits.
 
-    python examples/ppo.py                            CartPole: a mean return of more than 450, in half a minute
-    python examples/ppo.py --autoreset same_step      the other way of Gymnasium's to begin the next episode
+    python examples/ppo.py                           CartPole: a mean return above 450, in half a minute
+    python examples/ppo.py --autoreset same_step     the other way of Gymnasium's to begin the next episode
 
 An episode that a time limit cuts off goes on in value: `truncated` says where, `next_values` with what.  With
 next_step, Gymnasium's own way, the step after an end only resets: `mask` leaves it out.
@@ -51,7 +51,8 @@ class Rollout:
         self.obs, _ = envs.reset(seed=seed)
         self.next_step = envs.metadata["autoreset_mode"] == gymnasium.vector.AutoresetMode.NEXT_STEP
         self.ended = np.zeros(self.B, bool)
-        self.length, self.lengths = np.zeros(self.B, int), []  # of the episodes under way; of those that ended
+        self.length = np.zeros(self.B, int)  # of the episodes under way
+        self.lengths = []  # of those that ended
 
     @torch.no_grad()
     def __call__(self, agent):
@@ -125,8 +126,8 @@ def train(updates=150, T=128, B=8, autoreset="next_step", seed=0, show=print):
         optimiser.param_groups[0]["lr"] = RATE * (1 - (update - 1) / updates)
         learn(agent, optimiser, rollout(agent))
         if update % 10 == 0 or update == updates:
-            recent = rollout.lengths[-20:]
-            show(f"{update * T * B:7d} steps, {len(rollout.lengths):4d} episodes, mean return {np.mean(recent):5.1f}")
+            steps, episodes, recent = update * T * B, len(rollout.lengths), np.mean(rollout.lengths[-20:])
+            show(f"{steps:7d} steps, {episodes:4d} episodes, mean return {recent:5.1f}")
     return rollout.lengths
 
 

@@ -2,10 +2,10 @@
 
     advantages, targets = ft.jax.gae(rewards, values, gammas=0.99, lambdas=0.95)
 
-Arguments are those of ft.returns, but for `out`; shapes, horizon, n, time_axis, backend and bounds on ratios are
-static.  Axes that vmap adds become columns of one call.  lambda_returns, gae, discounted_sum and n_step_returns
-can be differentiated by rewards, values, next_values and bootstrap, again and again; the others cannot.
-Outside of jit and grad ft.returns takes JAX's arrays itself, at less.
+Arguments are those of ft.returns, but for `out`; shapes, horizon, n, time_axis, backend and bounds on ratios
+are static.  Axes that vmap adds become columns of one call.  lambda_returns, gae, discounted_sum and
+n_step_returns can be differentiated by rewards, values, next_values and bootstrap, again and again; others
+cannot.  Outside of jit and grad ft.returns takes JAX's arrays itself, at less.
 
 Needs JAX: pip install "fasttrace[jax]".
 """
@@ -38,7 +38,7 @@ _STATIC = ("horizon", "time_axis", "backend", "n", "rho_bar", "c_bar", "pg_rho_b
 
 
 class _Static(NamedTuple):
-    """What a call is compiled for: the function, what stays the same, the operands, the type of the results."""
+    """What a call is compiled for: the function, what stays the same, the operands, the results' type."""
 
     function: str
     more: tuple[tuple[str, Any], ...]
@@ -93,7 +93,7 @@ def _host(static: _Static, given: Operands) -> Any:
 
 @lru_cache(1024)
 def _check(static: _Static) -> None:
-    """Raise for what the call would raise for, but for what the arrays hold: in a callback JAX wraps errors."""
+    """Raise what the call would raise, whatever the arrays hold: JAX wraps errors of a callback."""
     with np.errstate(all="ignore"):
         _host(static, {name: np.zeros(each.shape, each.dtype) for name, each in static.shapes})
 
@@ -113,7 +113,9 @@ def _host_back(static: _Static, others: Operands, grads: Any) -> Any:
     shapes = {name: each for name, each in static.shapes if name in BY}
     its = static._replace(shapes=(*static.shapes, *((name, shapes["rewards"]) for name in names)))
     given, batch = _columns(its, {"rewards": grads[0], **others, **dict(zip(names, grads, strict=True))})
-    wide = [given.pop(name).astype(np.float64 if static.dtype == np.float64 else np.float32) for name in names]
+    wide = [
+        given.pop(name).astype(np.float64 if static.dtype == np.float64 else np.float32) for name in names
+    ]
     more = {"horizon": None, "time_axis": 0, "backend": "auto"} | dict(static.more)
     if "n" in more:
         more["horizon"] = min(more["n"], more["horizon"] or more["n"])
@@ -151,7 +153,9 @@ def _values(static: _Static, given: Any) -> Any:
     """Primal values, of which those that are differentiated by must be among BY."""
     for name, each in given.items():
         if each.perturbed:
-            raise TypeError(f"{name}: {static.function} cannot be differentiated by it; jax.lax.stop_gradient stops that")
+            raise TypeError(
+                f"{name}: {static.function} cannot be differentiated by it; jax.lax.stop_gradient stops that"
+            )
     return {name: each.value for name, each in given.items()}
 
 
@@ -217,9 +221,13 @@ def _call(function: str, signature: inspect.Signature, *arrays: Any, **keywords:
             operands[name] = jnp.asarray(value)
     if "rewards" not in operands or not operands["rewards"].ndim:
         raise ValueError("rewards: got shape (), expected (T,), (T, B, ...), or with time_axis=1 (B, T, ...)")
-    own = [name for name in operands if name in ("rewards", "values", "q", "expected_q", "rhos", "pi", "sigmas")]
+    own = [
+        name for name in operands if name in ("rewards", "values", "q", "expected_q", "rhos", "pi", "sigmas")
+    ]
     shapes = tuple((name, jax.ShapeDtypeStruct(each.shape, each.dtype)) for name, each in operands.items())
-    static = _Static(function, tuple(sorted(more.items())), shapes, _type_of([operands[name] for name in own]))
+    static = _Static(
+        function, tuple(sorted(more.items())), shapes, _type_of([operands[name] for name in own])
+    )
     _check(static)
     if static.family in DIFFERENTIABLE:
         by = {name: operands.pop(name) for name in BY if name in operands}

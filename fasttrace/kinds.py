@@ -75,10 +75,10 @@ class _Torch(Kind):
                 f"{name}: got a tensor that requires grad, which nothing would come back to; expected "
                 f"{name}.detach(), or the call within torch.no_grad()"
             )
-        if value.layout is not sys.modules["torch"].strided or value.is_quantized:
-            how = "quantised" if value.is_quantized else f"of layout {value.layout}"
-            raise TypeError(f"{name}: got a tensor that is {how}, expected a dense one: {name}.to_dense() or "
-                            f"{name}.dequantize()")  # fmt: skip
+        if value.layout is not sys.modules["torch"].strided:
+            raise TypeError(f"{name}: got a tensor of layout {value.layout}, expected {name}.to_dense()")
+        if value.is_quantized:
+            raise TypeError(f"{name}: got a tensor that is quantised, expected {name}.dequantize()")
         if value.requires_grad:
             value = value.detach()
         if self.is_bfloat16(value):
@@ -113,7 +113,7 @@ class _Jax(Kind):
 class _Traced(_Jax):
     def device(self, value: Any) -> str:
         raise TypeError(
-            "got an array that JAX is tracing; under jit, grad and vmap ft.jax has the functions of ft.returns"
+            "got an array that JAX is tracing; for jit, grad and vmap ft.jax has the functions of ft.returns"
         )
 
 

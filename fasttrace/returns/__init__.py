@@ -459,8 +459,8 @@ def _any_returns(
         _refuse_call(function or family, wrong, rewards=rewards, **own, gammas=gammas)
     kernels = None if backend == "cuda" else _kernels(backend)  # which knows its arrays by their kind
     if (
-        kernels is not None and truncated is None and mask is None and next_values is None
-        and bootstrap is None and horizon is None and time_axis == 0 and len(own) == 1 and kernels.run_simple is not None
+        truncated is None and mask is None and next_values is None and bootstrap is None and horizon is None
+        and time_axis == 0 and len(own) == 1 and kernels is not None and kernels.run_simple is not None
     ):  # fmt: skip
         results = simple(kernels, family, rewards, own.get("values"), terminated, gammas, lambdas, out)
         if results is not None:

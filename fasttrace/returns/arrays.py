@@ -10,11 +10,11 @@ import numpy as np
 
 from ..errors import BackendUnavailable
 from ..kinds import CPU, NUMPY, TORCH, Kind, foreign, kind_of, one_kind
-from ..memory import Array
 
 FLAGS = ("terminated", "truncated", "mask")
 DIFFERENTIABLE = ("lambda_returns", "gae", "discounted_sum")  # n_step_returns are the first, with a horizon
 BY = ("rewards", "values", "next_values", "bootstrap")  # what these can be differentiated by
+_PLAIN = {float, int, type(None)}
 _HOST = ("c", "numba", "numpy")
 
 
@@ -36,7 +36,9 @@ def of_its_kind(
     and for a tensor that requires grad where no gradient would come back.
     """
     out, backend = more["out"], more["backend"]
-    outs = {} if out is None else _outs_of(out)
+    outs = _outs_of(out)
+    if backend != "cuda" and _all_numpys(given.values()) and _all_numpys(outs.values()):
+        return None
     kind, place = one_kind(given, FLAGS)
     for name, each in outs.items():
         its = kind_of(each) or NUMPY
@@ -50,41 +52,53 @@ def of_its_kind(
     if backend == "cuda":
         raise TypeError('backend="cuda": got arrays on the CPU, expected arrays on the GPU')
     kind = kind or NUMPY
-    if kind is NUMPY and not _has_bfloat16(given) and all(foreign(each) is None for each in outs.values()):
+    if (
+        kind is NUMPY
+        and not any(map(kind.is_bfloat16, given.values()))
+        and not any(map(foreign, outs.values()))
+    ):
         return None
     if kind is TORCH and family in DIFFERENTIABLE:
         by = [name for name in BY if name in given and given[name] is not None and _wants(given[name])]
         if by:
             if out is not None:
-                raise TypeError(f"out: got a place for results beside {by[0]}, which requires grad; expected None")
+                raise TypeError(
+                    f"out: got a place for results beside {by[0]}, which requires grad; expected None"
+                )
             differentiable = import_module("fasttrace.torch.returns").differentiable
             return differentiable(family, given, more, again)
-    return on_host(family, kind, given, own, bars, more, again)
+    return _on_host(family, kind, given, own, bars, more, again)
 
 
-def on_host(
-    family: str, kind: Kind, given: Mapping[str, Any], own: Mapping[str, Any], bars: Any, more: Any, again: Any
+def _on_host(
+    family: str,
+    kind: Kind,
+    given: Mapping[str, Any],
+    own: Mapping[str, Any],
+    bars: Any,
+    more: dict[str, Any],
+    again: Callable[..., Any],
 ) -> Any:
     """By way of NumPy's arrays, which are views where they can be."""
     arrays = {name: host_array(kind_of(value), name, value) for name, value in given.items()}
     common = {name: arrays[name] for name in (*FLAGS, "next_values", "bootstrap")} | more
-    results = outs = more["out"]
-    if outs is not None:
-        outs = {name: _place(name, each) for name, each in _outs_of(outs).items()}
-        common["out"] = tuple(outs.values()) if len(outs) == 2 else outs["out"]
+    outs = _outs_of(more["out"])
+    places = {name: _place(name, each) for name, each in outs.items()}
+    common["out"] = tuple(places.values()) if isinstance(more["out"], (tuple, list)) else places.get("out")
     found = again(
         family, arrays["rewards"], {name: arrays[name] for name in own}, arrays["gammas"], arrays["lambdas"],
         common, bars,
     )  # fmt: skip
-    if outs is not None:
-        for (name, each), laid in zip(_outs_of(results).items(), outs.values(), strict=True):
-            if (kind_of(each) or NUMPY).is_bfloat16(each):
-                each[...] = (kind_of(each) or NUMPY).back(laid, each)
-        return results
-    of = _result_of(kind, given, own)
-    if isinstance(found, tuple):
-        return tuple(kind.back(each, of) for each in found)
-    return kind.back(found, of)
+    if not outs:
+        of = _result_of(given, own)
+        return (
+            tuple(kind.back(each, of) for each in found) if isinstance(found, tuple) else kind.back(found, of)
+        )
+    for name, each in outs.items():
+        its = kind_of(each) or NUMPY
+        if its.is_bfloat16(each):
+            each[...] = its.back(places[name], each)
+    return more["out"]
 
 
 def host_array(kind: Kind | None, name: str, value: Any) -> Any:
@@ -94,15 +108,22 @@ def host_array(kind: Kind | None, name: str, value: Any) -> Any:
     return kind.array(name, value)
 
 
-def _result_of(kind: Kind, given: Mapping[str, Any], own: Mapping[str, Any]) -> Any:
-    """The argument whose type the results have as far as NumPy cannot say it: bfloat16 if all that count are."""
+def _result_of(given: Mapping[str, Any], own: Mapping[str, Any]) -> Any:
+    """The argument that says whether results are of bfloat16: they are if all that count are."""
     counts = [given[name] for name in ("rewards", *own) if getattr(given[name], "ndim", 0)]
     other = [each for each in counts if not (kind_of(each) or NUMPY).is_bfloat16(each)]
     return (other or counts or [given["rewards"]])[0]
 
 
-def _has_bfloat16(given: Mapping[str, Any]) -> bool:
-    return any(type(each) is np.ndarray and each.dtype.name == "bfloat16" for each in given.values())
+def _all_numpys(given: Iterable[Any]) -> bool:
+    """Whether these are NumPy's, of its own types, and numbers: most often, and seen at once."""
+    for each in given:
+        if type(each) is np.ndarray:
+            if each.dtype.kind == "V":
+                return False
+        elif type(each) not in _PLAIN:
+            return False
+    return True
 
 
 def _wants(value: Any) -> bool:
@@ -110,6 +131,8 @@ def _wants(value: Any) -> bool:
 
 
 def _outs_of(out: Any) -> dict[str, Any]:
+    if out is None:
+        return {}
     if isinstance(out, (tuple, list)):
         return {f"out[{i}]": each for i, each in enumerate(out)}
     return {"out": out}
@@ -132,24 +155,22 @@ def _on_device(
     """By the kernels of fasttrace.backends.cuda, where the arrays lie."""
     backend = more["backend"]
     if backend in _HOST:
-        raise TypeError(f"backend={backend!r}: got arrays on {place}, which it does not compute on; "
-                        "expected 'auto', 'cuda', or arrays on the CPU")  # fmt: skip
-    for name, value in [*given.items(), *_named(more["out"])]:
+        raise TypeError(
+            f"backend={backend!r}: got arrays on {place}, which it does not compute on; expected 'auto', "
+            "'cuda', or arrays on the CPU"
+        )
+    for name, value in [*given.items(), *_outs_of(more["out"]).items()]:
         kind = kind_of(value)
         if kind is not None and kind.requires_grad(value):
-            raise TypeError(f"{name}: got a tensor that requires grad on {place}, where no gradient comes back; "
-                            f"expected {name}.detach(), or the call within torch.no_grad()")  # fmt: skip
+            raise TypeError(
+                f"{name}: got a tensor that requires grad on {place}, where no gradient comes back; expected "
+                f"{name}.detach(), or the call within torch.no_grad()"
+            )
     try:
         on_device = import_module("fasttrace.backends.cuda.returns").on_device
     except ImportError as error:
         raise BackendUnavailable(
-            f'backend \'cuda\' is not available: {error}; pip install "fasttrace[cuda]"'
+            f"backend 'cuda' is not available: {error}; pip install \"fasttrace[cuda]\""
         ) from error
     bounds = dict(zip(("rho_bar", "c_bar", "pg_rho_bar"), bars, strict=True)) if family == "vtrace" else {}
     return on_device(family, {**given, **more, **bounds})
-
-
-def _named(out: Any) -> Iterable[tuple[str, Any]]:
-    return () if out is None else _outs_of(out).items()
-
-

@@ -28,15 +28,20 @@ def _kernels(backend: str) -> Any:
 
 
 class Linear:
-    """A call of lambda_returns, gae or discounted_sum as a linear map of rewards, values, next_values, bootstrap.
+    """A call of lambda_returns, gae or discounted_sum: linear in rewards, values, next_values and bootstrap.
 
     shape      of the rewards
     bootstraps whether there is a bootstrap
-    given      gammas, lambdas and flags by name, as NumPy's arrays or numbers; checked, as the call has gone well
+    given      gammas, lambdas and flags by name, as NumPy's arrays or numbers; the call has checked them
     """
 
     def __init__(
-        self, family: str, shape: tuple[int, ...], bootstraps: bool, given: dict[str, Any], more: dict[str, Any]
+        self,
+        family: str,
+        shape: tuple[int, ...],
+        bootstraps: bool,
+        given: dict[str, Any],
+        more: dict[str, Any],
     ) -> None:
         self.family, self.bootstraps = family, bootstraps
         self.shape = tuple(shape)
@@ -45,7 +50,9 @@ class Linear:
         self.horizon = more["horizon"] or 0
         self.kernels = _kernels(more["backend"])
         self.gamma, self.lambda_ = (self._rate(given[name]) for name in ("gammas", "lambdas"))
-        flags = {name: self._flags(given[name]) for name in ("terminated", "truncated", "mask") if name in given}
+        flags = {
+            name: self._flags(given[name]) for name in ("terminated", "truncated", "mask") if name in given
+        }
         terminated, truncated, mask = flags.get("terminated"), flags.get("truncated"), flags.get("mask")
         self.skipped = None if mask is None or mask.all() else ~mask
         self.whole = self.skipped is None and not 0 < self.horizon < self.T  # each is handed on to the next
@@ -88,7 +95,7 @@ class Linear:
         if not self.plain:
             first = None if first is None else self._there(self._first(first))
             second = None if second is None else self._there(self._first(second))
-        g = second if first is None else first if second is None else first + second
+        g: Any = second if first is None else first if second is None else first + second
         g = np.ascontiguousarray(g, FLOAT64 if g.dtype == FLOAT64 else FLOAT32)
         y, beyond = self._scan(g)
         found = {"rewards": y}
@@ -106,7 +113,11 @@ class Linear:
         return found
 
     def _there(self, array: Array) -> Array:
-        return array if self.skipped is None else np.where(self.skipped, 0, array).astype(array.dtype, copy=False)
+        return (
+            array
+            if self.skipped is None
+            else np.where(self.skipped, 0, array).astype(array.dtype, copy=False)
+        )
 
     def _on(self, array: Array) -> Array:
         """0 where an episode ended, in place."""
@@ -116,7 +127,7 @@ class Linear:
 
     def _scan(self, g: Array) -> tuple[Array, Array]:
         """y (T, B), and what goes on from there beyond the end (B,)."""
-        T, B = g.shape
+        T = self.T
         if self.whole:
             y = np.empty_like(g)
             y[0] = g[0]
@@ -176,7 +187,8 @@ class Linear:
     def _run(self, g: Array, y: Array, last: Array, family: str = "discounted_sum", **more: Any) -> None:
         T, B = g.shape
         self.kernels.run(Problem.of({
-            "family": family, "T": T, "B": B, "batch_major": False, "rewards": g, "out": y, "last": last, **more,
+            "family": family, "T": T, "B": B, "batch_major": False, "rewards": g, "out": y, "last": last,
+            **more,
         }))  # fmt: skip
 
     def _of_gae(self, y: Array, first: Array | None, second: Array | None) -> Array:

@@ -92,7 +92,11 @@ def _can_write(lay: Laying, outs: list[Array], inputs: Iterable[Any]) -> bool:
     """Whether a kernel can write there: of its type, dense, and no memory of the inputs or of each other."""
     for each in outs:
         laid = _laid(lay, each)
-        if not overlap(each, laid) or laid.dtype is not lay.dtype or not (laid.flags.c_contiguous and laid.flags.aligned):
+        if (
+            not overlap(each, laid)
+            or laid.dtype is not lay.dtype
+            or not (laid.flags.c_contiguous and laid.flags.aligned)
+        ):
             return False
     inputs = [*(each for each in inputs if isinstance(each, np.ndarray)), *outs[1:]]
     return not any(overlap(out, each) for out in outs[:1] for each in inputs) and not any(

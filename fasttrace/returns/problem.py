@@ -21,8 +21,8 @@ class Problem(Record):
     """What a backend computes: `family` is the public name, results go to `out` and `second`.
 
     Arrays lie in memory as (T, B), or where batch_major as (B, T), or (T,) where B is 1: their last axis is
-    dense, and (T, B) may be turned back in time, [::-1].  All are of the type of `out`, float32 or float64, but
-    for flags (uint8, csrc/fasttrace.h), gammas and lambdas.
+    dense, and (T, B) may be turned back in time, [::-1].  All are of the type of `out`, float32 or float64,
+    but for flags (uint8, csrc/fasttrace.h), gammas and lambdas.
 
     gamma, lambda_ numbers, not used where gammas, lambdas are arrays: float64 (T,), or as the rewards.
     values, nexts  T or T + 1 rows; nexts[t + 1] is the value of the next state.
@@ -108,7 +108,7 @@ class Laying:
         self.B = math.prod(self.given[:at] + self.given[at + 1 :])
         self.folds = rewards.ndim > 2
         self.axis = at if not self.folds or math.prod(self.given[2:]) == 1 else 0
-        T, B, axis = self.T, self.B, self.axis
+        B, axis = self.B, self.axis
         flags = self.folded(rewards).flags
         if not self.two:
             self.batch_major = True
@@ -251,8 +251,9 @@ def all_flags(
     if no_next_values and cuts is not None:
         lost = flags == _TRUNCATED
         if lost.any():
+            place = lay.place(int(lost.argmax()), lost.shape)
             raise ValueError(
-                f"truncated: entry {lay.place(int(lost.argmax()), lost.shape)} is set, expected next_values as well: what follows a truncation "
+                f"truncated: entry {place} is set, expected next_values as well: what follows a truncation "
                 "is the value of the state that it arrived in"
             )
     return flags, False, skipped

@@ -18,7 +18,7 @@ class _Call:
 
     def __init__(self, family: str, given: dict[str, Any], more: dict[str, Any], again: Any) -> None:
         self.family, self.given, self.more, self.again = family, given, more, again
-        self.like = [given.get(name) for name in BY]
+        self.like: list[Any] = [given.get(name) for name in BY]
         self.others = {name: each for name, each in given.items() if each is not None and name not in BY}
         self.kept = [each for each in self.others.values() if isinstance(each, torch.Tensor)]
         if any(each.requires_grad for each in self.kept):
@@ -39,7 +39,9 @@ class _Call:
         found: dict[str, Any] = {}
         if any(each is not None for each in arrays):
             given = {name: host_array(kind_of(each), name, each) for name, each in self.others.items()}
-            linear = Linear(self.family, self.like[0].shape, self.given["bootstrap"] is not None, given, self.more)
+            linear = Linear(
+                self.family, self.like[0].shape, self.given["bootstrap"] is not None, given, self.more
+            )
             found = linear.transposed(arrays[0], arrays[1] if len(arrays) == 2 else None)
         return [
             None if not want else _like(found[name], like) if name in found else torch.zeros_like(like)
