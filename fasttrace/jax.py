@@ -31,7 +31,20 @@ from .returns.gradients import Linear
 from .returns.outs import PAIRS
 from .returns.problem import BOOL
 
-__all__ = list(returns.__all__)
+__all__ = [
+    "discounted_sum",
+    "from_episode_starts",
+    "gae",
+    "lambda_returns",
+    "n_step_returns",
+    "off_policy_action_returns",
+    "off_policy_returns",
+    "q_sigma",
+    "retrace",
+    "tree_backup",
+    "upgo",
+    "vtrace",
+]
 
 Operands = dict[str, Any]
 _STATIC = ("horizon", "time_axis", "backend", "n", "rho_bar", "c_bar", "pg_rho_bar")
@@ -266,6 +279,14 @@ def from_episode_starts(starts: Any, *, time_axis: int = 0) -> Any:
     return jax.lax.slice_in_dim(starts, 1, starts.shape[at], axis=at).astype(BOOL)
 
 
-for _name in __all__:
-    if _name not in globals():
-        globals()[_name] = _public(_name)
+discounted_sum = _public("discounted_sum")
+gae = _public("gae")
+lambda_returns = _public("lambda_returns")
+n_step_returns = _public("n_step_returns")
+off_policy_action_returns = _public("off_policy_action_returns")
+off_policy_returns = _public("off_policy_returns")
+q_sigma = _public("q_sigma")
+retrace = _public("retrace")
+tree_backup = _public("tree_backup")
+upgo = _public("upgo")
+vtrace = _public("vtrace")

@@ -70,21 +70,22 @@ class _Torch(Kind):
         return value.requires_grad and sys.modules["torch"].is_grad_enabled()
 
     def array(self, name: str, value: Any) -> Array:
-        if self.requires_grad(value):
+        torch = sys.modules["torch"]
+        if value.requires_grad and torch.is_grad_enabled():
             raise TypeError(
                 f"{name}: got a tensor that requires grad, which nothing would come back to; expected "
                 f"{name}.detach(), or the call within torch.no_grad()"
             )
-        if value.layout is not sys.modules["torch"].strided:
+        if value.layout is not torch.strided:
             raise TypeError(f"{name}: got a tensor of layout {value.layout}, expected {name}.to_dense()")
         if value.is_quantized:
             raise TypeError(f"{name}: got a tensor that is quantised, expected {name}.dequantize()")
         if value.requires_grad:
             value = value.detach()
-        if self.is_bfloat16(value):
+        if value.dtype is torch.bfloat16:
             value = value.float()
         try:
-            return value.resolve_neg().numpy()
+            return (value.resolve_neg() if value.is_neg() else value).numpy()
         except (RuntimeError, TypeError, NotImplementedError) as error:  # its types that NumPy lacks
             raise TypeError(f"{name}: got a tensor that NumPy cannot read ({error})") from error
 

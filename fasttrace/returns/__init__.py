@@ -5,7 +5,7 @@
 
 All go backwards through X_t = a_t + c_t X_{t+1}, with sums carried in float64.  What they have in common:
 
-rewards      (T,), (T, B), or with time_axis=1 (B, T).  Entry t is R_{t+1}.
+rewards      (T,), (T, B), or with time_axis=1 (B, T); further axes are columns, too.  Entry t is R_{t+1}.
 values       v(S_t): T + 1 rows; or T rows, and bootstrap.  So are q and expected_q.
 gammas       gamma_{t+1}, the discount on arriving in S_{t+1}: a number, (T,), or as the rewards.
 lambdas      lambda_{t+1}, the same.
@@ -14,20 +14,22 @@ truncated    it was cut off there: what follows is next_values[t].  Terminated g
 mask         False: no transition, as the dummy that Gymnasium's vector environments make after an end.
              It is passed over, and 0 comes out.
 next_values  the value of the state that transition t arrived in; only read where truncated.
-bootstrap    (B,), or a number for (T,): the value of S_T, where values has T rows.
+bootstrap    (B,), or a number: the value of S_T, where values has T rows.
 horizon      G_{t:t+horizon} of every t, cut at T.  None: all that is there.
 time_axis    1 where arrays are (B, T).
 out          where the results go: an array, for gae and vtrace a pair; may overlap the inputs, but a pair
              not each other, and no two entries of an array one another.
-backend      "auto", "c", "numba" or "numpy".
+backend      "auto", "c", "numba" or "numpy"; "cuda" for arrays on a GPU.
 
 What flags, masks and weights of 0 rule out may be NaN; NaN elsewhere reaches the results that depend on it.
-The results are NumPy arrays of the inputs' type: float32, float64 or float16; float64 for integers.
-Anything that np.asarray takes goes in: PyTorch tensors, JAX arrays.
+The results are of the inputs' type: float32, float64, float16 or bfloat16; float64 for integers.  They are of
+the inputs' kind, too: NumPy's arrays, PyTorch's tensors, JAX's arrays, anything with DLPack; docs/returns.md.
+lambda_returns, gae, discounted_sum and n_step_returns of tensors that require grad are differentiable.
 
 Errors: ValueError for shapes, for a gamma, lambda, pi or sigma outside [0, 1], a rho below 0, for a
 truncation without next_values, and for an out that is read-only or has entries on the same memory; TypeError
-for what does not hold real numbers, and for a keyword that there is not; BackendUnavailable;
+for what does not hold real numbers, for arrays of two kinds or on two devices, for a tensor that requires
+grad where there is no gradient, and for a keyword that there is not; BackendUnavailable;
 KeyboardInterrupt within a long call, after which what `out` holds is undefined.
 """
 

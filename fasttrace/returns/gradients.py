@@ -19,6 +19,7 @@ from ..backends import module, resolve
 from ..memory import Array
 from .problem import BOOL, FLOAT32, FLOAT64, Problem, flags_of
 
+FLAGS = ("terminated", "truncated", "mask")
 Bools = NDArray[np.bool_]
 
 
@@ -49,11 +50,8 @@ class Linear:
         self.T = self.shape[self.at]
         self.horizon = more["horizon"] or 0
         self.kernels = _kernels(more["backend"])
-        self.gamma, self.lambda_ = (self._rate(given[name]) for name in ("gammas", "lambdas"))
-        flags = {
-            name: self._flags(given[name]) for name in ("terminated", "truncated", "mask") if name in given
-        }
-        terminated, truncated, mask = flags.get("terminated"), flags.get("truncated"), flags.get("mask")
+        self.gamma, self.lambda_ = self._rate(given["gammas"]), self._rate(given["lambdas"])
+        terminated, truncated, mask = map(self._flags, map(given.get, FLAGS))
         self.skipped = None if mask is None or mask.all() else ~mask
         self.whole = self.skipped is None and not 0 < self.horizon < self.T  # each is handed on to the next
         self.plain = self.whole and self.at == 0 and len(self.shape) == 2  # arrays are as they have to be
@@ -84,8 +82,8 @@ class Linear:
         array = array.astype(FLOAT64)
         return array[:, None] if array.shape != self.shape or array.ndim == 1 else self._first(array)
 
-    def _flags(self, value: Any) -> Bools:
-        return self._first(flags_of("flags", value)).view(BOOL)
+    def _flags(self, value: Any) -> Bools | None:
+        return None if value is None else self._first(flags_of("flags", value)).view(BOOL)
 
     def transposed(self, first: Array | None, second: Array | None) -> dict[str, Array]:
         """Gradients by rewards, values, next_values and bootstrap for those by the results; None: zeros.
@@ -197,17 +195,15 @@ class Linear:
         second_t - y_t is -first_t - c_{t-1} y_{t-1} where each y is handed on.
         """
         v = np.empty((len(y) + 1, *y.shape[1:]), y.dtype)
-        on = self.gamma - self.gamma * self.lambda_ if self.whole else self.gamma
         v[0] = 0
-        self._on(np.multiply(y, on, out=v[1:]))
-        if self.whole:
-            v[-1] = y[-1] * (self.gamma if isinstance(self.gamma, float) else self.gamma[-1])
-            if self.ended is not None:
-                v[-1][self.ended[-1]] = 0
-            if first is not None:
-                v[:-1] -= first
-        else:
+        np.multiply(y, self.gamma - self.gamma * self.lambda_ if self.whole else self.gamma, out=v[1:])
+        if self.whole:  # behind the last there is none that it is handed on to
+            np.multiply(y[-1], self.gamma if type(self.gamma) is float else self.gamma[-1], out=v[-1])
+        self._on(v[1:])
+        if not self.whole:
             v[:-1] -= y if second is None else y - second
+        elif first is not None:
+            v[:-1] -= first
         return v
 
     def _of_values(self, g: Array, y: Array, beyond: Array) -> Array:

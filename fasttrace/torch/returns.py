@@ -35,18 +35,20 @@ class _Call:
 
     def transposed(self, wanted: Any, grads: Any) -> Any:
         """By each of BY, None where it is not wanted."""
-        arrays = [None if each is None else TORCH.array("grad", each) for each in grads]
+        first, second = grads if len(grads) == 2 else (*grads, None)
         found: dict[str, Any] = {}
-        if any(each is not None for each in arrays):
-            given = {name: host_array(kind_of(each), name, each) for name, each in self.others.items()}
-            linear = Linear(
-                self.family, self.like[0].shape, self.given["bootstrap"] is not None, given, self.more
-            )
-            found = linear.transposed(arrays[0], arrays[1] if len(arrays) == 2 else None)
+        if first is not None or second is not None:
+            given = {name: _host(each) for name, each in self.others.items()}
+            linear = Linear(self.family, self.like[0].shape, self.like[3] is not None, given, self.more)
+            found = linear.transposed(_host(first), _host(second))
         return [
             None if not want else _like(found[name], like) if name in found else torch.zeros_like(like)
             for name, like, want in zip(BY, self.like, wanted, strict=True)
         ]
+
+
+def _host(value: Any) -> Any:
+    return TORCH.array("grad", value) if isinstance(value, torch.Tensor) else value
 
 
 def _like(array: Any, like: torch.Tensor) -> torch.Tensor:
