@@ -105,7 +105,7 @@ def _can_write(lay: Laying, outs: list[Array], inputs: Iterable[Any]) -> bool:
 
 
 def _laid(lay: Laying, out: Array) -> Array:
-    folded = lay.folded(out)
+    folded = lay.folded(out) if lay.folds else out
     return folded.T if lay.turned else folded
 
 

@@ -104,12 +104,12 @@ class Laying:
 
     def __init__(self, rewards: Array, at: int, dtype: np.dtype[Any]) -> None:
         self.given, self.at, self.dtype = rewards.shape, at, dtype
-        self.T, self.two = self.given[at], rewards.ndim > 1
-        self.B = math.prod(self.given[:at] + self.given[at + 1 :])
-        self.folds = rewards.ndim > 2
+        self.T, self.two, self.folds = self.given[at], rewards.ndim > 1, rewards.ndim > 2
+        self.rest = self.given[:at] + self.given[at + 1 :]
+        self.B = math.prod(self.rest)
         self.axis = at if not self.folds or math.prod(self.given[2:]) == 1 else 0
         B, axis = self.B, self.axis
-        flags = self.folded(rewards).flags
+        flags = (self.folded(rewards) if self.folds else rewards).flags
         if not self.two:
             self.batch_major = True
         elif axis:
@@ -120,12 +120,10 @@ class Laying:
 
     def shape(self, rows: int) -> tuple[int, ...]:
         """Of an array with so many rows, as the user has it."""
-        return (*self.given[: self.at], rows, *self.given[self.at + 1 :])
+        return (*self.rest[: self.at], rows, *self.rest[self.at :])
 
     def folded(self, array: Array) -> Array:
         """An array as the user has it, with all axes but time as one; a view if it can be."""
-        if not self.folds:
-            return array
         if self.axis != self.at:
             array = np.moveaxis(array, self.at, 0)
         rows = array.shape[self.axis]
@@ -138,14 +136,13 @@ class Laying:
             return array
         if self.axis == self.at:
             return array.reshape(self.given)
-        rest = self.given[: self.at] + self.given[self.at + 1 :]
-        return np.ascontiguousarray(np.moveaxis(array.reshape(self.T, *rest), 0, self.at))
+        return np.ascontiguousarray(np.moveaxis(array.reshape(self.T, *self.rest), 0, self.at))
 
     def place(self, where: int, shape: tuple[int, ...]) -> str:
         """Where the entry is that is the where-th of an array in memory order, as the user has it."""
         found = [int(i) for i in np.unravel_index(where, shape)]
         t, b = (found[0], 0) if not self.two else found[::-1] if self.batch_major else found
-        rest = [int(i) for i in np.unravel_index(b, self.given[: self.at] + self.given[self.at + 1 :])]
+        rest = [int(i) for i in np.unravel_index(b, self.rest)]
         return ", ".join(str(i) for i in (*rest[: self.at], t, *rest[self.at :]))
 
     def __call__(self, name: str, array: Array, *rows: int, number: bool = False) -> Array:
@@ -160,7 +157,8 @@ class Laying:
 
     def dense(self, array: Array, dtype: np.dtype[Any]) -> Array:
         """In memory order, the last axis without gaps."""
-        array = self.folded(array)
+        if self.folds:
+            array = self.folded(array)
         if self.turned:
             array = array.T
         return arguments.laid_out(array, dtype)
@@ -319,7 +317,7 @@ def values_of(
 
 def _last(lay: Laying, bootstrap: Any) -> Array:
     array = array_of("bootstrap", bootstrap)
-    shape = lay.given[: lay.at] + lay.given[lay.at + 1 :] if lay.two else (1,)
+    shape = lay.rest if lay.two else (1,)
     if array.ndim and array.shape != shape:
         raise ValueError(f"bootstrap: got shape {array.shape}, expected {shape}")
     return arguments.laid_out(np.broadcast_to(array.reshape(-1), (lay.B,)), lay.dtype)
