@@ -4,8 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
-# PyTorch's comes with the libraries of GPUs, gigabytes; the others are tools, and nothing here imports them.
-ASIDE = {"torch", "ruff", "mypy", "build"}
+# PyTorch comes with the libraries of GPUs, gigabytes, JAX with a compiler; the others are tools.
+ASIDE = {"jax", "torch", "ruff", "mypy", "build"}
 
 project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
 groups = [project["dependencies"], *project["optional-dependencies"].values()]

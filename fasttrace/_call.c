@@ -307,6 +307,7 @@ static PyMethodDef module_methods[] = {
     {"method", method, METH_VARARGS, NULL},
     {"bind", bind, METH_O, NULL},
     {"returns", (PyCFunction)(void (*)(void))quick_returns, METH_FASTCALL, NULL},
+    {"tensors", quick_tensors, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_call", NULL, -1, module_methods, NULL, NULL, NULL, NULL};

@@ -1,6 +1,7 @@
 """What a frozen program needs of fasttrace, and PyInstaller cannot see: what is imported by name.
 
-fasttrace.torch is left to the program, which then says `import fasttrace.torch`: it would take PyTorch along.
+fasttrace.torch is left to the program, which then says `import fasttrace.torch` (gradients of returns need
+fasttrace.torch.returns): it would take PyTorch along.  So is fasttrace.jax.
 That fasttrace itself imports it for type checkers counts for nothing.
 """
 
@@ -12,4 +13,4 @@ hiddenimports = [
     "_cffi_backend",  # of the C library
     "fasttrace._call",
 ]
-excludedimports = ["fasttrace.torch"]
+excludedimports = ["fasttrace.torch", "fasttrace.jax"]

@@ -23,6 +23,7 @@ from ..features import (
     parse_state,
     raise_bad_index,
 )
+from ..kinds import foreign
 from ..learner import Learner
 from ..linear.gradient import GTD
 from ..linear.prediction import TD, TrueOnlineTD
@@ -315,6 +316,8 @@ class Horde(Learner):
         Returns (m,), or (T + 1, m).
         Errors: FeatureIndexError, ValueError, TypeError.
         """
+        if kind := foreign(x):
+            return kind.call(self.predict, "x", x)
         stream = is_stream(x)
         rows = parse_rows(x, self.n_features) if stream else parse_state(x, self.n_features)
         raise_bad_index(rows.indices, self.n_features, shape=rows.shape)
