@@ -6,9 +6,8 @@
  * say.
  *
  * No kernel is compiled here, and the GIL is held in a step, so that it is one for all threads. */
-#include "call/learner.h"
+#include "call/crew.h"
 #include "call/returns.h"
-#include "call/stream.h"
 
 /* ---- types ---------------------------------------------------------------------------------- */
 
@@ -306,6 +305,8 @@ static PyMethodDef module_methods[] = {
     {"empty", (PyCFunction)(void (*)(void))empty, METH_FASTCALL, NULL},
     {"method", method, METH_VARARGS, NULL},
     {"bind", bind, METH_O, NULL},
+    {"crew_step", (PyCFunction)(void (*)(void))crew_step, METH_FASTCALL, NULL},
+    {"crew_act", (PyCFunction)(void (*)(void))crew_act, METH_FASTCALL, NULL},
     {"returns", (PyCFunction)(void (*)(void))quick_returns, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL}};
 static struct PyModuleDef definition = {
