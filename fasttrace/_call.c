@@ -133,8 +133,8 @@ static PyObject *call_keep(PyObject *self, PyObject *args) {
     const int64_t entries = k * rows_of(c);
     if (!make_room(c, entries)) return PyErr_NoMemory();
     Bounds bounds = {0, -1};
-    if (indices != Py_None) copy_integers((PyArrayObject *)indices, 1, entries, c->idx, &bounds);
-    if (values != Py_None) copy_floats((PyArrayObject *)values, 1, entries, c->val);
+    if (indices != Py_None) copy_integers(block_of((PyArrayObject *)indices), 1, entries, c->idx, &bounds);
+    if (values != Py_None) copy_floats(block_of((PyArrayObject *)values), 1, entries, c->val);
     c->kept.k = k;
     c->kept.form = indices == Py_None ? DENSE : values == Py_None ? BINARY : VALUED;
     c->kept.padded = bounds.low < 0;

@@ -24,16 +24,10 @@ static int flags_of(PyObject *o, int64_t n, const npy_bool **flags) {
     return 1;
 }
 
-/* Row i of an array of one row or block for each of n agents. */
-static int take_row(Call *c, PyObject *x, Py_ssize_t i, int64_t at, Row *row) {
-    PyObject *one = PySequence_GetItem(x, i);
-    const int taken = one && take(c, one, at, row);
-    Py_XDECREF(one);
-    return taken;
-}
-
+/* Whether x is an array with something for each of n agents. */
 static int is_of_all(PyObject *x, int64_t n) {
-    return PyArray_CheckExact(x) && PyArray_NDIM((PyArrayObject *)x) > 1 && PyArray_DIM((PyArrayObject *)x, 0) == n;
+    PyArrayObject *a = (PyArrayObject *)x;
+    return PyArray_CheckExact(x) && PyArray_NDIM(a) > 1 && PyArray_DIM(a, 0) == n && PyArray_ISBEHAVED_RO(a);
 }
 
 /* Let an agent come to where it has been brought: its next action, 0 where it has none, -1 where an error is set. */
@@ -85,8 +79,8 @@ static PyObject *crew_step(PyObject *module, PyObject *const *args, Py_ssize_t n
         if (!m->begins && !isfinite(rewards[i])) break;
         const int64_t at = free_of(c);
         m->last.k = 0;
-        if (m->has_last && !take_row(c, x_final, (Py_ssize_t)i, at, &m->last)) break;
-        if (!take_row(c, x, (Py_ssize_t)i, at + m->last.k * rows_of(c), &m->next)) break;
+        if (m->has_last && !take_nth(c, (PyArrayObject *)x_final, i, at, &m->last)) break;
+        if (!take_nth(c, (PyArrayObject *)x, i, at + m->last.k * rows_of(c), &m->next)) break;
     }
     if (i < n) {
         PyMem_Free(members);
@@ -106,7 +100,7 @@ static PyObject *crew_act(PyObject *module, PyObject *const *args, Py_ssize_t n_
     for (Py_ssize_t i = 0; i < PyList_Size(args[0]); i++) {
         Row x;
         Call *const c = call_of(PyList_GetItem(args[0], i));
-        if (!c || !take_row(c, args[1], i, free_of(c), &x) || !lay(c, free_of(c), &x, &x, NULL))
+        if (!c || !take_nth(c, (PyArrayObject *)args[1], i, free_of(c), &x) || !lay(c, free_of(c), &x, &x, NULL))
             return PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
         if ((actions[i] = greedy(c)) < 0) return NULL;
     }
