@@ -233,8 +233,21 @@ static void quick_dealloc(PyObject *self) {
     plain_dealloc(self);
 }
 
-static PyType_Slot quick_slots[] = {
-    {Py_tp_members, quick_members}, {Py_tp_dealloc, (void *)quick_dealloc}, {0, NULL}};
+/* A public name that neither the class has nor the object is for _set_new, where the class has one. */
+static int quick_setattr(PyObject *self, PyObject *name, PyObject *value) {
+    PyObject *const type = (PyObject *)Py_TYPE(self);
+    if (!value || !PyUnicode_Check(name) || PyUnicode_ReadChar(name, 0) == '_' || PyObject_HasAttr(type, name) ||
+        !PyObject_HasAttr(type, name_set_new))
+        return PyObject_GenericSetAttr(self, name, value);
+    PyObject *done = PyObject_CallMethodObjArgs(self, name_set_new, name, value, NULL);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+static PyType_Slot quick_slots[] = {{Py_tp_members, quick_members},
+                                    {Py_tp_dealloc, (void *)quick_dealloc},
+                                    {Py_tp_setattro, (void *)quick_setattr},
+                                    {0, NULL}};
 static PyType_Spec quick_spec = {"fasttrace._call.Quick", sizeof(Quick), 0,
                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, quick_slots};
 

@@ -113,6 +113,8 @@ class Population(Learner):
     def __setattr__(self, name: str, value: Any) -> None:
         """To a number or word for all, or to (N,) numbers; all of them or none."""
         if name not in self.__dict__.get("_settable", ()):
+            if name in ("gamma", "lambda_"):  # which all learners have but those whose option it is not
+                raise self._unknown(name)
             super().__setattr__(name, value)
             return
         values = for_each(name, value, len(self))
@@ -125,6 +127,9 @@ class Population(Learner):
                 for each, one in zip(self._each, before, strict=True):
                     setattr(each, name, one)
                 raise
+
+    def _can_be_set(self) -> set[str]:
+        return {"weights", *self._settable}
 
     @property
     def _each(self) -> list[LinearLearner]:
@@ -440,12 +445,8 @@ def _of_some_agent(i: int, call: Callable[..., Any], *args: Any) -> Any:
 
 def _settable(learner: LinearLearner) -> frozenset[str]:
     """The options that can be set afterwards."""
-    kind = type(learner)
-    return frozenset(
-        name
-        for name in learner._options()
-        if name in kind._tunable or hasattr(getattr(kind, name, None), "__set__")
-    )
+    can = {*learner._tunable, *learner._can_be_set()}
+    return frozenset(name for name in learner._options() if name in can)
 
 
 def _sizes(learner: LinearLearner) -> dict[str, Any]:
