@@ -9,6 +9,7 @@ from numpy.testing import assert_array_equal
 from states import plain, same
 
 import fasttrace as ft
+from fasttrace.many import acting
 
 N = 3
 ALPHAS = [0.02, 0.05, 0.1]
@@ -149,6 +150,25 @@ def test_in_every_form_of_features(backend):
                 assert one.step(rewards[i], own[0][i], gamma=gamma[i]) == third[i]
             assert one.act(own[1][i]) == greedy[i]
             assert same(agents[i], one)
+
+
+@pytest.mark.skipif(acting.native is None, reason="the module for quick calls is not there")
+def test_usual_steps_are_one_call(monkeypatch):
+    """In C, of arrays, no Python between the agents; and Python's way, where there is no module, is the same."""
+    rng = np.random.default_rng(3)
+    x, rewards, over = rng.integers(0, 6, (3, N, 2)), rng.normal(size=N), np.array([True, False, False])
+
+    def walk(agents):
+        taken = [agents.start(x[0]), agents.step(rewards, x[1], terminated=over, truncated=~over, x_final=x[2])]
+        return [*taken, agents.step(rewards, x[2], truncated=over), agents.step(rewards, x[0]), agents.act(x[1])]
+
+    one, other = population(n=6), population(n=6)
+    with monkeypatch.context() as patch:
+        patch.setattr(acting, "native", None)
+        want = walk(other)
+    monkeypatch.setattr(acting, "features_of_each", None)
+    assert_array_equal(walk(one), want)
+    assert same(one, other)
 
 
 def test_ends_of_all():
