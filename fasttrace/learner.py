@@ -113,7 +113,9 @@ class Learner(Quick):
 
     def _can_be_set(self) -> set[str]:
         kinds = {name: getattr(type(self), name, None) for name in dir(type(self)) if name[0] != "_"}
-        return {name for name, kind in kinds.items() if hasattr(kind, "__set__") and getattr(kind, "fset", kind)}
+        return {
+            name for name, kind in kinds.items() if hasattr(kind, "__set__") and getattr(kind, "fset", kind)
+        }
 
     # ---- one user at a time --------------------------------------------------------------------------------
 

@@ -422,8 +422,8 @@ def evaluate(
 ) -> NDArray[np.float64]:
     """Returns (episodes,) of the greedy policy in a Gymnasium environment; nothing is learned.
 
-    env    with a Discrete action space; for a Population of N agents a vector of N environments, in which agent
-           i acts in the i-th, whenever the vector resets those that have ended
+    env    with a Discrete action space; for a Population of N agents a vector of N environments, the i-th for
+           agent i, whenever the vector resets those that have ended
     coder  TileCoder, or any function from an observation, or N of them, to features
     seed   of the first reset
 

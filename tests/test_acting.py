@@ -83,7 +83,7 @@ def play_alone(agent, env, transitions, waits, seed):
 @backends
 @modes
 def test_each_agent_learns_what_it_would_alone(mode, backend):
-    """To the bit, generators and all, however the vector begins new episodes; terminations and truncations."""
+    """To the bit, generators and all, however the vector begins new episodes, ended or cut."""
     make, envs = made(mode)
     agents = population(backend=backend)
     transitions, waits, over, cut = play(agents, envs, mode, 90, seed=5)
@@ -126,20 +126,24 @@ def test_in_every_form_of_features(backend):
     ragged = [ft.Ragged(ends, i.ravel(), v.ravel()) for i, v in zip(idx, val, strict=True)]
     csr = [sparse.csr_array(each) for each in dense]
     pairs = [list(zip(*both, strict=True)) for both in zip(idx, val, strict=True)]
+    rows = [[each[i : i + 1] for i in range(N)] for each in csr]
     of_both, wide = {"state_action": True}, rng.integers(0, 6, (2, N, 2, 3))
+    both = rng.normal(size=(2, N, 2, 6))
     forms = [
         (idx, idx, {}), (idx.astype(np.int16), idx, {}), (np.asfortranarray(idx), idx, {}), (dense, dense, {}),
-        (list(zip(idx, val, strict=True)), pairs, {}), (ragged, pairs, {}),
-        (csr, [[rows[i : i + 1] for i in range(N)] for rows in csr], {}), (wide, wide, of_both), (rng.normal(size=(2, N, 2, 6)), None, of_both),
+        (list(zip(idx, val, strict=True)), pairs, {}), (ragged, pairs, {}), (csr, rows, {}),
+        (wide, wide, of_both), (both, both, of_both),
     ]  # fmt: skip
     rewards, gamma = rng.normal(size=N), np.array([0.5, 0.9, 0.0])
-    for x, each, options in forms:
+    for x, own, options in forms:
         agents = population(ft.Sarsa, 6, trace="accumulating", backend=backend, **options)
-        first, second = agents.start(x[0]), agents.step(rewards, x[1], truncated=np.array([False, False, True]))
+        first, second = (
+            agents.start(x[0]),
+            agents.step(rewards, x[1], truncated=np.array([False, False, True])),
+        )
         third = agents.step(rewards, x[0], gamma=gamma)
         greedy = agents.act(x[1])
         for i in range(N):
-            own = x if each is None else each
             one = alone(i, ft.Sarsa, 6, trace="accumulating", backend=backend, **options)
             assert one.start(own[0][i]) == first[i]
             if i == 2:
@@ -154,13 +158,21 @@ def test_in_every_form_of_features(backend):
 
 @pytest.mark.skipif(acting.native is None, reason="the module for quick calls is not there")
 def test_usual_steps_are_one_call(monkeypatch):
-    """In C, of arrays, no Python between the agents; and Python's way, where there is no module, is the same."""
+    """In C, of arrays, no Python between the agents; Python's way, where there is no module, is the same."""
     rng = np.random.default_rng(3)
     x, rewards, over = rng.integers(0, 6, (3, N, 2)), rng.normal(size=N), np.array([True, False, False])
 
     def walk(agents):
-        taken = [agents.start(x[0]), agents.step(rewards, x[1], terminated=over, truncated=~over, x_final=x[2])]
-        return [*taken, agents.step(rewards, x[2], truncated=over), agents.step(rewards, x[0]), agents.act(x[1])]
+        taken = [
+            agents.start(x[0]),
+            agents.step(rewards, x[1], terminated=over, truncated=~over, x_final=x[2]),
+        ]
+        return [
+            *taken,
+            agents.step(rewards, x[2], truncated=over),
+            agents.step(rewards, x[0]),
+            agents.act(x[1]),
+        ]
 
     one, other = population(n=6), population(n=6)
     with monkeypatch.context() as patch:
@@ -248,7 +260,7 @@ def test_refuses_before_anything_changes(backend):
         with pytest.raises(error, match=match):
             call()
         assert plain(agents.state_dict()) == before
-    with pytest.raises(TypeError, match="Population.start: TD does not act"):
+    with pytest.raises(TypeError, match=r"Population\.start: TD does not act"):
         ft.Population(ft.TD, 6, 2, alpha=0.1).start(x)
 
 
@@ -291,6 +303,9 @@ def test_learns_from_ragged_streams():
         agents = ft.Population(ft.TD, 9, N, alpha=0.1)
         assert_array_equal(agents.learn(x, rewards), deltas)
         assert_array_equal(agents.weights, want.weights)
-    for x, match in ((each[:2], "got 2 sparse streams"), (ft.Ragged([0, 1], [0]), "1 sparse rows for 3 agents")):
+    for x, match in (
+        (each[:2], "got 2 sparse streams"),
+        (ft.Ragged([0, 1], [0]), "1 sparse rows for 3 agents"),
+    ):
         with pytest.raises(ValueError, match=match):
             want.learn(x, rewards)

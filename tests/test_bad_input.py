@@ -1132,7 +1132,9 @@ def test_attributes_that_are_none(algorithm):
         learner = taught(algorithm, backend)
         for name, near in (("gama", "gamma"), ("weigths", "weights"), ("xyz", None)):
             advice = f"did you mean '{near}'" if near else "what can be set is .*gamma"
-            with pytest.raises(AttributeError, match=f"{type(learner).__name__} has no attribute '{name}'; {advice}"):
+            with pytest.raises(
+                AttributeError, match=f"{type(learner).__name__} has no attribute '{name}'; {advice}"
+            ):
                 setattr(learner, name, 0.5)
             assert not hasattr(learner, name)
         learner.gamma = 0.5
@@ -1168,5 +1170,5 @@ def test_ab_has_no_lambda():
     for use in (lambda: learner.lambda_, lambda: setattr(learner, "lambda_", 0.5)):
         with pytest.raises(AttributeError, match="ABTD has none; zeta, psi_0 and psi_max"):
             use()
-    with pytest.raises(AttributeError, match="what can be set is .*zeta"):
+    with pytest.raises(AttributeError, match=r"what can be set is .*zeta"):
         ft.Population(ft.ABTD, N, 2, alpha=0.1).lambda_ = 0.5

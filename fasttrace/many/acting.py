@@ -16,7 +16,9 @@ from ..quick import native
 from .forms import features_of_each
 
 Actions = NDArray[np.int64]
-Of = Callable[..., Any]  # of_agent(i, call, *arguments): what is wrong with them is told with the agent's number
+Of = Callable[
+    ..., Any
+]  # of_agent(i, call, *arguments): what is wrong with them is told with the agent's number
 
 
 def act(each: list[Agent], of_agent: Of, x: Any) -> Actions:
@@ -35,7 +37,11 @@ def start(each: list[Agent], of_agent: Of, x: Any, where: Any) -> Actions:
     if where is None and native and native.crew_step(each, None, x, None, None, None, actions):
         return actions
     begin = _marks("where", True if where is None else where, len(each))
-    rows = [of_agent(i, each[i]._state, row) for i, row in enumerate(features_of_each("x", x, len(each))) if begin[i]]
+    rows = [
+        of_agent(i, each[i]._state, row)
+        for i, row in enumerate(features_of_each("x", x, len(each)))
+        if begin[i]
+    ]
     for i, row in zip(np.flatnonzero(begin), rows, strict=True):
         _begin(each[i], row)
     return np.array([0 if agent._x is None else agent._action for agent in each], np.int64)
@@ -54,7 +60,11 @@ def step(
     """See Population.step.  x may be None where all have terminated."""
     N = len(each)
     actions = np.zeros(N, np.int64)
-    if native and gamma is None and native.crew_step(each, rewards, x, terminated, truncated, x_final, actions):
+    if (
+        native
+        and gamma is None
+        and native.crew_step(each, rewards, x, terminated, truncated, x_final, actions)
+    ):
         return actions
     begins = np.array([agent._x is None for agent in each])
     over, cut = (
@@ -74,7 +84,10 @@ def step(
         numbers.append(
             (0.0, own)
             if begins[i]
-            else (of_agent(i, arguments.finite, "reward", given[i]), of_agent(i, arguments.unit, "gamma", own))
+            else (
+                of_agent(i, arguments.finite, "reward", given[i]),
+                of_agent(i, arguments.unit, "gamma", own),
+            )
         )
     for i, agent in enumerate(each):
         if begins[i]:
@@ -92,7 +105,8 @@ def step(
     return actions
 
 
-def _begin(agent: Agent, row: Rows) -> None:
+def _begin(agent: Agent, row: Rows | None) -> None:
+    assert row is not None
     agent._end()
     agent._x, agent._action = row, agent._choose(row)
 

@@ -47,8 +47,8 @@ def series_of(name: str, value: Any, N: int) -> Sequence[Any]:
 def features_of_each(name: str, x: Any, N: int, ndim: int = 2) -> Sequence[Any]:
     """What each of N agents is given of features, as one takes them.
 
-    x     array, or a pair of such, whose first axis is that of the agents; Ragged or CSR, whose rows are those
-          of the first agent, then those of the second; or a list of N Ragged or CSR
+    x     array, or a pair of such, whose first axis is that of the agents; Ragged or CSR, whose rows are
+          those of the first agent, then those of the second; or a list of N Ragged or CSR
     ndim  axes that an array has at least
     """
     if isinstance(x, (list, tuple)) and x and all(isinstance(each, Ragged) or is_sparse(each) for each in x):

@@ -292,7 +292,9 @@ class Horde(Learner):
         return self.m - 1
 
     def remove(self, j: int) -> None:
-        """Prediction j goes; later ones move down by one.  With the last of its chunk of eight, all may be moved.
+        """Prediction j goes; later ones move down by one.
+
+        With the last of a chunk of eight the chunk goes: all that has been learned may be moved.
 
         Errors: IndexError; ValueError where it is the only one.
         """

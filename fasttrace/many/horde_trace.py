@@ -212,7 +212,9 @@ class LazyHorde:
         try:
             rings = sparse_zeros(size, np.float64)  # the largest, first
         except MemoryError:
-            raise MemoryError(f"m: {EIGHT * chunks} lanes take {8e-9 * size:.3g} GB for epochs alone") from None
+            raise MemoryError(
+                f"m: {EIGHT * chunks} lanes take {8e-9 * size:.3g} GB for epochs alone"
+            ) from None
         self.room, self.rings = chunks, rings.reshape(chunks, self.ring_size, self.width)
         self.words = aligned_zeros(chunks * len(WORDS) * EIGHT, np.float64).reshape(chunks, len(WORDS), EIGHT)
         self.counters = aligned_zeros(chunks * len(COUNTERS), np.int64).reshape(chunks, len(COUNTERS))

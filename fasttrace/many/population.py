@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Self, cast
 
 import numpy as np
@@ -225,7 +225,7 @@ class Population(Learner):
         """Each agent begins an episode in the state whose features are its row of x; returns (N,) actions.
 
         x      (N, k) indices, a pair of such, Ragged of N rows, or dense (N, n); of state_action (N, A, k)
-        where  bool (N,): those that begin; the others go on as they are, 0 is the action of one in no episode
+        where  bool (N,): those that begin; others go on as they are, 0 is the action of one in no episode
         """
         with self._in_use():
             actions = acting.start(self._actors("start"), _of_some_agent, x, where)
@@ -253,9 +253,9 @@ class Population(Learner):
                     who has ended begins in x at once.  Other rows are not looked at
         gamma       number or (N,): discount on arriving; None is the agents' own
 
-        Without x_final x is the state that ended the episode, too, and who has ended begins a new one with the
-        next step, in its x, whatever the reward is; the action of one that has ended is 0, and means nothing.
-        Each does what it would have done alone, to the bit.
+        Without x_final x is the state that ended the episode, too, and who has ended begins a new one with
+        the next step, in its x, whatever the reward is; the action of one that has ended is 0, and means
+        nothing.  Each does what it would have done alone, to the bit.
 
         Errors: RuntimeError before start; otherwise as the class has them, with the number of the agent,
         before any has learned.
@@ -312,8 +312,8 @@ class Population(Learner):
     def learn(self, x: Any, *given: Any, threads: int | None = None, **series: Any) -> Any:
         """Learn from N streams, each agent from its own.
 
-        x        features of T + 1 states of each: (N, T + 1, k) indices, a pair of such, or dense floats; a list
-                 of N Ragged, or one of N (T + 1) rows, those of agent 0 first
+        x        features of T + 1 states of each: (N, T + 1, k) indices, a pair of such, or dense floats; a
+                 list of N Ragged, or one of N (T + 1) rows, those of agent 0 first
         given    actions (N, T + 1), for learners that act; then rewards (N, T)
         threads  None: one a core
         series   what `learn` of the class takes: a number, (T,) for all agents, (N, 1) for all steps, or

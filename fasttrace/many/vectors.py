@@ -11,7 +11,9 @@ from ..memory import Float64
 from .population import Population
 
 
-def evaluate_all(envs: Any, agents: Population, coder: Callable[[Any], Any], episodes: int, seed: Any) -> Float64:
+def evaluate_all(
+    envs: Any, agents: Population, coder: Callable[[Any], Any], episodes: int, seed: Any
+) -> Float64:
     """See fasttrace.evaluate: (N, episodes) returns, the first so many of each.
 
     In an environment that has ended and is to be reset by the next step, that step is no transition.  Where
