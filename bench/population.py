@@ -1,4 +1,4 @@
-"""Many agents on mountain car: together, alone one after the other, in threads; an agent of 0.1.0; the floor."""
+"""Many agents on mountain car: together, one by one, in threads; an agent of 0.1.0; the floor."""
 
 from __future__ import annotations
 

@@ -234,6 +234,7 @@ class LazyHorde:
 
     def _of_a_step(self) -> None:
         self.header[HEADER.index("chunks")] = self.lanes.chunks
+        self.scratch = np.empty(0)
         lanes = EIGHT * self.lanes.chunks
         self.given = aligned_zeros(4 * lanes, np.float64).reshape(4, lanes)
         self.out = aligned_zeros(lanes, np.float64)
@@ -383,7 +384,7 @@ class LazyHorde:
         if stream.rows.shared:
             most = stream.rows.k
         block = max(1, min(_BLOCK, int(_ENTRIES / most), _BLOCK if lanes.in_order else _SCRATCH // width))
-        scratch = None if lanes.in_order else np.empty((min(block, stream.steps), width))
+        scratch = None if lanes.in_order else self._room_for(min(block, stream.steps) * width).reshape(-1, width)
         for begin in range(0, stream.steps, block):
             part = stream.part(begin, min(begin + block, stream.steps))
             used = kernels.place(self, part.rows, "v" in self.names)
@@ -394,9 +395,18 @@ class LazyHorde:
                 kernels.run(self, part.steps, entered, used, (part.cumulants, *series), part.deltas)
                 continue
             some = scratch[: part.steps]
-            np.take(part.cumulants, lanes.source, axis=1, out=some, mode="clip")
+            kernels.permute(part.cumulants, lanes.source, some)
             kernels.run(self, part.steps, entered, used, (some, *series), some)
-            np.take(some, lanes.position, axis=1, out=part.deltas, mode="clip")
+            kernels.permute(some, lanes.position, part.deltas)
+
+    def _room_for(self, size: int) -> Float64:
+        """Room for numbers by the lane; little of it is kept, for pages that are new cost as much as they save."""
+        if len(self.scratch) >= size:
+            return self.scratch[:size]
+        room = np.empty(size)
+        if room.nbytes <= _AT_ONCE:  # else the pages are large, and few
+            self.scratch = room
+        return room
 
     def _laid_out(self, series: Float64) -> Float64:
         """Numbers by the step and lane."""
