@@ -384,7 +384,8 @@ class LazyHorde:
         if stream.rows.shared:
             most = stream.rows.k
         block = max(1, min(_BLOCK, int(_ENTRIES / most), _BLOCK if lanes.in_order else _SCRATCH // width))
-        scratch = None if lanes.in_order else self._room_for(min(block, stream.steps) * width).reshape(-1, width)
+        rows = min(block, stream.steps)
+        scratch = None if lanes.in_order else self._room_for(rows * width).reshape(rows, width)
         for begin in range(0, stream.steps, block):
             part = stream.part(begin, min(begin + block, stream.steps))
             used = kernels.place(self, part.rows, "v" in self.names)
@@ -400,7 +401,7 @@ class LazyHorde:
             kernels.permute(some, lanes.position, part.deltas)
 
     def _room_for(self, size: int) -> Float64:
-        """Room for numbers by the lane; little of it is kept, for pages that are new cost as much as they save."""
+        """Room for numbers by the lane; kept where it is small, for new pages cost more than its numbers."""
         if len(self.scratch) >= size:
             return self.scratch[:size]
         room = np.empty(size)

@@ -107,7 +107,12 @@ def run(
 def permute(rows: NDArray[np.float64], index: NDArray[np.int64], out: NDArray[np.float64]) -> None:
     """out[t, i] = rows[t, index[i]]."""
     lib.ft_horde_permute(
-        len(rows), rows.shape[1], doubles_of(rows), len(index), ffi.from_buffer("int64_t[]", index), room_of(out)
+        len(rows),
+        rows.shape[1],
+        doubles_of(rows),
+        len(index),
+        ffi.from_buffer("int64_t[]", index),
+        room_of(out),
     )
 
 
