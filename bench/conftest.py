@@ -1,5 +1,6 @@
 """pytest bench/ times kernel by kernel; with --benchmark-disable everything runs once, for its checks."""
 
+import gc
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,9 +14,13 @@ SECONDS, FEWEST, MOST = 0.15, 3, 30
 HERE = Path(__file__).parent
 CELLS = pytest.StashKey()
 
+# As in tests/: Numba compiles with millions of objects that stay, and collections would walk over them.
+gc.set_threshold(50_000, 20, 1000)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
+    config.option.loadscopereorder = False  # workers take modules in turn, each compiles what is its own
     config.stash[CELLS] = []
     if not config.getoption("benchmark_compare", None):  # then its tables show what was before
         config.option.benchmark_quiet = True  # ours are below

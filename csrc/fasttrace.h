@@ -88,6 +88,8 @@ typedef struct ft_options {
 /* A learner's own policy: greedy but for epsilon, or exp(q / temperature) / sum. */
 enum ft_policy { FT_EPSILON_GREEDY, FT_SOFTMAX };
 
+struct ft_single; /* the library's own */
+
 /* Weights and trace of n features with `columns` weights each: 1, or one for each action.
  *
  *   rows    n of [b(width) | z(width)]     epochs  n, the epoch that each row was brought up to
@@ -118,6 +120,7 @@ typedef struct ft_trace {
     double pi; /* of the action taken in the state arrived in, under the last w, for targets that decay by
                   it; -1: it was 0; 0: none is remembered, the next step takes that under its w */
     int64_t wide; /* 1: rows of [b | z | epoch | -], see ft_trace_init_wide */
+    const struct ft_single *single; /* where rows are of float, else NULL; see ft_trace_init_single */
 } ft_trace;
 
 /* Feature rows and what came with them, T = steps transitions.
@@ -188,6 +191,15 @@ FT_API void ft_trace_init_zeroed(ft_trace *trace, int64_t n, int64_t columns, do
  * rows    4 * n doubles, all 0, aligned to 32 bytes
  * ring    2 * ft_trace_ring_size(n) doubles, all 0 */
 FT_API void ft_trace_init_wide(ft_trace *trace, int64_t n, double *rows, double *ring);
+
+/* The same with rows of float, which single steps, ft_td_run, ft_values, ft_simulate and what is below take.
+ * rows    2 * ft_trace_width(columns) * n floats, all 0, aligned to 16 bytes
+ * ring    2 * ft_trace_ring_size(n) doubles, all 0     epochs  n, all 0 */
+FT_API void ft_trace_init_single(ft_trace *trace, int64_t n, int64_t columns, float *rows, double *ring,
+                                 int32_t *epochs);
+
+/* The same of a trace that is there already, whose rows are laid out so. */
+FT_API void ft_trace_make_single(ft_trace *trace);
 
 /* The trace becomes empty, v_old and pi are forgotten; the weights stay.  O(epochs alive). */
 FT_API void ft_trace_reset(ft_trace *trace);

@@ -1,6 +1,7 @@
 /* The linear learners with one weight vector: one step, and whole streams. */
 #include "transition.h"
 #include "stream.h"
+#include "single.h"
 
 /* FT_OK and whether there is padding, or FT_EINDEX. */
 static int32_t ft_check_indices(ft_trace *t, const int32_t *idx, int64_t count, int *padded) {
@@ -174,7 +175,7 @@ FT_INLINE ft_pair ft_lane_sum(const ft_pair *s) {
 }
 
 /* (w.x, trace.x) and (w.y, trace.y) for rows of width 1 that are flat. */
-FT_INLINE void ft_dense_read(const double *FT_RESTRICT rows, int64_t step, const double *FT_RESTRICT x,
+FT_INLINE void ft_dense_read(const ft_real *FT_RESTRICT rows, int64_t step, const double *FT_RESTRICT x,
                              const double *FT_RESTRICT y, int64_t n, ft_pair *sums,
                              ft_pair *sums_next) {
     ft_pair s[FT_LANES], r[FT_LANES];
@@ -182,12 +183,12 @@ FT_INLINE void ft_dense_read(const double *FT_RESTRICT rows, int64_t step, const
     int64_t i = 0;
     for (; i + FT_LANES <= n; i += FT_LANES)
         for (int64_t l = 0; l < FT_LANES; l++) {
-            const ft_pair row = ft_pair_load(rows + step * (i + l));
+            const ft_pair row = ft_row_load(rows + step * (i + l));
             s[l] = ft_pair_add(s[l], ft_pair_scaled(x[i + l], row));
             r[l] = ft_pair_add(r[l], ft_pair_scaled(y[i + l], row));
         }
     for (int64_t l = 0; i < n; i++, l++) {
-        const ft_pair row = ft_pair_load(rows + step * i);
+        const ft_pair row = ft_row_load(rows + step * i);
         s[l] = ft_pair_add(s[l], ft_pair_scaled(x[i], row));
         r[l] = ft_pair_add(r[l], ft_pair_scaled(y[i], row));
     }
@@ -196,30 +197,32 @@ FT_INLINE void ft_dense_read(const double *FT_RESTRICT rows, int64_t step, const
 }
 
 /* trace <- decay trace + c x; w <- w + beta x + a trace. */
-FT_INLINE void ft_dense_write(double *FT_RESTRICT rows, int64_t step, const double *FT_RESTRICT x, int64_t n,
+FT_INLINE void ft_dense_write(ft_real *FT_RESTRICT rows, int64_t step, const double *FT_RESTRICT x, int64_t n,
                               double decay, double c, double a, double beta) {
     const ft_pair kept = ft_pair_of(1.0, decay), added = ft_pair_of(beta, c);
     const ft_pair driven = ft_pair_of(a, 0.0);
     for (int64_t i = 0; i < n; i++) {
-        const ft_pair row = ft_pair_add(ft_pair_mul(ft_pair_load(rows + step * i), kept),
+        const ft_pair row = ft_pair_add(ft_pair_mul(ft_row_load(rows + step * i), kept),
                                         ft_pair_scaled(x[i], added));
-        ft_pair_store(rows + step * i, ft_pair_add(row, ft_pair_scaled(ft_second(row), driven)));
+        ft_row_store(rows + step * i, ft_pair_add(row, ft_pair_scaled(ft_second(row), driven)));
     }
 }
 
 /* A trace that fades for thousands of steps becomes subnormal, and each product 70 times slower:
- * what is below 1e-200 is cleared now and then, long before. */
-static void ft_dense_snap(ft_trace *t, int64_t step, double decay) {
+ * what is below 1e-200 (1e-30) is cleared now and then, long before. */
+#define FT_SUBNORMAL (FT_SINGLE ? 1e-30 : 1e-200)
+static void ft_dense_snap(ft_trace *t, ft_real *rows, int64_t step, double decay) {
     t->snap *= decay;
     if (t->snap >= FT_CUT) return;
     t->snap = 1.0;
     for (int64_t i = 0; i < t->n; i++)
-        if (fabs(t->rows[step * i + 1]) < 1e-200) t->rows[step * i + 1] = 0.0;
+        if (fabs((double)rows[step * i + 1]) < FT_SUBNORMAL) rows[step * i + 1] = 0;
 }
 
 FT_INLINE void ft_run_dense_at(ft_trace *t, const ft_stream *s, int kind, double *deltas, int64_t step) {
     const int64_t n = t->n;
     ft_carry c = ft_carry_of(t);
+    ft_real *const rows = ft_load(t).rows;
     ft_trace_flatten(t);
     for (int64_t i = 0; i < s->steps; i++) {
         const int64_t r = s->actions ? i * s->n_actions + s->actions[i] : i;
@@ -241,17 +244,17 @@ FT_INLINE void ft_run_dense_at(ft_trace *t, const ft_stream *s, int kind, double
             given.M = ft_emphasis(&c, s->interests ? s->interests[i * s->interest_stride] : 1.0);
         const double D = ft_recipe_of(kind, given).D;
         if (D == 0.0) /* assign: 0 times infinity is not 0 */
-            for (int64_t j = 0; j < n; j++) t->rows[step * j + 1] = 0.0;
+            for (int64_t j = 0; j < n; j++) rows[step * j + 1] = 0;
         ft_pair sums, sums_next;
-        ft_dense_read(t->rows, step, x, s->values + r_next * n, n, &sums, &sums_next);
+        ft_dense_read(rows, step, x, s->values + r_next * n, n, &sums, &sums_next);
         const double v_next = ft_first(sums_next);
         given.v = ft_first(sums);
         given.v_old = D == 0.0 || c.v_old != c.v_old ? given.v : c.v_old;
         given.ex = ft_second(sums) * D;
         given.delta = s->rewards[i] + (handed.gamma_next == 0.0 ? 0.0 : handed.gamma_next * v_next) - given.v;
         const ft_recipe recipe = ft_recipe_of(kind, given);
-        ft_dense_write(t->rows, step, x, n, D, recipe.c, recipe.a, recipe.beta);
-        ft_dense_snap(t, step, D);
+        ft_dense_write(rows, step, x, n, D, recipe.c, recipe.a, recipe.beta);
+        ft_dense_snap(t, rows, step, D);
         c.v_old = v_next;
         ft_follow(&c, kind, handed);
         deltas[i] = given.delta;
@@ -262,7 +265,7 @@ FT_INLINE void ft_run_dense_at(ft_trace *t, const ft_stream *s, int kind, double
 }
 
 FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, double *deltas) {
-    if (t->wide)
+    if (t->wide && !FT_SINGLE)
         ft_run_dense_at(t, s, kind, deltas, 4);
     else
         ft_run_dense_at(t, s, kind, deltas, 2);
@@ -320,7 +323,7 @@ static void ft_run_bounded(ft_trace *t, const ft_stream *s, double *deltas, int 
         ft_run_at(t, s, deltas, kind, 0, FT_ACTIONS, t->width, 0, FT_EITHER, 1);
     else if (s->actions)
         ft_run_at(t, s, deltas, kind, 0, FT_SARSA, t->width, 0, FT_EITHER, 1);
-    else if (plain)
+    else if (plain && !FT_SINGLE)
         ft_run_at(t, s, deltas, kind, 1, FT_STATES, 1, 0, FT_EITHER, 1);
     else
         ft_run_at(t, s, deltas, kind, 0, FT_STATES, 1, 0, FT_EITHER, 1);
@@ -347,6 +350,7 @@ FT_CLONES int32_t ft_are_policies(const double *pi, int64_t states, int64_t n_ac
 }
 
 int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas) {
+    FT_TO_SINGLE(t, td_run, (t, kind, s, deltas))
     if (s->steps == 0) return FT_OK;
     const int control = s->actions != NULL, taken = s->target == FT_TAKEN;
     if (!ft_kind_ok(t, kind, s->values, control) || s->target < FT_TAKEN ||
@@ -365,7 +369,7 @@ int32_t ft_td_run(ft_trace *t, int32_t kind, const ft_stream *s, double *deltas)
         return FT_OK;
     }
     const int plain = !padded && !s->values && !s->indptr && !s->shared;
-    if (t->cap == t->cap) {
+    if (t->cap == t->cap || FT_SINGLE) {
         ft_run_bounded(t, s, deltas, kind, plain);
         return FT_OK;
     }
@@ -445,8 +449,8 @@ static double ft_any_step(ft_trace *t, int32_t kind, ft_place x, ft_place x_next
 #define FT_CALL_WIDE_STEPS(name, value, folded, replaces, clears, emphatic, true_online, actions, ...) \
     FT_WHERE_##actions(FT_CALL_WIDE_STEP, name, value)
 #define FT_CALL_WIDE_STEP(name, value) case value: return ft_one_step(t, x, x_next, n, value, 4);
-    if (t->width == 1) switch (kind) { FT_KINDS(FT_CALL_STEP) }
-    if (t->width == 4) switch (kind) { FT_KINDS(FT_CALL_WIDE_STEPS) }
+    if (t->width == 1 && !FT_SINGLE) switch (kind) { FT_KINDS(FT_CALL_STEP) }
+    if (t->width == 4 && !FT_SINGLE) switch (kind) { FT_KINDS(FT_CALL_WIDE_STEPS) }
     return ft_one_step(t, x, x_next, n, kind, t->width);
 }
 
@@ -474,6 +478,8 @@ int32_t ft_state_step(ft_trace *t, int32_t kind, const ft_options *options, int6
                       double gamma_next, double lambda_next, double rho, double pi, double interest,
                       double alpha, double *delta) {
     /* Callers that have arrays of any origin leave it to this to tell of those that no int32_t * may see. */
+    FT_TO_SINGLE(t, state_step, (t, kind, options, k, idx, val, k_next, idx_next, val_next, reward, gamma_next,
+                                    lambda_next, rho, pi, interest, alpha, delta))
     if ((((uintptr_t)idx | (uintptr_t)idx_next) & (sizeof(int32_t) - 1)) != 0) return FT_EVALUE;
     if (!ft_row_ok(t, k, idx) || !ft_row_ok(t, k_next, idx_next)) return FT_EINDEX;
     if (!options) options = &ft_no_options;
@@ -518,6 +524,8 @@ int32_t ft_sarsa_step(ft_trace *t, int32_t kind, int64_t k, const int32_t *idx, 
                       int64_t action, int64_t k_next, const int32_t *idx_next,
                       const double *val_next, int64_t action_next, double reward,
                       double gamma_next, double lambda_next, double alpha, double *delta) {
+    FT_TO_SINGLE(t, sarsa_step, (t, kind, k, idx, val, action, k_next, idx_next, val_next, action_next, reward,
+                                    gamma_next, lambda_next, alpha, delta))
     const ft_place x = ft_place_at(k, idx, val, action);
     const ft_place x_next = ft_place_at(k_next, idx_next, val_next, action_next);
     const int32_t status =
@@ -559,6 +567,9 @@ int32_t ft_control_step(ft_trace *t, int32_t kind, int32_t target, int32_t polic
                         const double *val_next, int64_t action_next, double reward,
                         double gamma_next, double lambda_next, double alpha, double *q,
                         double *delta) {
+    FT_TO_SINGLE(t, control_step, (t, kind, target, policy, parameter, sigma, k, idx, val, action, k_next,
+                                      idx_next, val_next, action_next, reward, gamma_next, lambda_next, alpha, q,
+                                      delta))
     const ft_place x = ft_place_at(k, idx, val, action);
     const ft_place x_next = ft_place_at(k_next, idx_next, val_next, action_next);
     const int32_t status =
@@ -578,6 +589,7 @@ int32_t ft_control_step(ft_trace *t, int32_t kind, int32_t target, int32_t polic
 }
 
 int32_t ft_values(ft_trace *t, const ft_stream *x, int64_t rows, double *out) {
+    FT_TO_SINGLE(t, values, (t, x, rows, out))
     int padded;
     const int32_t status = ft_check_stream(t, x, rows, &padded);
     if (status != FT_OK) return status;

@@ -1,6 +1,7 @@
 /* Environment, tile coder and agent in one loop: one simulation, or several side by side. */
 #include "transition.h"
 #include "tiles.h"
+#include "single.h"
 
 int64_t ft_epsilon_greedy(const double *q, int64_t n_actions, double epsilon, double u) {
     return ft_greedy(q, n_actions, epsilon, u);
@@ -110,7 +111,7 @@ FT_INLINE int ft_state_ok(const ft_simulation *s) {
  * A step is done phase by phase, each for all lanes in turn: while one of them waits for what it has asked for,
  * the others' work goes on.  What a phase needs of the one before stands in memory, not in registers, so more
  * than a few lanes gain nothing. */
-enum { FT_LANES = 3 };
+enum { FT_ABREAST = 3, FT_USUAL = 8 };
 
 /* What is asked for; see ft_simulate_many. */
 typedef struct {
@@ -128,17 +129,18 @@ typedef struct {
     ft_hot h;
     ft_carry c;
     double pi;
-    double out[2];               /* reward and gamma of the step that is being made */
-    int64_t at;                  /* idx + at: features of the present state; the next one's are the other k */
+    double out[2], out_next[2];  /* reward and gamma of the step that is learned from, and of the one after it */
+    int64_t at, to, beyond;      /* idx + at: features of the present state; of the next one; of that after it */
     int64_t column, column_next; /* the actions there */
     int64_t number, steps, episodes;
-    int32_t status;
+    int32_t status, status_next, ahead; /* ahead: the step after it is made already */
+    int32_t *idx, room[3 * FT_USUAL];
 } ft_lane;
 
-FT_INLINE ft_place ft_place_at(const ft_lane *l, int64_t at, int64_t column, int64_t k) {
+FT_INLINE ft_place ft_lane_place(const ft_lane *l, int64_t at, int64_t column, int64_t k) {
     ft_place x;
     x.row.k = k;
-    x.row.idx = l->s->idx + at;
+    x.row.idx = l->idx + at;
     x.row.val = NULL;
     x.column = column;
     return x;
@@ -156,13 +158,13 @@ static void ft_restart(ft_lane *l) {
 
 /* The sums that a transition of this kind begins with. */
 static void ft_read_here(ft_lane *l, int kind, int64_t width, int64_t k) {
-    if (ft_reads_once(kind)) l->c.sums = ft_read_at(&l->h, ft_place_at(l, l->at, l->column, k), width, 0);
+    if (ft_reads_once(kind)) l->c.sums = ft_read_at(&l->h, ft_lane_place(l, l->at, l->column, k), width, 0);
 }
 
 FT_INLINE int64_t ft_choose(const ft_lane *l, ft_hot h, int64_t at, int64_t width, int64_t k) {
     const ft_simulation *s = l->s;
     if (!s->env->n_actions) return 0;
-    ft_read_values(&h, ft_place_at(l, at, 0, k).row, width, 0, width, 0, s->q); /* all of the row: whole vectors */
+    ft_read_values(&h, ft_lane_place(l, at, 0, k).row, width, 0, width, 0, s->q); /* all of the row: whole vectors */
     const int64_t n_actions = width == 4 && s->env->n_actions == 3 ? 3 : s->env->n_actions; /* 3: unrolled */
     if (s->policy == FT_SOFTMAX) return ft_boltzmann(s->q, n_actions, s->parameter, ft_uniform(s));
     const int counted = s->parameter == 0.0 && !s->next_double;
@@ -178,20 +180,26 @@ FT_INLINE int64_t ft_choose(const ft_lane *l, ft_hot h, int64_t at, int64_t widt
 }
 
 /* Where nothing is to be made, it is put down at once. */
-FT_UNKNOWN int ft_take_up(ft_lane *l, const ft_order *order, int64_t number, int kind, int64_t width, int64_t k) {
+FT_UNKNOWN int ft_take_up(ft_lane *l, const ft_order *order, int64_t number, int kind, int64_t width, int64_t k,
+                          int early) {
     ft_simulation *s = l->s = order->each[number];
     l->number = number;
     l->steps = order->steps[number];
     l->episodes = order->episodes[number];
     l->h = ft_load(s->trace);
     l->c = ft_carry_of(s->trace);
+    l->idx = early ? l->room : s->idx;
+    for (int64_t j = 0; early && j < k; j++) l->idx[j] = s->idx[j];
     l->at = 0;
+    l->to = k;
+    l->beyond = early ? 2 * k : 0;
     l->column = s->action;
     l->status = FT_OK;
+    l->ahead = 0;
     s->steps = s->episodes = 0;
     l->pi = 0.0;
     if (s->running) {
-        l->pi = ft_pi_now(s->trace, &l->h, ft_place_at(l, 0, l->column, k), s->target, s->policy, s->parameter,
+        l->pi = ft_pi_now(s->trace, &l->h, ft_lane_place(l, 0, l->column, k), s->target, s->policy, s->parameter,
                           width, 0, s->q);
         ft_read_here(l, kind, width, k);
     }
@@ -202,8 +210,7 @@ FT_UNKNOWN void ft_put_down(ft_lane *l, const ft_order *order, int64_t k) {
     ft_simulation *s = l->s;
     ft_carry_store(s->trace, &l->h, &l->c, s->steps ? s->alpha : s->trace->alpha);
     s->trace->pi = s->running ? l->pi : 0.0;
-    if (l->at)
-        for (int64_t j = 0; j < k; j++) s->idx[j] = s->idx[k + j];
+    for (int64_t j = 0; j < k; j++) s->idx[j] = l->idx[l->at + j];
     s->action = l->column;
     order->status[l->number] = l->status;
 }
@@ -214,10 +221,9 @@ FT_UNKNOWN void ft_episode(ft_lane *l, int kind, int64_t width, int64_t k) {
     ft_restart(l);
     ft_draw(s, env->reset_uniforms);
     env->reset(env->self, s->state, s->u);
-    l->status = !ft_state_ok(s) ? FT_EVALUE : !ft_encode(s, s->idx) ? FT_EINDEX : FT_OK;
+    l->status = !ft_state_ok(s) ? FT_EVALUE : !ft_encode(s, l->idx + l->at) ? FT_EINDEX : FT_OK;
     if (l->status != FT_OK) return;
-    l->at = 0;
-    l->column = ft_choose(l, l->h, 0, width, k);
+    l->column = ft_choose(l, l->h, l->at, width, k);
     ft_read_here(l, kind, width, k);
     s->running = 1;
     s->length = 0;
@@ -233,32 +239,38 @@ FT_INLINE void ft_move(ft_lane *l, int kind, int64_t width, int64_t k) {
     env->step(env->self, s->state, l->column, s->u, l->out);
 }
 
-FT_INLINE void ft_look(ft_lane *l, int64_t k, int usual) {
-    ft_simulation *s = l->s;
-    const int over = l->out[1] == 0.0;
-    if (l->status != FT_OK) return;
-    if (!isfinite(l->out[0]) || !(l->out[1] >= 0.0 && l->out[1] <= 1.0) || (!over && !ft_state_ok(s)))
-        l->status = FT_EVALUE;
-    else if (over)
-        return;
-    else if (usual)
-        ft_encode_usual(s, s->idx + (k - l->at));
-    else if (!ft_encode(s, s->idx + (k - l->at)))
-        l->status = FT_EINDEX;
+/* What is wrong with what a step has led to; its features. */
+FT_INLINE int32_t ft_look(const ft_lane *l, const double *out, int32_t *idx, int usual) {
+    const int over = out[1] == 0.0;
+    if (!isfinite(out[0]) || !(out[1] >= 0.0 && out[1] <= 1.0) || (!over && !ft_state_ok(l->s))) return FT_EVALUE;
+    if (over) return FT_OK;
+    if (!usual) return ft_encode(l->s, idx) ? FT_OK : FT_EINDEX;
+    ft_encode_usual(l->s, idx);
+    return FT_OK;
 }
 
 /* Before anything changes, as agents that step choose. */
 FT_INLINE void ft_decide(ft_lane *l, int64_t width, int64_t k) {
     if (l->status != FT_OK) return;
-    l->column_next = l->out[1] == 0.0 ? l->column : ft_choose(l, l->h, k - l->at, width, k);
+    l->column_next = l->out[1] == 0.0 ? l->column : ft_choose(l, l->h, l->to, width, k);
 }
 
-FT_INLINE void ft_learn(ft_lane *l, int kind, int64_t width, int64_t k, int bounded) {
+/* The step after this one, if there is one, before this one is learned from: neither waits for the other. */
+FT_INLINE void ft_go_ahead(ft_lane *l, int usual) {
+    const ft_simulation *s = l->s;
+    l->ahead = l->status == FT_OK && l->out[1] != 0.0 && s->length + 1 != s->max_length && s->steps + 1 < l->steps;
+    if (!l->ahead) return;
+    ft_draw(s, s->env->step_uniforms);
+    s->env->step(s->env->self, s->state, l->column_next, s->u, l->out_next);
+    l->status_next = ft_look(l, l->out_next, l->idx + l->beyond, usual);
+}
+
+FT_INLINE void ft_learn(ft_lane *l, int kind, int64_t width, int64_t k, int bounded, int early) {
     if (l->status != FT_OK) return;
     const ft_simulation *s = l->s;
     const int over = l->out[1] == 0.0, sarsa = s->target == FT_TAKEN;
-    const ft_place x = ft_place_at(l, l->at, l->column, k);
-    const ft_place x_next = over ? x : ft_place_at(l, k - l->at, l->column_next, k);
+    const ft_place x = ft_lane_place(l, l->at, l->column, k);
+    const ft_place x_next = over ? x : ft_lane_place(l, l->to, l->column_next, k);
     ft_hot h = l->h; /* in registers: stores into rows could change what stands in a lane */
     ft_carry c = l->c;
     ft_arrival next = ft_unread();
@@ -285,7 +297,12 @@ FT_INLINE void ft_learn(ft_lane *l, int kind, int64_t width, int64_t k, int boun
     ft_transition(s->trace, &h, &c, x, x_next, next, n, kind, width, 0, sarsa, 0, bounded);
     l->h = h;
     l->c = c;
-    l->at = over ? l->at : k - l->at;
+    if (!over) {
+        const int64_t left = l->at;
+        l->at = l->to;
+        l->to = early ? l->beyond : left;
+        l->beyond = left;
+    }
     l->column = l->column_next;
 }
 
@@ -309,32 +326,48 @@ FT_INLINE int ft_count(ft_lane *l, const ft_order *order) {
     return s->steps >= l->steps || s->episodes >= l->episodes;
 }
 
+/* One alone has nobody to hide its latencies, but its own next step. */
+FT_INLINE void ft_walk(ft_lane *l, const ft_order *order, int kind, int64_t width, int64_t k, int bounded,
+                       int usual, int early) {
+    do {
+        if (l->ahead) {
+            l->out[0] = l->out_next[0];
+            l->out[1] = l->out_next[1];
+            l->status = l->status_next;
+        } else {
+            ft_move(l, kind, width, k);
+            if (l->status == FT_OK) l->status = ft_look(l, l->out, l->idx + l->to, usual);
+        }
+        ft_decide(l, width, k);
+        if (early) ft_go_ahead(l, usual);
+        ft_learn(l, kind, width, k, bounded, early);
+    } while (!ft_count(l, order));
+}
+
 /* most: how many stand side by side, a constant. */
 FT_INLINE void ft_loop(const ft_order *order, int kind, int64_t width, int64_t k, int bounded, int most) {
-    ft_lane lanes[FT_LANES];
+    ft_lane lanes[FT_ABREAST];
+    const int early = most == 1 && k == FT_USUAL && width == 4;
     const int usual = ft_is_usual(order->each[0]->tiles);
     int64_t begun = 0, active = 0;
     for (;;) {
         for (; active < most && begun < order->count; begun++) {
-            if (ft_take_up(lanes + active, order, begun, kind, width, k)) active++;
+            if (ft_take_up(lanes + active, order, begun, kind, width, k, early)) active++;
             else ft_put_down(lanes + active, order, k);
         }
         if (active == 0) return;
-        if (most == 1) { /* phases of one, without loops around them */
-            do {
-                ft_move(lanes, kind, width, k);
-                ft_look(lanes, k, usual);
-                ft_decide(lanes, width, k);
-                ft_learn(lanes, kind, width, k, bounded);
-            } while (!ft_count(lanes, order));
+        if (most == 1) {
+            ft_walk(lanes, order, kind, width, k, bounded, usual, early);
             ft_put_down(lanes, order, k);
             active = 0;
             continue;
         }
         for (int64_t i = 0; i < active; i++) ft_move(lanes + i, kind, width, k);
-        for (int64_t i = 0; i < active; i++) ft_look(lanes + i, k, usual);
+        for (int64_t i = 0; i < active; i++)
+            if (lanes[i].status == FT_OK)
+                lanes[i].status = ft_look(lanes + i, lanes[i].out, lanes[i].idx + lanes[i].to, usual);
         for (int64_t i = 0; i < active; i++) ft_decide(lanes + i, width, k);
-        for (int64_t i = 0; i < active; i++) ft_learn(lanes + i, kind, width, k, bounded);
+        for (int64_t i = 0; i < active; i++) ft_learn(lanes + i, kind, width, k, bounded, 0);
         for (int64_t i = active - 1; i >= 0; i--) {
             if (!ft_count(lanes + i, order)) continue;
             ft_put_down(lanes + i, order, k);
@@ -351,7 +384,7 @@ static int64_t ft_active(const ft_simulation *s) { return s->tiles ? s->tiles->t
     FT_WHERE_##actions(FT_DEFINE_LOOP, name, kind)
 #define FT_DEFINE_LOOP(name, kind)                                                                \
     FT_CLONES_32 static void ft_loop_##name(const ft_order *order) {                              \
-        ft_loop(order, kind, 4, 8, 0, FT_LANES);                                                  \
+        ft_loop(order, kind, 4, 8, 0, FT_ABREAST);                                                  \
     }                                                                                             \
     FT_CLONES_32 static void ft_alone_##name(const ft_order *order) {                             \
         ft_loop(order, kind, 4, 8, 0, 1);                                                         \
@@ -360,9 +393,9 @@ FT_KINDS(FT_DEFINE_LOOPS)
 
 FT_CLONES_32 static void ft_loop_columns(const ft_order *order, int kind, int64_t width, int64_t k) {
     if (width == 4)
-        ft_loop(order, kind, 4, k, 0, FT_LANES);
+        ft_loop(order, kind, 4, k, 0, FT_ABREAST);
     else
-        ft_loop(order, kind, width, k, 0, FT_LANES);
+        ft_loop(order, kind, width, k, 0, FT_ABREAST);
 }
 
 static void ft_loop_any(const ft_order *order, int kind, int64_t width, int64_t k) {
@@ -375,7 +408,7 @@ static void ft_loop_any(const ft_order *order, int kind, int64_t width, int64_t 
 static void ft_carry_out(const ft_order *order, int bounded) {
     const ft_simulation *s = order->each[0];
     const int64_t k = ft_active(s), width = s->trace->width;
-    if (width == 1 || bounded) {
+    if (width == 1 || bounded || FT_SINGLE) {
         ft_loop_any(order, (int)s->kind, width, k);
         return;
     }
@@ -394,11 +427,12 @@ int32_t ft_simulate_many(ft_simulation *const *each, int64_t count, const int64_
     for (int64_t i = 0; i < count; i++) {
         const ft_simulation *s = each[i], *first = each[0];
         if (!ft_is_kind(s->kind) || s->kind != first->kind || s->trace->width != first->trace->width ||
-            s->tiles != first->tiles)
+            s->tiles != first->tiles || s->trace->single != first->trace->single)
             return FT_EVALUE;
         bounded |= s->trace->cap == s->trace->cap;
     }
     if (count <= 0) return FT_OK;
+    FT_TO_SINGLE(each[0]->trace, simulate_many, (each, count, steps, episodes, room, returns, lengths, status))
     const ft_order order = {each, count, steps, episodes, room, returns, lengths, status};
     ft_carry_out(&order, bounded);
     for (int64_t i = 0; i < count; i++)

@@ -1,6 +1,7 @@
 /* What is done to a trace as a whole. */
 #include "stream.h"
 #include "transition.h"
+#include "single.h"
 
 int64_t ft_trace_ring_size(int64_t n) {
     int64_t size = 1024;
@@ -27,6 +28,7 @@ void ft_trace_init_zeroed(ft_trace *t, int64_t n, int64_t columns, double *rows,
     t->drive = t->decay = t->alpha = t->followon = t->lambda_ = t->pi = 0.0;
     t->v_old = t->cap = (double)NAN;
     t->wide = 0;
+    t->single = NULL;
     t->rows = rows;
     t->ring = ring;
     t->epochs = epochs;
@@ -47,12 +49,14 @@ void ft_trace_init_wide(ft_trace *t, int64_t n, double *rows, double *ring) {
 }
 
 void ft_trace_reset(ft_trace *t) {
+    FT_TO_SINGLE_VOID(t, reset, (t))
     ft_close(t, 0.0, t->drive);
     t->decay = t->followon = t->lambda_ = t->pi = 0.0;
     t->v_old = (double)NAN;
 }
 
 void ft_trace_flatten(ft_trace *t) {
+    FT_TO_SINGLE_VOID(t, flatten, (t))
     if (t->flat) return;
     ft_close(t, t->scale, t->drive);
     const ft_hot h = ft_load(t);
@@ -62,10 +66,11 @@ void ft_trace_flatten(ft_trace *t) {
 }
 
 void ft_trace_dense(const ft_trace *t, int32_t kind, double *w, double *z) {
+    FT_TO_SINGLE_VOID(t, dense, (t, kind, w, z))
     const ft_hot h = ft_load(t);
     const double size = ft_is_kind(kind) && ft_folded(kind) && t->alpha != 0.0 ? h.scale / t->alpha : h.scale;
     for (int64_t i = 0; i < t->n; i++) {
-        const double *row = ft_begin(&h, i, t->width);
+        const ft_real *row = ft_begin(&h, i, t->width);
         const ft_pair g = ft_since(&h, i, t->width);
         for (int64_t a = 0; a < t->columns; a++) {
             const double moved = ft_first(g) + ft_second(g) * h.drive; /* as after the end of an epoch */

@@ -66,6 +66,15 @@
 /* A trace below FT_CUT of what it was in its epoch moves w by less than rounding does. */
 #define FT_CUT 1e-16
 
+/* What rows are made of; single.c has float.  All else is double, sums too. */
+#ifndef FT_ROW_TYPE
+#define FT_ROW_TYPE double
+#define FT_SINGLE 0
+#else
+#define FT_SINGLE 1
+#endif
+typedef FT_ROW_TYPE ft_real;
+
 /* A (b, z) of a row, a (G, P) of the ring, or a sum of such: two lanes of one register. */
 #if FT_VECTORS
 typedef double ft_pair __attribute__((vector_size(16)));
@@ -105,9 +114,21 @@ FT_INLINE void ft_pair_store(double *p, ft_pair x) {
 }
 #endif
 
+#if FT_SINGLE
+FT_INLINE ft_pair ft_row_load(const ft_real *p) { return ft_pair_of((double)p[0], (double)p[1]); }
+FT_INLINE void ft_row_store(ft_real *p, ft_pair x) {
+    p[0] = (ft_real)ft_first(x);
+    p[1] = (ft_real)ft_second(x);
+}
+#else
+FT_INLINE ft_pair ft_row_load(const ft_real *p) { return ft_pair_load(p); }
+FT_INLINE void ft_row_store(ft_real *p, ft_pair x) { ft_pair_store(p, x); }
+#endif
+
 /* What a loop keeps in registers: a copy, because stores into rows could alias the struct. */
 typedef struct {
-    double *rows, *ring;
+    ft_real *rows;
+    double *ring;
     int32_t *epochs;
     int64_t row_step, epoch_step; /* from one row to the next, where a row is of one weight */
     uint32_t mask, epoch;
@@ -123,7 +144,7 @@ FT_INLINE void ft_lay_out(ft_hot *h, int wide) {
 
 FT_INLINE ft_hot ft_load(const ft_trace *t) {
     ft_hot h;
-    h.rows = t->rows;
+    h.rows = (ft_real *)(void *)t->rows;
     h.ring = t->ring;
     h.epochs = t->epochs;
     ft_lay_out(&h, t->wide != 0);
@@ -141,7 +162,7 @@ FT_INLINE void ft_store(ft_trace *t, const ft_hot *h) {
 }
 
 /* Where row i begins, and the epoch that it was last brought up to. */
-FT_INLINE double *ft_begin(const ft_hot *h, int64_t i, int64_t width) {
+FT_INLINE ft_real *ft_begin(const ft_hot *h, int64_t i, int64_t width) {
     return h->rows + (width == 1 ? h->row_step : 2 * width) * i;
 }
 
@@ -156,18 +177,18 @@ FT_INLINE ft_pair ft_since(const ft_hot *h, int64_t i, int64_t width) {
 
 /* A row as of now: w and trace stay what they are, (b, z) <- (b + z G, z P). */
 FT_INLINE ft_pair ft_now(const ft_hot *h, int64_t i) {
-    const ft_pair row = ft_pair_load(ft_begin(h, i, 1));
+    const ft_pair row = ft_row_load(ft_begin(h, i, 1));
     return ft_pair_add(ft_pair_of(ft_first(row), 0.0), ft_pair_scaled(ft_second(row), ft_since(h, i, 1)));
 }
 
 /* The same for a row of `width` weights, in place. */
-FT_INLINE double *ft_normalise(const ft_hot *h, int64_t i, int64_t width) {
-    double *row = ft_begin(h, i, width);
+FT_INLINE ft_real *ft_normalise(const ft_hot *h, int64_t i, int64_t width) {
+    ft_real *row = ft_begin(h, i, width);
     const ft_pair g = ft_since(h, i, width);
     const double G = ft_first(g), P = ft_second(g);
     for (int64_t a = 0; a < width; a++) {
-        row[a] += row[width + a] * G;
-        row[width + a] *= P;
+        row[a] = (ft_real)(row[a] + row[width + a] * G);
+        row[width + a] = (ft_real)(row[width + a] * P);
     }
     *ft_epoch_of(h, i, width) = (int32_t)h->epoch;
     return row;
@@ -250,8 +271,8 @@ FT_INLINE ft_pair ft_read_one(const ft_hot *h, ft_row x, int64_t j, int64_t widt
     if (width == 1)
         now = ft_now(h, i);
     else {
-        const double *row = ft_begin(h, i, width) + column;
-        now = ft_pair_add(ft_pair_of(row[0], 0.0), ft_pair_scaled(row[width], ft_since(h, i, width)));
+        const ft_real *row = ft_begin(h, i, width) + column;
+        now = ft_pair_add(ft_pair_of((double)row[0], 0.0), ft_pair_scaled((double)row[width], ft_since(h, i, width)));
     }
     return x.val ? ft_pair_scaled(x.val[j], now) : now;
 }
@@ -332,17 +353,13 @@ FT_INLINE ft_pair ft_write(const ft_hot *h, ft_row x, int64_t width, int64_t col
         if (width == 1) {
             const ft_pair row = ft_now(h, i);
             sum = ft_pair_add(sum, ft_pair_scaled(size, row));
-            ft_pair_store(ft_begin(h, i, 1), ft_pair_add(row, ft_pair_of(size * db, size * dz)));
+            ft_row_store(ft_begin(h, i, 1), ft_pair_add(row, ft_pair_of(size * db, size * dz)));
         } else {
-            double *row = ft_begin(h, i, width);
-            const ft_pair g = ft_since(h, i, width);
-            for (int64_t a = 0; a < width; a++) {
-                row[a] += row[width + a] * ft_first(g);
-                row[width + a] *= ft_second(g);
-            }
-            sum = ft_pair_add(sum, ft_pair_scaled(size, ft_pair_of(row[column], row[width + column])));
-            row[column] += size * db;
-            row[width + column] += size * dz;
+            ft_real *row = ft_normalise(h, i, width);
+            const double b = row[column], z = row[width + column];
+            sum = ft_pair_add(sum, ft_pair_scaled(size, ft_pair_of(b, z)));
+            row[column] = (ft_real)(b + size * db);
+            row[width + column] = (ft_real)(z + size * dz);
         }
         *ft_epoch_of(h, i, width) = (int32_t)h->epoch;
     }
@@ -379,14 +396,14 @@ FT_INLINE ft_pair ft_replace(const ft_hot *h, ft_row x, int64_t width, int64_t c
     for (int64_t j = 0; j < x.k; j++) {
         const int64_t i = x.idx[j];
         if (padded && i < 0) continue;
-        double *row = ft_begin(h, i, width);
+        ft_real *row = ft_begin(h, i, width);
         const ft_pair g = ft_since(h, i, width);
         for (int64_t a = 0; a < width; a++) {
             const double b = row[a] + row[width + a] * ft_first(g), z = row[width + a] * ft_second(g);
             const double z_set = a == column ? z_new : clear ? 0.0 : z;
             if (a == column) sum = ft_pair_add(sum, ft_pair_of(b, z));
-            row[a] = b + h->drive * (z - z_set);
-            row[width + a] = z_set;
+            row[a] = (ft_real)(b + h->drive * (z - z_set));
+            row[width + a] = (ft_real)z_set;
         }
         *ft_epoch_of(h, i, width) = (int32_t)h->epoch;
     }

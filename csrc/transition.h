@@ -259,13 +259,13 @@ FT_INLINE void ft_read_values(const ft_hot *h, ft_row x, int64_t width, int64_t 
     for (int64_t j = 0;;) {
         const int64_t one = ft_next(x, &j, padded), two = ft_next(x, &j, padded);
         if (one < 0) return;
-        const double *r = ft_begin(h, x.idx[one], width) + first;
+        const ft_real *r = ft_begin(h, x.idx[one], width) + first;
         const double r_moved = ft_moved(h, x.idx[one], width), r_size = x.val ? x.val[one] : 1.0;
         if (two < 0) {
             for (int64_t a = 0; a < columns; a++) q[a] += r_size * (r[a] + r[width + a] * r_moved);
             return;
         }
-        const double *s = ft_begin(h, x.idx[two], width) + first;
+        const ft_real *s = ft_begin(h, x.idx[two], width) + first;
         const double s_moved = ft_moved(h, x.idx[two], width), s_size = x.val ? x.val[two] : 1.0;
         for (int64_t a = 0; a < columns; a++)
             q[a] += r_size * (r[a] + r[width + a] * r_moved) + s_size * (s[a] + s[width + a] * s_moved);

@@ -151,10 +151,10 @@ TARGETS = {
 POLICIES = {"epsilon": 0, "softmax": 1}
 """ft_policy."""
 
-# The words of ft_trace, each of 8 bytes: counters, scalars, C's pointers, and what came later (wide is int64)
+# The words of ft_trace, each of 8 bytes: counters, scalars, pointers, and what came later, each of a type.
 COUNTERS = (
     "n", "columns", "width", "ring_size", "epoch", "oldest", "alive_max", "swept", "flat", "bad_index",
 )  # fmt: skip
 SCALARS = ("scale", "drive", "decay", "v_old", "alpha", "snap", "followon", "lambda_", "cap")
 POINTERS = ("rows", "ring", "epochs")
-LATER = ("pi", "wide")
+LATER = ("pi", "wide", "single")

@@ -15,27 +15,40 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Long modules come first, and not side by side those that compile the same kernels: each would compile them.
+# Beside test_state stand those with kernels of their own; test_checks comes then, and finds what all of them
+# have compiled; beside it is what shares none with it.
 FIRST = [
     "test_state",
-    "test_checks",
-    "test_neural_memory",
-    "test_plasticity",
-    "test_simulate",
-    "test_bad_input",
-    "test_neural_stream",
     "test_neural_remedies",
-    "test_examples",
-    "test_embed",
-    "test_linear",
-    "test_theory",
+    "test_neural_stream",
+    "test_plasticity",
+    "test_neural_memory",
     "test_returns_ways",
+    "test_checks",
+    "test_embed",
+    "test_simulate",
+    "test_examples",
+    "test_linear",
+    "test_bad_input",
     "test_adaptive",
-    "test_plasticity_learns",
+    "test_horde",
+    "test_wide",
     "test_control",
+    "test_gradient",
     "test_long_runs",
-    "test_agent",
+    "test_book",
+    "test_population",
+    "test_theory",
+    "test_plasticity_learns",
     "test_neural_experiments",
+    "test_sweep",
+    "test_backends",
 ]
+
+
+# What Numba compiles is millions of objects that stay, and what it drops is soon dropped: walks over all of
+# them took a tenth of the time.
+gc.set_threshold(50_000, 20, 1000)
 
 
 def pytest_configure(config):

@@ -2,7 +2,7 @@
 
 import inspect
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -187,10 +187,7 @@ class Stream:
 
 
 def dense_row(row, n):
-    indices, values = row
-    x = np.zeros(n)
-    np.add.at(x, indices, 1.0 if values is None else values)
-    return x
+    return np.bincount(row[0], row[1], n).astype(float, copy=False)
 
 
 def features(rows, n, form, state_action=False):
@@ -199,22 +196,23 @@ def features(rows, n, form, state_action=False):
     lead = (len(rows), len(rows[0])) if state_action else (len(rows),)
     if form == "dense":
         return np.array([dense_row(row, n) for row in flat]).reshape(*lead, n)
-    values = [np.ones(len(i)) if v is None else v for i, v in flat]
+    lengths = np.array([len(i) for i, _ in flat])
+    indices = np.concatenate([i for i, _ in flat]).astype(np.int32)
+    valued = form in ("pair", "ragged_pair")
+    values = np.concatenate([np.ones(len(i)) if v is None else v for i, v in flat]) if valued else None
     if form.startswith("ragged"):
-        indptr = np.cumsum([0] + [len(i) for i, _ in flat])
-        indices = np.concatenate([i for i, _ in flat]).astype(np.int32)
-        return (
-            ft.Ragged(indptr, indices, np.concatenate(values))
-            if form == "ragged_pair"
-            else ft.Ragged(indptr, indices)
-        )
-    k = max(1, *(len(i) for i, _ in flat))
+        return ft.Ragged(np.cumsum([0, *lengths]), indices, *([values] if valued else []))
+    k = max(1, *lengths)
     k += k == n  # with a padding, rows of as many zeros and ones as there are features are indices still
-    indices, padded = np.full((len(flat), k), -1, np.int32), np.full((len(flat), k), np.nan)
-    for r, (i, _) in enumerate(flat):
-        indices[r, : len(i)], padded[r, : len(i)] = i, values[r]
-    indices, padded = indices.reshape(*lead, k), padded.reshape(*lead, k)
-    return indices if form == "indices" else (indices, padded)
+    used = np.arange(k) < lengths[:, None]
+
+    def padded(flat, padding):
+        rows = np.full(used.shape, padding)
+        rows[used] = flat
+        return rows.reshape(*lead, k)
+
+    indices = padded(indices, np.int32(-1))
+    return (indices, padded(values, np.nan)) if valued else indices
 
 
 def needed(learner, states):
@@ -257,6 +255,12 @@ def _beside(learner, name):
     )
 
 
+@cache
+def _parameters_of_learn(cls):
+    """Read once for each class: inspect takes longer than most learners do."""
+    return frozenset(inspect.signature(cls.learn).parameters)
+
+
 def learn(learner, s, start=0, stop=None):
     """Let a learner take transitions start to stop - 1 of stream s.  Returns the deltas."""
     stop = s.T if stop is None else stop
@@ -264,9 +268,9 @@ def learn(learner, s, start=0, stop=None):
     def part(values, spare=0):
         return values[start : stop + spare] if np.ndim(values) else values
 
-    taken = set(inspect.signature(learner.learn).parameters)
+    taken = _parameters_of_learn(type(learner))
     if getattr(learner, "lambda_", 0.0) is None:  # GTD2 without a trace
-        taken -= {"lambdas"}
+        taken = taken - {"lambdas"}
     options = {
         "gammas": part(s.gammas),
         "lambdas": part(s.lambdas),
@@ -327,7 +331,7 @@ def random_stream(
 
     rows = [[row() for _ in range(n_actions)] if state_action else row() for _ in range(T + 1)]
     flat = [r for actions in rows for r in actions] if state_action else rows
-    largest = max(1.0, *(float(np.sum(dense_row(r, n) ** 2)) for r in flat))
+    largest = max(1.0, *(x @ x for x in (dense_row(r, n) for r in flat)))
     special = {"zero": 0.0, "one": 1.0} if restarts else {"one": 1.0}
     alpha = 0.4 / largest
     stream = Stream(

@@ -121,7 +121,7 @@ def walk(learner, s, backend=None, start=0, stop=None, state=None):
         x = tuple(part[taken] for part in x) if isinstance(x, tuple) else x[taken]
 
     def series(values):
-        return np.ascontiguousarray(np.broadcast_to(values, s.T)[start:stop], float)
+        return np.array(np.broadcast_to(values, s.T)[start:stop], float)  # its own: loops compile once
 
     deltas, more = np.empty(stop - start), more_of(learner, s)
     LOOPS[s.form, "act" if acts else "predict" if more is None else "predict_more"](

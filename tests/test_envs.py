@@ -45,10 +45,11 @@ def coin():
     return ft.envs.custom(coin_reset, coin_step, n_actions=None, n_state=1, n_uniforms=0)
 
 
+CAR = ft.envs.MountainCar()  # compiled once, as are those below
 ENVIRONMENTS = [
     ft.envs.RandomWalk(),
     ft.envs.RandomWalk(4),
-    ft.envs.MountainCar(),
+    CAR,
     ft.envs.CartPole(),
     ft.envs.Acrobot(),
     ft.envs.PuddleWorld(),
@@ -74,7 +75,7 @@ def test_mountain_car_is_gymnasiums(backend):
     """Start and hundreds of steps, at the walls and up to the goal: float64 states are equal."""
     gymnasium = pytest.importorskip("gymnasium")
     theirs = gymnasium.make("MountainCar-v0").unwrapped
-    ours = Runner(ft.envs.MountainCar(), backend)
+    ours = Runner(CAR, backend)
     rng = np.random.default_rng(1)
     seen = set()
 

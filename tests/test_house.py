@@ -362,8 +362,14 @@ def test_words_of_the_trace():
     words = [(name, kind) for kind, names in kinds.items() for name in names]
     pointers = in_header[len(words) :][: len(layout.POINTERS)]
     assert all(kind.endswith("*") for _, kind in pointers)
-    assert in_header == [*words, *pointers, ("pi", "double"), ("wide", "int64_t")]
-    assert layout.LATER == ("pi", "wide")
+    assert in_header == [
+        *words,
+        *pointers,
+        ("pi", "double"),
+        ("wide", "int64_t"),
+        ("single", "struct ft_single *"),
+    ]
+    assert layout.LATER == ("pi", "wide", "single")
     assert [field.offset for _, field in fields] == [8 * word for word in range(len(fields))]
 
 

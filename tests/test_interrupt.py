@@ -208,7 +208,11 @@ def test_an_interrupted_simulation(backend, in_fives):
 
     def agent_and_coder():
         coder = ft.TileCoder((-1.2, -0.07), (0.6, 0.07), 4, 2, backend=backend)
-        return ft.Sarsa(coder.n_features, 3, alpha=0.1, seed=0, backend=backend), coder
+        # Of a trace that test_simulate has compiled a loop for.
+        options = {"trace": "accumulating", "alpha": 0.1, "seed": 0, "backend": backend}
+        return ft.Sarsa(coder.n_features, 3, **options), coder
+
+    env = MountainCar()
 
     def report(steps, episodes):
         if steps > 40:
@@ -216,11 +220,11 @@ def test_an_interrupted_simulation(backend, in_fives):
 
     (agent, coder), (other, _) = agent_and_coder(), agent_and_coder()
     with pytest.raises(KeyboardInterrupt) as caught:
-        ft.simulate(MountainCar(), agent, coder, steps=10**6, max_episode_steps=12, progress=report)
+        ft.simulate(env, agent, coder, steps=10**6, max_episode_steps=12, progress=report)
     steps, history = caught.value.steps, caught.value.history
     assert 40 < steps <= 50
     assert history.steps == steps
-    want = ft.simulate(MountainCar(), other, coder, steps=steps, max_episode_steps=12)
+    want = ft.simulate(env, other, coder, steps=steps, max_episode_steps=12)
     np.testing.assert_array_equal(history.lengths, want.lengths)
     np.testing.assert_array_equal(history.returns, want.returns)
     assert same(agent, other)

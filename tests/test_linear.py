@@ -64,7 +64,7 @@ def test_numba_and_c_agree_to_the_bit(algorithm, data):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @everything
-@settings(max_examples=10)  # test_state has more of it
+@settings(max_examples=5)  # test_state has more of it
 @given(data=st.data())
 def test_pieces_agree_to_the_bit(algorithm, backend, data):
     """A stream learned in two pieces, split anywhere, is the stream learned at once."""
@@ -80,7 +80,7 @@ def test_pieces_agree_to_the_bit(algorithm, backend, data):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @everything
-@settings(max_examples=10)  # of six forms each
+@settings(max_examples=6)  # of six forms each
 @given(data=st.data())
 def test_every_form_of_the_same_features_learns_the_same(algorithm, backend, data):
     """What is active counts, not how it is written."""

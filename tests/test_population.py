@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from states import plain, same
 from streams import BACKENDS, COMPILED, EVERY, needed, random_stream
 
@@ -18,6 +18,7 @@ from fasttrace.many import crew
 
 N = 5
 ALPHAS = np.linspace(0.02, 0.1, N)
+CAR, WALK = ft.envs.MountainCar(), ft.envs.RandomWalk(7)  # compiled once
 SIMULATED = [each for each in EVERY.values() if not each.traits.takes_pi]
 
 everywhere = pytest.mark.parametrize("backend", BACKENDS)
@@ -28,7 +29,7 @@ without_numba = pytest.mark.parametrize("backend", [each for each in BACKENDS if
 
 def world(env=None):
     """An environment with a coder for its states, small; or without, where they are features."""
-    env = env or ft.envs.MountainCar()
+    env = env or CAR
     return env, None if env.n_features else ft.TileCoder(env.low, env.high, 3, 2)
 
 
@@ -78,7 +79,7 @@ def assert_as_alone(cls, env, coder, backend="c", *, threads=2, run=None, **opti
 @pytest.mark.parametrize("algorithm", SIMULATED, ids=str)
 def test_each_agent_is_what_it_would_be_alone(algorithm):
     """Every learner, of action values on mountain car and of state values on a random walk."""
-    env, coder = world(None if algorithm.control else ft.envs.RandomWalk(7))
+    env, coder = world(None if algorithm.control else WALK)
     assert_as_alone(getattr(ft, algorithm.learner), env, coder, **algorithm.options)
 
 
@@ -86,7 +87,7 @@ def test_each_agent_is_what_it_would_be_alone(algorithm):
 @pytest.mark.parametrize("cls", [ft.TrueOnlineSarsa, ft.TD])
 def test_in_every_backend(cls, backend):
     """The same walks as in the reference, and the same bits as alone."""
-    env, coder = world(None if cls is ft.TrueOnlineSarsa else ft.envs.RandomWalk(7))
+    env, coder = world(None if cls is ft.TrueOnlineSarsa else WALK)
     agents, history = assert_as_alone(cls, env, coder, backend, run={"steps": None})
     other = population(cls, env, coder, "numpy")
     want = ft.simulate(env, other, coder, episodes=4, max_episode_steps=60, seed=3)
@@ -484,7 +485,7 @@ def test_numbers_of_all_and_of_each():
 @pytest.mark.parametrize("cls", [ft.Sarsa, ft.GTD, ft.ActorCritic])
 def test_states_go_round(cls, backend, tmp_path):
     """Pickles, copies, state dicts and files go on as the population does, to the bit."""
-    env, coder = world(None if cls is not ft.GTD else ft.envs.RandomWalk(7))
+    env, coder = world(None if cls is not ft.GTD else WALK)
     more = {ft.Sarsa: {}, ft.GTD: {"beta": 0.05}, ft.ActorCritic: {"alpha_actor": 0.1}}[cls]
     agents = population(cls, env, coder, backend, **more)
     run = {"steps": 60, "max_episode_steps": 25, "seed": 2}
@@ -550,7 +551,8 @@ def test_refuses_what_does_not_fit():
         (lambda: ft.Population(sarsa, n, 3, 2, alpha=0.1, seed="x"), TypeError, "seed"),
         (lambda: ft.Population(sarsa, n, 3, 2, alpha=0.1, backend="d"), ValueError, "backend"),
         (lambda: ft.Population(sarsa, n, 3, 2, alpha=0.1, dtype=int), TypeError, "dtype"),
-        (lambda: ft.Population(sarsa, n, 3, 2, alpha=0.1, dtype=np.float32), ValueError, "float32"),
+        (lambda: ft.Population(ft.GTD, n, 2, alpha=0.1, beta=0.1, dtype="f4"), ValueError, "float64 for GTD"),
+        (lambda: ft.Population(ft.TD, n, 2, alpha=0.1, dtype="f4", backend="numpy"), ValueError, "numpy"),
     ):
         with pytest.raises(error, match=match):
             call()
@@ -578,10 +580,73 @@ def test_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match=r"threads: .* one agent"):
         ft.simulate(env, agents[0], coder, steps=5, threads=2)
     with pytest.raises(TypeError, match="agent: TreeBackupTD asks for pi"):
-        ft.simulate(ft.envs.RandomWalk(7), ft.Population(ft.TreeBackupTD, 7, 2, alpha=0.1), steps=5)
+        ft.simulate(WALK, ft.Population(ft.TreeBackupTD, 7, 2, alpha=0.1), steps=5)
     pairs = ft.Population(sarsa, n, 3, 2, alpha=0.1, state_action=True)
     with pytest.raises(ValueError, match="state_action"):
         ft.simulate(env, pairs, coder, steps=5)
+
+
+SINGLE = (  # learner, sizes, options
+    (ft.TD, (40,), {}),
+    (ft.TD, (40,), {"trace": "replacing"}),
+    (ft.EmphaticTD, (40,), {}),
+    (ft.TrueOnlineSarsa, (40, 3), {}),
+    (ft.Sarsa, (40, 2), {"trace": "replacing", "clear_others": True}),
+    (ft.Sarsa, (40, 6), {"trace": "dutch"}),
+    (ft.ExpectedSarsa, (40, 3), {}),
+)
+
+
+@pytest.mark.parametrize(
+    ("cls", "sizes", "options"), SINGLE, ids=lambda value: getattr(value, "__name__", "")
+)
+@pytest.mark.parametrize("dense", [False, True])
+def test_in_float32(cls, sizes, options, dense):
+    """Half the memory, and numbers of float64 but for the rounding of weights and traces."""
+    if dense and options.get("trace") == "replacing":
+        pytest.skip("replacing traces are for binary features")
+    rng = np.random.default_rng(3)
+    N, T = 3, 2000
+    x = rng.normal(size=(N, T + 1, 40)) / 6 if dense else rng.integers(0, 40, (N, T + 1, 5))
+    given = (*(rng.integers(0, actions, (N, T + 1)) for actions in sizes[1:]), rng.normal(size=(N, T)))
+    both = [
+        ft.Population(cls, *sizes, N, alpha=0.01, lambda_=0.9, backend="c", dtype=dtype, **options)
+        for dtype in ("f4", "f8")
+    ]
+    deltas = [agents.learn(x, *given) for agents in both]
+    single, double = both
+    assert single.weights.dtype == np.float32
+    assert 0.0 < np.abs(deltas[0] - deltas[1]).max() < 1e-4
+    assert_allclose(single.weights, double.weights, rtol=0, atol=2e-5)
+    assert single[0]._trace.rows.dtype == np.float64
+    assert single._each[0]._trace.rows.nbytes * 2 == double._each[0]._trace.rows.nbytes
+
+
+@compiled
+def test_simulates_in_float32(backend, tmp_path):
+    env, coder = world()
+    single, double = (
+        population(ft.TrueOnlineSarsa, env, coder, backend, epsilon=0.0, dtype=dtype)
+        for dtype in ("f4", "f8")
+    )
+    one, other = (ft.simulate(env, each, coder, steps=400, seed=1) for each in (single, double))
+    assert_array_equal(one.steps, other.steps)
+    assert_allclose(single.weights, double.weights, rtol=0, atol=1e-4)
+    single.save(tmp_path / "single.npz")
+    for again in (
+        ft.load(tmp_path / "single.npz"),
+        pickle.loads(pickle.dumps(single)),
+        copy.deepcopy(single),
+    ):
+        assert again.dtype == np.float32
+        assert_array_equal(again.weights, single.weights)
+    single[1] = single[0]
+    assert_array_equal(single.weights[1], single.weights[0])
+    assert "dtype=float32" in repr(single)
+    with pytest.raises(ValueError, match="this population is of float64"):
+        double.load_state_dict(single.state_dict())
+    with pytest.raises(ValueError, match="computes in float64"):
+        single.to("numpy")
 
 
 def test_says_what_it_is():

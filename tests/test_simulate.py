@@ -12,13 +12,13 @@ import fasttrace as ft
 
 BACKENDS = ("numpy", "numba", "c")
 NATIVE = ("numba", "c")
+CAR = ft.envs.MountainCar()  # compiled once
 
 
 def car(backend, *, cls=ft.TrueOnlineSarsa, seed=0, **options):
-    env = ft.envs.MountainCar()
-    coder = ft.TileCoder(env.low, env.high, 8, 8)
+    coder = ft.TileCoder(CAR.low, CAR.high, 8, 8)
     options = {"alpha": 0.5 / 8, "gamma": 1.0, "lambda_": 0.9, "epsilon": 0.05} | options
-    return env, cls(coder.n_features, 3, seed=seed, backend=backend, **options), coder
+    return CAR, cls(coder.n_features, 3, seed=seed, backend=backend, **options), coder
 
 
 @pytest.mark.parametrize(
@@ -282,4 +282,4 @@ def test_evaluates_in_gymnasium():
 
 def test_networks_are_not_simulated():
     with pytest.raises(TypeError, match="agent: StreamQ has no loop of its own"):
-        ft.simulate(ft.envs.MountainCar(), ft.neural.StreamQ(2, 3, hidden=(4,), backend="numpy"), steps=10)
+        ft.simulate(CAR, ft.neural.StreamQ(2, 3, hidden=(4,), backend="numpy"), steps=10)

@@ -19,7 +19,7 @@ from ..memory import Float64
 from ..pieces import in_pieces
 from ..policy import Method, Own
 from ..quick import bits, native
-from .trace import FOLDED, new_trace
+from .trace import FOLDED, in_dtype, new_trace
 
 T = TypeVar("T")
 Kind = Literal["accumulating", "replacing", "dutch"]  # of the traces that may be chosen
@@ -87,6 +87,18 @@ class LinearLearner(Learner):
             found[f"{field}needs"] = bits(of_learn, needed)
         return found
 
+    _single = False  # whether weights are kept in float32, as populations may have them
+
+    def in_dtype(self, dtype: np.dtype[Any]) -> Self:
+        """Keep weights and trace in float32 or float64 from now on.  Errors: ValueError."""
+        if self._single != (dtype == np.float32):
+            if self._stem != "linear" or self.backend == "numpy":
+                what = type(self).__name__ if self._stem != "linear" else "backend 'numpy'"
+                raise ValueError(f"dtype: got {dtype}, expected float64 for {what}")
+            self._trace, self._single = in_dtype(self._trace, dtype), dtype == np.float32
+            self._bind()
+        return self
+
     _required: ClassVar[tuple[str, ...]] = ()  # what `learn` cannot do without
 
     def _tell(self) -> None:
@@ -96,7 +108,7 @@ class LinearLearner(Learner):
 
     def _new_trace(self, backend: str) -> Any:
         """Weights and trace for this backend; other families of learners have other arrays (trace.py)."""
-        return new_trace(self.n_features, self._columns, backend)
+        return new_trace(self.n_features, self._columns, backend, self._single)
 
     # ---- options -------------------------------------------------------------------------------------------
 

@@ -114,6 +114,7 @@ class LazyTrace:
     words    the C struct ft_trace: `counters` (int64), then `scalars` (float64), of which those behind
              the first few are C's pointers, and the last is pi
     wide     whether rows have their epochs in them: [b | z | epoch | -], see ft_trace_init_wide
+    single   whether rows are float32; all else is float64, what kernels compute in too
     rows     (n * step,) of [b(width) | z(width)]
     ring     (2 * ring_size,) of (G, P); the first pair is (0, 0), that of rows at rest
     epochs   (n,), a view of rows where those are wide
@@ -122,14 +123,14 @@ class LazyTrace:
 
     scale, drive, decay, v_old, alpha, snap, followon, lambda_, cap, pi = map(_scalar, (*SCALARS, "pi"))
 
-    def __init__(self, n: int, columns: int, backend: str) -> None:
-        self.n, self.columns, self.backend = n, columns, backend
+    def __init__(self, n: int, columns: int, backend: str, single: bool = False) -> None:
+        self.n, self.columns, self.backend, self.single = n, columns, backend, single
         # Rows of 16, 32 or whole 64 bytes: one line of cache for the actions of most tasks.
         self.width = columns if columns <= 2 else -(-columns // 4) * 4
         self.ring_size = 1024
         while self.ring_size < n // 4:
             self.ring_size *= 2
-        self.wide = columns == 1 and n >= WIDE_FROM
+        self.wide = columns == 1 and n >= WIDE_FROM and not single
         self._allocate()
         alive_max = 64
         while alive_max * alive_max < n:
@@ -142,9 +143,9 @@ class LazyTrace:
         self.words = aligned_zeros(len(COUNTERS) + len(SCALARS) + len(POINTERS) + len(LATER), np.int64)
         self.counters = self.words[: len(COUNTERS)]
         self.scalars = self.words[len(COUNTERS) :].view(np.float64)
-        self.words[-1] = self.wide
+        self.words[-2] = self.wide
         step = 4 if self.wide else 2 * self.width
-        self.rows = aligned_zeros(step * self.n, np.float64)
+        self.rows = aligned_zeros(step * self.n, np.float32 if self.single else np.float64)
         self._pairs = self.rows.reshape(self.n, step)[:, : 2 * self.width]
         self.ring = aligned_zeros(2 * self.ring_size, np.float64)
         self.epochs = self.rows.view(np.int32)[4::8] if self.wide else aligned_zeros(self.n, np.int32)
@@ -164,6 +165,7 @@ class LazyTrace:
         b, z = self._columns()
         since = self.ring.reshape(-1, 2)[self.epochs & (self.ring_size - 1)]
         G, P = since[:, :1], since[:, 1:]
+        b, z = b.astype(np.float64, copy=False), z.astype(np.float64, copy=False)
         with np.errstate(all="ignore"):  # a diverged learner shows what it has
             w = b + z * (G + P * self.drive)  # to the bit as after the end of an epoch
             return w.reshape(-1), (z * P * self.scale).reshape(-1)
@@ -184,6 +186,8 @@ class LazyTrace:
 
     def to(self, backend: str) -> Trace:
         """The same weights and trace for another backend; C and Numba work on the same arrays."""
+        if backend == "numpy" and self.single:
+            raise ValueError(f"backend={backend!r}: computes in float64, expected one for float32: c, numba")
         if backend == "numpy":
             return _copied_to(self, backend)
         self.backend = backend
@@ -228,14 +232,15 @@ class LazyTrace:
         self.pi = pi
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"size": (self.n, self.columns, self.backend), "arrays": self.arrays()}
+        size = (self.n, self.columns, self.backend) + (True,) * self.single
+        return {"size": size, "arrays": self.arrays()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(*state["size"])  # type: ignore[misc]
         self.set_arrays(state["arrays"])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LazyTrace:
-        other = LazyTrace(self.n, self.columns, self.backend)
+        other = LazyTrace(self.n, self.columns, self.backend, self.single)
         other.set_arrays(self.arrays())
         return other
 
@@ -243,13 +248,27 @@ class LazyTrace:
 Trace = DenseTrace | LazyTrace
 
 
-def new_trace(n: int, columns: int, backend: str) -> Trace:
-    return (DenseTrace if backend == "numpy" else LazyTrace)(n, columns, backend)
+def new_trace(n: int, columns: int, backend: str, single: bool = False) -> Trace:
+    return DenseTrace(n, columns) if backend == "numpy" else LazyTrace(n, columns, backend, single)
+
+
+def in_dtype(trace: LazyTrace, dtype: np.dtype[Any]) -> LazyTrace:
+    """The same trace over rows of float32 or float64: itself, or a copy."""
+    single = dtype == np.float32
+    if trace.single == single:
+        return trace
+    other = LazyTrace(trace.n, trace.columns, trace.backend, single)
+    _copy(trace, other)
+    return other
 
 
 def _copied_to(trace: Trace, backend: str) -> Trace:
     other = new_trace(trace.n, trace.columns, backend)
+    _copy(trace, other)
+    return other
+
+
+def _copy(trace: Trace, other: Trace) -> None:
     other.set_dense(*trace.dense())
     for name in (*_CARRIED, "pi"):
         setattr(other, name, getattr(trace, name))
-    return other

@@ -53,10 +53,11 @@ class Population(Learner):
     sizes       n_actions for learners that act, then N
     numbers     what the class takes: each a number for all agents or (N,).  A word, or True, is for all.
                 `seed` is of the agents' own generators, by which they act elsewhere than in ft.simulate
-    dtype       float64, which all of them compute in
+    dtype       of weights and traces.  float32 takes half the memory, in C and Numba and for learners of one
+                weight vector; sums are in float64 all the same
 
-    agents[i] is an ordinary learner, a copy; agents[i] = learner copies one in.  `weights` are (N, ...).
-    Each agent becomes what it would have become alone, to the bit.
+    agents[i] is an ordinary learner, a copy, in float64; agents[i] = learner copies one in.  `weights` are
+    (N, ...).  In float64 each agent becomes what it would have become alone, to the bit.
 
     Errors: ValueError, TypeError, as the class has them, with the number of the agent.
     """
@@ -81,8 +82,7 @@ class Population(Learner):
                 f"for {learner.__name__}"
             )
         N = arguments.count("N", sizes[-1])
-        if dtype_of(dtype) != np.float64:
-            raise ValueError(f"dtype: got {dtype_of(dtype)}, expected float64: populations have no other yet")
+        self._dtype = dtype_of(dtype)
         each = {name: for_each(name, value, N) for name, value in numbers.items()}
         name, told = resolve(backend), any(np.ndim(value) > 0 for value in numbers.values())
         agents = []
@@ -94,7 +94,7 @@ class Population(Learner):
         self._found(agents)
 
     def _found(self, agents: list[LinearLearner]) -> None:
-        self._trace = _Agents(agents)
+        self._trace = _Agents([agent.in_dtype(self._dtype) for agent in agents])
         self.n_features = agents[0].n_features
         self._settable = _settable(agents[0])
         self._free()
@@ -148,7 +148,7 @@ class Population(Learner):
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of the weights."""
-        return np.dtype(np.float64)
+        return self._dtype
 
     def __len__(self) -> int:
         return len(self._each)
@@ -156,7 +156,7 @@ class Population(Learner):
     def __getitem__(self, i: int) -> LinearLearner:
         place = self._place(i)
         with self._read():
-            return copy.deepcopy(self._each[place])
+            return copy.deepcopy(self._each[place]).in_dtype(np.dtype(np.float64))
 
     def __setitem__(self, i: int, learner: LinearLearner) -> None:
         place = self._place(i)
@@ -166,7 +166,7 @@ class Population(Learner):
         mine, theirs = _sizes(own), _sizes(learner)
         if mine != theirs:
             raise ValueError(f"agents[{i}]: got one with {theirs}, expected {mine}")
-        new = copy.deepcopy(learner).to(self.backend)
+        new = copy.deepcopy(learner).to(self.backend).in_dtype(self._dtype)
         with self._in_use():
             self._each[place] = new
 
@@ -180,11 +180,11 @@ class Population(Learner):
         return number % len(self)
 
     @property
-    def weights(self) -> Float64:
+    def weights(self) -> NDArray[np.floating[Any]]:
         """A copy of all weights, (N, ...).  Set to (N, ...), or to those of one agent for all."""
         with self._read():
             each: list[Any] = self._each
-            return np.stack([agent.weights for agent in each])
+            return np.stack([agent.weights for agent in each]).astype(self._dtype, copy=False)
 
     @weights.setter
     def weights(self, value: Any) -> None:
@@ -214,6 +214,7 @@ class Population(Learner):
     def __repr__(self) -> str:
         common, each = _parted([agent._options() for agent in self._each])
         words = [f"{name}={value!r}" for name, value in common.items()] + [f"{name}=..." for name in each]
+        words += ["dtype=float32"] * (self._dtype == np.float32)
         return (
             f"Population({self._class.__name__}, N={len(self)}, {', '.join(words)}, backend={self.backend!r})"
         )
@@ -376,7 +377,13 @@ class Population(Learner):
         return {
             "class": self._names[0],
             "backend": self.backend,
-            "options": {"learner": states[0]["class"], "N": len(states), "common": common, "each": each},
+            "options": {
+                "learner": states[0]["class"],
+                "N": len(states),
+                "dtype": str(self._dtype),
+                "common": common,
+                "each": each,
+            },
             "online": {"agents": [state["online"] for state in states], "started": self._trace.started},
             "arrays": _stacked([state["arrays"] for state in states]),
         }
@@ -388,6 +395,8 @@ class Population(Learner):
                 f"state: of {options['N']} agents {options['learner']}, "
                 f"expected {len(self)} {self._class.__name__}"
             )
+        if _dtype_of(options) != self._dtype:
+            raise ValueError(f"state: of {_dtype_of(options)}, this population is of {self._dtype}")
         arrays = _unstacked(state["arrays"], len(self))
         agents = []
         for agent, own, online, some in zip(
@@ -406,7 +415,7 @@ class Population(Learner):
     def _of_options(cls, options: dict[str, Any], backend: Name) -> Self:
         kind = _class_of(CLASSES[options["learner"]])
         population = object.__new__(cls)
-        population._class = kind
+        population._class, population._dtype = kind, _dtype_of(options)
         population._found([kind._of_options(own, backend) for own in _joined(options)])
         return population
 
@@ -467,6 +476,11 @@ def _parted(options: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, li
         else:
             each[name] = values
     return common, each
+
+
+def _dtype_of(options: dict[str, Any]) -> np.dtype[Any]:
+    """Of a state; those from before there was a choice are of float64."""
+    return dtype_of(options.get("dtype", "float64"))
 
 
 def _joined(options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -35,6 +35,8 @@ def handle(trace: Any) -> Any:
         pointer.ring = writable("double *", trace.ring)
         in_rows = pointer.rows + 2
         pointer.epochs = ffi.cast("int32_t *", in_rows) if trace.wide else writable("int32_t *", trace.epochs)
+        if trace.single:
+            lib.ft_trace_make_single(pointer)
         trace.handle = pointer
     return trace.handle
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from . import kernel, part, verb
 from .network import Net, forward_kernel, gradients_kernel, net_of
 from .neural_forward import copy, finite
+from .stream import borrowed
 
 Array = NDArray[Any]
 
@@ -140,6 +141,6 @@ def _arrays(learner: Any) -> Expected:
 def expected_run(learner: Any, states: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any) -> int:
     """See backends.numpy.neural_expected.expected_run."""
     arrays = _arrays(learner)
-    done = run(arrays, states, rewards, gammas, lambdas, deltas)
+    done = run(arrays, states, borrowed(rewards), borrowed(gammas), borrowed(lambdas), deltas)
     learner.decay = float(arrays.numbers[DECAY])
     return done

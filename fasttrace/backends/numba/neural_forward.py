@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from . import kernel, part, verb
 from .network import Net, forward_kernel, gradients_kernel, net_of
+from .stream import borrowed
 
 Array = NDArray[Any]
 
@@ -162,7 +163,7 @@ def _counted(td: Any) -> None:
 
 def forward_td_run(td: Any, states: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any) -> int:
     """See backends.numpy.neural_forward.forward_td_run."""
-    done = run(_arrays(td), states, rewards, gammas, lambdas, deltas)
+    done = run(_arrays(td), states, borrowed(rewards), borrowed(gammas), borrowed(lambdas), deltas)
     _counted(td)
     return done
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from . import kernel, part, verb
 from .network import Net, forward_kernel, gradients_kernel, net_of
 from .neural_forward import copy, finite
+from .stream import borrowed
 
 Array = NDArray[Any]
 
@@ -148,7 +149,9 @@ def qrc_run(
     """See backends.numpy.neural_gradient.qrc_run."""
     arrays = _arrays(learner)
     taken, rhos = _NOBODY if actions is None else actions, _ONES if learner.rhos is None else learner.rhos
-    done = run(arrays, states, taken, rewards, gammas, lambdas, rhos, deltas)
+    done = run(
+        arrays, states, taken, borrowed(rewards), borrowed(gammas), borrowed(lambdas), borrowed(rhos), deltas
+    )
     learner.decay, learner.z_h = float(arrays.numbers[DECAY]), float(arrays.numbers[Z_H])
     learner.greedy = bool(arrays.flags[GREEDY])
     return done

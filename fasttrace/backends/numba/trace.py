@@ -40,7 +40,9 @@ class Trace(NamedTuple):
 
     counters: NDArray[np.int64]  # (10,)
     scalars: NDArray[np.float64]  # (13,)
-    rows: NDArray[np.float64]  # (n * 2 * width,), a row [b(width) | z(width)]; of wide ones (n * 4,)
+    rows: NDArray[
+        np.float64
+    ]  # or float32: (n * 2 * width,), a row [b(width) | z(width)]; of wide ones (n * 4,)
     ring: NDArray[np.float64]  # (2 * ring_size,), pairs (G, P)
     epochs: NDArray[np.int32]  # (n,), in steps of a row where rows are wide
 
@@ -257,14 +259,14 @@ def value(h, sums):
 _AT = np.eye(4).reshape(-1)  # 1 at a column
 
 
-@vectors(("b", "z", "at"), ("G", "P", "db", "dz"), 1)
+@vectors(("at", "b", "z"), ("G", "P", "db", "dz"), 1)
 def _write_four(w):
     b, z, at = w.load("b"), w.load("z"), w.load("at")
     w.store("b", b + z * w.scalar("G") + at * w.scalar("db"))
     w.store("z", z * w.scalar("P") + at * w.scalar("dz"))
 
 
-@vectors(("b", "z", "at"), ("G", "P", "set", "kept", "drive"), 1)
+@vectors(("at", "b", "z"), ("G", "P", "set", "kept", "drive"), 1)
 def _replace_four(w):
     b, z, at = w.load("b"), w.load("z"), w.load("at")
     b, z = b + z * w.scalar("G"), z * w.scalar("P")
@@ -277,7 +279,7 @@ def _replace_four(w):
 def four_at(t, i, column):
     """Arrays and places for the two above."""
     row = np.intp(_2 * _4 * i)
-    return (t.rows, t.rows, _AT), (row, row + 4, np.intp(_4 * column))
+    return (_AT, t.rows, t.rows), (np.intp(_4 * column), row, row + 4)
 
 
 @verb
