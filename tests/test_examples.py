@@ -112,6 +112,8 @@ def test_a_robot_predicts(tmp_path):
     printed = run(sys.executable, ROBOT, *quickly, cwd=tmp_path)
     assert int(re.search(r"horizon 0.02 s: (-?\d+)%", printed)[1]) > 80
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    quickly[2], quickly[4] = "0", "2001"
+    assert "known after 99 steps" in run(sys.executable, ROBOT, *quickly, cwd=tmp_path)
 
 
 @needs_make

@@ -98,6 +98,11 @@ class Agent(StepLearner):
         self.generator = np.random.default_rng(seed)
         self._private = seed is None or isinstance(seed, int)
 
+    def own_generator(self) -> None:
+        """Say that nobody else has the generator that was given as seed: it need not be locked."""
+        self._private = True
+        self._tell()
+
     @property
     def temperature(self) -> float:
         """Of the softmax: pi(a|s) is proportional to exp(q(s, a) / temperature)."""
