@@ -107,6 +107,8 @@ def test_a_population_comes_and_goes(gpu):
     agents = ft.Population(ft.TD, 10, 5, alpha=0.1, backend="cuda")
     assert copy.deepcopy(agents).backend == "cuda"
     assert agents.state_dict()["backend"] == agents[0].backend != "cuda"
+    agents.load_state_dict(agents.state_dict())
+    assert agents.backend == "cuda"
     agents[1] = ft.TD(10, alpha=0.1)
     assert agents.to("auto").backend == agents[0].backend
     assert agents.to("cuda").learn(np.zeros((5, 1, 2), int), np.zeros((5, 0))).shape == (5, 0)

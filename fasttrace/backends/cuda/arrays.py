@@ -165,7 +165,8 @@ KINDS: dict[str, Any] = {"torch": Torch, "cupy": CuPy, "jax": Jax, "jaxlib": Jax
 
 
 def library_of(array: Any) -> str:
-    return _library(type(array))
+    kind: Any = type(array)
+    return _library(kind)
 
 
 @cache
