@@ -371,7 +371,7 @@ def test_arrays_on_a_gpu_go_to_its_kernels(monkeypatch):
     with pytest.raises(TypeError, match=r"^out: got an array on cpu beside arrays on cuda:0"):
         api.lambda_returns(**here, gammas=0.9, out=np.zeros((T, B)))
     monkeypatch.setitem(sys.modules, "fasttrace.backends.cuda.returns", None)
-    with pytest.raises(ft.BackendUnavailable, match=r'pip install "fasttrace\[cuda\]"'):
+    with pytest.raises(ft.BackendUnavailable, match="not in this version yet"):
         api.lambda_returns(**here, gammas=0.9, backend="cuda")
 
 

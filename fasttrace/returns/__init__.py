@@ -19,7 +19,7 @@ horizon      G_{t:t+horizon} of every t, cut at T.  None: all that is there.
 time_axis    1 where arrays are (B, T).
 out          where the results go: an array, for gae and vtrace a pair; may overlap the inputs, but a pair
              not each other, and no two entries of an array one another.
-backend      "auto", "c", "numba" or "numpy"; "cuda" for arrays on a GPU.
+backend      "auto", "c", "numba" or "numpy".  Arrays on a GPU are not served yet.
 
 What flags, masks and weights of 0 rule out may be NaN; NaN elsewhere reaches the results that depend on it.
 The results are of the inputs' type: float32, float64, float16 or bfloat16; float64 for integers.  They are of
