@@ -112,9 +112,6 @@ def test_any_strides_any_axes_any_types(host):  # noqa: F811
     assert gae(rewards.astype(int), values, gammas=0.9)[0].dtype == np.float64
     last = gae(rewards, values[:12], bootstrap=values[12], gammas=0.9)
     equal(last, gae(rewards, values, gammas=0.9))
-    starts = np.array([[1, 0, 1], [1, 1, 0]])
-    found = returns.on_device("from_episode_starts", {"starts": starts, "time_axis": 1})
-    equal([found], [ft.returns.from_episode_starts(starts, time_axis=1)])
 
 
 def test_results_go_where_they_are_asked_for(host):  # noqa: F811

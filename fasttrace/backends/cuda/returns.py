@@ -201,8 +201,6 @@ def on_device(family: str, given: dict[str, Any]) -> Any:
     Errors: as there, but for what would have to be read: flags, rates and ratios are taken as they are, and
     `truncated` without next_values is refused.
     """
-    if family == "from_episode_starts":
-        return _from_starts(**given)
     kind, key = kind_of("rewards", given["rewards"]), None
     if given.get("out") is None:
         key = _key(family, kind, given)
@@ -299,16 +297,6 @@ def _word(name: str) -> int:
 
 
 # ---- arguments ----
-
-
-def _from_starts(starts: Any, time_axis: Any = 0) -> Any:
-    shape = tuple(starts.shape)
-    if not shape:
-        raise ValueError(f"starts: got shape {shape}, expected (T + 1,) or (T + 1, B, ...)")
-    axis = arguments.count("time_axis", time_axis, 0, 1) if len(shape) > 1 else 0
-    if shape[axis] < 1:
-        raise ValueError(f"starts: got shape {shape}, expected at least one entry, that of S_0")
-    return (starts[:, 1:] if axis else starts[1:]) != 0
 
 
 def _type_of(call: _Call, given: dict[str, Any]) -> str:
