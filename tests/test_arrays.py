@@ -332,6 +332,12 @@ class Boxed:
     def __array_namespace__(self, api_version=None):
         return SimpleNamespace(from_dlpack=lambda x: Boxed(np.from_dlpack(x)))
 
+    def __getitem__(self, key):
+        return Boxed(self.array[key], self.device)
+
+    def __ne__(self, other):
+        return Boxed(self.array != other, self.device)
+
 
 def test_arrays_with_dlpack():
     given = rows()
@@ -370,8 +376,13 @@ def test_arrays_on_a_gpu_go_to_its_kernels(monkeypatch):
         api.lambda_returns(**here, gammas=0.9, terminated=np.zeros((T, B), bool))
     with pytest.raises(TypeError, match=r"^out: got an array on cpu beside arrays on cuda:0"):
         api.lambda_returns(**here, gammas=0.9, out=np.zeros((T, B)))
+    starts = np.array([[1, 0, 1], [1, 1, 0]])
+    for axis in range(2):
+        found = api.from_episode_starts(Boxed(starts, (2, 0)), time_axis=axis)
+        assert found.device == (2, 0)
+        np.testing.assert_array_equal(found.array, api.from_episode_starts(starts, time_axis=axis))
     monkeypatch.setitem(sys.modules, "fasttrace.backends.cuda.returns", None)
-    with pytest.raises(ft.BackendUnavailable, match="not in this version yet"):
+    with pytest.raises(ft.BackendUnavailable, match=r'pip install "fasttrace\[cuda\]"'):
         api.lambda_returns(**here, gammas=0.9, backend="cuda")
 
 

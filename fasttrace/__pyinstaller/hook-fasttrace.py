@@ -5,7 +5,7 @@ fasttrace.torch.returns): it would take PyTorch along.  So is fasttrace.jax.
 That fasttrace itself imports it for type checkers counts for nothing.
 """
 
-from PyInstaller.utils.hooks import collect_submodules
+from PyInstaller.utils.hooks import collect_data_files, collect_submodules
 
 hiddenimports = [
     *collect_submodules("fasttrace.backends"),
@@ -13,4 +13,5 @@ hiddenimports = [
     "_cffi_backend",  # of the C library
     "fasttrace._call",
 ]
+datas = collect_data_files("fasttrace", includes=["include/*"])  # of kernels for a GPU
 excludedimports = ["fasttrace.torch", "fasttrace.jax"]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import arguments
-from ..backends import Backend, Name, resolve
+from ..backends import Backend, Device, Name, host_of, module
 from ..features import Stream
 from ..learner import CLASSES, Learner
 from ..linear.agent import Agent
@@ -28,6 +28,8 @@ class _Agents:
 
     started  whether they act, all of them: who has come to an end begins anew with the next step
     """
+
+    on_gpu = False  # whether they learn there, from copies of their memory
 
     def __init__(self, each: list[LinearLearner], started: bool = False) -> None:
         self.each, self.started = each, started
@@ -70,7 +72,7 @@ class Population(Learner):
         learner: type[LinearLearner],
         n_features: int,
         *sizes: int,
-        backend: Backend = "auto",
+        backend: Backend | Device = "auto",
         dtype: Any = np.float64,
         **numbers: Any,
     ) -> None:
@@ -84,7 +86,7 @@ class Population(Learner):
         N = arguments.count("N", sizes[-1])
         self._dtype = dtype_of(dtype)
         each = {name: for_each(name, value, N) for name, value in numbers.items()}
-        name, told = resolve(backend), any(np.ndim(value) > 0 for value in numbers.values())
+        (name, on_gpu), told = host_of(backend), any(np.ndim(value) > 0 for value in numbers.values())
         agents = []
         for i in range(N):
             own = {key: values[i] for key, values in each.items()}
@@ -92,6 +94,8 @@ class Population(Learner):
             if isinstance(agents[-1], Agent) and not isinstance(numbers.get("seed"), np.random.Generator):
                 agents[-1].own_generator()
         self._found(agents)
+        if on_gpu:
+            self.to("cuda")
 
     def _found(self, agents: list[LinearLearner]) -> None:
         self._trace = _Agents([agent.in_dtype(self._dtype) for agent in agents])
@@ -101,6 +105,27 @@ class Population(Learner):
 
     def _bind(self) -> None:
         """The agents have the kernels."""
+
+    @property
+    def backend(self) -> Name | Device:  # type: ignore[override]
+        """Name of the backend in use."""
+        return "cuda" if self._trace.on_gpu else self._trace.backend
+
+    def to(self, backend: Backend | Device) -> Self:
+        """Go on in another backend; changes this population and returns it.
+
+        Errors: BackendUnavailable, ValueError for an unknown name, and for "cuda" where it has no kernel.
+        """
+        name, on_gpu = host_of(backend)
+        if on_gpu and (stem := self._each[0].method().stem) != "linear":
+            raise ValueError(
+                f"backend='cuda': got {self._class.__name__}, of the family {stem!r}, expected a learner "
+                "of one weight vector"
+            )
+        with self._in_use():
+            self._trace = self._trace.to(name)
+            self._trace.on_gpu = on_gpu
+        return self
 
     # ---- the agents ----------------------------------------------------------------------------------------
 
@@ -166,7 +191,7 @@ class Population(Learner):
         mine, theirs = _sizes(own), _sizes(learner)
         if mine != theirs:
             raise ValueError(f"agents[{i}]: got one with {theirs}, expected {mine}")
-        new = copy.deepcopy(learner).to(self.backend).in_dtype(self._dtype)
+        new = copy.deepcopy(learner).to(own.backend).in_dtype(self._dtype)
         with self._in_use():
             self._each[place] = new
 
@@ -342,6 +367,9 @@ class Population(Learner):
             return self._learn_streams(streams, threads_of(threads if self._native else 1, N))
 
     def _learn_streams(self, streams: list[Stream], threads: int) -> Float64 | None:
+        if self._trace.on_gpu and streams[0].steps:
+            methods = [agent.method() for agent in self._each]
+            return np.stack(module("cuda", "learn").run(methods, streams))
         deltas = np.full((len(self), streams[0].steps), np.nan)
         done = [0] * len(self)
         runs = [agent.method().run for agent in self._each]
@@ -376,7 +404,7 @@ class Population(Learner):
         common, each = _parted([state["options"] for state in states])
         return {
             "class": self._names[0],
-            "backend": self.backend,
+            "backend": self._trace.backend,
             "options": {
                 "learner": states[0]["class"],
                 "N": len(states),
@@ -409,6 +437,7 @@ class Population(Learner):
         return {}, _Agents(agents, bool(state["online"].get("started", False)))
 
     def _become(self, attributes: dict[str, Any], learned: Any) -> None:
+        learned.on_gpu = self._trace.on_gpu
         self._trace = learned
 
     @classmethod

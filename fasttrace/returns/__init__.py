@@ -19,7 +19,7 @@ horizon      G_{t:t+horizon} of every t, cut at T.  None: all that is there.
 time_axis    1 where arrays are (B, T).
 out          where the results go: an array, for gae and vtrace a pair; may overlap the inputs, but a pair
              not each other, and no two entries of an array one another.
-backend      "auto", "c", "numba" or "numpy".  Arrays on a GPU are not served yet.
+backend      "auto", "c", "numba" or "numpy"; "cuda" for arrays on a GPU.
 
 What flags, masks and weights of 0 rule out may be NaN; NaN elsewhere reaches the results that depend on it.
 The results are of the inputs' type: float32, float64, float16 or bfloat16; float64 for integers.  They are of
@@ -45,7 +45,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import arguments
 from ..backends import Backend, module, resolve
-from ..kinds import foreign
+from ..kinds import CPU, foreign
 from ..quick import native
 from .arrays import host_array, of_its_kind
 from .outs import outs_of, results_of
@@ -370,17 +370,19 @@ def from_episode_starts(
     """
     if wrong or starts is _MISSING:
         _refuse_call("from_episode_starts", wrong, starts=starts)
-    if kind := foreign(starts):
+    kind = foreign(starts)
+    if kind and kind.device(starts) == CPU:
         array = host_array(kind, "starts", starts)
         return kind.back(from_episode_starts(array, time_axis=time_axis), starts)
-    flags = flags_of("starts", starts)
+    flags = starts if kind else flags_of("starts", starts)
     if not flags.ndim:
         raise ValueError(f"starts: got shape {flags.shape}, expected (T + 1,) or (T + 1, B, ...)")
     axis = time_axis_of(time_axis)
     axis = axis if flags.ndim > 1 else 0
     if flags.shape[axis] < 1:
         raise ValueError(f"starts: got shape {flags.shape}, expected at least one entry, that of S_0")
-    return (flags[:, 1:] if axis else flags[1:]).view(BOOL).copy()
+    later = flags[:, 1:] if axis else flags[1:]
+    return later != 0 if kind else later.view(BOOL).copy()  # of a GPU's nothing is looked at
 
 
 def half_life(lambda_: float) -> float:

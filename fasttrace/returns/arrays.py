@@ -170,7 +170,7 @@ def _on_device(
         on_device = import_module("fasttrace.backends.cuda.returns").on_device
     except ImportError as error:
         raise BackendUnavailable(
-            f"backend 'cuda' is not in this version yet; got arrays on {place}, expected them on the CPU"
+            f"backend 'cuda' is not available: {error}; pip install \"fasttrace[cuda]\""
         ) from error
     bounds = dict(zip(("rho_bar", "c_bar", "pg_rho_bar"), bars, strict=True)) if family == "vtrace" else {}
     return on_device(family, {**given, **more, **bounds})
