@@ -4,6 +4,18 @@
 
 #include "network.h"
 
+/* What least squares have to do after a step: forget what was solved, and look after the inverse.  None. */
+static PyObject *summed(Call *c) {
+    PyObject *done = PyObject_SetAttr(c->owner, name_solution, Py_None) == 0 ? Py_NewRef(Py_None) : NULL;
+    if (done && ((ft_lstd *)memory(c->trace))->stale == 1) {
+        Py_DECREF(done);
+        hold(c);
+        done = PyObject_CallMethodObjArgs(c->owner, name_invert, NULL);
+        let_go(c);
+    }
+    return done;
+}
+
 static PyObject *quick_update(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
     Call *c = call_of(self);
     PyObject *given[KEYWORDS] = {NULL};
@@ -44,6 +56,7 @@ static PyObject *quick_update(PyObject *self, PyObject *const *args, Py_ssize_t 
     s->pis = given[PI] ? &pi : NULL;
     const int32_t status = run(c, s, &delta);
     if (status != FT_OK) return failed("update", status);
+    if (c->family == LSTD) return summed(c);
     if (c->tells) {
         keep(c, &next, at + x.k, 0);
         if (!tell_arrival(c)) return NULL;
@@ -65,7 +78,8 @@ static PyObject *quick_predict(PyObject *self, PyObject *const *args, Py_ssize_t
     Call *c = n == 1 && is_ragged(args[0]) ? NULL : one_state(self, n, args, names, &x); /* a stream */
     if (!c) return general(self, general_predict, args, n, names);
     const int32_t status = read_values(c, 0, &v);
-    return status == FT_OK ? PyFloat_FromDouble(v) : failed("predict", status);
+    if (status == FT_OK) return PyFloat_FromDouble(v);
+    return c->family == LSTD ? general(self, general_predict, args, n, names) : failed("predict", status);
 }
 
 static PyObject *quick_q(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {

@@ -57,24 +57,31 @@ static int may_write(const Call *c) {
 }
 
 static PyObject *net_update(PyObject *self, Call *c, PyObject *const *args, Py_ssize_t n, PyObject *names) {
-    PyObject *given[KEYWORDS] = {NULL};
+    PyObject *given[KEYWORDS] = {NULL}, *deltas = NULL;
     double reward, delta, gamma = c->gamma, lambda = c->lambda;
+    int64_t m = c->columns;
+    npy_intp outputs = (npy_intp)m;
     if (n > 3 || !may_write(c)) goto elsewhere;
     for (Py_ssize_t i = 0; i < n; i++) given[i] = args[i];
     unsigned have = (1u << n) - 1;
     if (!take_keywords(args, n, names, net_keywords, KEYWORDS, given, &have)) goto elsewhere;
     if (have >> (LAMBDA + 1) || (have & 7u) != 7u) goto elsewhere; /* x, reward and x_next there must be */
-    if (!number(given[REWARD], &reward) || !OPTIONAL(GAMMA, gamma) || !OPTIONAL(LAMBDA, lambda))
+    if (!OPTIONAL(GAMMA, gamma) || !OPTIONAL(LAMBDA, lambda) || !is_unit(gamma) || !is_unit(lambda))
         goto elsewhere;
-    if (!isfinite(reward) || !is_unit(gamma) || !is_unit(lambda)) goto elsewhere;
     const int ends = given[X_NEXT] == Py_None;
-    if (!make_room(c, 2 * c->n) || !take_state(c, given[X], 0)) goto elsewhere;
+    if (!make_room(c, 2 * c->n + m) || !take_state(c, given[X], 0)) goto elsewhere;
     if (ends ? gamma != 0.0 : !take_state(c, given[X_NEXT], c->n)) goto elsewhere;
-    lay_step(c, &reward, &gamma, &lambda, &delta)->ends = ends;
+    if (m > 1 ? !take_values(c, given[REWARD], 2 * c->n, &m)
+              : !number(given[REWARD], &reward) || !isfinite(reward))
+        goto elsewhere;
+    if (m > 1 && !(deltas = PyArray_SimpleNew(1, &outputs, NPY_DOUBLE))) return NULL;
+    double *const out = deltas ? PyArray_DATA((PyArrayObject *)deltas) : &delta;
+    lay_step(c, m > 1 ? c->val + 2 * c->n : &reward, &gamma, &lambda, out)->ends = ends;
     hold(c);
     const int32_t status = net_run_held(c);
     let_go(c);
-    if (status == FT_OK) return PyFloat_FromDouble(delta);
+    if (status == FT_OK) return deltas ? deltas : PyFloat_FromDouble(delta);
+    Py_XDECREF(deltas);
 elsewhere: /* also after a fault: all is as it was, and what was not finite is told */
     return general(self, general_update, args, n, names);
 }

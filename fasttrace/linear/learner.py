@@ -104,7 +104,7 @@ class LinearLearner(Learner):
     def _tell(self) -> None:
         if self._call is not None:
             self._call.gamma, self._call.lambda_ = self._gamma, self._lambda
-            self._call.alpha = self._alpha or 0.0
+            self._call.alpha = 1.0 if self._alpha is None else self._alpha
 
     def _new_trace(self, backend: str) -> Any:
         """Weights and trace for this backend; other families of learners have other arrays (trace.py)."""

@@ -48,7 +48,7 @@ class NetworkLearner(Learner):
 
     def _call_fields(self) -> dict[str, Any]:
         """What the quick way has to know beside what _tell hands on; see _call.c."""
-        return {"n": self.n_features}
+        return {"n": self.n_features, "columns": self._trace.n_traces}
 
     def _tell(self) -> None:
         if self._call is not None:
