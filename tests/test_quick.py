@@ -266,7 +266,7 @@ def test_several_outputs_step_as_in_python():
     )
     assert same(one, other)
     for wrong in (1.0, rewards[0, :3], [1.0, 2.0, 3.0, np.nan]):
-        with pytest.raises(ValueError, match="^reward: "):
+        with pytest.raises(ValueError, match=r"^reward: "):
             one.update(s[0], wrong, s[1])
     assert same(one, other)
 
