@@ -19,7 +19,7 @@ static PyObject *summed(Call *c) {
 static PyObject *quick_update(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
     Call *c = call_of(self);
     PyObject *given[KEYWORDS] = {NULL};
-    if (c && c->family == NETWORK) return net_update(self, c, args, n, names);
+    if (c && (c->family == NETWORK || c->family == REMEDY)) return net_update(self, c, args, n, names);
     if (!c || n > 3) goto elsewhere;
     for (Py_ssize_t i = 0; i < n; i++) given[i] = args[i];
     unsigned have = (1u << n) - 1;

@@ -10,6 +10,7 @@ import numpy as np
 from .. import arguments
 from ..backends import Backend, module, resolve
 from ..memory import Array
+from ..quick import quick
 from .agent import ActingOptions, StreamActionValues
 from .forward import RemedyTD
 from .learner import OneTrace, actions_stream
@@ -58,11 +59,11 @@ class _Corrected(OneTrace):
         """The second network; its params are live."""
         return self._trace.h
 
-    def _set(self, alpha: float) -> GradientState:
-        """The state, with the step sizes of this call."""
+    def _set(self) -> GradientState:
+        """What is carried from step to step, with the numbers that a step has now."""
         state = self._trace
-        state.alpha, state.beta = alpha, self.beta
-        state.alpha_h = alpha if self.alpha_h is None else self.alpha_h
+        state.alpha, state.beta = self.alpha, self.beta
+        state.alpha_h = self.alpha if self.alpha_h is None else self.alpha_h
         return state
 
 
@@ -128,6 +129,7 @@ class TDRC(_Corrected, RemedyTD):
             ratios = np.ascontiguousarray(np.broadcast_to(ratios, stream.steps))
         return self._learned(stream.but(rhos=ratios, flat=not column))
 
+    @quick
     def update(
         self, s: Any, reward: Any, s_next: Any, *, gamma: Any = None, lambda_: Any = None, rho: float = 1.0
     ) -> float:
@@ -147,7 +149,7 @@ class TDRC(_Corrected, RemedyTD):
     def _run_steps(
         self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array, deltas: Array
     ) -> int:
-        state, run = self._set(self.alpha), self._module.qrc_run
+        state, run = self._set(), self._module.qrc_run
         state.rhos = part.rhos
         columns = (np.ascontiguousarray(each[:, 0]) for each in (part.rewards, gammas, lambdas))
         done = run(state, states, None, *columns, deltas[:, 0])
@@ -240,7 +242,7 @@ class QRC(_Corrected, StreamActionValues):
             for each in (stream.gammas, stream.lambdas)
         )
         run, deltas = self._module.qrc_run, out.deltas[rows, 0]
-        done = run(self._set(self.alpha), states[: usable + 1], actions, rewards, gammas, lambdas, deltas)
+        done = run(self._set(), states[: usable + 1], actions, rewards, gammas, lambdas, deltas)
         if fault or done < usable:
             self._trace.kept.memory[:] = before[done]
         return done, fault if done == usable else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...memory import aligned_zeros
 from . import ffi, lib
-from .neural import SUFFIX, doubles, fill, reals, unexpected
+from .neural import SUFFIX, Laid, doubles, fill, reals, unexpected
 
 _NUMBERS = ("alpha", "alpha_h", "beta", "decay", "z_h")
 
@@ -25,7 +25,8 @@ def _handle(learner: Any) -> Any:
         work = aligned_zeros(2 * net.n_outputs + 7 * net.n_params, net.dtype)
         keep += [reals(each, True) for each in (learner.z_w, learner.z_theta, work)]
         c.z_w, c.z_theta, c.work = keep[-3:]
-        learner.handle = SimpleNamespace(c=c, keep=keep, run=getattr(lib, f"ft_qrc_run_{suffix}"))
+        run = getattr(lib, f"ft_qrc_run_{suffix}")
+        learner.handle = SimpleNamespace(c=c, keep=keep, run=run, laid=Laid(net, 1))
     for name in _NUMBERS:
         setattr(learner.handle.c, name, getattr(learner, name))
     return learner.handle
@@ -35,13 +36,29 @@ def qrc_run(
     learner: Any, states: Any, actions: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any
 ) -> int:
     """See backends.numpy.neural_gradient.qrc_run."""
-    h = _handle(learner)
     taken = ffi.NULL if actions is None else ffi.from_buffer("int32_t[]", actions)
     arrays = (doubles(each) for each in (rewards, gammas, lambdas))
-    ratios = ffi.NULL if learner.rhos is None else doubles(learner.rhos)
+    ratios = doubles(learner.rhos)
+    return _run(learner, ratios, len(rewards), reals(states), taken, *arrays, doubles(deltas, True))
+
+
+def _run(learner: Any, ratios: Any, steps: int, *pointers: Any) -> int:
+    h = _handle(learner)
     h.c.rhos = ratios
-    done = h.run(h.c, len(rewards), reals(states), taken, *arrays, doubles(deltas, True))
-    if not 0 <= done <= len(rewards):
+    done = h.run(h.c, steps, *pointers)
+    if not 0 <= done <= steps:
         unexpected("ft_qrc_run", done)
     learner.decay, learner.z_h, learner.greedy = h.c.decay, h.c.z_h, bool(h.c.greedy)
     return done
+
+
+def call(learner: Any, **fields: Any) -> Any:
+    """What the quick way of `update` works with."""
+    h = _handle(learner)
+    return h.laid.call(learner, h.c, **fields)
+
+
+def one_step(learner: Any) -> bool:
+    """Learn from the transition that is laid."""
+    laid = learner.handle.laid
+    return _run(learner, laid.rho, 1, laid.states, ffi.NULL, *laid.arrays) == 1
