@@ -57,7 +57,8 @@ static int may_write(const Call *c) {
 }
 
 /* A step against stale traces, which the learner's _one_step makes of what is laid here: at `raw` two states,
- * at `network` rewards, gammas and lambdas by the output, its errors, and rho.  0: nothing has changed, for a
+ * at `network` rewards, gammas and lambdas by the output, its errors, and rho, or of one that acts the number
+ * that it draws by; the state that such a one is in stands at `actor`.  0: nothing has changed, for a
  * fault; -1: an error is set. */
 static int remedy_run(PyObject *self, Call *c, const double *rewards, double gamma, double lambda, double rho,
                       int ends, double *deltas) {
@@ -165,7 +166,14 @@ static PyObject *net_step(PyObject *self, Call *c, PyObject *reward_given, PyObj
     if (pending != Py_None || !(generator = PyObject_GetAttr(self, name_generator))) return NULL;
     Py_DECREF(generator);
     if (generator != c->generator || may_draw(c) != 1) return NULL;
-    memcpy(c->val, memory(c->raw), (size_t)c->n * sizeof *c->val);
+    memcpy(c->val, memory(c->family == REMEDY ? c->actor : c->raw), (size_t)c->n * sizeof *c->val);
+    if (c->family == REMEDY) {
+        const double u = c->bits->next_double(c->bits->state);
+        const int learned = remedy_run(self, c, &reward, gamma, c->lambda, u, 0, &delta);
+        if (learned > 0) return PyObject_GetAttr(self, name_action);
+        if (learned == 0) set_number(self, name_number, PyFloat_FromDouble(u));
+        return NULL;
+    }
     ft_network_stream *s = lay_step(c, &reward, &gamma, &c->lambda, &delta);
     s->choose = 1;
     s->action = integer_of(self, name_action);

@@ -10,7 +10,7 @@ import numpy as np
 from .. import arguments
 from ..backends import Backend, resolve
 from ..memory import Array
-from .learner import StateValues, checked_network
+from .learner import NetworkLearner, StateValues, checked_network
 from .network import MLP
 from .optimisers import Plain
 from .remedies import ForwardState
@@ -33,7 +33,28 @@ def window_of(gamma: Any, lambda_: Any) -> int:
     return 1 if decay <= NEGLIGIBLE else math.ceil(math.log(NEGLIGIBLE) / math.log(decay))
 
 
-class RemedyTD(StateValues):
+class StepByStep(NetworkLearner):
+    """Those whose single steps the C module lays, and Python hands on.  Not for use by itself."""
+
+    def _may_be_quick(self) -> bool:
+        return True
+
+    def _tell(self) -> None:
+        if self._call is not None:  # step sizes are told in a step
+            numbers = self._gamma, self._lambda
+            single = all(np.ndim(each) == 0 for each in numbers)
+            self._call.gamma, self._call.lambda_ = numbers if single else (np.nan, np.nan)
+
+    def _one_step(self) -> bool:
+        """Learn from the transition that is laid; False, with nothing changed, for a fault."""
+        return self._module.one_step(self._set())
+
+    def _set(self) -> Any:
+        """What is carried from step to step, with the numbers that a step has now."""
+        raise NotImplementedError
+
+
+class RemedyTD(StepByStep, StateValues):
     """Base of the predictors that do something about stale traces.  Not for use by itself.
 
     _own  options beside network, alpha, gamma and lambda_
@@ -67,23 +88,6 @@ class RemedyTD(StateValues):
         out.done = begin + self._run_steps(part, states, gammas, lambdas, out.deltas[begin:end])
         if out.done < end:
             raise FloatingPointError(f"TD error, gradient or parameter: not finite at step {out.done}")
-
-    def _may_be_quick(self) -> bool:
-        return True
-
-    def _tell(self) -> None:
-        if self._call is not None:  # step sizes are told in a step
-            numbers = self._gamma, self._lambda
-            single = all(np.ndim(each) == 0 for each in numbers)
-            self._call.gamma, self._call.lambda_ = numbers if single else (np.nan, np.nan)
-
-    def _one_step(self) -> bool:
-        """Learn from the transition that the C module has laid; False, with nothing changed, for a fault."""
-        return self._module.one_step(self._set())
-
-    def _set(self) -> Any:
-        """What is carried from step to step, with the numbers that a step has now."""
-        raise NotImplementedError
 
     def _run_steps(
         self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array, deltas: Array

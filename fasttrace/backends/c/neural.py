@@ -49,25 +49,26 @@ def unexpected(function: str, status: int) -> None:
 
 
 class Laid:
-    """Memory of one transition, which the quick way of `update` lays for a learner's `one_step`.
+    """Memory of one transition, which the quick way lays for a learner's `one_step`.
 
-    states  two, one behind the other
-    arrays  rewards, gammas, lambdas, errors (m,) each        rho  its ratio
+    states  two, one behind the other; of one that acts as they came, float64
+    arrays  rewards, gammas, lambdas, errors (m,) each
+    rho     its ratio; of one that acts `numbers[-1]`, by which it draws
     """
 
-    def __init__(self, net: Any, m: int) -> None:
-        self._states = aligned_zeros(2 * net.n_inputs, net.dtype)
-        self._numbers = aligned_zeros(4 * m + 1, np.float64)
+    def __init__(self, net: Any, m: int, acts: bool = False) -> None:
+        self._states = aligned_zeros(2 * net.n_inputs, np.float64 if acts else net.dtype)
+        self.numbers = aligned_zeros(4 * m + 1, np.float64)
         self.states = reals(self._states, True)
-        *self.arrays, self.rho = (doubles(each, True) for each in np.split(self._numbers, [m, 2 * m, 3 * m, 4 * m]))
+        parts = np.split(self.numbers, [m, 2 * m, 3 * m, 4 * m])
+        *self.arrays, self.rho = (doubles(each, True) for each in parts)
 
     def call(self, state: Any, pointer: Any, **fields: Any) -> Any:
         """What the quick way works with; see calls.new_call."""
-        net = state.nets[0]
-        return new_call(
-            "remedy", state, pointer, kind=8 * net.dtype.itemsize, params=tuple(each.params for each in state.nets),
-            raw=self._states.ctypes.data, network=self._numbers.ctypes.data, **fields,
-        )  # fmt: skip
+        params = tuple(net.params for net in state.nets)
+        memory = {"raw": self._states.ctypes.data, "network": self.numbers.ctypes.data}
+        kind = 8 * self._states.itemsize
+        return new_call("remedy", state, pointer, kind=kind, params=params, **memory, **fields)
 
 
 # ---- the network ----
