@@ -942,6 +942,16 @@ typedef struct ft_network_stream {
 
 FT_API int64_t ft_network_kept(int64_t n_inputs);
 
+/* What ft_network_run makes of states and rewards before its network is given them, for networks of your own.
+ *
+ *   states (T + 1, n), rewards (T), gammas (T)     inputs (T + 1, n), scaled (T)  out
+ *
+ * Returns T, or the step whose statistics are not finite, -1 for those of the first state; kept is then as it
+ * was before. */
+FT_API int64_t ft_network_prepare(double *kept, int64_t n, int64_t T, int64_t ends, int64_t normalise,
+                                  int64_t scale, const double *states, const double *rewards,
+                                  const double *gammas, double *inputs, double *scaled);
+
 /* Learn from a stream; actor is NULL but for FT_NETWORK_ACTOR_CRITIC.
  *
  * O(n_traces n_params) a step.  FT_OK, or FT_EVALUE at the first step that something is not finite in:

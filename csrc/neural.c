@@ -87,6 +87,45 @@ static int ft_reward(const ft_kept *k, double *reward, double gamma) {
     return fine;
 }
 
+FT_INLINE int ft_is_kept(const ft_kept *k, int64_t n, const double *x) {
+    int same = *k->held != 0.0;
+    for (int64_t i = 0; same && i < n; i++) same = k->raw[i] == x[i];
+    return same;
+}
+
+/* The state that has come in is the one that the stream is in. */
+static void ft_move_on(const ft_kept *k, int64_t n, int there) {
+    if (there) memcpy(k->now, k->next, (size_t)n * sizeof(double));
+    *k->held = there;
+}
+
+int64_t ft_network_prepare(double *kept, int64_t n, int64_t T, int64_t ends, int64_t normalise, int64_t scale,
+                           const double *states, const double *rewards, const double *gammas, double *inputs,
+                           double *scaled) {
+    const ft_kept k = ft_lay_kept(kept, n);
+    const size_t bytes = (size_t)k.size * sizeof(double);
+    for (int64_t t = -1; t < T; t++) {
+        const int there = !(ends && t == T - 1);
+        int fine = 1;
+        memcpy(kept + k.size, kept, bytes);
+        if (t >= 0) {
+            scaled[t] = rewards[t];
+            if (scale) fine = ft_reward(&k, scaled + t, gammas[t]);
+        } else if (ft_is_kept(&k, n, states)) {
+            memcpy(inputs, k.now, (size_t)n * sizeof(double));
+            continue;
+        }
+        if (fine && there) fine = ft_arrive(&k, n, states + (t + 1) * n, normalise);
+        if (!fine) {
+            memcpy(kept, kept + k.size, bytes);
+            return t;
+        }
+        ft_move_on(&k, n, there);
+        if (there) memcpy(inputs + (t + 1) * n, k.now, (size_t)n * sizeof(double));
+    }
+    return T;
+}
+
 /* dy: gradient of ln pi(action) + entropy H(pi), pi the softmax of y; the n of y, in place. */
 static void ft_softmax_gradient(double *y, int64_t n, int64_t action, double entropy) {
     const double best = ft_max(y, n), total = ft_partition(y, n, best, 1.0), log_total = log(total);

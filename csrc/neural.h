@@ -658,12 +658,9 @@ static int32_t NAME(ft_transition)(const NAME(ft_head) * critic, const NAME(ft_h
 static int NAME(ft_begin)(const NAME(ft_head) * critic, const NAME(ft_head) * actor,
                           const NAME(ft_plan) * rc, const NAME(ft_plan) * ra, ft_network_stream *s,
                           const ft_kept *k, int64_t n) {
-    int same = *k->held != 0.0;
-    for (int64_t i = 0; same && i < n; i++) same = k->raw[i] == s->states[i];
-    if (same) return 1;
+    if (ft_is_kept(k, n, s->states)) return 1;
     if (!ft_arrive(k, n, s->states, s->normalise)) return 0;
-    memcpy(k->now, k->next, (size_t)n * sizeof(double));
-    *k->held = 1.0;
+    ft_move_on(k, n, 1);
     s->was_greedy = 1;
     if (s->choose ? s->steps == 0 : ft_judges(s)) {
         double v = 0.0;
@@ -705,10 +702,7 @@ int32_t NAME(ft_network_run)(const NAME(ft_head) * critic, const NAME(ft_head) *
         }
         if (t < 0) break;
         if (s->inputs) memcpy(s->inputs + t * n, k.now, (size_t)n * sizeof(double));
-        if (there)
-            memcpy(k.now, k.next, (size_t)n * sizeof(double));
-        else
-            *k.held = 0.0;
+        ft_move_on(&k, n, there);
         s->done = t + 1;
     }
     return FT_OK;

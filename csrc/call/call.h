@@ -86,7 +86,7 @@ static PyType_Spec lock_spec = {"fasttrace._call.Lock", sizeof(Lock), 0, Py_TPFL
 
 /* ---- what a learner's calls have to know ---------------------------------------------------- */
 
-#define FAMILIES(M) M(TD) M(GRADIENT) M(GQ) M(ADAPTIVE) M(ACTOR_CRITIC) M(TILES) M(NETWORK) M(LSTD)
+#define FAMILIES(M) M(TD) M(GRADIENT) M(GQ) M(ADAPTIVE) M(ACTOR_CRITIC) M(TILES) M(NETWORK) M(LSTD) M(REMEDY)
 #define FAMILY(name) name,
 enum family { FAMILIES(FAMILY) };
 enum form { BINARY, VALUED, DENSE };
@@ -144,6 +144,7 @@ static void let_go(Call *c) {
     M(arrived, "arrived") M(indptr, "indptr") M(indices, "indices") M(values, "values")                    \
     M(own, "_own") M(acting, "_acting") M(action, "_action") M(number, "_number")                          \
     M(decisions, "_decisions") M(generator, "generator") M(was_greedy, "was_greedy") M(solution, "_solution") M(invert, "invert")                       \
+    M(one_step, "_one_step")                       \
     M(set_new, "_set_new")
 #define DECLARE_TEXT(name, text) static PyObject *name_##name;
 NAMES(DECLARE_TEXT)

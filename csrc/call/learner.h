@@ -19,7 +19,7 @@ static PyObject *summed(Call *c) {
 static PyObject *quick_update(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
     Call *c = call_of(self);
     PyObject *given[KEYWORDS] = {NULL};
-    if (c && c->family == NETWORK) return net_update(self, c, args, n, names);
+    if (c && (c->family == NETWORK || c->family == REMEDY)) return net_update(self, c, args, n, names);
     if (!c || n > 3) goto elsewhere;
     for (Py_ssize_t i = 0; i < n; i++) given[i] = args[i];
     unsigned have = (1u << n) - 1;
@@ -215,7 +215,7 @@ static PyObject *quick_step(PyObject *self, PyObject *const *args, Py_ssize_t n,
     Call *c = call_of(self);
     PyObject *given[KEYWORDS] = {NULL};
     Row next;
-    const int network = c && c->family == NETWORK;
+    const int network = c && (c->family == NETWORK || c->family == REMEDY);
     if (!c || n > 2 || !(c->acts || network)) goto elsewhere;
     unsigned have = n > 1 ? 1u << REWARD | 1u << X : n > 0 ? 1u << REWARD : 0u;
     if (n > 0) given[REWARD] = args[0];
