@@ -208,7 +208,7 @@ class Learner(Quick):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._free()
-        resolve(self.backend)
+        resolve(self._trace.backend)
         self._bind()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _AT_FIRST = 1 << 12  # steps of a native loop before the first look at the clock
 _FOREVER = 1 << 62
+_ENDED = 1 << 24  # episodes of all agents that a GPU has room for, between two looks at it
 _LOOK = 1 << 16  # steps between two looks whether the agent has diverged: by the walk, not by the clock
 
 
@@ -210,6 +211,9 @@ def _simulate_all(
 
         loops = _loops(backend, env, coder, methods, keys, longest)
         walks = Walks(each, loops, most_steps, most_episodes, look, may)
+        if backend == "cuda":  # all at once, with room for the episodes that may end meanwhile
+            size = N * look if N * most_episodes <= _ENDED else _ENDED
+            return walks.run(1, size, report, episodes, whole=True)
         some = crew if _compiled(backend, methods[0]) else 1
         return walks.run(some, _first(backend, methods[0]), report, episodes)
 

@@ -4,7 +4,7 @@ fasttrace.torch is left to the program, which then says `import fasttrace.torch`
 That fasttrace itself imports it for type checkers counts for nothing.
 """
 
-from PyInstaller.utils.hooks import collect_submodules
+from PyInstaller.utils.hooks import collect_data_files, collect_submodules
 
 hiddenimports = [
     *collect_submodules("fasttrace.backends"),
@@ -12,4 +12,5 @@ hiddenimports = [
     "_cffi_backend",  # of the C library
     "fasttrace._call",
 ]
+datas = collect_data_files("fasttrace", includes=["include/*"])  # of kernels for a GPU
 excludedimports = ["fasttrace.torch"]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import arguments
-from ..backends import Backend, Name, resolve
+from ..backends import Backend, Device, Name, host_of, module
 from ..features import Stream
 from ..learner import CLASSES, Learner
 from ..linear.agent import Agent
@@ -23,6 +23,8 @@ from .crew import Crew, threads_of
 
 class _Agents:
     """What a population has learned: its agents, which nobody else has."""
+
+    on_gpu = False  # whether they learn there, from copies of their memory
 
     def __init__(self, each: list[LinearLearner]) -> None:
         self.each = each
@@ -65,7 +67,7 @@ class Population(Learner):
         learner: type[LinearLearner],
         n_features: int,
         *sizes: int,
-        backend: Backend = "auto",
+        backend: Backend | Device = "auto",
         dtype: Any = np.float64,
         **numbers: Any,
     ) -> None:
@@ -79,12 +81,14 @@ class Population(Learner):
         N = arguments.count("N", sizes[-1])
         self._dtype = dtype_of(dtype)
         each = {name: _for_each(name, value, N) for name, value in numbers.items()}
-        name, told = resolve(backend), any(np.ndim(value) > 0 for value in numbers.values())
+        (name, on_gpu), told = host_of(backend), any(np.ndim(value) > 0 for value in numbers.values())
         agents = []
         for i in range(N):
             own = {key: values[i] for key, values in each.items()}
             agents.append(_of_agent(i, told, learner, n_features, *sizes[:-1], **own, backend=name))
         self._found(agents)
+        if on_gpu:
+            self.to("cuda")
 
     def _found(self, agents: list[LinearLearner]) -> None:
         self._trace = _Agents([agent.in_dtype(self._dtype) for agent in agents])
@@ -94,6 +98,29 @@ class Population(Learner):
 
     def _bind(self) -> None:
         """The agents have the kernels."""
+
+    @property
+    def backend(self) -> Name | Device:  # type: ignore[override]
+        """Name of the backend in use."""
+        return "cuda" if self._trace.on_gpu else self._trace.backend
+
+    def to(self, backend: Backend | Device) -> Self:
+        """Go on in another backend; changes this population and returns it.
+
+        Errors: BackendUnavailable, ValueError for an unknown name, and for "cuda" where it has no kernel.
+        """
+        name, on_gpu = host_of(backend)
+        if on_gpu and (stem := self._each[0].method().stem) != "linear":
+            raise ValueError(
+                f"backend='cuda': got {self._class.__name__}, of the family {stem!r}, expected a learner "
+                "of one weight vector"
+            )
+        if on_gpu and self._dtype != np.float64:
+            raise ValueError(f"backend='cuda': got dtype {self._dtype}, expected float64")
+        with self._in_use():
+            self._trace = self._trace.to(name)
+            self._trace.on_gpu = on_gpu
+        return self
 
     # ---- the agents ----------------------------------------------------------------------------------------
 
@@ -154,7 +181,7 @@ class Population(Learner):
         mine, theirs = _sizes(own), _sizes(learner)
         if mine != theirs:
             raise ValueError(f"agents[{i}]: got one with {theirs}, expected {mine}")
-        new = copy.deepcopy(learner).to(self.backend).in_dtype(self._dtype)
+        new = copy.deepcopy(learner).to(own.backend).in_dtype(self._dtype)
         with self._in_use():
             self._each[place] = new
 
@@ -254,6 +281,9 @@ class Population(Learner):
             return self._learn_streams(streams, threads_of(threads if self._native else 1, N))
 
     def _learn_streams(self, streams: list[Stream], threads: int) -> Float64 | None:
+        if self._trace.on_gpu and streams[0].steps:
+            methods = [agent.method() for agent in self._each]
+            return np.stack(module("cuda", "learn").run(methods, streams))
         deltas = np.full((len(self), streams[0].steps), np.nan)
         done = [0] * len(self)
         runs = [agent.method().run for agent in self._each]
@@ -288,7 +318,7 @@ class Population(Learner):
         common, each = _parted([state["options"] for state in states])
         return {
             "class": self._names[0],
-            "backend": self.backend,
+            "backend": self._trace.backend,
             "options": {
                 "learner": states[0]["class"],
                 "N": len(states),
