@@ -1,0 +1,22 @@
+"""The C library as it is shipped: its header, its sources, and how they are compiled.  See docs/embedding.md."""
+
+from pathlib import Path
+
+FLAGS = ("-O3", "-ffp-contract=off")
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def get_include() -> str:
+    """The folder of fasttrace.h and fasttrace.hpp: of an installed package its own, of a checkout csrc/."""
+    installed = _PACKAGE / "include"
+    return str(installed if installed.is_dir() else _PACKAGE.parent / "csrc")
+
+
+def sources() -> list[str]:
+    """The C files of the library.
+
+    Each is compiled as C99 by itself, with -O3 -ffp-contract=off and get_include() among the folders of
+    headers, and linked with -lm.
+    """
+    return sorted(map(str, Path(get_include()).glob("*.c")))
