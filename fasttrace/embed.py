@@ -15,6 +15,8 @@ off one state: give each thread a learner of its own.  `step` says which learner
 Features x are a contiguous int32 array (k,) of the active indices, -1 is padding; or a pair (indices, values)
 of such an array and one of float64, which is not checked for NaN.  Another type of x does not compile.
 See examples/embed_in_numba.py.
+
+`sources` are the C files, for a C library of your own; see docs/embedding.md.
 """
 
 from __future__ import annotations
@@ -39,8 +41,9 @@ from .linear.gradient_trace import KINDS as TWO_VECTOR_KINDS
 from .linear.gradient_trace import DenseGradient, LazyGradient
 from .linear.learner import LinearLearner
 from .linear.trace import DenseTrace, LazyTrace
+from .sources import sources
 
-__all__ = ["State", "TwoVectorState", "state", "step", "value", "values"]
+__all__ = ["State", "TwoVectorState", "sources", "state", "step", "value", "values"]
 
 
 class State(NamedTuple):

@@ -4,6 +4,15 @@ from pathlib import Path
 
 FLAGS = ("-O3", "-ffp-contract=off")
 
+CONFIG = {
+    "cflags": "flags to compile with",
+    "sources": "C files to compile",
+    "cmakedir": "fasttrace_DIR of CMake's find_package",
+    "pkgconfigdir": "folder for PKG_CONFIG_PATH",
+    "version": "of the package",
+}
+"""What `python -m fasttrace config` can be asked."""
+
 _PACKAGE = Path(__file__).resolve().parent
 
 

@@ -8,6 +8,7 @@ names of their own renamed, so that they can stand beside the first.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -54,6 +55,17 @@ def amalgamate(folder: str | Path, only: Iterable[str] = ()) -> list[Path]:
     for name, text in written.items():
         (target / name).write_text(text, "utf-8")
     return [target / name for name in written]
+
+
+def run(folder: str, only: Iterable[str]) -> int:
+    """The command."""
+    try:
+        written = amalgamate(folder, only)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(*written, sep="\n")
+    return 0
 
 
 def _with_what_they_call(only: Iterable[str]) -> list[str]:
