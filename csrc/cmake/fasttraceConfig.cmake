@@ -1,11 +1,24 @@
 # find_package(fasttrace) gives fasttrace::fasttrace, a static library of the C files beside this folder.
 #
+# COMPONENTS           names of C files, where a program does not need all: find_package(fasttrace COMPONENTS trace steps)
 # FASTTRACE_NO_CLONES  one compiled copy of each kernel instead of one for each level of the CPU
 if(TARGET fasttrace::fasttrace)
   return()
 endif()
 get_filename_component(FASTTRACE_INCLUDE_DIR "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
-file(GLOB FASTTRACE_SOURCES "${FASTTRACE_INCLUDE_DIR}/*.c")
+if(fasttrace_FIND_COMPONENTS)
+  set(FASTTRACE_SOURCES)
+  foreach(_fasttrace_stem ${fasttrace_FIND_COMPONENTS})
+    if(NOT EXISTS "${FASTTRACE_INCLUDE_DIR}/${_fasttrace_stem}.c")
+      set(fasttrace_FOUND FALSE)
+      set(fasttrace_NOT_FOUND_MESSAGE "component ${_fasttrace_stem}: no such file, ${FASTTRACE_INCLUDE_DIR}/${_fasttrace_stem}.c")
+      return()
+    endif()
+    list(APPEND FASTTRACE_SOURCES "${FASTTRACE_INCLUDE_DIR}/${_fasttrace_stem}.c")
+  endforeach()
+else()
+  file(GLOB FASTTRACE_SOURCES "${FASTTRACE_INCLUDE_DIR}/*.c")
+endif()
 
 get_property(_fasttrace_languages GLOBAL PROPERTY ENABLED_LANGUAGES)
 if(NOT "C" IN_LIST _fasttrace_languages)
