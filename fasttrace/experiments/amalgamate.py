@@ -93,7 +93,9 @@ def _source(families: list[str]) -> str:
         seen |= shared
         text = _Inlined(f"{stem}.c", seen).text()
         shared |= seen.intersection(_SHARED)
-        parts.append(f"\n/* ---- {stem}.c ---- */\n\n{_renamed(text, APART[stem]) if stem in APART else text}")
+        parts.append(
+            f"\n/* ---- {stem}.c ---- */\n\n{_renamed(text, APART[stem]) if stem in APART else text}"
+        )
     return "".join(parts)
 
 
