@@ -38,8 +38,8 @@ class abi3_wheel(bdist_wheel):  # noqa: N801 - named as setuptools names command
 
 
 class with_sources(build_py):  # noqa: N801
-    """csrc/ goes along as fasttrace/include: for programs in C and C++, and kernels that are compiled for a GPU
-    when they are first used."""
+    """csrc/ goes along as fasttrace/include: for programs in C and C++, and for kernels that are compiled for
+    a GPU when they are first used."""
 
     def run(self):
         super().run()

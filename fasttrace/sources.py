@@ -1,4 +1,4 @@
-"""The C library as it is shipped: its header, its sources, and how they are compiled.  See docs/embedding.md."""
+"""The C library as it is shipped: its header, its sources, how they are compiled; see docs/embedding.md."""
 
 from pathlib import Path
 

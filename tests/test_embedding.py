@@ -233,7 +233,7 @@ def test_learners_with_an_address_are_those_with_a_step():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: ft.LSTD(3), "expected TD or"),
+        (lambda: ft.LSTD(3), "expected TD, TrueOnlineTD"),
         (lambda: ft.TD(3, alpha=0.1, backend="numpy"), "has the backend 'numpy'"),
         (lambda: ft.TD(3, alpha=0.1, bound=True), "a bound"),
     ],

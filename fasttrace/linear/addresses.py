@@ -29,8 +29,8 @@ STEPS = {
 
 
 class Interface(NamedTuple):
-    """Addresses, and the same as pointers.  They hold until the learner gets other memory, by `to("numpy")` or
-    `load_state_dict`; keep the learner alive as long.
+    """Addresses, and the same as pointers.  They hold until the learner gets other memory, by `to("numpy")`
+    or `load_state_dict`; keep the learner alive as long.
 
     state_address    of the ft_trace or ft_gradient
     options_address  of the ft_options, 0 of two vectors
@@ -55,7 +55,8 @@ def _of(learner: Any) -> tuple[Any, str, int]:
     name = STEPS.get(method.kernel)
     why = None
     if name is None:
-        why = f"expected {' or '.join(dict.fromkeys(r.learner for r in registry.STEP_LEARNERS if r.kernel in STEPS))}"
+        names = dict.fromkeys(row.learner for row in registry.STEP_LEARNERS if row.kernel in STEPS)
+        why = f"expected {', '.join(names)}"
     elif not isinstance(method.trace, (LazyTrace, LazyGradient)):
         why = f"has the backend {learner.backend!r}, expected 'numba' or 'c'; see Learner.to"
     elif getattr(learner, "bound", False):

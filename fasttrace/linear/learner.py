@@ -90,7 +90,7 @@ class LinearLearner(Learner):
 
     @property
     def cffi(self) -> Interface:
-        """Addresses of state and step for compiled code, with cffi's pointers; see linear.addresses.Interface.
+        """Addresses of state and step for compiled code, with cffi's pointers; see addresses.Interface.
 
         Errors: AttributeError for a learner that has no step in C, or not with these options, and for the
         backend "numpy"; BackendUnavailable without C.
