@@ -166,18 +166,24 @@ def one_file():
     return agrees(run(one / "as_c")) and agrees(run(one / "as_cpp"))
 
 
+def quickly(folder):
+    """Let the compiler inline nothing."""
+    path = folder / "fasttrace.c"
+    path.write_text(path.read_text().replace("__attribute__((always_inline))", ""))
+
+
 def whole_file():
     """All families in one, in both languages; and each with what it says that it calls, and nothing else."""
     fasttrace("amalgamate", ROOT / "whole")
     whole = ROOT / "whole"
     run(CC, *STRICT, "-fsyntax-only", "fasttrace.c", cwd=whole)
-    run(CXX, "-std=c++17", "-x", "c++", "-fsyntax-only", "fasttrace.c", cwd=whole)
+    linked = "-O0", "-shared", "-fPIC", "-Wl,--no-undefined", "-o", "all.so"
+    quickly(whole)
+    run(CXX, "-std=c++17", "-x", "c++", "fasttrace.c", *linked, cwd=whole)
     for family in FAMILIES:
         fasttrace("amalgamate", ROOT / family, "--only", family)
-        path = ROOT / family / "fasttrace.c"
-        path.write_text(path.read_text().replace("__attribute__((always_inline))", ""))  # is quick
-        run(CC, "-std=c99", "-O0", "-DFT_NO_CLONES", "-shared", "-fPIC", "-Wl,--no-undefined", path, "-lm",
-            "-o", ROOT / family / "all.so")  # fmt: skip
+        quickly(ROOT / family)
+        run(CC, "-std=c99", "fasttrace.c", *linked, "-lm", cwd=ROOT / family)
     return True
 
 
