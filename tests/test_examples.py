@@ -100,7 +100,7 @@ def test_a_robot_predicts(tmp_path):
 
 
 @needs_make
-@pytest.mark.parametrize("program", ["embed_in_c", "horde_in_c", "robot_in_cpp"])
+@pytest.mark.parametrize("program", ["embed_in_c", "horde_in_c", "loop_in_c", "robot_in_cpp"])
 def test_embedded_in_c(program, tmp_path):
     """The program builds from csrc/ alone, without warnings, and finds its values right."""
     printed = run(
