@@ -13,7 +13,8 @@ typedef struct {
     int64_t count, room, rows_size, ring_size, epochs_size;
     ft_trace *traces;
     const ft_stream *streams;
-    double *rows, *ring;
+    ft_real *rows;
+    double *ring;
     int32_t *epochs;
     double *deltas;
 } ft_problem;
@@ -24,7 +25,7 @@ extern "C" __global__ void __launch_bounds__(FT_AGENTS) learn(const ft_problem p
     ft_trace t = p.traces[i]; /* memory of the thread's own: neighbours have theirs side by side */
     const ft_stream s = p.streams[i];
     double *const deltas = p.deltas + i * p.room;
-    t.rows = p.rows + i * p.rows_size;
+    t.rows = (double *)(void *)(p.rows + i * p.rows_size);
     t.ring = p.ring + i * p.ring_size;
     t.epochs = p.epochs + i * p.epochs_size;
     if (s.shared && FT_WIDTH == 1 && FT_TASK != FT_ACTIONS && t.cap != t.cap)

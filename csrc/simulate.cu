@@ -24,7 +24,8 @@ typedef struct {
 typedef struct {
     int64_t count, room, rows_size, ring_size, epochs_size;
     ft_agent *agents;
-    double *rows, *ring;
+    ft_real *rows;
+    double *ring;
     int32_t *epochs, *idx;
     const int64_t *numbers, *steps, *episodes;
     double *returns;
@@ -54,7 +55,7 @@ extern "C" __global__ void __launch_bounds__(FT_AGENTS) simulate(const ft_proble
     s->u = a.u;
     s->q = q;
     s->idx = idx;
-    a.trace.rows = p.rows + i * p.rows_size;
+    a.trace.rows = (double *)(void *)(p.rows + i * p.rows_size);
     a.trace.ring = p.ring + i * p.ring_size;
     a.trace.epochs = p.epochs + i * p.epochs_size;
     const ft_order order = {&s, 1, p.steps + j, p.episodes + j, p.room, p.returns + j * p.room,

@@ -10,6 +10,7 @@ from tempfile import mkdtemp
 import numpy as np
 import pytest
 
+import fasttrace as ft
 from fasttrace import registry
 from fasttrace.backends.cuda import arrays, compiler, device, returns
 
@@ -43,6 +44,9 @@ class Host(arrays.CuPy):
 
     def stream(self):
         return 0
+
+    def address(self, array):
+        return array.ctypes.data
 
     def view(self, name, array):
         strides = tuple(stride // array.itemsize for stride in array.strides)
@@ -96,17 +100,44 @@ def launch(stem, macros, name, device, stream, grid, threads, problem):
 
 
 @pytest.fixture
-def twin(monkeypatch):
-    """twin(family) is what stands for fasttrace.returns.{family}."""
+def host(monkeypatch):
+    """NumPy's arrays are taken for a device's, and what is launched runs on the CPU."""
     if GXX is None:
         pytest.skip("g++ is not there")
     monkeypatch.setitem(arrays.KINDS, "numpy", Host)
     monkeypatch.setattr(device, "launch", launch)
     monkeypatch.setattr(device, "Memory", Memory)
-    return lambda family: partial(on_device, family)
+
+
+@pytest.fixture(params=["host", pytest.param("gpu", marks=pytest.mark.cuda)])
+def place(request):
+    """Where kernels run: on the CPU, or where there is one on a GPU."""
+    if request.param == "host":
+        request.getfixturevalue("host")
+    elif (reason := ft.backends()["cuda"]) is not None:
+        pytest.skip(reason)
+    return request.param
+
+
+@pytest.fixture
+def kernels(place):
+    """kernels(family) is what stands for fasttrace.returns.{family}, of NumPy's arrays."""
+    return lambda family: partial(on_device if place == "host" else on_tensors, family)
 
 
 def on_device(family, *given, **keywords):
-    of = "lambda_returns" if family == "n_step_returns" else family
-    names = ["rewards", *next(row for row in registry.RETURNS if row.kernel == of).arguments]
+    names = ["rewards", *next(row for row in registry.RETURNS if row.kernel == family).arguments]
     return returns.on_device(family, {**dict(zip(names, given, strict=True)), **keywords})
+
+
+def on_tensors(family, *given, **keywords):
+    """The same by way of PyTorch's tensors on a GPU."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("this PyTorch knows no GPU")
+
+    def there(value):
+        return torch.tensor(value, device="cuda") if isinstance(value, np.ndarray) else value
+
+    found = on_device(family, *map(there, given), **{name: there(value) for name, value in keywords.items()})
+    return tuple(each.cpu().numpy() for each in found) if isinstance(found, tuple) else found.cpu().numpy()

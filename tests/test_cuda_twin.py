@@ -1,18 +1,17 @@
-"""What runs on a GPU, run without one: the same kernels on the CPU, on arrays that stand for a device's."""
+"""Returns on a GPU, and without one: the same kernels on the CPU, on arrays that stand for a device's."""
 
 from functools import partial
 
 import numpy as np
 import pytest
-from cuda_twin import GXX, on_device, twin  # noqa: F401 - twin is a fixture
 from cuda_twin import KERNELS as TWINS
+from cuda_twin import host, kernels, on_device, place  # noqa: F401 - fixtures
 from returns_problems import KERNELS, call, check, draw, hide
 
 import fasttrace as ft
 from fasttrace.backends.cuda import arrays, compiler, returns
 
 needs_c = pytest.mark.skipif(ft.backends()["c"] is not None, reason="needs C")
-pytestmark = pytest.mark.skipif(GXX is None, reason="needs g++")
 gae = partial(on_device, "gae")
 
 
@@ -31,7 +30,7 @@ def equal(found, wanted):
 @needs_c
 @pytest.mark.parametrize("horizon", [None, 4])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_a_thread_a_trajectory_is_plain_c_to_the_bit(dtype, horizon, twin, monkeypatch):  # noqa: F811
+def test_a_thread_a_trajectory_is_plain_c_to_the_bit(dtype, horizon, kernels, monkeypatch):  # noqa: F811
     """Columns and windows, against the loops that have no fused multiply-add."""
     from fasttrace.backends.c import lib
     from fasttrace.backends.c import returns as c
@@ -41,7 +40,7 @@ def test_a_thread_a_trajectory_is_plain_c_to_the_bit(dtype, horizon, twin, monke
     monkeypatch.setattr(returns, "_MANY", 1)
     for family in KERNELS:
         given = problem(family, 21, 130, dtype=dtype)
-        found = call(family, given, "cuda", among=twin, horizon=horizon)
+        found = call(family, given, "cuda", among=kernels, horizon=horizon)
         for got, want in zip(found, call(family, given, "c", horizon=horizon), strict=True):
             np.testing.assert_array_equal(got, want)
 
@@ -51,7 +50,7 @@ PLANS = {(90, 5): (1, 1), (70, 130): (2, 1), (2100, 3): (1, 2), (17000, 1): (2, 
 
 
 @pytest.mark.parametrize("shape", PLANS, ids=str)
-def test_tiles_agree_with_the_reference(shape, twin, monkeypatch):  # noqa: F811
+def test_tiles_agree_with_the_reference(shape, kernels, monkeypatch):  # noqa: F811
     """With time on either axis."""
     monkeypatch.setattr(returns, "_FILLED", 4)
     *_, last = returns.plan(*shape, 0, True)
@@ -60,10 +59,23 @@ def test_tiles_agree_with_the_reference(shape, twin, monkeypatch):  # noqa: F811
         given = problem(family, *shape)
         want = call(family, given, "numpy" if shape[0] < 1000 else "auto")
         for time_axis in (0, 1):
-            check(call(family, given, "cuda", among=twin, time_axis=time_axis), want, 1e-12)
+            check(call(family, given, "cuda", among=kernels, time_axis=time_axis), want, 1e-12)
 
 
-def test_what_is_far_away_can_be_nan_and_too_small(twin):  # noqa: F811
+@pytest.mark.parametrize("rows", [12, 13])
+def test_a_call_like_one_before_has_arrays_of_its_own(rows, host):  # noqa: F811
+    """What is known of it is found, and is not where they are."""
+    returns._known.clear()
+    among = partial(partial, on_device)
+    for family in KERNELS:
+        one, other = problem(family, 12, 5, seed=1), problem(family, 12, 5, seed=2)
+        want = [call(family, each, "numpy", rows=rows) for each in (one, other)]
+        for each, wanted in zip((one, other, one), (*want, want[0]), strict=True):
+            check(call(family, each, "cuda", among=among, rows=rows), wanted, 1e-12)
+    assert len(returns._known) == len(KERNELS)
+
+
+def test_what_is_far_away_can_be_nan_and_too_small(host):  # noqa: F811
     """Products of decays over a tile leave the range of doubles: NaN still reaches all, and 0 stays 0."""
     rewards, values = np.zeros(2048), np.zeros(2049)
     rewards[-1] = np.nan
@@ -77,7 +89,7 @@ def test_what_is_far_away_can_be_nan_and_too_small(twin):  # noqa: F811
     assert np.isnan(found).tolist() == [t == 8 for t in range(2048)]
 
 
-def test_any_strides_any_axes_any_types(twin):  # noqa: F811
+def test_any_strides_any_axes_any_types(host):  # noqa: F811
     """Nothing depends on how arrays lie, nor on flags being numbers."""
     rng = np.random.default_rng(0)
     rewards, values = rng.standard_normal((12, 6)), rng.standard_normal((13, 6))
@@ -100,12 +112,9 @@ def test_any_strides_any_axes_any_types(twin):  # noqa: F811
     assert gae(rewards.astype(int), values, gammas=0.9)[0].dtype == np.float64
     last = gae(rewards, values[:12], bootstrap=values[12], gammas=0.9)
     equal(last, gae(rewards, values, gammas=0.9))
-    starts = np.array([[1, 0, 1], [1, 1, 0]])
-    found = returns.on_device("from_episode_starts", {"starts": starts, "time_axis": 1})
-    equal([found], [ft.returns.from_episode_starts(starts, time_axis=1)])
 
 
-def test_results_go_where_they_are_asked_for(twin):  # noqa: F811
+def test_results_go_where_they_are_asked_for(host):  # noqa: F811
     """Into arrays of other types, and over the inputs."""
     rng = np.random.default_rng(1)
     rewards, values = rng.standard_normal((40, 3)), rng.standard_normal((41, 3))
@@ -123,7 +132,7 @@ def test_results_go_where_they_are_asked_for(twin):  # noqa: F811
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
-def test_nothing_gives_nothing(shape, twin):  # noqa: F811
+def test_nothing_gives_nothing(shape, host):  # noqa: F811
     found = gae(np.zeros(shape), np.zeros((shape[0] + 1, *shape[1:])), gammas=0.9)
     assert [each.shape for each in found] == [shape, shape]
 
@@ -143,13 +152,13 @@ def test_nothing_gives_nothing(shape, twin):  # noqa: F811
         ({"bootstrap": np.zeros(3)}, ValueError, r"bootstrap: got shape \(3,\), expected \(2,\)"),
     ],
 )  # fmt: skip
-def test_bad_input_is_refused(more, error, says, twin):  # noqa: F811
+def test_bad_input_is_refused(more, error, says, host):  # noqa: F811
     given = {"rewards": np.zeros((3, 2)), "values": np.zeros((4, 2)), "gammas": 0.9, **more}
     with pytest.raises(error, match=says):
         returns.on_device("gae", given)
 
 
-def test_tensors_are_read_where_they_lie(twin, monkeypatch):  # noqa: F811
+def test_tensors_are_read_where_they_lie(host, monkeypatch):  # noqa: F811
     """PyTorch's arrays, as far as a CPU has them."""
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(arrays.Torch, "stream", lambda self: 0)

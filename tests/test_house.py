@@ -133,12 +133,12 @@ def test_a_frozen_program_has_every_module(monkeypatch):
     monkeypatch.setitem(sys.modules, tools.__name__, tools)
     hook = runpy.run_path(str(PACKAGE / "__pyinstaller" / "hook-fasttrace.py"))
     assert "_cffi_backend" in hook["hiddenimports"]
-    assert hook["excludedimports"] == ["fasttrace.torch"]
+    assert hook["excludedimports"] == ["fasttrace.torch", "fasttrace.jax"]
     found, new = set(), {"", *(name.removeprefix("fasttrace.") for name in hook["hiddenimports"])}
     while new:
         found |= new | {name.rpartition(".")[0] for name in new}  # a module comes with its package
         new = {other for name in new & MODULES.keys() for other in imports(name)[0]} - found
-    aside = {"experiments", "__main__", "__pyinstaller", "torch", "registry", "pieces"}
+    aside = {"experiments", "__main__", "__pyinstaller", "torch", "jax", "registry", "pieces"}
     assert {name for name in MODULES.keys() - found if room(name) not in aside} == set()
 
 
@@ -444,7 +444,7 @@ def test_what_is_imported_later_is_listed():
     program = (
         "import sys, fasttrace as ft\n"
         "listed = {name for name in dir(ft) if not name.startswith('_')}\n"
-        "assert {'embed', 'neural', 'plasticity', 'torch', *ft.__all__} <= listed, listed\n"
+        "assert {'embed', 'jax', 'neural', 'plasticity', 'torch', *ft.__all__} <= listed, listed\n"
         "assert 'fasttrace.neural' not in sys.modules\n"
         "ft.neural\n"
         "assert dir(ft) == sorted(set(dir(ft)))"

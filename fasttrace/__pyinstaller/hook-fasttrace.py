@@ -1,6 +1,7 @@
 """What a frozen program needs of fasttrace, and PyInstaller cannot see: what is imported by name.
 
-fasttrace.torch is left to the program, which then says `import fasttrace.torch`: it would take PyTorch along.
+fasttrace.torch is left to the program, which then says `import fasttrace.torch` (gradients of returns need
+fasttrace.torch.returns): it would take PyTorch along.  So is fasttrace.jax.
 That fasttrace itself imports it for type checkers counts for nothing.
 """
 
@@ -13,4 +14,4 @@ hiddenimports = [
     "fasttrace._call",
 ]
 datas = collect_data_files("fasttrace", includes=["include/*"])  # of kernels for a GPU
-excludedimports = ["fasttrace.torch"]
+excludedimports = ["fasttrace.torch", "fasttrace.jax"]

@@ -6,6 +6,7 @@ None of these libraries is imported here: whoever has such an array has imported
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any, NamedTuple
 
 from . import device
@@ -42,7 +43,17 @@ class Torch:
     def stream(self) -> int:
         return self._torch.cuda.current_stream(self._like.device).cuda_stream
 
+    def form(self, array: Any) -> Any:
+        """All of a view but the address, to compare."""
+        grad = array.requires_grad and self._torch.is_grad_enabled()
+        return array.shape, array.stride(), array.dtype, array.get_device(), grad, array.is_neg()
+
+    def address(self, array: Any) -> int:
+        return array.data_ptr()
+
     def view(self, name: str, array: Any) -> View:
+        if array.is_neg():
+            raise TypeError(f"{name}: got a view of negated numbers, expected {name}.resolve_neg()")
         if array.requires_grad and self._torch.is_grad_enabled():
             raise TypeError(
                 f"{name}: got a tensor that requires grad, expected {name}.detach(), or no_grad()"
@@ -78,6 +89,12 @@ class CuPy:
     def stream(self) -> int:
         return self._cupy.cuda.get_current_stream().ptr
 
+    def form(self, array: Any) -> Any:
+        return self.view("array", array)[1:]
+
+    def address(self, array: Any) -> int:
+        return array.data.ptr
+
     def view(self, name: str, array: Any) -> View:
         size = array.dtype.itemsize
         if any(stride % size for stride in array.strides):
@@ -112,6 +129,12 @@ class Jax:
     def stream(self) -> int:
         return 0
 
+    def form(self, array: Any) -> Any:
+        return self.view("array", array)[1:]
+
+    def address(self, array: Any) -> int:
+        return array.unsafe_buffer_pointer()
+
     def view(self, name: str, array: Any) -> View:
         array.block_until_ready()
         strides, size = [], 1
@@ -142,7 +165,13 @@ KINDS: dict[str, Any] = {"torch": Torch, "cupy": CuPy, "jax": Jax, "jaxlib": Jax
 
 
 def library_of(array: Any) -> str:
-    return type(array).__module__.partition(".")[0]
+    kind: Any = type(array)
+    return _library(kind)
+
+
+@cache
+def _library(kind: Any) -> str:
+    return kind.__module__.partition(".")[0]
 
 
 def kind_of(name: str, array: Any) -> Any:

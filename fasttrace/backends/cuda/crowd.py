@@ -34,6 +34,10 @@ class Crowd:
         self.sizes = one.rows.size, one.ring.size, step
         self.addresses = rows, ring, epochs
 
+    def row_type(self) -> tuple[str, ...]:
+        """The macro for rows that are not of doubles."""
+        return ("FT_ROW_TYPE=float",) if self._traces[0].single else ()
+
     def blocks(self) -> tuple[int, int]:
         """The grid of a kernel with a thread an agent."""
         return -(-len(self._traces) // THREADS), 1

@@ -80,7 +80,12 @@ def run(methods: Sequence[Method], streams: Sequence[Stream]) -> list[np.ndarray
     task = (
         "FT_STATES" if streams[0].actions is None else "FT_SARSA" if one.target == "taken" else "FT_ACTIONS"
     )
-    macros = f"FT_KIND={KINDS[one.kind].value}", f"FT_WIDTH={one.trace.width}", f"FT_TASK={task}"
+    macros = (
+        *crowd.row_type(),
+        f"FT_KIND={KINDS[one.kind].value}",
+        f"FT_WIDTH={one.trace.width}",
+        f"FT_TASK={task}",
+    )
     problem = _PROBLEM.pack(N, room, *crowd.sizes, *at)
     device.launch("learn", macros, "learn", 0, 0, crowd.blocks(), THREADS, problem)
     memory.get("traces", words)

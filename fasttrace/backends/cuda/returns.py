@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from array import array
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -66,8 +67,8 @@ class Launch(NamedTuple):
 class _Call:
     """The arguments of one call, checked and laid out as ft_problem has them."""
 
-    def __init__(self, rewards: Any, time_axis: Any) -> None:
-        self.kind, self.library = kind_of("rewards", rewards), library_of(rewards)
+    def __init__(self, kind: Any, rewards: Any, time_axis: Any) -> None:
+        self.kind, self.library = kind, library_of(rewards)
         self.kept: list[Any] = []  # copies, which live until the kernels are launched
         self.spans: list[tuple[int, int]] = []  # where kernels read
         shape = self.view("rewards", rewards).shape
@@ -200,28 +201,102 @@ def on_device(family: str, given: dict[str, Any]) -> Any:
     Errors: as there, but for what would have to be read: flags, rates and ratios are taken as they are, and
     `truncated` without next_values is refused.
     """
-    left = {name: value for name, value in given.items() if name != "backend"}
-    if family == "from_episode_starts":
-        return _from_starts(**left)
-    call = _Call(left["rewards"], left.pop("time_axis", 0))
-    narrow = _type_of(call, left)
+    kind, key = kind_of("rewards", given["rewards"]), None
+    if given.get("out") is None:
+        key = _key(family, kind, given)
+        if (known := _known.get(key)) is not None:
+            return _again(known, kind, given)
+    call = _Call(kind, given["rewards"], given.get("time_axis", 0))
+    narrow = _type_of(call, given)
     dtype = "float64" if narrow == "float64" else "float32"
-    numbers, arrays = _problem_of(family, call, left, dtype)
-    outs, written = _outs_of(family, call, left.get("out"), dtype, arrays)
+    numbers, arrays = _problem_of(family, call, given, dtype)
+    outs, written = _outs_of(family, call, given.get("out"), dtype, arrays)
     if call.T and call.B:
-        _run(family, call, dtype, numbers, arrays)
-        call.kind.finish()
+        problem = _problem(call, dtype, numbers, arrays)
+        _run(kind, problem, [words for _, words in problem.launches])
+        if key and not call.kept and narrow == dtype and len(call.batch) <= 1:
+            if len(_known) >= _KNOWN:
+                _known.clear()
+            _known[key] = problem._replace(places=_places(family, call, given, arrays, len(written)))
     return _results_of(call, outs, written, dtype, narrow)
 
 
-def _from_starts(starts: Any, time_axis: Any = 0) -> Any:
-    shape = tuple(starts.shape)
-    if not shape:
-        raise ValueError(f"starts: got shape {shape}, expected (T + 1,) or (T + 1, B, ...)")
-    axis = arguments.count("time_axis", time_axis, 0, 1) if len(shape) > 1 else 0
-    if shape[axis] < 1:
-        raise ValueError(f"starts: got shape {shape}, expected at least one entry, that of S_0")
-    return (starts[:, 1:] if axis else starts[1:]) != 0
+# ---- calls that are like one before, but for where arrays are ----
+
+
+class Problem(NamedTuple):
+    """What is launched, for arrays of these shapes.
+
+    launches  each with ft_problem, as 64-bit words
+    places    (word, name of an argument, bytes behind its beginning) of the addresses in it
+    entries   doubles of `work`
+    """
+
+    macros: tuple[str, str]
+    launches: list[tuple[Launch, array[int]]]
+    entries: int
+    shape: tuple[int, ...]
+    dtype: str
+    places: tuple[tuple[int, str, int], ...] = ()
+
+
+_KNOWN = 256
+_known: dict[Any, Problem] = {}
+
+
+def _key(family: str, kind: Any, given: dict[str, Any]) -> Any:
+    """All that a problem hangs on, but for addresses; None where it cannot be said."""
+    library = library_of(given["rewards"])
+    parts: list[Any] = [family, library]
+    for name, value in given.items():
+        own = value is not None and library_of(value) == library
+        parts += (name, kind.form(value) if own else value, type(value))
+    try:
+        hash(key := tuple(parts))
+    except TypeError:
+        return None
+    return key
+
+
+def _again(problem: Problem, kind: Any, given: dict[str, Any]) -> Any:
+    results = {"out": kind.empty(problem.shape, problem.dtype)}
+    if problem.places[-1][1] == "second":
+        results["second"] = kind.empty(problem.shape, problem.dtype)
+    there = given | results
+    addresses = [(word, kind.address(there[name]) + offset) for word, name, offset in problem.places]
+    all_words = [words[:] for _, words in problem.launches]
+    for words in all_words:
+        for word, address in addresses:
+            words[word] = address
+    _run(kind, problem, all_words)
+    return tuple(results.values()) if len(results) == 2 else results["out"]
+
+
+def _places(
+    family: str, call: _Call, given: dict[str, Any], arrays: dict[str, Strided], results: int
+) -> tuple[tuple[int, str, int], ...]:
+    following = "expected_q" if "expected_q" in given else "values"
+    source = {
+        "nexts": following,
+        "values": "q" if "q" in given and family != "upgo" else following,
+        "last": following if given.get("bootstrap") is None else "bootstrap",
+    }
+    if family == "tree_backup":
+        source["rhos"] = "pi"
+    places = []
+    for name in _ARRAYS[:-2]:
+        if (at := arrays.get(name, Strided()).at) != 0:
+            argument = source.get(name, name)
+            places.append((_word(name), argument, at - call.kind.address(given[argument])))
+    return (*places, *((_word(name), name, 0) for name in _ARRAYS[-2:][:results]))
+
+
+def _word(name: str) -> int:
+    """Where the address of an array stands in ft_problem."""
+    return len(_NUMBERS) + len(_BARS) + 1 + 4 * _ARRAYS.index(name)
+
+
+# ---- arguments ----
 
 
 def _type_of(call: _Call, given: dict[str, Any]) -> str:
@@ -332,24 +407,32 @@ def _results_of(call: _Call, outs: list[Any], written: list[Any], dtype: str, na
 # ---- launches ----
 
 
-def _run(family: str, call: _Call, dtype: str, numbers: dict[str, Any], arrays: dict[str, Strided]) -> None:
-    kind, T, B, h = call.kind, call.T, call.B, numbers["horizon"]
+def _problem(call: _Call, dtype: str, numbers: dict[str, Any], arrays: dict[str, Strided]) -> Problem:
+    T, B, h = call.T, call.B, numbers["horizon"]
     horizon = h if h < T else 0
     time_major = abs(arrays["rewards"].t) >= abs(arrays["rewards"].b) or B == 1
-    launches = list(plan(T, B, horizon, time_major))
-    entries = -(-T // h) * h * B if horizon else 2 * B * launches[-1].grid[1] if len(launches) > 1 else 0
-    room = kind.empty((2 * entries,), "float32")  # float64 is not to be had of JAX, unless it is enabled
-    macros = (f"FT_REAL={'double' if dtype == 'float64' else 'float'}", f"FT_FAMILY={numbers['family']}")
-    for each in launches:
+    launches = []
+    for each in plan(T, B, horizon, time_major):
         own = numbers | {"horizon": horizon, "across": each.across, "tiles": each.tiles}
-        problem = _FORM.pack(
-            *(own[name] for name in (*_NUMBERS, *_BARS)),
-            kind.view("work", room).at if entries else 0,
-            *(part for name in _ARRAYS for part in arrays.get(name, Strided())),
-        )
+        parts = [part for name in _ARRAYS for part in arrays.get(name, Strided())]
+        packed = _FORM.pack(*(own[name] for name in (*_NUMBERS, *_BARS)), 0, *parts)
+        launches.append((each, array("q", packed)))
+    entries = -(-T // h) * h * B if horizon else 2 * B * each.grid[1] if len(launches) > 1 else 0
+    macros = f"FT_REAL={'double' if dtype == 'float64' else 'float'}", f"FT_FAMILY={numbers['family']}"
+    return Problem(macros, launches, entries, call.shape(T), dtype)
+
+
+def _run(kind: Any, problem: Problem, all_words: list[array[int]]) -> None:
+    if problem.entries:  # float64 is not to be had of JAX, unless it is enabled
+        work = kind.empty((2 * problem.entries,), "float32")
+    for (each, _), words in zip(problem.launches, all_words, strict=True):
+        if problem.entries:
+            words[len(_NUMBERS) + len(_BARS)] = kind.address(work)
         device.launch(
-            "returns", macros, each.kernel, kind.device, kind.stream(), each.grid, each.threads, problem
-        )
+            "returns", problem.macros, each.kernel, kind.device, kind.stream(), each.grid, each.threads,
+            words.tobytes(),
+        )  # fmt: skip
+    kind.finish()
 
 
 def plan(T: int, B: int, horizon: int, time_major: bool) -> Iterator[Launch]:

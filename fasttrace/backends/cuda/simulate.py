@@ -73,6 +73,7 @@ class Loops:
         self._agents = agents
         name, *number = env.twin
         self._macros = (
+            *crowd.row_type(),
             f"FT_ENV={name}(&env{', &p.number' if number else ''})",
             f"FT_KIND={KINDS[one.kind].value}",
             f"FT_WIDTH={width}",
