@@ -12,6 +12,8 @@ A step here is the learner's own to the bit, and after the loop learner.weights 
 be a global of your function, a variable of the function around it, or an argument.  Nothing keeps two threads
 off one state: give each thread a learner of its own.  `step` says which learners there are.
 
+Hordes have steps as well; see `step`.
+
 Features x are a contiguous int32 array (k,) of the active indices, -1 is padding; or a pair (indices, values)
 of such an array and one of float64, which is not checked for NaN.  Another type of x does not compile.
 See examples/embed_in_numba.py.
@@ -32,25 +34,29 @@ from numba.core.errors import TypingError
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from . import registry
+from . import arguments, registry
 from .backends import Backend, Name, module, resolve, why_missing
-from .backends.numba import gradient, kernel, linear, steps, stream, trace, transition, verb
+from .backends.numba import gradient, horde, kernel, linear, steps, stream, trace, transition, verb
 from .errors import FeatureIndexError
-from .layout import BAD_ACTION, BAD_INDEX, KINDS, OK, Options
+from .layout import BAD_ACTION, BAD_INDEX, BAD_VALUE, KINDS, OK, POLICIES, TARGETS, Options
+from .linear.addresses import CONTROL
 from .linear.gradient_trace import KINDS as TWO_VECTOR_KINDS
 from .linear.gradient_trace import DenseGradient, LazyGradient
 from .linear.learner import LinearLearner
 from .linear.trace import DenseTrace, LazyTrace
+from .many.horde import Horde
+from .many.horde_trace import DenseHorde
+from .memory import sparse_zeros
 from .sources import sources
 
-__all__ = ["State", "TwoVectorState", "sources", "state", "step", "value", "values"]
+__all__ = ["HordeState", "State", "TwoVectorState", "sources", "state", "step", "value", "values"]
 
 
 class State(NamedTuple):
     """A learner's weights and trace as arrays, for compiled functions.  They are the learner's own memory.
 
-    Beyond csrc/fasttrace.h's ft_trace (counters is where it begins): `options`, c_bar and the like, and
-    `result` (1,), where a call puts one.
+    Beyond csrc/fasttrace.h's ft_trace (counters is where it begins): `options`, c_bar and the like,
+    `result` (1,), where a call puts one, and `q`, in which steps towards more than one action work.
     """
 
     counters: NDArray[np.int64]
@@ -60,6 +66,7 @@ class State(NamedTuple):
     epochs: NDArray[np.int32]
     options: NDArray[np.float64]
     result: NDArray[np.float64]
+    q: NDArray[np.float64]
 
 
 class TwoVectorState(NamedTuple):
@@ -74,13 +81,44 @@ class TwoVectorState(NamedTuple):
     result: NDArray[np.float64]
 
 
-def state(learner: LinearLearner) -> State | TwoVectorState:
+class HordeState(NamedTuple):
+    """The same of a horde: `memory` is ft_horde, `one` an ft_horde_stream of a step.
+
+    source, position  (lanes,), (m,): the prediction of each lane, and the lane of each prediction
+    given             (4, lanes) cumulants, gammas, lambdas and rhos of a step;  out (lanes,)
+    binary, valued    the step of features without and with values, as Numba has it
+    """
+
+    memory: horde.Memory
+    source: NDArray[np.int64]
+    position: NDArray[np.int64]
+    given: NDArray[np.float64]
+    out: NDArray[np.float64]
+    entries: NDArray[np.uint64]
+    sizes: NDArray[np.float64]
+    begins: NDArray[np.int64]
+    used: NDArray[np.int64]
+    one: NDArray[np.int64]
+    binary: horde.Stream
+    valued: horde.Stream
+
+
+def state(learner: LinearLearner | Horde, features: int | None = None) -> State | TwoVectorState | HordeState:
     """The learner's memory, to be passed to compiled functions.
 
-    It is that until the learner gets other memory: by `to("numpy")` or `load_state_dict`.
+    It is that until the learner gets other memory: by `to("numpy")` or `load_state_dict`, a horde by `add` or
+    `remove`.
+
+    features  of a horde: how many will have been active, which get memory here; None: all that there are.
+              What is never active costs address space alone.
+
     Errors: ValueError for a learner of the backend "numpy", which has no such trace, and for one that has
     neither a step to embed nor action values under such a trace.
     """
+    if isinstance(learner, Horde):
+        return _horde_state(learner, features)
+    if features is not None:
+        raise ValueError(f"features: is for a horde, got {learner!r}")
     owner = learner.method().trace if isinstance(learner, LinearLearner) else None
     if isinstance(owner, (DenseTrace, DenseGradient)):
         raise ValueError(
@@ -93,10 +131,37 @@ def state(learner: LinearLearner) -> State | TwoVectorState:
         module("c", stem).handle(owner)  # C's pointers stand in the struct
     if isinstance(owner, LazyGradient):
         return TwoVectorState(*gradient.arrays_of(owner)[:5], owner.later, np.zeros(1))
-    return State(*linear.arrays_of(owner), owner.options, np.zeros(1))
+    return State(*linear.arrays_of(owner), owner.options, np.zeros(1), np.zeros(owner.width))
 
 
-def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[..., float]:
+def _horde_state(learner: Horde, features: int | None) -> HordeState:
+    owner = learner._trace
+    if isinstance(owner, DenseHorde):
+        raise ValueError(
+            f"learner: has the backend {learner.backend!r}, expected 'numba' or 'c'; see Learner.to"
+        )
+    count = owner.n if features is None else arguments.count("features", features, 1, owner.n)
+    with learner._in_use():
+        owner.grow(count + 1)  # the first slot is no feature's
+    lanes = len(owner.out)
+    given, out = np.zeros((4, lanes)), np.zeros(lanes)
+    entries, sizes = sparse_zeros(2 * owner.n, np.uint64), sparse_zeros(2 * owner.n, np.float64)
+    begins, used, one = np.zeros(3, np.int64), np.zeros(2, np.int64), np.zeros(0, np.int64)
+    if why_missing("c") is None:
+        one = module("c", "horde").one_step(owner, given, out)
+    borrowed = stream.borrowed
+    numbers = [horde.Series(borrowed(each), 0, 1) for each in given]
+    binary, valued = (
+        horde.Stream(1, borrowed(begins), borrowed(entries), borrowed(each), borrowed(used), *numbers)
+        for each in (_NO_VALUES, sizes)
+    )
+    return HordeState(
+        horde.memory_of(owner), owner.lanes.source, owner.lanes.position, given, out, entries, sizes, begins,
+        used, one, binary, valued,
+    )  # fmt: skip
+
+
+def step(learner: LinearLearner | Horde, backend: Backend | None = None) -> Callable[..., float]:
     """The learner's update of one transition, for compiled functions.
 
     backend  "numba" or "c"; None is the learner's own.  Both work on the same state, and agree to the bit.
@@ -115,6 +180,18 @@ def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[...
 
         delta = step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha)
 
+    The same with a number more or two:
+
+        step(..., alpha, chance)         ExpectedSarsa, TrueOnlineExpectedSarsa, WatkinsQ, TreeBackup, Retrace
+        step(..., alpha, chance, sigma)  QSigma
+
+    As online, rho is 1 and the target policy that of the learner, of which `chance` is the epsilon or the
+    temperature.
+
+    Horde, all arrays float64 of (m,); deltas are written:
+
+        step(state, x, cumulants, x_next, gammas, lambdas, rhos, deltas)
+
     What a step is given counts, not the learner's own alpha and so on.  Its other options stand in the state:
     c_bar, rho_bar, zeta, psi_0, psi_max, EmphaticTD's beta and TDRC's eta.  One that is set afterwards is in
     use from then on; but for an EmphaticTD that gets its first beta, or loses it, take step anew.  ABTD and a
@@ -126,14 +203,17 @@ def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[...
     The compiled step raises, with nothing changed, FeatureIndexError for a feature index out of range,
     IndexError for an action, and ValueError for a number that is not finite or not in its range, for a pi
     that cannot be of rho's action, for values with a replacing trace, for indices and values that differ in
-    length, and for the state of a learner with other columns of weights or, of two vectors, other traces.
+    length, for the state of a learner with other columns of weights or, of two vectors, other traces, and for
+    arrays of a horde that are not of its length; MemoryError where a horde has no memory for another feature.
     Errors: ValueError for another backend or another learner, for one of the backend "numpy" or with a bound
-    on alpha, and for clear_others with state_action, where a step needs the features of all actions;
+    on alpha, and for state_action where a step needs the features of all actions, as with clear_others;
     BackendUnavailable.
     """
     name = learner.backend if backend is None else resolve(backend)
     if name == "numpy":
         raise ValueError("backend='numpy': expected 'numba' or 'c'")
+    if isinstance(learner, Horde):
+        return _horde_step(name, learner.learner == "GTD", learner._kind == "replacing")
     method = learner.method() if isinstance(learner, LinearLearner) else None
     if method is None or method.kernel not in _FORMS or getattr(learner, "bound", False):
         raise ValueError(f"learner: {learner!r} has no step to embed, expected {_names()} without a bound")
@@ -141,14 +221,19 @@ def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[...
     if getattr(learner, "state_action", False):
         if method.kind == "replacing_clear":
             raise ValueError("learner: clear_others with state_action needs the features of all actions")
+        if form is _control_step:
+            raise ValueError(f"learner: {learner!r} needs the features of all actions")
         form = _td_step
+    if form is _control_step:
+        aim, policy = TARGETS[method.target].value, POLICIES[method.own[0]]
+        return _control_step(name, KINDS[method.kind].value, aim, policy, method.kernel == "q_sigma")
     two = method.stem == "gradient"
     return form(name, TWO_VECTOR_KINDS[method.kernel] if two else KINDS[method.kind].value)
 
 
 def _names() -> str:
     """The learners that have a step."""
-    names = dict.fromkeys(row.learner for row in registry.STEP_LEARNERS if row.kernel in _FORMS)
+    names = [*dict.fromkeys(row.learner for row in registry.STEP_LEARNERS if row.kernel in _FORMS), "Horde"]
     return " or ".join(", ".join(names).rsplit(", ", 1))
 
 
@@ -208,7 +293,7 @@ def _refuse(status):
         raise ValueError(
             "a number is out of range: all finite, gamma, lambda and pi from 0 to 1, rho and interest not "
             "negative, alpha and beta above 0, of TDRC beta not negative and eta alpha beta below 1, "
-            "pi 0 where rho is, else at most rho"
+            "pi 0 where rho is, else at most rho, epsilon and sigma from 0 to 1, a temperature above 0"
         )
 
 
@@ -268,6 +353,46 @@ def _numba_state(
 
 
 @functools.cache
+def _numba_control(kind, target, policy):
+    """By the kernel that single calls from Python have compiled."""
+    run = steps.control_step_kernel(kind, False)
+
+    @verb
+    def control(
+        state, indices, values, action, indices_next, values_next, action_next,
+        reward, gamma_next, lambda_next, alpha, chance, sigma,
+    ):  # fmt: skip
+        t = trace.Trace(state.counters, state.scalars, state.rows, state.ring, state.epochs)
+        good = 0.0 < chance < np.inf if policy == _SOFTMAX else 0.0 <= chance <= 1.0
+        if not (good and 0.0 <= sigma <= 1.0):
+            return BAD_VALUE, 0.0
+        return run(
+            t, indices, values, action, indices_next, values_next, action_next,
+            reward, gamma_next, lambda_next, alpha, target, policy, chance, sigma, state.q,
+        )  # fmt: skip
+
+    return control
+
+
+@functools.cache
+def _numba_horde(two):
+    run = horde.run_kernel(two)
+
+    @verb
+    def numba_horde(state, indices, values, indices_next, values_next):
+        h, valued = state.memory, values.size + values_next.size > 0
+        status = horde.step_kernel(
+            h, indices, values, indices_next, values_next, state.entries,
+            state.sizes[: state.sizes.size if valued else 0], state.begins, state.used,
+        )  # fmt: skip
+        if status == OK:
+            run(h, state.valued if valued else state.binary, state.out, 0)
+        return status
+
+    return numba_horde
+
+
+@functools.cache
 def _numba_two_vector(kind):
     transition = gradient.TRANSITIONS[kind]
 
@@ -304,7 +429,8 @@ def _external(name: str) -> Any:
 
 if why_missing("c") is None:
     _ft_state_step, _ft_sarsa_step = _external("ft_state_step"), _external("ft_sarsa_step")
-    _ft_gradient_step = _external("ft_gradient_step")
+    _ft_control_step, _ft_gradient_step = _external("ft_control_step"), _external("ft_gradient_step")
+    _ft_horde_step = _external("ft_horde_step")
 
 
 @verb
@@ -338,6 +464,34 @@ def _c_sarsa(
         reward, gamma_next, lambda_next, alpha, state.result.ctypes.data,
     )  # fmt: skip
     return status, state.result[0]
+
+
+@functools.cache
+def _c_control(kind, target, policy):
+    @verb
+    def control(
+        state, indices, values, action, indices_next, values_next, action_next,
+        reward, gamma_next, lambda_next, alpha, chance, sigma,
+    ):  # fmt: skip
+        status = _ft_control_step(
+            state.counters.ctypes.data, kind, target, policy, chance, sigma,
+            indices.size, indices.ctypes.data, _pointer(values), action,
+            indices_next.size, indices_next.ctypes.data, _pointer(values_next), action_next,
+            reward, gamma_next, lambda_next, alpha, state.q.ctypes.data, state.result.ctypes.data,
+        )  # fmt: skip
+        return status, state.result[0]
+
+    return control
+
+
+@verb
+def _c_horde(state, indices, values, indices_next, values_next):
+    return _ft_horde_step(
+        state.memory.header.ctypes.data,
+        indices.size, indices.ctypes.data, _pointer(values),
+        indices_next.size, indices_next.ctypes.data, _pointer(values_next),
+        state.one.ctypes.data, state.entries.ctypes.data, state.sizes.ctypes.data,
+    )  # fmt: skip
 
 
 @verb
@@ -439,6 +593,74 @@ def _sarsa_step(backend: Name, kind: int):
 
 
 @functools.cache
+def _control_step(backend: Name, kind: int, target: int, policy: int, has_sigma: bool):
+    run = (_c_control if backend == "c" else _numba_control)(kind, target, policy)
+
+    @verb
+    def q_sigma_step(
+        state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha, chance, sigma
+    ):
+        _check_state(state, State)
+        i, u, i_next, u_next = _rows_of(x, x_next, kind)
+        status, delta = run(
+            state, i, u, action, i_next, u_next, action_next,
+            reward, gamma_next, lambda_next, alpha, chance, sigma,
+        )  # fmt: skip
+        _refuse(status)
+        return delta
+
+    @verb
+    def control_step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha, chance):
+        return q_sigma_step(
+            state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha, chance, 1.0
+        )
+
+    return q_sigma_step if has_sigma else control_step
+
+
+@verb
+def _give_lanes(state, cumulants, gammas, lambdas, rhos, deltas):
+    """Numbers by the prediction as numbers by the lane, all of them checked."""
+    m = state.position.size
+    for each in (cumulants, gammas, lambdas, rhos, deltas):
+        if each.size != m:
+            raise ValueError("an array of a horde's step has not one entry for each prediction")
+    for j in range(np.uint64(m)):
+        good = np.isfinite(cumulants[j]) and 0.0 <= gammas[j] <= 1.0 and 0.0 <= lambdas[j] <= 1.0
+        if not (good and 0.0 <= rhos[j] < np.inf):
+            return BAD_VALUE
+    for i in range(np.uint64(state.source.size)):
+        j = state.source[i]
+        state.given[0, i], state.given[1, i] = cumulants[j], gammas[j]
+        state.given[2, i], state.given[3, i] = lambdas[j], rhos[j]
+    return OK
+
+
+@functools.cache
+def _horde_step(backend: Name, two: bool, replaces: bool):
+    run = _c_horde if backend == "c" else _numba_horde(two)
+    kind = KINDS["replacing" if replaces else "accumulating"].value
+
+    @verb
+    def horde_step(state, x, cumulants, x_next, gammas, lambdas, rhos, deltas):
+        _check_state(state, HordeState)
+        if (state.memory.header[_HORDE_KIND] == _GTD) != two:
+            raise ValueError("state: of a horde of another learner than that of the step")
+        i, u, i_next, u_next = _rows_of(x, x_next, kind)
+        if i.size + i_next.size > state.entries.size:
+            raise ValueError("x, x_next: more entries than twice the features that there are")
+        _refuse(_give_lanes(state, cumulants, gammas, lambdas, rhos, deltas))
+        status = run(state, i, u, i_next, u_next)
+        if status == horde.FULL:
+            raise MemoryError("no memory for another feature of the horde: see features of embed.state")
+        _refuse(status)
+        for j in range(np.uint64(state.position.size)):
+            deltas[j] = state.out[state.position[j]]
+
+    return horde_step
+
+
+@functools.cache
 def _two_vector_step(backend: Name, kind: int):
     run = _c_two_vector if backend == "c" else _numba_two_vector(kind)
 
@@ -455,9 +677,10 @@ def _two_vector_step(backend: Name, kind: int):
     return two_vector_step
 
 
+_SOFTMAX, _HORDE_KIND, _GTD = POLICIES["softmax"], horde.KIND, horde.GTD
 _ADDING = KINDS["accumulating"].value  # none of the two-vector kinds has a trace that replaces
 
-_FORMS: dict[str, Callable[[Name, int], Callable[..., float]]] = {
+_FORMS: dict[str, Callable[..., Callable[..., float]]] = {
     "td": _td_step,
     "true_online_td": _td_step,
     "vtrace_td": _td_step,
@@ -468,6 +691,7 @@ _FORMS: dict[str, Callable[[Name, int], Callable[..., float]]] = {
     "ab_td": _step_with_pi,
     "sarsa": _sarsa_step,
     "true_online_sarsa": _sarsa_step,
+    **dict.fromkeys(CONTROL, _control_step),
     **dict.fromkeys(TWO_VECTOR_KINDS, _two_vector_step),
 }
 """The step of each kernel that has one."""

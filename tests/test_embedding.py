@@ -189,6 +189,13 @@ def take(interface, null, address, learner, delta):
     state = interface.state
     if interface.name == "ft_sarsa_step":
         return interface.step(state, interface.kind, *at, 0, *to, 1, *NUMBERS, learner.alpha, delta)
+    if interface.name == "ft_control_step":
+        own = (learner.epsilon, getattr(learner, "sigma", 1.0))
+        q = np.empty(4)  # a whole vector
+        return interface.step(
+            state, interface.kind, interface.target, 0, *own, *at, 0, *to, 1, *NUMBERS, learner.alpha,
+            address(q), delta,
+        )  # fmt: skip
     if interface.name == "ft_gradient_step":
         return interface.step(state, learner.beta, *at, *to, *NUMBERS, 1.0, learner.alpha, delta)
     return interface.step(
@@ -207,7 +214,11 @@ def test_a_step_by_address_is_the_learners(each):
         getattr(ft, each.learner)(*sizes, alpha=0.1, backend="c", **each.options) for _ in range(3)
     )
     delta = ffi.new("double *")
-    assert take(by_cffi.cffi, ffi.NULL, lambda a: ffi.from_buffer("int32_t[]", a), by_cffi, delta) == 0
+
+    def pointer(a):
+        return ffi.from_buffer("double[]" if a.dtype == float else "int32_t[]", a)
+
+    assert take(by_cffi.cffi, ffi.NULL, pointer, by_cffi, delta) == 0
     number = ctypes.c_double()
     at = ctypes.addressof(number)
     assert take(by_ctypes.ctypes, None, lambda a: a.ctypes.data, by_ctypes, at) == 0

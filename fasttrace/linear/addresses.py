@@ -10,12 +10,18 @@ from typing import Any, NamedTuple
 
 from .. import registry
 from ..backends import module
-from ..layout import KINDS
+from ..layout import KINDS, TARGETS
 from .gradient_trace import KINDS as TWO_VECTOR_KINDS
 from .gradient_trace import LazyGradient
 from .trace import LazyTrace
 
 _STATE, _SARSA, _GRADIENT = "ft_state_step", "ft_sarsa_step", "ft_gradient_step"
+_CONTROL = "ft_control_step"
+CONTROL = (
+    "expected_sarsa", "true_online_expected_sarsa", "watkins_q", "naive_q", "tree_backup", "retrace",
+    "q_sigma",
+)  # fmt: skip
+"""Kernels whose step is towards more than the action taken next."""
 STEPS = {
     **dict.fromkeys(
         ("td", "true_online_td", "vtrace_td", "emphatic_td", "emphatic_beta_td", "true_online_emphatic_td"),
@@ -23,6 +29,7 @@ STEPS = {
     ),
     **dict.fromkeys(("tree_backup_td", "ab_td"), _STATE),
     **dict.fromkeys(("sarsa", "true_online_sarsa"), _SARSA),
+    **dict.fromkeys(CONTROL, _CONTROL),
     **dict.fromkeys(TWO_VECTOR_KINDS, _GRADIENT),
 }
 """The function of csrc/fasttrace.h that is the step of each kernel."""
@@ -35,7 +42,8 @@ class Interface(NamedTuple):
     state_address    of the ft_trace or ft_gradient
     options_address  of the ft_options, 0 of two vectors
     kind             enum ft_kind, or ft_gradient_kind
-    name             of the step: ft_state_step, ft_sarsa_step or ft_gradient_step
+    name             of the step: ft_state_step, ft_sarsa_step, ft_control_step or ft_gradient_step
+    target           enum ft_target, of ft_control_step
     state, options   pointers
     step             the function
     """
@@ -44,6 +52,7 @@ class Interface(NamedTuple):
     options_address: int
     kind: int
     name: str
+    target: int
     state: Any
     options: Any
     step: Any
@@ -62,9 +71,9 @@ def _of(learner: Any) -> tuple[Any, str, int]:
     elif getattr(learner, "bound", False):
         why = "a bound on alpha is no part of a step"
     elif getattr(learner, "state_action", False):
+        if method.kind == "replacing_clear" or name == _CONTROL:
+            why = "a step with state_action needs the features of all actions"
         name = _STATE
-        if method.kind == "replacing_clear":
-            why = "clear_others with state_action needs the features of all actions"
     if why:
         raise AttributeError(f"{learner!r} has no step in C: {why}")
     assert name is not None
@@ -79,19 +88,20 @@ def cffi_interface(learner: Any) -> Interface:
     state = module("c", method.stem).handle(method.trace)
     options = getattr(method.trace, "options", None)
     at = 0 if options is None else options.ctypes.data
-    step = c.ffi.addressof(c.lib, name)
+    step, target = c.ffi.addressof(c.lib, name), TARGETS[method.target].value
     address = int(c.ffi.cast("uintptr_t", state))
-    return Interface(address, at, kind, name, state, c.ffi.cast("ft_options *", at), step)
+    return Interface(address, at, kind, name, target, state, c.ffi.cast("ft_options *", at), step)
 
 
 def ctypes_interface(learner: Any) -> Interface:
     """With pointers and a function of ctypes."""
-    address, at, kind, name, _, _, step = cffi_interface(learner)
+    address, at, kind, name, target, _, _, step = cffi_interface(learner)
     ffi = module("c", "linear").ffi
     told = ffi.typeof(step)
     types = [_ctype(each) for each in (told.result, *told.args)]
     function = ctypes.CFUNCTYPE(*types)(int(ffi.cast("uintptr_t", step)))
-    return Interface(address, at, kind, name, ctypes.c_void_p(address), ctypes.c_void_p(at), function)
+    state, options = ctypes.c_void_p(address), ctypes.c_void_p(at)
+    return Interface(address, at, kind, name, target, state, options, function)
 
 
 def _ctype(told: Any) -> Any:
