@@ -280,8 +280,9 @@ def features_of(place, out):
     indices[0], indices[1] = int(5 * place[0]), 5 + int(7 * place[0])
 
 
+@needs_c
 def test_features_by_a_c_callback():
-    """What @cfunc compiles, or any C function whose address is known, is called in the loop beside the step."""
+    """What @cfunc compiles, or any C function of known address, is called in the loop beside the step."""
     encode = features_of.ctypes
 
     @njit
@@ -294,9 +295,7 @@ def test_features_by_a_c_callback():
             x[:] = x_next
 
     places = np.random.default_rng(0).random(50)
-    learner, other = (
-        ft.TrueOnlineTD(12, alpha=0.1, gamma=0.9, lambda_=0.8, backend="numba") for _ in range(2)
-    )
+    learner, other = (ft.TrueOnlineTD(12, alpha=0.1, gamma=0.9, lambda_=0.8, backend="c") for _ in range(2))
     walk_on(embed.state(learner), embed.step(learner), places)
     other.learn(np.stack([(5 * places).astype(int), 5 + (7 * places).astype(int)], axis=1), np.ones(49))
     assert_array_equal(learner.weights, other.weights)

@@ -80,8 +80,9 @@ def test_real_values(backend):
 
 
 @both
-def test_memory_that_is_not_there(backend):
-    """Of the features that state was told to make room for; more would need memory, and nothing is learned."""
+def test_memory_that_is_not_there(backend, monkeypatch):
+    """Of more features than state was told to make room for, nothing is learned."""
+    monkeypatch.setattr("fasttrace.many.horde_trace._AT_ONCE", 0)  # bytes
     horde = S.horde("TrueOnlineTD", backend)
     state, step, deltas = embed.state(horde, features=10), embed.step(horde), np.zeros((T, M))
     with pytest.raises(MemoryError, match=r"features of embed\.state"):
