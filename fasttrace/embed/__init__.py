@@ -25,29 +25,25 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from llvmlite import binding
-from numba import types
-from numba.core.errors import TypingError
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from . import arguments, registry
-from .backends import Backend, Name, module, resolve, why_missing
-from .backends.numba import gradient, horde, kernel, linear, steps, stream, trace, transition, verb
-from .errors import FeatureIndexError
-from .layout import BAD_ACTION, BAD_INDEX, BAD_VALUE, KINDS, OK, POLICIES, TARGETS, Options
-from .linear.addresses import CONTROL
-from .linear.gradient_trace import KINDS as TWO_VECTOR_KINDS
-from .linear.gradient_trace import DenseGradient, LazyGradient
-from .linear.learner import LinearLearner
-from .linear.trace import DenseTrace, LazyTrace
-from .many.horde import Horde
-from .many.horde_trace import DenseHorde
-from .memory import sparse_zeros
-from .sources import sources
+from .. import registry
+from ..backends import Backend, Name, module, resolve, why_missing
+from ..backends.numba import gradient, kernel, linear, steps, stream, trace, verb
+from ..layout import BAD_VALUE, KINDS, POLICIES, TARGETS, Options
+from ..linear.addresses import CONTROL
+from ..linear.gradient_trace import KINDS as TWO_VECTOR_KINDS
+from ..linear.gradient_trace import DenseGradient, LazyGradient
+from ..linear.learner import LinearLearner
+from ..linear.trace import DenseTrace, LazyTrace
+from ..many.horde import Horde
+from ..sources import sources
+from .horde import HordeState, horde_state, horde_step
+from .inputs import check_state, external, is_state, pointer, refuse, row, rows_of
 
 __all__ = ["HordeState", "State", "TwoVectorState", "sources", "state", "step", "value", "values"]
 
@@ -81,33 +77,11 @@ class TwoVectorState(NamedTuple):
     result: NDArray[np.float64]
 
 
-class HordeState(NamedTuple):
-    """The same of a horde: `memory` is ft_horde, `one` an ft_horde_stream of a step.
-
-    source, position  (lanes,), (m,): the prediction of each lane, and the lane of each prediction
-    given             (4, lanes) cumulants, gammas, lambdas and rhos of a step;  out (lanes,)
-    binary, valued    the step of features without and with values, as Numba has it
-    """
-
-    memory: horde.Memory
-    source: NDArray[np.int64]
-    position: NDArray[np.int64]
-    given: NDArray[np.float64]
-    out: NDArray[np.float64]
-    entries: NDArray[np.uint64]
-    sizes: NDArray[np.float64]
-    begins: NDArray[np.int64]
-    used: NDArray[np.int64]
-    one: NDArray[np.int64]
-    binary: horde.Stream
-    valued: horde.Stream
-
-
 def state(learner: LinearLearner | Horde, features: int | None = None) -> State | TwoVectorState | HordeState:
     """The learner's memory, to be passed to compiled functions.
 
     It is that until the learner gets other memory: by `to("numpy")` or `load_state_dict`, a horde by `add` or
-    `remove`.
+    `remove` too.  Keep a horde as long as its state.
 
     features  of a horde: how many will have been active, which get memory here; None: all that there are.
               What is never active costs address space alone.
@@ -116,7 +90,7 @@ def state(learner: LinearLearner | Horde, features: int | None = None) -> State 
     neither a step to embed nor action values under such a trace.
     """
     if isinstance(learner, Horde):
-        return _horde_state(learner, features)
+        return horde_state(learner, features)
     if features is not None:
         raise ValueError(f"features: is for a horde, got {learner!r}")
     owner = learner.method().trace if isinstance(learner, LinearLearner) else None
@@ -132,33 +106,6 @@ def state(learner: LinearLearner | Horde, features: int | None = None) -> State 
     if isinstance(owner, LazyGradient):
         return TwoVectorState(*gradient.arrays_of(owner)[:5], owner.later, np.zeros(1))
     return State(*linear.arrays_of(owner), owner.options, np.zeros(1), np.zeros(owner.width))
-
-
-def _horde_state(learner: Horde, features: int | None) -> HordeState:
-    owner = learner._trace
-    if isinstance(owner, DenseHorde):
-        raise ValueError(
-            f"learner: has the backend {learner.backend!r}, expected 'numba' or 'c'; see Learner.to"
-        )
-    count = owner.n if features is None else arguments.count("features", features, 1, owner.n)
-    with learner._in_use():
-        owner.grow(count + 1)  # the first slot is no feature's
-    lanes = len(owner.out)
-    given, out = np.zeros((4, lanes)), np.zeros(lanes)
-    entries, sizes = sparse_zeros(2 * owner.n, np.uint64), sparse_zeros(2 * owner.n, np.float64)
-    begins, used, one = np.zeros(3, np.int64), np.zeros(2, np.int64), np.zeros(0, np.int64)
-    if why_missing("c") is None:
-        one = module("c", "horde").one_step(owner, given, out)
-    borrowed = stream.borrowed
-    numbers = [horde.Series(borrowed(each), 0, 1) for each in given]
-    binary, valued = (
-        horde.Stream(1, borrowed(begins), borrowed(entries), borrowed(each), borrowed(used), *numbers)
-        for each in (_NO_VALUES, sizes)
-    )
-    return HordeState(
-        horde.memory_of(owner), owner.lanes.source, owner.lanes.position, given, out, entries, sizes, begins,
-        used, one, binary, valued,
-    )  # fmt: skip
 
 
 def step(learner: LinearLearner | Horde, backend: Backend | None = None) -> Callable[..., float]:
@@ -213,7 +160,7 @@ def step(learner: LinearLearner | Horde, backend: Backend | None = None) -> Call
     if name == "numpy":
         raise ValueError("backend='numpy': expected 'numba' or 'c'")
     if isinstance(learner, Horde):
-        return _horde_step(name, learner.learner == "GTD", learner._kind == "replacing")
+        return horde_step(name, learner.learner == "GTD", learner._kind == "replacing")
     method = learner.method() if isinstance(learner, LinearLearner) else None
     if method is None or method.kernel not in _FORMS or getattr(learner, "bound", False):
         raise ValueError(f"learner: {learner!r} has no step to embed, expected {_names()} without a bound")
@@ -237,64 +184,7 @@ def _names() -> str:
     return " or ".join(", ".join(names).rsplit(", ", 1))
 
 
-# ---- features: an array of indices, or a pair with values ----
-
-
-def _row(x):
-    raise NotImplementedError("for compiled functions")
-
-
-def _is_vector(x, dtype):
-    return isinstance(x, types.Array) and x.dtype == dtype and x.ndim == 1 and x.layout == "C" and x.aligned
-
-
-@overload(_row, jit_options={"_nrt": False, "forceinline": True})  # type: ignore[typeddict-unknown-key]
-def _overload_row(x):
-    """(indices, values): x itself, or x and no values."""
-    if _is_vector(x, types.int32):
-        return lambda x: (x, _NO_VALUES)
-    is_pair = isinstance(x, types.BaseTuple) and len(x) == 2
-    if not (is_pair and _is_vector(x[0], types.int32) and _is_vector(x[1], types.float64)):
-        raise TypingError(
-            f"x: got {x}, expected a contiguous int32 array (k,), or a pair of such and a float64 array (k,)"
-        )
-
-    def pair(x):
-        if x[0].size != x[1].size:
-            raise ValueError("x: indices and values differ in length")
-        return x
-
-    return pair
-
-
-_NO_VALUES = np.empty(0)
-_NO_INDPTR = np.empty(0, np.int64)
-
-
-@verb
-def _rows_of(x, x_next, kind):
-    indices, values = _row(x)
-    indices_next, values_next = _row(x_next)
-    if transition.replaces(kind) and (values.size > 0 or values_next.size > 0):
-        raise ValueError("x: replacing traces are for binary features, given as indices")
-    return indices, values, indices_next, values_next
-
-
 # ---- values ----
-
-
-@verb
-def _refuse(status):
-    if status == BAD_INDEX:
-        raise FeatureIndexError("x: a feature index is out of range, expected -1 (padding) to n_features - 1")
-    if status == BAD_ACTION:
-        raise IndexError("an action is out of range, expected 0 to n_actions - 1")
-    if status != OK:
-        raise ValueError(
-            "a number is out of range: all finite, gamma, lambda and pi from 0 to 1, rho and interest not "
-            "negative, alpha and beta above 0, of TDRC beta not negative and eta alpha beta below 1, "
-            "pi 0 where rho is, else at most rho, epsilon and sigma from 0 to 1, a temperature above 0"
-        )
 
 
 def _read_values(state, rows, out):
@@ -303,13 +193,12 @@ def _read_values(state, rows, out):
 
 @overload(_read_values, jit_options={"_nrt": False})  # type: ignore[typeddict-unknown-key]
 def _overload_read_values(state, rows, out):
-    if _is_state(state, TwoVectorState):
+    if is_state(state, TwoVectorState):
         return lambda state, rows, out: gradient.values_kernel(state, rows, 1, out)
     return lambda state, rows, out: linear.values_kernel(state, rows, 1, out)
 
 
-def _is_state(given, cls):
-    return getattr(given, "instance_class", None) is cls
+_NO_INDPTR = np.empty(0, np.int64)
 
 
 @kernel
@@ -318,11 +207,11 @@ def values(state, x, out):
 
     Errors: FeatureIndexError; ValueError for another length of out.
     """
-    indices, sizes = _row(x)
+    indices, sizes = row(x)
     if out.size != state.counters[trace.COLUMNS]:
         raise ValueError("out: expected one entry for each action")
     rows = stream.Rows(indices.size, False, indices, sizes, _NO_INDPTR)
-    _refuse(_read_values(state, rows, out))
+    refuse(_read_values(state, rows, out))
 
 
 @kernel
@@ -375,24 +264,6 @@ def _numba_control(kind, target, policy):
 
 
 @functools.cache
-def _numba_horde(two):
-    run = horde.run_kernel(two)
-
-    @verb
-    def numba_horde(state, indices, values, indices_next, values_next):
-        h, valued = state.memory, values.size + values_next.size > 0
-        status = horde.step_kernel(
-            h, indices, values, indices_next, values_next, state.entries,
-            state.sizes[: state.sizes.size if valued else 0], state.begins, state.used,
-        )  # fmt: skip
-        if status == OK:
-            run(h, state.valued if valued else state.binary, state.out, 0)
-        return status
-
-    return numba_horde
-
-
-@functools.cache
 def _numba_two_vector(kind):
     transition = gradient.TRANSITIONS[kind]
 
@@ -414,28 +285,9 @@ def _numba_two_vector(kind):
 # ---- and of C's ----
 
 
-# Numba calls C by name; the types are the header's, as cffi has read it.  Pointers are integers here: a
-# struct's pointer has no type in Numba.
-def _numba_type(c: Any) -> Any:
-    return types.uintp if c.kind == "pointer" else getattr(types, c.cname.removesuffix("_t"))
-
-
-def _external(name: str) -> Any:
-    c = module("c", "linear")
-    binding.add_symbol(name, int(c.ffi.cast("uintptr_t", c.ffi.addressof(c.lib, name))))
-    told = c.ffi.typeof(getattr(c.lib, name))
-    return types.ExternalFunction(name, _numba_type(told.result)(*map(_numba_type, told.args)))
-
-
 if why_missing("c") is None:
-    _ft_state_step, _ft_sarsa_step = _external("ft_state_step"), _external("ft_sarsa_step")
-    _ft_control_step, _ft_gradient_step = _external("ft_control_step"), _external("ft_gradient_step")
-    _ft_horde_step = _external("ft_horde_step")
-
-
-@verb
-def _pointer(values):
-    return values.ctypes.data if values.size else np.uintp(0)
+    _ft_state_step, _ft_sarsa_step = external("ft_state_step"), external("ft_sarsa_step")
+    _ft_control_step, _ft_gradient_step = external("ft_control_step"), external("ft_gradient_step")
 
 
 @verb
@@ -445,8 +297,8 @@ def _c_state(
 ):  # fmt: skip
     status = _ft_state_step(
         state.counters.ctypes.data, kind, state.options.ctypes.data,
-        indices.size, indices.ctypes.data, _pointer(values),
-        indices_next.size, indices_next.ctypes.data, _pointer(values_next),
+        indices.size, indices.ctypes.data, pointer(values),
+        indices_next.size, indices_next.ctypes.data, pointer(values_next),
         reward, gamma_next, lambda_next, rho, pi, interest, alpha, state.result.ctypes.data,
     )  # fmt: skip
     return status, state.result[0]
@@ -459,8 +311,8 @@ def _c_sarsa(
 ):  # fmt: skip
     status = _ft_sarsa_step(
         state.counters.ctypes.data, kind,
-        indices.size, indices.ctypes.data, _pointer(values), action,
-        indices_next.size, indices_next.ctypes.data, _pointer(values_next), action_next,
+        indices.size, indices.ctypes.data, pointer(values), action,
+        indices_next.size, indices_next.ctypes.data, pointer(values_next), action_next,
         reward, gamma_next, lambda_next, alpha, state.result.ctypes.data,
     )  # fmt: skip
     return status, state.result[0]
@@ -475,8 +327,8 @@ def _c_control(kind, target, policy):
     ):  # fmt: skip
         status = _ft_control_step(
             state.counters.ctypes.data, kind, target, policy, chance, sigma,
-            indices.size, indices.ctypes.data, _pointer(values), action,
-            indices_next.size, indices_next.ctypes.data, _pointer(values_next), action_next,
+            indices.size, indices.ctypes.data, pointer(values), action,
+            indices_next.size, indices_next.ctypes.data, pointer(values_next), action_next,
             reward, gamma_next, lambda_next, alpha, state.q.ctypes.data, state.result.ctypes.data,
         )  # fmt: skip
         return status, state.result[0]
@@ -485,41 +337,19 @@ def _c_control(kind, target, policy):
 
 
 @verb
-def _c_horde(state, indices, values, indices_next, values_next):
-    return _ft_horde_step(
-        state.memory.header.ctypes.data,
-        indices.size, indices.ctypes.data, _pointer(values),
-        indices_next.size, indices_next.ctypes.data, _pointer(values_next),
-        state.one.ctypes.data, state.entries.ctypes.data, state.sizes.ctypes.data,
-    )  # fmt: skip
-
-
-@verb
 def _c_two_vector(
     state, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha, beta
 ):
     status = _ft_gradient_step(
         state.counters.ctypes.data, beta,
-        indices.size, indices.ctypes.data, _pointer(values),
-        indices_next.size, indices_next.ctypes.data, _pointer(values_next),
+        indices.size, indices.ctypes.data, pointer(values),
+        indices_next.size, indices_next.ctypes.data, pointer(values_next),
         reward, gamma_next, lambda_next, rho, alpha, state.result.ctypes.data,
     )  # fmt: skip
     return status, state.result[0]
 
 
 # ---- steps as users call them: one for each backend and kind of trace ----
-
-
-def _check_state(state, cls):
-    raise NotImplementedError("for compiled functions")
-
-
-@overload(_check_state, jit_options={"_nrt": False, "forceinline": True})  # type: ignore[typeddict-unknown-key]
-def _overload_check_state(state, cls):
-    """C would take one struct for the other."""
-    if not _is_state(state, cls.instance_class):
-        raise TypingError(f"state: got {state}, expected a {cls.instance_class.__name__} of embed.state")
-    return lambda state, cls: None
 
 
 @functools.cache
@@ -529,14 +359,14 @@ def _state_step(backend: Name, kind: int):
 
     @verb
     def state_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, interest, pi):
-        _check_state(state, State)
+        check_state(state, State)
         if state.counters[trace.COLUMNS] != 1:
             raise ValueError("state: the weights have a column for each action")
-        i, u, i_next, u_next = _rows_of(x, x_next, kind)
+        i, u, i_next, u_next = rows_of(x, x_next, kind)
         status, delta = run(
             state, i, u, i_next, u_next, reward, gamma_next, lambda_next, rho, alpha, kind, interest, pi
         )
-        _refuse(status)
+        refuse(status)
         return delta
 
     return state_step
@@ -581,12 +411,12 @@ def _sarsa_step(backend: Name, kind: int):
 
     @verb
     def sarsa_step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha):
-        _check_state(state, State)
-        i, u, i_next, u_next = _rows_of(x, x_next, kind)
+        check_state(state, State)
+        i, u, i_next, u_next = rows_of(x, x_next, kind)
         status, delta = run(
             state, i, u, action, i_next, u_next, action_next, reward, gamma_next, lambda_next, alpha, kind
         )
-        _refuse(status)
+        refuse(status)
         return delta
 
     return sarsa_step
@@ -600,13 +430,13 @@ def _control_step(backend: Name, kind: int, target: int, policy: int, has_sigma:
     def q_sigma_step(
         state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha, chance, sigma
     ):
-        _check_state(state, State)
-        i, u, i_next, u_next = _rows_of(x, x_next, kind)
+        check_state(state, State)
+        i, u, i_next, u_next = rows_of(x, x_next, kind)
         status, delta = run(
             state, i, u, action, i_next, u_next, action_next,
             reward, gamma_next, lambda_next, alpha, chance, sigma,
         )  # fmt: skip
-        _refuse(status)
+        refuse(status)
         return delta
 
     @verb
@@ -618,66 +448,24 @@ def _control_step(backend: Name, kind: int, target: int, policy: int, has_sigma:
     return q_sigma_step if has_sigma else control_step
 
 
-@verb
-def _give_lanes(state, cumulants, gammas, lambdas, rhos, deltas):
-    """Numbers by the prediction as numbers by the lane, all of them checked."""
-    m = state.position.size
-    for each in (cumulants, gammas, lambdas, rhos, deltas):
-        if each.size != m:
-            raise ValueError("an array of a horde's step has not one entry for each prediction")
-    for j in range(np.uint64(m)):
-        good = np.isfinite(cumulants[j]) and 0.0 <= gammas[j] <= 1.0 and 0.0 <= lambdas[j] <= 1.0
-        if not (good and 0.0 <= rhos[j] < np.inf):
-            return BAD_VALUE
-    for i in range(np.uint64(state.source.size)):
-        j = state.source[i]
-        state.given[0, i], state.given[1, i] = cumulants[j], gammas[j]
-        state.given[2, i], state.given[3, i] = lambdas[j], rhos[j]
-    return OK
-
-
-@functools.cache
-def _horde_step(backend: Name, two: bool, replaces: bool):
-    run = _c_horde if backend == "c" else _numba_horde(two)
-    kind = KINDS["replacing" if replaces else "accumulating"].value
-
-    @verb
-    def horde_step(state, x, cumulants, x_next, gammas, lambdas, rhos, deltas):
-        _check_state(state, HordeState)
-        if (state.memory.header[_HORDE_KIND] == _GTD) != two:
-            raise ValueError("state: of a horde of another learner than that of the step")
-        i, u, i_next, u_next = _rows_of(x, x_next, kind)
-        if i.size + i_next.size > state.entries.size:
-            raise ValueError("x, x_next: more entries than twice the features that there are")
-        _refuse(_give_lanes(state, cumulants, gammas, lambdas, rhos, deltas))
-        status = run(state, i, u, i_next, u_next)
-        if status == horde.FULL:
-            raise MemoryError("no memory for another feature of the horde: see features of embed.state")
-        _refuse(status)
-        for j in range(np.uint64(state.position.size)):
-            deltas[j] = state.out[state.position[j]]
-
-    return horde_step
-
-
 @functools.cache
 def _two_vector_step(backend: Name, kind: int):
     run = _c_two_vector if backend == "c" else _numba_two_vector(kind)
 
     @verb
     def two_vector_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, beta):
-        _check_state(state, TwoVectorState)
+        check_state(state, TwoVectorState)
         if state.counters[gradient.KIND] != kind or state.counters[trace.COLUMNS] != 1:
             raise ValueError("state: of a learner with other traces than that of the step")
-        i, u, i_next, u_next = _rows_of(x, x_next, _ADDING)
+        i, u, i_next, u_next = rows_of(x, x_next, _ADDING)
         status, delta = run(state, i, u, i_next, u_next, reward, gamma_next, lambda_next, rho, alpha, beta)
-        _refuse(status)
+        refuse(status)
         return delta
 
     return two_vector_step
 
 
-_SOFTMAX, _HORDE_KIND, _GTD = POLICIES["softmax"], horde.KIND, horde.GTD
+_SOFTMAX = POLICIES["softmax"]
 _ADDING = KINDS["accumulating"].value  # none of the two-vector kinds has a trace that replaces
 
 _FORMS: dict[str, Callable[..., Callable[..., float]]] = {
