@@ -21,7 +21,7 @@
  *   plastic networks                  ft_plastic_, ft_hebbian_
  *   networks and their traces         ft_mlp_, ft_jacobian_, ft_network_
  *   what to do about stale traces     ft_forward_td_, ft_qrc_, ft_expected_
- *   this library                      ft_compiler, ft_cpu_level
+ *   this library                      ft_abi_version, ft_compiler, ft_cpu_level
  *   environments                      ft_random_walk, ft_boyan_chain, ft_baird, ft_collision,
  *                                     ft_mountain_car, ft_cart_pole, ft_acrobot, ft_puddle_world
  *   simulation                        ft_simulate, ft_philox_, ft_epsilon_greedy, ft_softmax
@@ -1063,6 +1063,12 @@ FT_API int64_t ft_expected_run_f64(ft_expected_f64 *learner, int64_t T, const do
                                    const double *lambdas, double *deltas);
 
 /* ---- this library ----------------------------------------------------------------------------- */
+
+/* Raised when what was compiled against this header has to be compiled again. */
+enum { FT_ABI_VERSION = 1 };
+
+/* FT_ABI_VERSION of the header that the library was built with. */
+FT_API int32_t ft_abi_version(void);
 
 /* Name and version of the compiler that built it. */
 FT_API const char *ft_compiler(void);

@@ -60,7 +60,7 @@ extern "C" __global__ void __launch_bounds__(FT_AGENTS) simulate(const ft_proble
     a.trace.epochs = p.epochs + i * p.epochs_size;
     const ft_order order = {&s, 1, p.steps + j, p.episodes + j, p.room, p.returns + j * p.room,
                             p.lengths + j * p.room, p.status + j};
-    ft_loop(&order, FT_KIND, FT_WIDTH, FT_ACTIVE, FT_BOUNDED, 1);
+    ft_live(&order, FT_KIND, FT_WIDTH, FT_ACTIVE, FT_BOUNDED, 1);
     for (int64_t k = 0; k < FT_ACTIVE; k++) p.idx[i * FT_ACTIVE + k] = idx[k];
     p.agents[i] = a;
 }

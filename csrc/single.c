@@ -4,8 +4,12 @@
 #pragma GCC optimize("O2")
 #endif
 #define FT_ROW_TYPE float
+#ifndef FT_NO_CLONES
 #define FT_NO_CLONES
+#endif
+#ifndef FT_NO_VECTORS
 #define FT_NO_VECTORS
+#endif
 #define ft_trace_ring_size ft_trace_ring_size_float
 #define ft_trace_width ft_trace_width_float
 #define ft_trace_init_zeroed ft_trace_init_zeroed_float
@@ -33,6 +37,7 @@
 
 #include "trace.c"
 #include "linear.c"
+#include "steps.c"
 #include "simulate.c"
 
 static const struct ft_single ft_singles = {

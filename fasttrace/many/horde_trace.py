@@ -251,17 +251,17 @@ class LazyHorde:
     def _slab_doubles(self) -> int:
         return SLAB * self.width + SLAB // 2
 
-    def grow(self) -> None:
-        """Slabs for the slots that are taken.  A slab is not touched until its rows are."""
+    def grow(self, slots: int = 0) -> None:
+        """Slabs for the slots that are taken, and for so many.  A slab is not touched until its rows are."""
         chunks, doubles = self.room, self._slab_doubles()
-        while SLAB * len(self.slabs) < self.used:
+        while SLAB * len(self.slabs) < max(self.used, slots):
             there, most = len(self.slabs), self.n // SLAB + 1
             count = max(1, min(_AT_ONCE // (8 * chunks * doubles), most - there))
             try:
                 memory = aligned_zeros(count * chunks * doubles, np.float64).reshape(count, chunks, doubles)
             except MemoryError:  # features that were just given a slot have none
                 self.place[self.place >= SLAB * there] = 0
-                self.header[USED] = max(1, SLAB * there)
+                self.header[USED] = min(self.used, max(1, SLAB * there))
                 raise
             self.table[there : there + count] = memory.ctypes.data + memory.strides[0] * np.arange(count)
             self.slabs += list(memory)
