@@ -1,8 +1,12 @@
 /* The kernels of one weight vector over rows of float: half the memory.  Sums, the ring and what else a trace is
  * stay doubles.  One loop for all kinds: on a CPU nothing is gained but memory. */
 #define FT_ROW_TYPE float
+#ifndef FT_NO_CLONES
 #define FT_NO_CLONES
+#endif
+#ifndef FT_NO_VECTORS
 #define FT_NO_VECTORS
+#endif
 #define ft_trace_ring_size ft_trace_ring_size_float
 #define ft_trace_width ft_trace_width_float
 #define ft_trace_init_zeroed ft_trace_init_zeroed_float
