@@ -509,8 +509,10 @@ int32_t ft_adaptive_values(ft_adaptive *t, const ft_stream *x, int64_t rows, dou
     const int32_t status = ft_adaptive_check(t, x, rows, &padded);
     if (status != FT_OK) return status;
     const ft_warm h = ft_warm_of(t);
+    ft_stream all = *x; /* all rows, whatever actions are there */
+    all.actions = NULL;
     for (int64_t r = 0; r < rows; r++) {
-        ft_spot spot = ft_spot_of(x, r, 2, 0);
+        ft_spot spot = ft_spot_of(&all, r, 2, 0);
         for (int64_t a = 0; a < t->columns; a++) {
             spot.column = a;
             out[r * t->columns + a] = ft_adaptive_value(&h, spot, padded);

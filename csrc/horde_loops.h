@@ -332,10 +332,11 @@ void FT_L(ft_horde_values)(const ft_horde *h, const ft_horde_stream *s) {
 
 void FT_L(ft_horde_reset)(const ft_horde *h) {
     const ft_eight zero = ft_eight_of(0.0);
+    const int64_t there = FT_SLAB * h->slabs_count, used = h->used < there ? h->used : there; /* rows, at first none */
     for (int64_t q = 0; q < h->chunks; q++) {
         ft_chunk c = ft_chunk_of(h, q);
         ft_eight_into(c.lanes + FT_EIGHT * FT_L_SCALE, zero);
-        ft_horde_close(h, &c, h->used);
+        ft_horde_close(h, &c, used);
         ft_eight_into(c.lanes + FT_EIGHT * FT_L_DECAY, zero);
         ft_eight_into(c.lanes + FT_EIGHT * FT_L_ZV, zero);
         ft_eight_into(c.lanes + FT_EIGHT * FT_L_ZZ, zero);

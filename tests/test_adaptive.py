@@ -896,3 +896,23 @@ def test_learn_in_many_pieces():
     for start, stop in pairwise([0, 0, 1, 1, 2, 5, 6, s.T, s.T]):
         learn(pieces, s, start, stop)
     assert same(pieces, whole)
+
+
+@needs_c
+def test_values_of_the_c_api_take_all_rows():
+    """Whatever actions a stream has: out[r] is of row r."""
+    c = import_module("fasttrace.backends.c")
+    ffi, lib = c.ffi, c.lib
+    n, size = 5, 5 + lib.FT_AT_ONCE
+    arrays = {name: np.zeros(size) for name in ("p", "inverse", "fresh", "x")}
+    arrays |= {"rows": np.zeros(8 * n), "list": np.zeros(n, np.int32), "active": np.zeros(n, np.int32)}
+    t, x = ffi.new("ft_adaptive *"), ffi.new("ft_stream *")
+    for name, array in arrays.items():
+        setattr(t, name, ffi.cast(ffi.typeof(getattr(t, name)), ffi.from_buffer(array)))
+    lib.ft_adaptive_init(t, n, 1, 0.1)
+    arrays["rows"][::8] = np.arange(n)  # b
+    indices, actions = ffi.new("int32_t[]", [4, 1, 3, 0]), ffi.new("int32_t[]", [1, 1, 0, 1])
+    x.k, x.n_actions, x.indices, x.actions = 1, 2, indices, actions
+    out = ffi.new("double[4]")
+    assert lib.ft_adaptive_values(t, x, 4, out) == lib.FT_OK
+    assert list(out) == list(indices)

@@ -649,3 +649,28 @@ def test_nothing_to_learn_changes_nothing(backend):
     before = plain(horde.state_dict())
     assert horde.learn(X[:1], np.empty((0, 3))).shape == (0, 3)
     assert plain(horde.state_dict()) == before
+
+
+@pytest.mark.skipif("c" not in THERE, reason="needs C")
+def test_the_c_api_resets_a_horde_without_slabs():
+    """Before the first step there are none, and after FT_HORDE_FULL fewer than slots."""
+    from fasttrace.backends.c import ffi, lib
+
+    n, chunks, kind = 40, 1, lib.FT_HORDE_GTD
+    memory = [np.zeros(n, np.int32), np.zeros(80 + 8), np.zeros(8, np.int64)]
+    memory.append(np.zeros(24 * lib.ft_horde_ring_size(n) + 8))
+    place, words, counters, rings = (ffi.cast("char *", ffi.from_buffer(each)) for each in memory)
+    words, rings = (each + -int(ffi.cast("intptr_t", each)) % 64 for each in (words, rings))
+    slabs = ffi.new("double *[]", 1 + n // 16)
+    h, s = ffi.new("ft_horde *"), ffi.new("ft_horde_stream *")
+    lib.ft_horde_init(
+        h, n, chunks, kind, ffi.cast("int32_t *", place), ffi.cast("double *", words),
+        ffi.cast("int64_t *", counters), ffi.cast("double *", rings), slabs,
+    )  # fmt: skip
+    lib.ft_horde_reset(h)
+    idx, entries = ffi.new("int32_t[]", list(range(n))), ffi.new("uint64_t[]", 2 * n)
+    step = (n, idx, ffi.NULL, n, idx, ffi.NULL, s, entries, ffi.new("double[]", 2 * n))
+    assert lib.ft_horde_step(h, *step) == lib.FT_HORDE_FULL
+    for _ in range(9):
+        lib.ft_horde_reset(h)
+    assert (h.used, h.slabs_count) == (1 + n, 0)
