@@ -19,9 +19,11 @@ from pathlib import Path
 from setuptools import Extension, find_packages, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import BaseError, CCompilerError
 
 ROOT = Path(__file__).resolve().parent
+CSRC = ROOT / "csrc"
 OBJECTS = ROOT / ".objects"
 KEPT = 100  # objects, so that going back and forth between two sets of flags compiles nothing
 FAILED = "build_failed.txt"  # see fasttrace/backends/c
@@ -32,6 +34,17 @@ class abi3_wheel(bdist_wheel):  # noqa: N801 - named as setuptools names command
         if not sysconfig.get_config_var("Py_GIL_DISABLED"):
             self.py_limited_api = "cp311"
         super().finalize_options()
+
+
+class with_sources(build_py):  # noqa: N801
+    """What kernels for a GPU are compiled from, when they are first used, goes along as fasttrace/include."""
+
+    def run(self):
+        super().run()
+        for source in () if self.editable_mode else (*CSRC.glob("*.[ch]"), *CSRC.glob("*.cu")):
+            to = Path(self.build_lib, "fasttrace", "include", source.name)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, to)
 
 
 class parallel_build(build_ext):  # noqa: N801
@@ -150,7 +163,7 @@ def _about(compiler, options):
     paths = [os.environ.get(name) for name in ("CPATH", "C_INCLUDE_PATH")]
     options = {name: value for name, value in options.items() if name != "output_dir"}
     said = repr([sys.version, sysconfig.get_platform(), command, sorted(options.items()), paths, macros])
-    headers = sorted((ROOT / "csrc").rglob("*.h"))
+    headers = sorted(CSRC.rglob("*.h"))
     return b"".join([said.encode(), *(path.name.encode() + path.read_bytes() for path in headers)])
 
 
@@ -202,5 +215,5 @@ setup(
     package_dir={"fasttrace.bench": "bench"},
     cffi_modules=["csrc/build_cffi.py:ffi"],
     ext_modules=_call_module(),
-    cmdclass={"bdist_wheel": abi3_wheel, "build_ext": parallel_build},
+    cmdclass={"bdist_wheel": abi3_wheel, "build_ext": parallel_build, "build_py": with_sources},
 )

@@ -4,8 +4,9 @@ import re
 import tomllib
 from pathlib import Path
 
-# PyTorch's comes with the libraries of GPUs, gigabytes; the others are tools, and nothing here imports them.
-ASIDE = {"torch", "ruff", "mypy", "build"}
+# PyTorch comes with the libraries of GPUs, gigabytes, JAX with a compiler; what is CUDA's does
+# not run there; the others are tools.
+ASIDE = {"jax", "torch", "cuda-bindings", "nvidia-cuda-nvrtc", "ruff", "mypy", "build"}
 
 project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
 groups = [project["dependencies"], *project["optional-dependencies"].values()]

@@ -7,13 +7,16 @@ import numpy as np
 
 import fasttrace as ft
 from fasttrace import quick
+from fasttrace.backends.cuda import compiler
 
 expected = set(sys.argv[1:])
 tree = Path(__file__).resolve().parents[1]
 frozen = getattr(sys, "frozen", False)  # by PyInstaller
 assert frozen or tree not in Path(ft.__file__).resolve().parents, f"{ft.__file__} is not an installed copy"
-there = {name for name, reason in ft.backends().items() if reason is None}
+there = {name for name, reason in ft.backends().items() if reason is None} - {"cuda"}
 assert there == expected, ft.backends()
+assert (compiler.sources() / "returns.cu").is_file(), compiler.sources()
+assert compiler.sources().name == "include"
 assert (quick.native is not None) == ("c" in expected), quick.missing
 if "c" not in expected:
     assert "compiler" in ft.backends()["c"], ft.backends()

@@ -17,6 +17,7 @@ from .workloads import smooth_8
 TABLE, NOTHING, SHORT = "calls from Python", "a call of nothing", "a stream of 1000"
 ABOUT = "One call, C, k = 8, d = 2^16, in a loop of Python's: features as most programs have them."
 ROUND = 200
+CREW = "agents.step of 64, an agent"
 KERNEL, LEARN, LEARN_64 = "the kernel alone", "learn", "learn, int64"
 
 
@@ -81,6 +82,33 @@ def cases() -> Iterator[Case]:
     yield _case(NOTHING, quick.native.empty, (1.0, 2.0), lambda: True)
     for name, (function, arguments) in _calls().items():
         yield _case(name, function, arguments, partial(_is_python, name))
+    yield _crew_case()
+
+
+def _crew_case(N: int = 64) -> Case:
+    """`step` of a population, an agent of it: each does what it does alone."""
+    workload, rewards, rounds = smooth_8(), np.full(N, -1.0), [None] * 20
+    rows = [np.ascontiguousarray(workload.x[i * N : (i + 1) * N]) for i in range(2)]
+
+    def made() -> Any:
+        agents = ft.Population(ft.Sarsa, workload.n, 3, N, alpha=workload.alpha, seed=0, backend="c")
+        agents.start(rows[0])
+        return agents
+
+    agents = made()
+
+    def run(step: Any = agents.step) -> None:
+        for _ in rounds:
+            step(rewards, rows[1])
+
+    def check() -> bool:
+        fresh = made()
+        alone = [fresh[i] for i in range(N)]
+        taken = [fresh.step(rewards, x) for x in rows]
+        want = [[one.step(-1.0, x[i]) for i, one in enumerate(alone)] for x in rows]
+        return np.array_equal(taken, want)
+
+    return Case(Spec(CREW), TABLE, len(rounds) * N, lambda: None, run, check)
 
 
 def _is_python(name: str) -> bool:

@@ -32,7 +32,15 @@ LIST_TOLERANCE = 1e-6
 BACKENDS = {"numpy": "NumPy", "numba": "Numba", "c": "C"}
 EAGER, FLOOR, FLOOR_NUMBA, EMPTY = "eager list", "TD(0) C", "TD(0) Numba", "empty cffi call"
 EAGER_C, FLOOR_AHEAD = "eager list, C", "TD(0) C, prefetch"
-IMPLEMENTATIONS = ("C", "C, together", "C, two threads", "Numba", EAGER, "NumPy")  # as the tables have them
+IMPLEMENTATIONS = (
+    "C",
+    "C, together",
+    "C, two threads",
+    "C, 0.1.0",
+    "Numba",
+    EAGER,
+    "NumPy",
+)  # as the tables have them
 NO_TRACE = "no trace"
 
 KERNELS = {

@@ -42,9 +42,10 @@ def pytest_collection_modifyitems(items):
 def pytest_report_header(config):
     """Which files are timed, and which backends are there: not always those that one thinks."""
     import fasttrace as ft
+    from fasttrace.backends import NAMES
 
     yield f"fasttrace {ft.__version__} of {Path(ft.__file__).parent}"
-    reasons = ft.backends()
+    reasons = {name: ft.backends()[name] for name in NAMES}  # for "cuda" see cuda.py
     yield f"backends timed: {', '.join(name for name, reason in reasons.items() if reason is None)}"
     yield from (f"not timed: {name}, {reason}" for name, reason in reasons.items() if reason is not None)
 

@@ -188,8 +188,8 @@ def figures(results: Results) -> Iterator[Figure]:
     yield Figure("mountain car, true online Sarsa(.9): steps a second, C / eager list", ratio, 2.2, False)
     many = partial(ns, str(population.TASK), kernel=population.KERNEL, lambda_=population.TASK.lambda_)
     together = many(population.TOGETHER)
-    name = "population of 64 on mountain car, one thread: steps a second / one agent's"
-    yield Figure(name, _ratio(many(population.ALONE), together), 1.5, False)
+    name = "population of 64 on mountain car, one thread: steps a second / one agent's of 0.1.0"
+    yield Figure(name, _ratio(many(population.FIRST), together), 1.5, False)
     name = "population of 64 on mountain car: steps a second of two threads / one, on two idle cores"
     yield Figure(name, _ratio(together, many(population.THREADS)), 1.7, False)
     yield from returns_figures(results)

@@ -33,6 +33,11 @@ int32_t bench_long_double_bits(void);
 void bench_td0_horde(int64_t T, int64_t k, int64_t n, int64_t m, int64_t block, const int32_t *idx,
                      const double *rewards, const double *gammas, int64_t gamma_stride, const double *alphas,
                      double *w, double *deltas, int64_t ahead);
+int64_t bench_agent_size(void);
+int64_t bench_agent_0_1(int64_t steps, double alpha, double gamma, double lambda, double epsilon,
+                        void *memory, const double *table, void *next_double, void *random,
+                        double *returns, int64_t *lengths);
+void bench_agent_weights(void *memory, double *w);
 """
 
 
@@ -47,7 +52,7 @@ def library() -> tuple[Any, Any]:
     ffi.set_source(
         "_fasttrace_bench",
         DECLARATIONS,
-        sources=[str(HERE / name) for name in ("floor.c", "rivals.c", "exact.c", "horde.c")],
+        sources=[str(HERE / name) for name in ("floor.c", "rivals.c", "exact.c", "horde.c", "agent_0_1.c")],
         extra_compile_args=flags,
     )
     folder = tempfile.mkdtemp(prefix="fasttrace-bench-")

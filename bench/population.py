@@ -1,7 +1,8 @@
-"""Many agents on mountain car: together, alone one after the other, in threads; and the floor in C."""
+"""Many agents on mountain car: together, one by one, in threads; an agent of 0.1.0; the floor."""
 
 from __future__ import annotations
 
+import ctypes
 import math
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fasttrace as ft
+from fasttrace.memory import aligned_zeros
 
 from . import native
 from .cases import Case, Spec, there
@@ -18,6 +20,7 @@ from .workloads import PopulationTask
 KERNEL = "true online sarsa"
 TASK = PopulationTask()
 ALONE, TOGETHER, THREADS, FLOOR = "C", "C, together", "C, two threads", "Sarsa(0) C"
+FIRST = "C, 0.1.0"
 IMPLEMENTATIONS = (ALONE, TOGETHER, THREADS)
 ONES = (0, 21, 42, 63)  # those that run alone
 CHECKED = 3000  # steps of the floor that plain Python walks along
@@ -27,12 +30,18 @@ def specs() -> list[Spec]:
     if "c" not in there():
         return []
     found = [Spec(name, KERNEL, TASK.lambda_) for name in IMPLEMENTATIONS]
-    return found if native.library()[1] is None else [*found, Spec(FLOOR)]
+    lib = native.library()[1]
+    if lib is None:
+        return found
+    first = [Spec(FIRST, KERNEL, TASK.lambda_)] if lib.bench_agent_size() else []
+    return [*found, *first, Spec(FLOOR)]
 
 
 def case(spec: Spec) -> Case:
     if spec.implementation == FLOOR:
         return _floor()
+    if spec.implementation == FIRST:
+        return _first(spec)
     return _alone(spec) if spec.implementation == ALONE else _together(spec)
 
 
@@ -99,6 +108,40 @@ def _together(spec: Spec) -> Case:
 
     make = InThreads if threads > 1 else Case
     return make(spec, TASK, TASK.steps * TASK.agents, prepare, run, check)
+
+
+def _first(spec: Spec) -> Case:
+    """An agent alone, as the first version had it; the same numbers, of its generator, as it took them."""
+    t, (ffi, lib), (env, coder, numbers) = TASK, native.library(), _coder()
+    memory, lengths = aligned_zeros(lib.bench_agent_size(), np.uint8), np.zeros(t.steps, np.int64)
+    span, displaced = coder.high - coder.low, np.outer([1, 3], np.arange(t.tilings)) % t.tilings / t.tilings
+    cells, strides = [t.tiles + 1] * 2, [t.tiles + 1, 1]
+    rows = [coder.low, span, t.tiles / span, cells, strides, [0, 0], displaced]
+    table, returns = np.column_stack(rows).reshape(-1), np.zeros(t.steps)
+
+    def prepare() -> None:
+        memory[:] = 0
+
+    def run() -> int:
+        source = np.random.default_rng(t.seed).bit_generator.ctypes
+        draw = ffi.cast("void *", ctypes.cast(source.next_double, ctypes.c_void_p).value)
+        return lib.bench_agent_0_1(
+            t.steps, t.alpha, t.gamma, t.lambda_, t.epsilon, ffi.from_buffer(memory), native.pointer(table),
+            draw,
+            ffi.cast("void *", source.state_address), native.pointer(returns), native.pointer(lengths),
+        )  # fmt: skip
+
+    def check() -> bool:
+        """The walk of an agent of today, and its weights."""
+        prepare()
+        ended, w = run(), np.zeros((coder.n_features, 4))
+        lib.bench_agent_weights(ffi.from_buffer(memory), native.pointer(w))
+        agent = ft.TrueOnlineSarsa(coder.n_features, 3, **numbers, backend="c")
+        want = ft.simulate(env, agent, coder, steps=t.steps, seed=np.random.default_rng(t.seed))
+        same = np.array_equal(lengths[:ended], want.lengths) and np.array_equal(returns[:ended], want.returns)
+        return same and bool(np.abs(w[:, :3] - agent.weights).max() <= 1e-9)
+
+    return Case(spec, t, t.steps, prepare, run, check)
 
 
 def _floor() -> Case:

@@ -1,4 +1,5 @@
-/* The built-in environments: C twins of fasttrace/envs.  Their fields are filled in by order. */
+/* The built-in environments: C twins of fasttrace/envs.  Their fields are filled in by order.
+ * simulate.cu has all this as C++, which knows no (ft_env){...}. */
 #include "fasttrace.h"
 #include <math.h>
 #include <stddef.h>
@@ -19,7 +20,8 @@ static void ft_random_walk_step(const void *self, double *state, int64_t action,
 }
 
 void ft_random_walk(ft_env *env, const int64_t *n) {
-    *env = (ft_env){1, 0, 0, 1, n, ft_random_walk_reset, ft_random_walk_step};
+    const ft_env filled = {1, 0, 0, 1, n, ft_random_walk_reset, ft_random_walk_step};
+    *env = filled;
 }
 
 static void ft_boyan_chain_reset(const void *self, double *state, const double *u) {
@@ -39,7 +41,8 @@ static void ft_boyan_chain_step(const void *self, double *state, int64_t action,
 }
 
 void ft_boyan_chain(ft_env *env) {
-    *env = (ft_env){1, 0, 0, 1, NULL, ft_boyan_chain_reset, ft_boyan_chain_step};
+    const ft_env filled = {1, 0, 0, 1, NULL, ft_boyan_chain_reset, ft_boyan_chain_step};
+    *env = filled;
 }
 
 static void ft_baird_reset(const void *self, double *state, const double *u) {
@@ -57,7 +60,8 @@ static void ft_baird_step(const void *self, double *state, int64_t action, const
 }
 
 void ft_baird(ft_env *env) {
-    *env = (ft_env){1, 0, 1, 1, NULL, ft_baird_reset, ft_baird_step};
+    const ft_env filled = {1, 0, 1, 1, NULL, ft_baird_reset, ft_baird_step};
+    *env = filled;
 }
 
 static void ft_collision_reset(const void *self, double *state, const double *u) {
@@ -77,7 +81,8 @@ static void ft_collision_step(const void *self, double *state, int64_t action, c
 }
 
 void ft_collision(ft_env *env) {
-    *env = (ft_env){1, 0, 1, 1, NULL, ft_collision_reset, ft_collision_step};
+    const ft_env filled = {1, 0, 1, 1, NULL, ft_collision_reset, ft_collision_step};
+    *env = filled;
 }
 
 /* Gymnasium draws uniform(-0.6, -0.4): low + (high - low) u. */
@@ -104,7 +109,8 @@ static void ft_mountain_car_step(const void *self, double *state, int64_t action
 }
 
 void ft_mountain_car(ft_env *env) {
-    *env = (ft_env){2, 3, 1, 0, NULL, ft_mountain_car_reset, ft_mountain_car_step};
+    const ft_env filled = {2, 3, 1, 0, NULL, ft_mountain_car_reset, ft_mountain_car_step};
+    *env = filled;
 }
 
 #define FT_PI 3.14159265358979323846 /* C99 has no M_PI */
@@ -136,7 +142,8 @@ static void ft_cart_pole_step(const void *self, double *state, int64_t action, c
 }
 
 void ft_cart_pole(ft_env *env) {
-    *env = (ft_env){4, 2, 4, 0, NULL, ft_cart_pole_reset, ft_cart_pole_step};
+    const ft_env filled = {4, 2, 4, 0, NULL, ft_cart_pole_reset, ft_cart_pole_step};
+    *env = filled;
 }
 
 /* Gymnasium's start is of float32. */
@@ -188,7 +195,8 @@ static void ft_acrobot_step(const void *self, double *state, int64_t action, con
 }
 
 void ft_acrobot(ft_env *env) {
-    *env = (ft_env){4, 3, 4, 0, NULL, ft_acrobot_reset, ft_acrobot_step};
+    const ft_env filled = {4, 3, 4, 0, NULL, ft_acrobot_reset, ft_acrobot_step};
+    *env = filled;
 }
 
 /* Uniform where x + y < 1.9: x by the inverse of its distribution, then y up to what x allows. */
@@ -222,5 +230,6 @@ static void ft_puddle_world_step(const void *self, double *state, int64_t action
 }
 
 void ft_puddle_world(ft_env *env) {
-    *env = (ft_env){2, 4, 2, 2, NULL, ft_puddle_world_reset, ft_puddle_world_step};
+    const ft_env filled = {2, 4, 2, 2, NULL, ft_puddle_world_reset, ft_puddle_world_step};
+    *env = filled;
 }

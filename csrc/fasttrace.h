@@ -592,6 +592,11 @@ FT_API void ft_horde_enter(const ft_horde *horde, const ft_stream *x, int64_t ro
 /* Learn from s->steps transitions; begins, entries and values are of one row more. */
 FT_API void ft_horde_run(ft_horde *horde, const ft_horde_stream *s);
 
+/* to[t][i] = from[t][index[i]] of rows (rows, width), to (rows, count): numbers by the prediction as numbers by
+ * the lane, where these are in another order, and back. */
+FT_API void ft_horde_permute(int64_t rows, int64_t width, const double *from, int64_t count,
+                             const int64_t *index, double *to);
+
 /* s->deltas[t * stride + lane] = w.x for rows t < s->steps of x. */
 FT_API void ft_horde_values(const ft_horde *horde, const ft_horde_stream *s);
 

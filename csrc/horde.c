@@ -54,6 +54,20 @@ void ft_horde_enter(const ft_horde *h, const ft_stream *s, int64_t rows, uint64_
     }
 }
 
+/* The next row is asked for meanwhile, line by line: read in no order, each of its lines would be waited for. */
+void ft_horde_permute(int64_t rows, int64_t width, const double *from, int64_t count, const int64_t *index,
+                      double *to) {
+    for (int64_t t = 0; t < rows; t++, from += width, to += count) {
+        const int more = t + 1 < rows;
+        int64_t i = 0;
+        for (; i + FT_EIGHT <= count; i += FT_EIGHT) {
+            if (more && i < width) FT_PREFETCH(from + width + i);
+            for (int64_t j = i; j < i + FT_EIGHT; j++) to[j] = from[index[j]];
+        }
+        for (; i < count; i++) to[i] = from[index[i]];
+    }
+}
+
 /* ---- calls ---- */
 
 /* What there is for this CPU. */

@@ -85,9 +85,10 @@ def main():
         usual, most = 1e6 * np.median(took), 1e6 * np.quantile(took, 0.999)
         print(f"live: a step takes {usual:.0f} us, 99.9 % at most {most:.0f}; {late} of {options.steps} late")
 
-    # What came, in hindsight; the last seconds are not known yet.
-    known = max(options.steps - 5 * int(horizons[-1]), 0)
-    if not known:
+    # What came, in hindsight; the last seconds are not known yet, and less than one says nothing.
+    known = options.steps - 5 * int(horizons[-1])
+    if known < RATE:
+        print(f"what came is known after {RATE - known} steps more")
         return
     cumulants = np.repeat(readings[1:], SCALES, axis=1) * share
     came = ft.returns.discounted_sum(cumulants, gammas=np.broadcast_to(gamma, cumulants.shape))

@@ -81,7 +81,7 @@ __all__ = [
 
 
 # Imported when first used: Numba and PyTorch take longer than all the rest, networks are not for everybody.
-_LATER = ("checks", "embed", "neural", "plasticity", "torch")
+_LATER = ("checks", "embed", "jax", "neural", "plasticity", "torch")
 _SWEEPS = ("results", "sweep")
 
 
@@ -91,6 +91,7 @@ def __dir__() -> list[str]:
 
 if _CHECKED:
     from . import embed as embed
+    from . import jax as jax
     from . import neural as neural
     from . import plasticity as plasticity
     from . import torch as torch

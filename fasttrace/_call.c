@@ -6,9 +6,8 @@
  * say.
  *
  * No kernel is compiled here, and the GIL is held in a step, so that it is one for all threads. */
-#include "call/learner.h"
+#include "call/crew.h"
 #include "call/returns.h"
-#include "call/stream.h"
 
 /* ---- types ---------------------------------------------------------------------------------- */
 
@@ -134,8 +133,8 @@ static PyObject *call_keep(PyObject *self, PyObject *args) {
     const int64_t entries = k * rows_of(c);
     if (!make_room(c, entries)) return PyErr_NoMemory();
     Bounds bounds = {0, -1};
-    if (indices != Py_None) copy_integers((PyArrayObject *)indices, 1, entries, c->idx, &bounds);
-    if (values != Py_None) copy_floats((PyArrayObject *)values, 1, entries, c->val);
+    if (indices != Py_None) copy_integers(block_of((PyArrayObject *)indices), 1, entries, c->idx, &bounds);
+    if (values != Py_None) copy_floats(block_of((PyArrayObject *)values), 1, entries, c->val);
     c->kept.k = k;
     c->kept.form = indices == Py_None ? DENSE : values == Py_None ? BINARY : VALUED;
     c->kept.padded = bounds.low < 0;
@@ -234,8 +233,21 @@ static void quick_dealloc(PyObject *self) {
     plain_dealloc(self);
 }
 
-static PyType_Slot quick_slots[] = {
-    {Py_tp_members, quick_members}, {Py_tp_dealloc, (void *)quick_dealloc}, {0, NULL}};
+/* A public name that neither the class has nor the object is for _set_new, where the class has one. */
+static int quick_setattr(PyObject *self, PyObject *name, PyObject *value) {
+    PyObject *const type = (PyObject *)Py_TYPE(self);
+    if (!value || !PyUnicode_Check(name) || PyUnicode_ReadChar(name, 0) == '_' || PyObject_HasAttr(type, name) ||
+        !PyObject_HasAttr(type, name_set_new))
+        return PyObject_GenericSetAttr(self, name, value);
+    PyObject *done = PyObject_CallMethodObjArgs(self, name_set_new, name, value, NULL);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+static PyType_Slot quick_slots[] = {{Py_tp_members, quick_members},
+                                    {Py_tp_dealloc, (void *)quick_dealloc},
+                                    {Py_tp_setattro, (void *)quick_setattr},
+                                    {0, NULL}};
 static PyType_Spec quick_spec = {"fasttrace._call.Quick", sizeof(Quick), 0,
                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, quick_slots};
 
@@ -306,7 +318,10 @@ static PyMethodDef module_methods[] = {
     {"empty", (PyCFunction)(void (*)(void))empty, METH_FASTCALL, NULL},
     {"method", method, METH_VARARGS, NULL},
     {"bind", bind, METH_O, NULL},
+    {"crew_step", (PyCFunction)(void (*)(void))crew_step, METH_FASTCALL, NULL},
+    {"crew_act", (PyCFunction)(void (*)(void))crew_act, METH_FASTCALL, NULL},
     {"returns", (PyCFunction)(void (*)(void))quick_returns, METH_FASTCALL, NULL},
+    {"tensors", quick_tensors, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL}};
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_call", NULL, -1, module_methods, NULL, NULL, NULL, NULL};

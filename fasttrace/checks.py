@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .backends import backends
+from .backends import NAMES, why_missing
 from .learner import load
 
 __all__ = ["check_learner", "checks_of"]
@@ -50,7 +50,7 @@ def checks_of(
     make: Callable[[str], Any], backend: str | None = None
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """(name, check) of everything that check_learner checks."""
-    there = [name for name, reason in backends().items() if reason is None]
+    there = [name for name in NAMES if why_missing(name) is None]
     for name in there if backend is None else [backend]:
         for check in EACH:
             yield f"{check.__name__} ({name})", partial(check, partial(make, name))

@@ -31,7 +31,7 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 from . import registry
-from .backends import Backend, Name, backends, module, resolve
+from .backends import Backend, Name, module, resolve, why_missing
 from .backends.numba import gradient, kernel, linear, steps, stream, trace, transition, verb
 from .errors import FeatureIndexError
 from .layout import BAD_ACTION, BAD_INDEX, KINDS, OK, Options
@@ -86,7 +86,7 @@ def state(learner: LinearLearner) -> State | TwoVectorState:
     if not isinstance(owner, (LazyTrace, LazyGradient)):
         raise ValueError(f"learner: {learner!r} has no state to embed, expected {_names()}")
     stem = learner.method().stem
-    if backends()["c"] is None:
+    if why_missing("c") is None:
         module("c", stem).handle(owner)  # C's pointers stand in the struct
     if isinstance(owner, LazyGradient):
         return TwoVectorState(*gradient.arrays_of(owner)[:5], owner.later, np.zeros(1))
@@ -299,7 +299,7 @@ def _external(name: str) -> Any:
     return types.ExternalFunction(name, _numba_type(told.result)(*map(_numba_type, told.args)))
 
 
-if backends()["c"] is None:
+if why_missing("c") is None:
     _ft_state_step, _ft_sarsa_step = _external("ft_state_step"), _external("ft_sarsa_step")
     _ft_gradient_step = _external("ft_gradient_step")
 

@@ -93,6 +93,30 @@ class Learner(Quick):
         options = ", ".join(f"{name}={value!r}" for name, value in self._options().items())
         return f"{type(self).__name__}({options}, backend={self.backend!r})"
 
+    def _set_new(self, name: str, value: Any) -> None:
+        """A public attribute that the class has not: while a learner is made, or of a user's subclass.
+
+        Errors: AttributeError for others, most likely an option's name spelled wrong.
+        """
+        own = vars(self)
+        if name in own or "_lock" not in own or type(self).__module__.partition(".")[0] != __package__:
+            own[name] = value
+            return
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> AttributeError:
+        """What to raise where an attribute is set that is none."""
+        names = sorted(self._can_be_set())
+        near = arguments.nearest(name, names)
+        advice = f"did you mean {near!r}?" if near else f"what can be set is {', '.join(names)}"
+        return AttributeError(f"{type(self).__name__} has no attribute {name!r}; {advice}")
+
+    def _can_be_set(self) -> set[str]:
+        kinds = {name: getattr(type(self), name, None) for name in dir(type(self)) if name[0] != "_"}
+        return {
+            name for name, kind in kinds.items() if hasattr(kind, "__set__") and getattr(kind, "fset", kind)
+        }
+
     # ---- one user at a time --------------------------------------------------------------------------------
 
     # An interrupt may come at the end of any call of a function, so also between `lock.acquire(False)` and a
@@ -208,7 +232,7 @@ class Learner(Quick):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._free()
-        resolve(self.backend)
+        resolve(self._trace.backend)
         self._bind()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

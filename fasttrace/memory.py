@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,20 @@ def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
     memory = np.zeros(size * itemsize + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size * itemsize].view(dtype)
+
+
+_MOSTLY_UNTOUCHED = 1 << 28  # bytes: NumPy asks for large pages, of which a line that is touched takes all
+
+
+def sparse_zeros(size: int, dtype: Any) -> NDArray[Any]:
+    """aligned_zeros of which little is touched soon: of much memory only those pages are taken."""
+    count = size * np.dtype(dtype).itemsize
+    if count < _MOSTLY_UNTOUCHED:
+        return aligned_zeros(size, dtype)
+    try:
+        return np.frombuffer(mmap.mmap(-1, count, access=mmap.ACCESS_COPY), dtype)
+    except (OSError, OverflowError) as error:
+        raise MemoryError(f"{count} bytes") from error
 
 
 def aligned_copy(array: NDArray[Any]) -> NDArray[Any]:

@@ -24,9 +24,20 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class Quick:
-    """Base of what has quick methods; _call is what they work with, or None."""
+    """Base of what has quick methods; _call is what they work with, or None.
+
+    A public attribute that the class does not have is set by _set_new(name, value), where the class has one.
+    """
 
     _call: Any = None
+
+    if not TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name.startswith("_") or hasattr(type(self), name) or not hasattr(type(self), "_set_new"):
+                super().__setattr__(name, value)
+            else:
+                self._set_new(name, value)
 
 
 if native and not TYPE_CHECKING:

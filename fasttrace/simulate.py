@@ -24,6 +24,7 @@ from .linear.learner import LinearLearner
 from .linear.trace import LazyTrace
 from .many.crew import threads_of
 from .many.population import Population
+from .many.vectors import evaluate_all
 from .many.walks import Histories, OneByOne, Report, Walks
 from .pieces import held, paced, tell
 from .policy import Method
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _AT_FIRST = 1 << 12  # steps of a native loop before the first look at the clock
 _FOREVER = 1 << 62
+_ENDED = 1 << 24  # episodes of all agents that a GPU has room for, between two looks at it
 _LOOK = 1 << 16  # steps between two looks whether the agent has diverged: by the walk, not by the clock
 
 
@@ -210,6 +212,9 @@ def _simulate_all(
 
         loops = _loops(backend, env, coder, methods, keys, longest)
         walks = Walks(each, loops, most_steps, most_episodes, look, may)
+        if backend == "cuda":  # all at once, with room for the episodes that may end meanwhile
+            size = N * look if N * most_episodes <= _ENDED else _ENDED
+            return walks.run(1, size, report, episodes, whole=True)
         some = crew if _compiled(backend, methods[0]) else 1
         return walks.run(some, _first(backend, methods[0]), report, episodes)
 
@@ -392,7 +397,7 @@ def _progress(
     return report, bar.stop
 
 
-@arguments.explained
+@overload
 def evaluate(
     env: gymnasium.Env[Any, Any],
     agent: Agent,
@@ -400,18 +405,44 @@ def evaluate(
     *,
     episodes: int,
     seed: int | None = None,
+) -> NDArray[np.float64]: ...
+@overload
+def evaluate(
+    env: gymnasium.vector.VectorEnv[Any, Any, Any],
+    agent: Population,
+    coder: Callable[[Any], Any],
+    *,
+    episodes: int,
+    seed: int | Sequence[int | None] | None = None,
+) -> NDArray[np.float64]: ...
+@arguments.explained
+def evaluate(
+    env: gymnasium.Env[Any, Any] | gymnasium.vector.VectorEnv[Any, Any, Any],
+    agent: Agent | Population,
+    coder: Callable[[Any], Any],
+    *,
+    episodes: int,
+    seed: Any = None,
 ) -> NDArray[np.float64]:
     """Returns (episodes,) of the greedy policy in a Gymnasium environment; nothing is learned.
 
-    env    with a Discrete action space
-    coder  TileCoder, or any function from an observation to features
+    env    with a Discrete action space; for a Population of N agents a vector of N environments, the i-th for
+           agent i, whenever the vector resets those that have ended
+    coder  TileCoder, or any function from an observation, or N of them, to features
     seed   of the first reset
+
+    Of a Population (N, episodes): of each agent the first so many that end.
 
     Errors: ValueError, TypeError.
     """
-    if not isinstance(agent, Agent):
-        raise TypeError(f"agent: got {type(agent).__name__}, expected one that acts")
+    if not isinstance(agent, (Agent, Population)) or (isinstance(agent, Population) and not agent.n_actions):
+        name = agent.learner.__name__ if isinstance(agent, Population) else type(agent).__name__
+        raise TypeError(f"agent: got {name}, expected one that acts")
     episodes = arguments.count("episodes", episodes, 0)
+    if isinstance(agent, Population):
+        return evaluate_all(env, agent, coder, episodes, seed)
+    if (count := getattr(env, "num_envs", None)) is not None:
+        raise ValueError(f"env: got a vector of {count}, expected one environment; or give a Population")
     actions = getattr(env.action_space, "n", None)
     if actions != agent.n_actions:
         raise ValueError(f"agent: has {agent.n_actions} actions, the environment {actions}")

@@ -4,8 +4,9 @@ import numpy as np
 
 import fasttrace as ft
 from fasttrace import neural
+from fasttrace.backends import NAMES
 
-BACKENDS = [name for name, reason in ft.backends().items() if reason is None]
+BACKENDS = [name for name in NAMES if ft.backends()[name] is None]
 T, INPUTS, ACTIONS, MOVES = 40, 4, 3, 2
 
 

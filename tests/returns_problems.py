@@ -61,8 +61,22 @@ def oriented(array, time_axis):
     return np.ascontiguousarray(array.T) if time_axis and np.ndim(array) == 2 else array
 
 
-def call(family, given, backend, *, time_axis=0, horizon=None, flat=False, rows=None, **more):
-    """The public function, n_step_returns where n is given, on these: (first, second or None) as (T, B)."""
+def call(
+    family,
+    given,
+    backend,
+    *,
+    time_axis=0,
+    horizon=None,
+    flat=False,
+    rows=None,
+    among=api.__dict__.get,
+    **more,
+):
+    """The function, n_step_returns where n is given, on these: (first, second or None) as (T, B).
+
+    among  the function of a name: fasttrace.returns has the public ones
+    """
 
     def lay(array):
         return array[:, 0] if flat else oriented(array, time_axis)
@@ -81,7 +95,7 @@ def call(family, given, backend, *, time_axis=0, horizon=None, flat=False, rows=
     }
     if family == "vtrace":
         keywords |= {name: x for name, x in given["extra"].items() if name.endswith("_bar")}
-    found = getattr(api, "n_step_returns" if "n" in more else family)(
+    found = among("n_step_returns" if "n" in more else family)(
         lay(given["rewards"]), *map(lay, arrays), **keywords, **more,
         horizon=horizon, time_axis=time_axis, backend=backend,
     )  # fmt: skip

@@ -1120,3 +1120,55 @@ def test_inputs_are_left_alone(backend):
     agent.step(1.0, x[1])
     for array, old in zip(arrays, before, strict=True):
         assert_array_equal(array, old)
+
+
+# ---- attributes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", EVERY.values(), ids=str)
+def test_attributes_that_are_none(algorithm):
+    """A name spelled wrong is told, with the nearest that can be set; nothing is set."""
+    for backend in ("c", "numpy"):
+        learner = taught(algorithm, backend)
+        for name, near in (("gama", "gamma"), ("weigths", "weights"), ("xyz", None)):
+            advice = f"did you mean '{near}'" if near else "what can be set is .*gamma"
+            with pytest.raises(
+                AttributeError, match=f"{type(learner).__name__} has no attribute '{name}'; {advice}"
+            ):
+                setattr(learner, name, 0.5)
+            assert not hasattr(learner, name)
+        learner.gamma = 0.5
+        assert learner.gamma == 0.5
+
+
+def test_attributes_of_networks_and_of_many():
+    """The same of networks' learners and populations; what a user derives may have more."""
+
+    class Mine(ft.TD):
+        def __init__(self, *sizes, **options):
+            super().__init__(*sizes, **options)
+            self.mine = 1
+
+    for learner in (
+        ft.neural.StreamQ(3, 2, hidden=(4,)),
+        ft.neural.NetworkTD(ft.neural.MLP((3, 4, 1)), alpha=0.1),
+        ft.Population(ft.Sarsa, N, A, 2, alpha=0.1),
+        ft.Horde(N, 2, alpha=0.1),
+    ):
+        with pytest.raises(AttributeError, match="did you mean 'gamma'"):
+            learner.gama = 0.5
+    mine = Mine(N, alpha=0.1)
+    mine.yours = 2
+    assert (mine.mine, mine.yours) == (1, 2)
+    with pytest.raises(AttributeError, match="what can be set is alpha, epsilon"):
+        ft.Population(ft.Sarsa, N, A, 2, alpha=0.1).trace = "dutch"
+
+
+def test_ab_has_no_lambda():
+    """It is zeta that says how long traces last: of one and of many."""
+    learner = ft.ABTD(N, alpha=0.1)
+    for use in (lambda: learner.lambda_, lambda: setattr(learner, "lambda_", 0.5)):
+        with pytest.raises(AttributeError, match="ABTD has none; zeta, psi_0 and psi_max"):
+            use()
+    with pytest.raises(AttributeError, match=r"what can be set is .*zeta"):
+        ft.Population(ft.ABTD, N, 2, alpha=0.1).lambda_ = 0.5

@@ -16,7 +16,7 @@ import fasttrace as ft
 from fasttrace.__main__ import main
 from fasttrace.backends import NAMES, _missing
 
-BACKENDS = [name for name, reason in ft.backends().items() if reason is None]
+BACKENDS = [name for name in NAMES if ft.backends()[name] is None]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,8 @@ import fasttrace as ft
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SNIPPETS = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-ROBOT = ROOT / "examples" / "horde.py"  # which takes its time unless told not to
-PROGRAMS = sorted({*(ROOT / "examples").rglob("*.py")} - {ROBOT})
+ROBOT, PPO = ROOT / "examples" / "horde.py", ROOT / "examples" / "ppo.py"  # which take their time
+PROGRAMS = sorted({*(ROOT / "examples").rglob("*.py")} - {ROBOT, PPO})
 
 for compiler in (os.environ.get("CC", "cc"), "gcc"):
     if shutil.which(compiler):
@@ -85,7 +86,21 @@ def test_readme_snippets_learn(tmp_path, monkeypatch):
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.stem)
 def test_program_runs(program, tmp_path):
     """Each example ends well and says something."""
+    if "import torch" in program.read_text("utf-8"):
+        pytest.importorskip("torch")
     assert run(sys.executable, program, cwd=tmp_path).strip()
+
+
+@pytest.mark.parametrize("autoreset", ["next_step", "same_step"])
+def test_ppo_learns(autoreset):
+    """Episodes become longer within some seconds' worth of steps; the same seed, the same walk."""
+    pytest.importorskip("torch")
+    pytest.importorskip("gymnasium")
+    train = runpy.run_path(str(PPO))["train"]
+    lengths = train(updates=8, T=64, autoreset=autoreset, show=lambda line: None)
+    assert np.mean(lengths[-20:]) > 1.7 * np.mean(lengths[:20])
+    again = [train(updates=2, T=32, autoreset=autoreset, show=lambda line: None) for _ in range(2)]
+    assert again[0] == again[1]
 
 
 needs_make = pytest.mark.skipif(not (compiler and shutil.which("make")), reason="no C compiler, or no make")
@@ -97,6 +112,8 @@ def test_a_robot_predicts(tmp_path):
     printed = run(sys.executable, ROBOT, *quickly, cwd=tmp_path)
     assert int(re.search(r"horizon 0.02 s: (-?\d+)%", printed)[1]) > 80
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    quickly[2], quickly[4] = "0", "2001"
+    assert "known after 99 steps" in run(sys.executable, ROBOT, *quickly, cwd=tmp_path)
 
 
 @needs_make

@@ -378,6 +378,38 @@ def test_more_and_fewer_while_it_runs(kind, backend):
     assert same(loaded, horde)
 
 
+@backends
+@pytest.mark.parametrize("kind", ["true online", "GTD"])
+def test_a_chunk_goes_with_its_last_prediction(kind, backend, tmp_path):
+    """It is no longer run nor saved; those behind it stay as they are, in order; another may begin there."""
+    p = Problem(m=21)
+    p.gamma = np.full(21, 0.9)
+    horde, beside = p.horde(kind, backend), p.horde(kind, backend)
+    p.learn(horde, 0, 30)
+    p.learn(beside, 0, 30)
+    for _ in range(8):
+        horde.remove(8)
+    kept = [*range(8), *range(16, 21)]
+    assert horde._trace.lanes.position.tolist() == list(range(13))
+    assert horde.state_dict()["arrays"]["chunks"] == 2
+    assert_array_equal(horde.weights, beside.weights[:, kept])
+    for _ in range(4):
+        horde.add(**{name: each if np.ndim(each) == 0 else each[0] for name, each in p.numbers(kind).items()})
+    assert horde._trace.lanes.chunks == 3
+    rows = [*kept, 0, 0, 0, 0]
+    given = {name: each[30:][:, rows] for name, each in p.given.items()}
+    cumulants = p.cumulants[30:][:, rows]
+    deltas = horde.learn(p.x(30), cumulants, **given)
+    want = p.learn(beside, 30)[:, kept]
+    assert_array_equal(deltas[:, :8], want[:, :8])
+    near(deltas[:, 8:13], want[:, 8:])  # who shares a chunk may close it
+    own = {name: each[:, 16] for name, each in given.items()}
+    near(deltas[:, 16], p.one(kind, 0).learn(p.x(30), cumulants[:, 16], **own))
+    near(deltas[:, 13], deltas[:, 16])
+    horde.save(tmp_path / "horde.npz")
+    assert same(ft.load(tmp_path / "horde.npz"), horde)
+
+
 # ---- states ----
 
 
@@ -521,6 +553,8 @@ BAD = [
     (lambda h: h[3], IndexError, "prediction 3 is out of range, expected 0 to 2"),
     (lambda h: h.remove(-4), IndexError, "prediction -4 is out of range"),
     (lambda h: h["a"], TypeError, "prediction: expected an integer, got str"),
+    (lambda h: h[True], TypeError, "prediction: expected an integer, got bool"),
+    (lambda h: setattr(h, "alhpa", 0.1), AttributeError, "no attribute 'alhpa'; did you mean 'alpha'?"),
     (lambda h: h.add(alpha=0), ValueError, "alpha: got 0.0, expected finite numbers above 0"),
     (lambda h: h.add(alpha=1, beta=1), ValueError, "beta: got 1 with learner='TD'"),
     (lambda h: setattr(h, "gamma", [1, 1]), ValueError, "gamma: got shape (2,), expected a number or (3,)"),
@@ -551,6 +585,7 @@ def test_what_is_refused(call, kind, words):
     [
         ((0, 3), {}, "n_features: got 0"),
         ((9, 0), {}, "m: got 0"),
+        ((9, 2**30), {}, "m: got 1073741824, expected an integer from 1 to 8388608"),
         ((9, 3, "Sarsa"), {}, "learner: got 'Sarsa', expected one of 'TD', 'TrueOnlineTD', 'GTD'"),
         ((9, 3, "TD", "eternal"), {}, "trace: got 'eternal'"),
         (
@@ -571,6 +606,17 @@ def test_hordes_that_cannot_be(arguments, options, words):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the words are looked at
         ft.Horde(*arguments, **{"alpha": 0.1} | options)
     assert words in str(caught.value)
+
+
+def test_more_than_there_is_memory_for(monkeypatch):
+    """What does not fit is told as predictions and bytes."""
+
+    def none(size, dtype):
+        raise MemoryError
+
+    monkeypatch.setattr("fasttrace.many.horde_trace.sparse_zeros", none)
+    with pytest.raises(MemoryError, match=r"m: 1000000 lanes take 16\.4 GB"):
+        ft.Horde(9, 10**6, alpha=0.1)
 
 
 def test_the_last_one_stays():

@@ -127,17 +127,18 @@ def test_a_frozen_program_has_every_module(monkeypatch):
     tools.collect_submodules = lambda package: [
         name for name in every if f"{name}.".startswith(f"{package}.")
     ]
+    tools.collect_data_files = lambda package, includes: []
     for name in ("PyInstaller", "PyInstaller.utils"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, tools.__name__, tools)
     hook = runpy.run_path(str(PACKAGE / "__pyinstaller" / "hook-fasttrace.py"))
     assert "_cffi_backend" in hook["hiddenimports"]
-    assert hook["excludedimports"] == ["fasttrace.torch"]
+    assert hook["excludedimports"] == ["fasttrace.torch", "fasttrace.jax"]
     found, new = set(), {"", *(name.removeprefix("fasttrace.") for name in hook["hiddenimports"])}
     while new:
         found |= new | {name.rpartition(".")[0] for name in new}  # a module comes with its package
         new = {other for name in new & MODULES.keys() for other in imports(name)[0]} - found
-    aside = {"experiments", "__main__", "__pyinstaller", "torch", "registry", "pieces"}
+    aside = {"experiments", "__main__", "__pyinstaller", "torch", "jax", "registry", "pieces"}
     assert {name for name in MODULES.keys() - found if room(name) not in aside} == set()
 
 
@@ -162,10 +163,13 @@ def test_backends_do_not_know_each_other(name):
     others = {other for other in own if not f"{other}.".startswith(f"backends.{backend}.")}
     assert others <= GROUND
     foreign -= set(sys.stdlib_module_names)
-    assert (
-        foreign
-        <= {"numpy": {"numpy"}, "numba": {"numpy", "numba", "llvmlite"}, "c": {"numpy", "cffi"}}[backend]
-    )
+    allowed = {
+        "numpy": {"numpy"},
+        "numba": {"numpy", "numba", "llvmlite"},
+        "c": {"numpy", "cffi"},
+        "cuda": {"numpy", "cuda"},
+    }
+    assert foreign <= allowed[backend]
 
 
 @pytest.mark.parametrize("row", [*registry.STEP_LEARNERS, *registry.SOLVERS], ids=str)
@@ -440,7 +444,7 @@ def test_what_is_imported_later_is_listed():
     program = (
         "import sys, fasttrace as ft\n"
         "listed = {name for name in dir(ft) if not name.startswith('_')}\n"
-        "assert {'embed', 'neural', 'plasticity', 'torch', *ft.__all__} <= listed, listed\n"
+        "assert {'embed', 'jax', 'neural', 'plasticity', 'torch', *ft.__all__} <= listed, listed\n"
         "assert 'fasttrace.neural' not in sys.modules\n"
         "ft.neural\n"
         "assert dir(ft) == sorted(set(dir(ft)))"

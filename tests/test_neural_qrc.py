@@ -9,13 +9,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fasttrace as ft
 from fasttrace import neural
+from fasttrace.backends import NAMES
 from fasttrace.backends.numpy.neural import forward, gradients
 from fasttrace.neural import gradient as neural_gradient
 
 T, INPUTS, ACTIONS = 30, 3, 2
-backends = pytest.mark.parametrize(
-    "backend", [name for name, reason in ft.backends().items() if reason is None]
-)
+backends = pytest.mark.parametrize("backend", [name for name in NAMES if ft.backends()[name] is None])
 PLAIN = {
     "activation": "tanh",
     "layer_norm": False,

@@ -7,9 +7,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import fasttrace as ft
+from fasttrace.backends import NAMES
 from fasttrace.plasticity import HebbianTrace, PlasticLayer, PlasticLSTM, PlasticRNN, PlasticState
 
-BACKENDS = [name for name, reason in ft.backends().items() if reason is None]
+BACKENDS = [name for name in NAMES if ft.backends()[name] is None]
 T, B, I, H = 4, 2, 3, 5  # noqa: E741
 NAN = np.float32("nan")
 

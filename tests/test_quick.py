@@ -614,6 +614,11 @@ learner, agent = pickle.loads(bytes.fromhex(sys.stdin.read()))
 for x in ([0, 3], np.array([0, 3]), np.array([0, 3], np.int32)):
     learner.update(x, 1.0, x)
     agent.step(1.0, x)
+try:
+    learner.gama = 0.5
+except AttributeError as error:
+    learner.gamma = 0.99
+assert learner.gamma == 0.99 and not hasattr(learner, "gama")
 print(pickle.dumps([learner, agent]).hex())
 """
 

@@ -432,7 +432,7 @@ LONG = np.zeros((4, 2))
         ((LONG[:3], LONG[:3]), {"bootstrap": [0.0]}, ValueError, r"bootstrap: got shape \(1,\)"),
         ((LONG[:3], LONG[:, :1]), {}, ValueError, r"values: got shape \(4, 1\)"),
         ((1.0, LONG), {}, ValueError, "rewards: got shape"),
-        ((LONG[None], LONG), {}, ValueError, "rewards: got shape"),
+        ((LONG[None], LONG), {}, ValueError, r"values: got shape \(4, 2\), expected \(2, 4, 2\)"),
         ((LONG[:3], LONG), {"time_axis": 2}, ValueError, "time_axis: got 2"),
         ((LONG[:3], LONG), {"gammas": 1.5}, ValueError, "gammas: got 1.5, expected a number from 0 to 1"),
         ((LONG[:3], LONG), {"lambdas": -0.1}, ValueError, "lambdas: got -0.1"),

@@ -194,6 +194,22 @@ def test_gymnasium_with_other_autoresets(mode, backend, monkeypatch):
     np.testing.assert_allclose(scope["advantages"], want, rtol=1e-11, atol=1e-11)
 
 
+def test_gradients_of_the_page():
+    """Its actor's loss goes back to rewards and values; its line of JAX gives what NumPy's does."""
+    torch = pytest.importorskip("torch")
+    arrays = {"rewards": np.ones(6), "values": np.arange(7.0)}
+    tensors = {name: torch.from_numpy(x).requires_grad_() for name, x in arrays.items()}
+    exec(next(block for block in blocks() if "backward()" in block), {"ft": ft, **tensors})
+    assert (tensors["rewards"].grad < 0).all()
+    assert tensors["values"].grad[0] == 0
+    assert (tensors["values"].grad[1:] < 0).all()
+    jax = pytest.importorskip("jax")
+    scope = {"ft": ft, "jax": jax, **arrays}
+    exec(next(block for block in blocks() if "jax.jit" in block), scope)
+    want = ft.returns.gae(**arrays, gammas=0.99, lambdas=0.95)
+    np.testing.assert_allclose([*scope["advantages"], *scope["targets"]], np.concatenate(want), rtol=1e-5)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_ppo_loop_on_torch_tensors(backend, monkeypatch):
     """The page's replacement for the loop over dones, against that loop."""

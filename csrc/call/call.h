@@ -143,7 +143,8 @@ static void let_go(Call *c) {
 #define NAMES(M)                                                                                           \
     M(arrived, "arrived") M(indptr, "indptr") M(indices, "indices") M(values, "values")                    \
     M(own, "_own") M(acting, "_acting") M(action, "_action") M(number, "_number")                          \
-    M(decisions, "_decisions") M(generator, "generator") M(was_greedy, "was_greedy")
+    M(decisions, "_decisions") M(generator, "generator") M(was_greedy, "was_greedy")                       \
+    M(set_new, "_set_new")
 #define DECLARE_TEXT(name, text) static PyObject *name_##name;
 NAMES(DECLARE_TEXT)
 

@@ -50,14 +50,26 @@ static int64_t unsigned_of(uint64_t i) { return i > INT32_MAX ? INT64_MAX : (int
         else                                                                                               \
             COPY_ROW(type, widened, by_entry)
 
-/* The entries of an array, `rows` rows of k, into `out`; whether it is one of integers.  One of more
- * dimensions that is contiguous is a row of all its entries. */
-static int copy_integers(PyArrayObject *a, int64_t rows, int64_t k, int32_t *out, Bounds *bounds) {
-    const char *row = PyArray_BYTES(a);
+/* Entries in the memory of an array. */
+typedef struct {
+    const char *data;
+    int type;
+    npy_intp by_row, by_entry;
+} Block;
+
+static Block block_of(PyArrayObject *a) {
     const int last = PyArray_NDIM(a) - 1;
-    const npy_intp by_entry = PyArray_STRIDE(a, last), by_row = last ? PyArray_STRIDE(a, 0) : 0;
+    const Block b = {PyArray_BYTES(a), PyArray_TYPE(a), last ? PyArray_STRIDE(a, 0) : 0, PyArray_STRIDE(a, last)};
+    return b;
+}
+
+/* The entries of a block, `rows` rows of k, into `out`; whether they are integers.  An array of more
+ * dimensions that is contiguous is a row of all its entries. */
+static int copy_integers(Block b, int64_t rows, int64_t k, int32_t *out, Bounds *bounds) {
+    const char *row = b.data;
+    const npy_intp by_entry = b.by_entry, by_row = b.by_row;
     int64_t low = 0, high = -1;
-    switch (PyArray_TYPE(a)) {
+    switch (b.type) {
         case NPY_BYTE: COPY_INTEGERS(npy_byte, signed_of) break;
         case NPY_UBYTE: COPY_INTEGERS(npy_ubyte, unsigned_of) break;
         case NPY_SHORT: COPY_INTEGERS(npy_short, signed_of) break;
@@ -78,13 +90,10 @@ static int copy_integers(PyArrayObject *a, int64_t rows, int64_t k, int32_t *out
 #define COPY_FLOATS(type)                                                                                  \
     for (int64_t r = 0; r < rows; r++)                                                                     \
         for (int64_t j = 0; j < k; j++)                                                                    \
-            out[r * k + j] = (double)*(const type *)(const void *)(data + r * by_row + j * by_entry);
+            out[r * k + j] = (double)*(const type *)(const void *)(b.data + r * b.by_row + j * b.by_entry);
 
-static int copy_floats(PyArrayObject *a, int64_t rows, int64_t k, double *out) {
-    const char *data = PyArray_BYTES(a);
-    const int last = PyArray_NDIM(a) - 1;
-    const npy_intp by_entry = PyArray_STRIDE(a, last), by_row = last ? PyArray_STRIDE(a, 0) : 0;
-    switch (PyArray_TYPE(a)) {
+static int copy_floats(Block b, int64_t rows, int64_t k, double *out) {
+    switch (b.type) {
         case NPY_FLOAT: COPY_FLOATS(float) return 1;
         case NPY_DOUBLE: COPY_FLOATS(double) return 1;
         default: return 0;
@@ -118,13 +127,23 @@ static PyObject *item_of(PyObject *x, Py_ssize_t j) {
     return PyList_CheckExact(x) ? PyList_GetItem(x, j) : PyTuple_GetItem(x, j);
 }
 
+/* Whether k indices to a row are such as may be; of a vector of bits that is not likely. */
+static int are_features(const Call *c, Bounds bounds, int64_t k, int valued, Row *row) {
+    if (bounds.low < -1 || bounds.high >= c->n) return 0;
+    if (!valued && k == c->n && k >= 3 && bounds.low >= 0 && bounds.high <= 1) return 0;
+    row->k = k;
+    row->form = BINARY;
+    row->padded = bounds.low < 0;
+    return 1;
+}
+
 /* Indices into c->idx from `at` on.  0: not of a form that is taken here, or not allowed. */
 static int take_indices(Call *c, PyObject *x, int64_t at, int valued, Row *row) {
     int64_t k;
     Bounds bounds = {0, -1};
     if (is_array(c, x, &k)) {
         if (!make_room(c, at + k * rows_of(c))) return 0;
-        if (!copy_integers((PyArrayObject *)x, rows_of(c), k, c->idx + at, &bounds)) return 0;
+        if (!copy_integers(block_of((PyArrayObject *)x), rows_of(c), k, c->idx + at, &bounds)) return 0;
     } else if (is_sequence(c, x, &k)) {
         if (!make_room(c, at + k)) return 0;
         for (int64_t j = 0; j < k; j++) {
@@ -140,12 +159,12 @@ static int take_indices(Call *c, PyObject *x, int64_t at, int valued, Row *row) 
     } else {
         return 0;
     }
-    if (bounds.low < -1 || bounds.high >= c->n) return 0;
-    /* Most likely a vector of bits. */
-    if (!valued && k == c->n && k >= 3 && bounds.low >= 0 && bounds.high <= 1) return 0;
-    row->k = k;
-    row->form = BINARY;
-    row->padded = bounds.low < 0;
+    return are_features(c, bounds, k, valued, row);
+}
+
+static int are_finite(const Call *c, int64_t at, int64_t k) {
+    for (int64_t j = 0; j < k * rows_of(c); j++)
+        if (!isfinite(c->val[at + j])) return 0;
     return 1;
 }
 
@@ -154,7 +173,7 @@ static int take_values(Call *c, PyObject *x, int64_t at, int64_t *k) {
     int64_t length;
     if (is_array(c, x, &length)) {
         if ((*k >= 0 && *k != length) || !make_room(c, at + length * rows_of(c))) return 0;
-        if (!copy_floats((PyArrayObject *)x, rows_of(c), length, c->val + at)) return 0;
+        if (!copy_floats(block_of((PyArrayObject *)x), rows_of(c), length, c->val + at)) return 0;
     } else if (is_sequence(c, x, &length)) {
         if ((*k >= 0 && *k != length) || !make_room(c, at + length)) return 0;
         for (int64_t j = 0; j < length; j++) {
@@ -165,10 +184,8 @@ static int take_values(Call *c, PyObject *x, int64_t at, int64_t *k) {
     } else {
         return 0;
     }
-    for (int64_t j = 0; j < length * rows_of(c); j++)
-        if (!isfinite(c->val[at + j])) return 0;
     *k = length;
-    return 1;
+    return are_finite(c, at, length);
 }
 
 static PyObject *ragged_type; /* of Python's Ragged */
@@ -211,6 +228,24 @@ static int take(Call *c, PyObject *x, int64_t at, Row *row) {
         return 0;
     row->form = VALUED;
     return take_values(c, PyTuple_GetItem(x, 1), at, &row->k);
+}
+
+/* The features of agent i of many, in an array of them all, as `take` takes one's. */
+static int take_nth(Call *c, PyArrayObject *a, int64_t i, int64_t at, Row *row) {
+    const int last = PyArray_NDIM(a) - 1;
+    const int64_t k = PyArray_DIM(a, last);
+    Block b = block_of(a);
+    Bounds bounds = {0, -1};
+    if (last != (c->pairs ? 2 : 1) || (c->pairs && PyArray_DIM(a, 1) != c->pairs) || k * rows_of(c) > MOST ||
+        !make_room(c, at + k * rows_of(c)))
+        return 0;
+    b.data += i * b.by_row;
+    b.by_row = PyArray_STRIDE(a, 1);
+    if (copy_integers(b, rows_of(c), k, c->idx + at, &bounds)) return are_features(c, bounds, k, 0, row);
+    row->k = k;
+    row->form = DENSE;
+    row->padded = 0;
+    return !c->binary && k == c->n && copy_floats(b, rows_of(c), k, c->val + at) && are_finite(c, at, k);
 }
 
 /* A row as one among rows of other forms: with indices and values of its own. */

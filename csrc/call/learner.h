@@ -81,16 +81,25 @@ static PyObject *quick_q(PyObject *self, PyObject *const *args, Py_ssize_t n, Py
     return failed("q", status);
 }
 
+/* The greedy action in the state that is laid out; -1 where an error is set. */
+static long long greedy(Call *c) {
+    const int32_t status = read_values(c, 1, c->work);
+    long long best = 0; /* the first of those that tie; as NumPy has it, what is no number is the largest */
+    if (status != FT_OK) {
+        failed("act", status);
+        return -1;
+    }
+    for (long long a = 1; a < c->n_actions && c->work[best] == c->work[best]; a++)
+        if (!(c->work[a] <= c->work[best])) best = a;
+    return best;
+}
+
 static PyObject *quick_act(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
     Row x;
     Call *c = one_state(self, n, args, names, &x);
     if (!c) return general(self, general_act, args, n, names);
-    const int32_t status = read_values(c, 1, c->work);
-    if (status != FT_OK) return failed("act", status);
-    long long best = 0; /* the first of those that tie; as NumPy has it, what is no number is the largest */
-    for (long long a = 1; a < c->n_actions && c->work[best] == c->work[best]; a++)
-        if (!(c->work[a] <= c->work[best])) best = a;
-    return PyLong_FromLongLong(best);
+    const long long best = greedy(c);
+    return best < 0 ? NULL : PyLong_FromLongLong(best);
 }
 
 /* The agent's choice in the state that is laid out; -1 where an error is set. */
@@ -146,17 +155,33 @@ static int end_stream(Call *c) {
     }
 }
 
+/* Begin an episode in a state that has been taken; the first action, or -1 where an error is set. */
+static long long begin(Call *c, const Row *x, int64_t at) {
+    hold(c);
+    const long long action = end_stream(c) && lay(c, at, x, x, NULL) ? choose(c) : -1;
+    if (action >= 0) keep(c, x, at, action);
+    let_go(c);
+    return action;
+}
+
 static PyObject *quick_start(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
     Row x;
     Call *c = one_state(self, n, args, names, &x);
     const int may = c ? may_draw(c) : 0;
     if (may <= 0) return may < 0 ? NULL : general(self, general_start, args, n, names);
-    const int64_t at = free_of(c);
-    hold(c);
-    const long long action = end_stream(c) ? choose(c) : -1;
-    if (action >= 0) keep(c, &x, at, action);
-    let_go(c);
+    const long long action = begin(c, &x, free_of(c));
     return action < 0 ? NULL : PyLong_FromLongLong(action);
+}
+
+/* Choose in the state that has been taken, and learn from having come there: the action, or -1 where an error
+ * is set. */
+static long long go_to(Call *c, const Row *next, double reward, double gamma) {
+    if (!lay(c, free_of(c), next, next, NULL)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    const long long action = choose(c);
+    return action >= 0 && !learn_step(c, next, action, reward, gamma) ? -1 : action;
 }
 
 /* What step and truncate share: take the state arrived in, choose there, and learn.  The action, -1 where
@@ -166,13 +191,10 @@ static long long arrive(Call *c, PyObject *reward_given, PyObject *x, PyObject *
     if (!number(reward_given, &reward) ||
         (gamma_given && gamma_given != Py_None && !number(gamma_given, &gamma)))
         return -2;
-    if (!isfinite(reward) || !is_unit(gamma)) return -2;
-    if (!take(c, x, free_of(c), next) || !lay(c, free_of(c), next, next, NULL)) return -2;
+    if (!isfinite(reward) || !is_unit(gamma) || !take(c, x, free_of(c), next)) return -2;
     const int may = may_draw(c);
     if (may <= 0) return may < 0 ? -1 : -2;
-    const long long action = choose(c);
-    if (action >= 0 && !learn_step(c, next, action, reward, gamma)) return -1;
-    return action;
+    return go_to(c, next, reward, gamma);
 }
 
 static PyObject *quick_step(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
@@ -203,16 +225,26 @@ elsewhere:
     return general(self, general_step, args, n, names);
 }
 
+static int cut_off(Call *c) {
+    hold(c);
+    const int ended = end_stream(c);
+    let_go(c);
+    return ended;
+}
+
 static PyObject *quick_truncate(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
     Call *c = n == 2 && !names ? call_of(self) : NULL;
     Row next;
     const long long action = c && c->acts ? arrive(c, args[0], args[1], NULL, &next) : -2;
     if (action == -2) return general(self, general_truncate, args, n, names);
-    if (action < 0) return NULL;
-    hold(c);
-    const int ended = end_stream(c);
-    let_go(c);
-    return ended ? Py_NewRef(Py_None) : NULL;
+    return action >= 0 && cut_off(c) ? Py_NewRef(Py_None) : NULL;
+}
+
+static int finish(Call *c, double reward) {
+    const Row none = {0, BINARY, 0};
+    if (!learn_step(c, &none, 0, reward, 0.0)) return 0;
+    c->acts = 0;
+    return !c->tells || PyObject_SetAttr(c->owner, name_arrived, Py_None) == 0;
 }
 
 static PyObject *quick_end(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
@@ -220,11 +252,7 @@ static PyObject *quick_end(PyObject *self, PyObject *const *args, Py_ssize_t n, 
     double reward;
     if (!c || !c->acts || !number(args[0], &reward) || !isfinite(reward))
         return general(self, general_end, args, n, names);
-    const Row none = {0, BINARY, 0};
-    if (!learn_step(c, &none, 0, reward, 0.0)) return NULL;
-    c->acts = 0;
-    if (c->tells && PyObject_SetAttr(c->owner, name_arrived, Py_None) != 0) return NULL;
-    Py_RETURN_NONE;
+    return finish(c, reward) ? Py_NewRef(Py_None) : NULL;
 }
 
 /* n dimensions, n_actions tilings. */

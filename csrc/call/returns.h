@@ -1,11 +1,12 @@
-/* The quick way of returns of trajectories: the usual call, of arrays that lie as the kernel takes them.
+/* The quick way of returns of trajectories: the usual call, of arrays that lie as the kernel takes them.  All
+ * are NumPy's, or tensors; flags beside tensors, and places for results, may be either.
  *
  * What is taken here passes every check of the general way, in fasttrace/returns, and would be handed to the
  * kernel there as it is here. */
 #ifndef FT_CALL_RETURNS_H
 #define FT_CALL_RETURNS_H
 
-#include "call.h"
+#include "tensors.h"
 #include <float.h>
 
 enum { MOST_RETURNS = 1 << 22 };  /* entries; more are done in pieces, between which Ctrl-C is heard */
@@ -39,7 +40,7 @@ typedef struct {
 
 typedef struct {
     ft_returns p;
-    int type, dims;           /* of the arrays */
+    int type, dims, tensors;  /* of the arrays; whether they are tensors */
     int64_t size, entries;    /* bytes of an entry; T * B */
     PyObject *given[R_COUNT]; /* NULL also for None, where that is allowed */
     const char *begins[R_COUNT + 3], *ends[R_COUNT + 3]; /* the memory of all that is read */
@@ -52,17 +53,23 @@ typedef struct {
 /* The memory of an array of this type, with so many rows, that is aligned and without gaps; or NULL. */
 static void *dense(const Returns *r, PyObject *o, int type, int dims, int64_t rows) {
     PyArrayObject *a = (PyArrayObject *)o;
+    if (is_tensor(o)) return tensor_data(o, type, dims, rows, r->p.B);
     if (!PyArray_CheckExact(o) || PyArray_TYPE(a) != type || PyArray_NDIM(a) != dims) return NULL;
     if (!PyArray_ISCARRAY_RO(a) || PyArray_DIM(a, 0) != rows) return NULL;
     return dims == 1 || PyArray_DIM(a, 1) == r->p.B ? PyArray_DATA(a) : NULL;
 }
 
-static const void *input(Returns *r, PyObject *o, int type, int dims, int64_t rows) {
-    const char *data = dense(r, o, type, dims, rows);
-    if (!data) return NULL;
+static const void *noted(Returns *r, const void *data, int64_t bytes) {
     r->begins[r->n_inputs] = data;
-    r->ends[r->n_inputs++] = data + PyArray_NBYTES((PyArrayObject *)o);
+    r->ends[r->n_inputs++] = (const char *)data + bytes;
     return data;
+}
+
+static const void *input(Returns *r, PyObject *o, int type, int dims, int64_t rows) {
+    if (is_tensor(o) != r->tensors && !(r->tensors && type == NPY_BOOL)) return NULL;
+    const void *data = dense(r, o, type, dims, rows);
+    const int64_t size = type == NPY_BOOL ? 1 : type == NPY_FLOAT ? 4 : 8;
+    return data ? noted(r, data, rows * (dims == 2 ? r->p.B : 1) * size) : NULL;
 }
 
 /* The argument of that name with T rows, or with `more`; NULL too where it is not given. */
@@ -80,9 +87,11 @@ static void to_be_in(Returns *r, const void *numbers, int64_t n, int type, doubl
 /* gammas or lambdas. */
 static int take_rate(Returns *r, PyObject *o, double *one, int64_t *kind, const void **rates,
                      int64_t *stride) {
+    Tensor t;
     if (number(o, one)) return is_unit(*one);
-    if (!PyArray_CheckExact(o)) return 0;
-    const int type = PyArray_TYPE((PyArrayObject *)o) == NPY_FLOAT ? NPY_FLOAT : NPY_DOUBLE;
+    if (!is_tensor(o) && !PyArray_CheckExact(o)) return 0;
+    const int its = is_tensor(o) ? look_at(o, &t) : PyArray_TYPE((PyArrayObject *)o);
+    const int type = its == NPY_FLOAT ? NPY_FLOAT : NPY_DOUBLE;
     *one = 0.0;
     *stride = r->p.B;
     *kind = type == NPY_FLOAT ? FT_EACH_F32 : FT_EACH_F64;
@@ -110,13 +119,16 @@ static int take_named(Returns *r, PyObject *arguments) {
 static int take_rewards(Returns *r, PyObject *o) {
     PyArrayObject *a = (PyArrayObject *)o;
     ft_returns *p = &r->p;
-    if (!PyArray_CheckExact(o)) return 0;
-    r->type = PyArray_TYPE(a);
-    r->dims = PyArray_NDIM(a);
-    if ((r->type != NPY_FLOAT && r->type != NPY_DOUBLE) || r->dims < 1 || r->dims > 2) return 0;
-    p->T = PyArray_DIM(a, 0);
-    p->B = r->dims == 2 ? PyArray_DIM(a, 1) : 1;
-    r->entries = PyArray_SIZE(a);
+    Tensor t;
+    r->tensors = is_tensor(o);
+    if (!r->tensors && !PyArray_CheckExact(o)) return 0;
+    r->type = r->tensors ? look_at(o, &t) : PyArray_TYPE(a);
+    if (r->type != NPY_FLOAT && r->type != NPY_DOUBLE) return 0;
+    r->dims = r->tensors ? t.dims : PyArray_NDIM(a);
+    if (r->dims < 1 || r->dims > 2) return 0;
+    p->T = r->tensors ? t.shape[0] : PyArray_DIM(a, 0);
+    p->B = r->dims == 1 ? 1 : r->tensors ? t.shape[1] : PyArray_DIM(a, 1);
+    r->entries = p->T * p->B;
     if (r->entries < 1 || r->entries > MOST_RETURNS) return 0;
     r->size = r->type == NPY_DOUBLE ? 8 : 4;
     p->f64 = r->type == NPY_DOUBLE;
@@ -136,7 +148,8 @@ static const void *a_row_on(const Returns *r, const void *entries) {
 static int take_states(Returns *r) {
     ft_returns *p = &r->p;
     PyObject *bootstrap = r->given[R_BOOTSTRAP];
-    if (bootstrap && PyArray_Check(bootstrap) && !(p->last = input(r, bootstrap, r->type, 1, p->B))) return 0;
+    const int is_array = bootstrap && (PyArray_Check(bootstrap) || is_tensor(bootstrap));
+    if (is_array && !(p->last = input(r, bootstrap, r->type, 1, p->B))) return 0;
     if (p->family == FT_SUM) return 1;
     const int of_actions = p->family >= FT_ACTION && p->family <= FT_Q_SIGMA_RETURN;
     PyObject *following = r->given[of_actions ? R_EXPECTED_Q : R_VALUES];
@@ -197,10 +210,10 @@ static int take_options(Returns *r) {
 /* A place of the caller's for a result, apart from all that is read, and from the other. */
 static void *take_out(Returns *r, PyObject *o) {
     const char *data = dense(r, o, r->type, r->dims, r->p.T);
-    if (!data || !PyArray_ISWRITEABLE((PyArrayObject *)o)) return NULL;
+    if (!data || !(is_tensor(o) || PyArray_ISWRITEABLE((PyArrayObject *)o))) return NULL;
     for (int i = 0; i < r->n_inputs; i++)
         if (data < r->ends[i] && r->begins[i] < data + r->entries * r->size) return NULL;
-    return (void *)input(r, o, r->type, r->dims, r->p.T);
+    return (void *)noted(r, data, r->entries * r->size);
 }
 
 /* The block of memory that the kernel works in, or NULL where something is not usual, or there is none. */
@@ -317,8 +330,14 @@ static PyObject *quick_returns(PyObject *module, PyObject *const *args, Py_ssize
     if (!memory) Py_RETURN_NONE;
     const npy_intp shape[2] = {(npy_intp)r.p.T, (npy_intp)r.p.B};
     for (int i = 0; !out && i <= pair; i++) {
+        void **const place = i ? &r.p.second : &r.p.out;
+        if (r.tensors) {
+            if ((made[i] = new_tensor(r.type, r.dims, shape, place))) continue;
+            result = Py_NewRef(Py_None);
+            goto done;
+        }
         if (!(made[i] = PyArray_SimpleNew(r.dims, shape, r.type))) goto done;
-        *(i ? &r.p.second : &r.p.out) = PyArray_DATA((PyArrayObject *)made[i]);
+        *place = PyArray_DATA((PyArrayObject *)made[i]);
     }
     int solved;
     if (r.entries <= SHORT_RETURNS) {

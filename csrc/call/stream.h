@@ -95,7 +95,7 @@ static int64_t take_rows(Call *c, PyObject *x, int64_t at, int64_t *entries, ft_
     if (PyArray_TYPE(a) == NPY_INT32) return states; /* the kernel looks at them */
     Bounds bounds = {0, -1};
     if (!make_room(c, at + size + states)) return -1;
-    if (!copy_integers(a, 1, size, c->idx + at, &bounds) || bounds.low < -1 || bounds.high >= c->n)
+    if (!copy_integers(block_of(a), 1, size, c->idx + at, &bounds) || bounds.low < -1 || bounds.high >= c->n)
         return -1;
     s->indices = c->idx + at;
     s->checked = bounds.low < 0 ? 2 : 1;
@@ -108,7 +108,7 @@ static int take_actions(Call *c, PyObject *o, int64_t states, int64_t at) {
     if (!PyArray_CheckExact(o)) return 0;
     PyArrayObject *a = (PyArrayObject *)o;
     if (PyArray_NDIM(a) != 1 || PyArray_DIM(a, 0) != states || !PyArray_ISBEHAVED_RO(a)) return 0;
-    return copy_integers(a, 1, states, c->idx + at, &bounds) && bounds.low >= 0 &&
+    return copy_integers(block_of(a), 1, states, c->idx + at, &bounds) && bounds.low >= 0 &&
            bounds.high < c->n_actions;
 }
 

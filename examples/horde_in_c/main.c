@@ -12,12 +12,18 @@
 #include <time.h>
 
 enum { POSES = 100, PREDICTIONS = 2000, STEPS = 20000, CHUNKS = PREDICTIONS / 8 };
+enum { SLABS = POSES / FT_HORDE_SLAB_ROWS + 1 }; /* one row is no pose's */
+
+/* All memory that the horde has, to be given back: slabs, and five arrays. */
+static void *taken[SLABS + 5];
+static int taken_count;
 
 /* Zeros at a multiple of 64 bytes.  What nobody touches of calloc's memory takes none. */
 static void *zeros(size_t bytes) {
     char *memory = calloc(bytes + 64, 1);
     if (!memory) exit(EXIT_FAILURE);
-    return memory + (64 - (uintptr_t)memory % 64) % 64; /* this program never gives it back */
+    taken[taken_count++] = memory;
+    return memory + (64 - (uintptr_t)memory % 64) % 64;
 }
 
 /* Chunks of eight predictions that decay about alike: here the discounts grow with the number. */
@@ -31,7 +37,7 @@ int main(void) {
     ft_horde_init(&horde, POSES, CHUNKS, kind, zeros(POSES * sizeof(int32_t)), lanes,
                   zeros(FT_HORDE_COUNTERS * sizeof(int64_t) * CHUNKS),
                   zeros((size_t)ft_horde_ring_size(POSES) * 2 * word * CHUNKS),
-                  zeros((1 + POSES / FT_HORDE_SLAB_ROWS + 1) * sizeof(double *)));
+                  zeros(SLABS * sizeof(double *)));
     for (int j = 0; j < PREDICTIONS; j++) lanes[(FT_HORDE_WORDS * (j / 8) + 4) * 8 + j % 8] = 0.1; /* alpha */
 
     static double cumulants[PREDICTIONS], gammas[PREDICTIONS], deltas[PREDICTIONS];
@@ -89,5 +95,6 @@ int main(void) {
         if (j % 400 == 5) printf("%10d  %8.3f  %7.3f  %7.3f\n", j, gamma, deltas[j], v);
     }
     printf("largest error %.3f; %.0f us a step of %d predictions\n", worst, seconds / STEPS * 1e6, PREDICTIONS);
+    while (taken_count > 0) free(taken[--taken_count]);
     return worst < 0.05 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

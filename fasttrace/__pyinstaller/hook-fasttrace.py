@@ -1,10 +1,11 @@
 """What a frozen program needs of fasttrace, and PyInstaller cannot see: what is imported by name.
 
-fasttrace.torch is left to the program, which then says `import fasttrace.torch`: it would take PyTorch along.
+fasttrace.torch is left to the program, which then says `import fasttrace.torch` (gradients of returns need
+fasttrace.torch.returns): it would take PyTorch along.  So is fasttrace.jax.
 That fasttrace itself imports it for type checkers counts for nothing.
 """
 
-from PyInstaller.utils.hooks import collect_submodules
+from PyInstaller.utils.hooks import collect_data_files, collect_submodules
 
 hiddenimports = [
     *collect_submodules("fasttrace.backends"),
@@ -12,4 +13,5 @@ hiddenimports = [
     "_cffi_backend",  # of the C library
     "fasttrace._call",
 ]
-excludedimports = ["fasttrace.torch"]
+datas = collect_data_files("fasttrace", includes=["include/*"])  # of kernels for a GPU
+excludedimports = ["fasttrace.torch", "fasttrace.jax"]

@@ -3,9 +3,10 @@
     numpy   the reference: dense, eager, as the book prints it
     numba   compiled on first use
     c       compiled at installation, called through cffi
+    cuda    for arrays that are on a GPU, and not for others: see docs/cuda.md
 
-Each holds the same modules with the same functions, and `probe()`, which runs something small and raises
-where that does not work.
+Each of the first three holds the same modules with the same functions.  All have `probe()`, which tries
+something small and raises where that does not work.
 """
 
 from importlib import import_module
@@ -16,12 +17,15 @@ from ..errors import BackendUnavailable
 
 Name = Literal["c", "numba", "numpy"]
 Backend = Literal["auto", Name]
+Device = Literal["cuda"]
 NAMES: tuple[Name, ...] = ("numpy", "numba", "c")
 _PREFERRED: tuple[Name, ...] = ("c", "numba", "numpy")
-_missing: dict[Name, str | None] = {}
+_ALL: tuple[Name | Device, ...] = (*NAMES, "cuda")
+_missing: dict[Name | Device, str | None] = {}
 
 
-def _why_missing(name: Name) -> str | None:
+def why_missing(name: Name | Device) -> str | None:
+    """As backends() has it; only this one is tried."""
     if name not in _missing:
         try:
             import_module(f"{__name__}.{name}").probe()
@@ -32,32 +36,56 @@ def _why_missing(name: Name) -> str | None:
     return _missing[name]
 
 
-def backends() -> dict[Name, str | None]:
+def backends() -> dict[Name | Device, str | None]:
     """Every backend's name, with None where it is there, or else the reason why it is not.
 
-    A backend is there if it runs: one small kernel of each is tried, once.
+    A backend is there if it runs: one small kernel of each is tried, once.  "cuda" is there where its
+    packages, a driver and a device are.
     """
-    return {name: _why_missing(name) for name in NAMES}
+    return {name: why_missing(name) for name in _ALL}
 
 
 def resolve(name: str) -> Name:
     """The backend that `name` stands for: "auto" is the first that is there of c, numba, numpy.
 
-    Errors: ValueError for an unknown name, BackendUnavailable for one that is not there, for "auto" where
-    none is.
+    Errors: ValueError for an unknown name, and for "cuda", which serves arrays on a GPU alone;
+    BackendUnavailable for one that is not there, for "auto" where none is.
     """
     if name == "auto":
         for each in _PREFERRED:
-            if _why_missing(each) is None:
+            if why_missing(each) is None:
                 return each
-        reasons = "; ".join(f"{each}: {_why_missing(each)}" for each in _PREFERRED)
+        reasons = "; ".join(f"{each}: {why_missing(each)}" for each in _PREFERRED)
         raise BackendUnavailable(f"no backend is available: {reasons}")
+    if name == "cuda":
+        raise ValueError(
+            "backend='cuda': serves fasttrace.returns of arrays on a GPU, and Population, not this; "
+            f"expected 'auto', {', '.join(map(repr, NAMES))}"
+        )
     found = next((each for each in NAMES if each == name), None)
     if found is None:
         raise ValueError(f"backend={name!r}: expected 'auto', {', '.join(map(repr, NAMES))}")
-    if reason := _why_missing(found):
+    if reason := why_missing(found):
         raise BackendUnavailable(f"backend {name!r} is not available: {reason}")
     return found
+
+
+def host_of(name: str) -> tuple[Name, bool]:
+    """As resolve, of what a GPU may serve, and whether it does: for "cuda" it is the backend whose memory it
+    works on copies of.
+
+    Errors: as resolve.
+    """
+    if name != "cuda":
+        return resolve(name), False
+    if reason := why_missing("cuda"):
+        raise BackendUnavailable(f"backend 'cuda' is not available: {reason}")
+    host = resolve("auto")
+    if host == "numpy":
+        raise BackendUnavailable(
+            "backend 'cuda' works on the memory of Numba's or C's learners: neither is there"
+        )
+    return host, True
 
 
 def module(name: str, stem: str) -> ModuleType:

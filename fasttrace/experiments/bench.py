@@ -16,7 +16,7 @@ NEEDS = ("matplotlib", "rich", "numba")
 
 def run(argv: Sequence[str]) -> int:
     """Run the suite with its own options, in a process of its own; the exit status."""
-    parser().parse_args(argv)
+    cuda = parser().parse_args(argv).cuda
     if missing := [name for name in NEEDS if find_spec(name) is None]:
         print(f'fasttrace bench: no {", ".join(missing)}; pip install "fasttrace[bench]"', file=sys.stderr)
         return 1
@@ -26,7 +26,7 @@ def run(argv: Sequence[str]) -> int:
     suite = "bench"  # of a checkout that is not installed
     if find_spec("fasttrace.bench"):
         suite = import_module("fasttrace.bench").__name__  # which says how many threads the process has
-    command = [sys.executable, "-P", "-m", f"{suite}.report", *argv]
+    command = [sys.executable, "-P", "-m", f"{suite}.{'cuda' if cuda else 'report'}", *argv]
     try:
         return subprocess.call(command, env={**os.environ, "PYTHONPATH": path})
     except KeyboardInterrupt:
@@ -42,5 +42,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", metavar="DIR", default="fasttrace-bench", help="folder of the report")
     parser.add_argument(
         "--quick", action="store_true", help="fewer rounds and streams: a look, not a measurement"
+    )
+    parser.add_argument(
+        "--cuda", action="store_true", help="figures of a GPU alone, into cuda.md; needs PyTorch for CUDA"
     )
     return parser

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..backends import Name, backends, resolve
+from ..backends import NAMES, Name, resolve, why_missing
 from ..errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def run(episodes: int, seed: int, output: str, names: Sequence[str]) -> int:
         print(f'fasttrace demo: {error}; pip install "fasttrace[demo]"', file=sys.stderr)
         return 1
     del matplotlib, rich
-    there = {name: reason for name, reason in backends().items() if not names or name in names}
+    there = {name: why_missing(name) for name in NAMES if not names or name in names}
     try:
         for name in names:
             resolve(name)

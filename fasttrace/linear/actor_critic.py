@@ -10,6 +10,7 @@ import numpy as np
 from .. import arguments
 from ..backends import Backend
 from ..features import Ragged, Rows, is_stream, joined, one_step, parse_rows, parse_state
+from ..kinds import foreign
 from ..memory import Float64
 from ..policy import probabilities
 from ..quick import quick
@@ -215,11 +216,15 @@ class ActorCritic(Agent):
         Returns a float, or (T + 1,).
         Errors: FeatureIndexError, ValueError, TypeError.
         """
+        if kind := foreign(x):
+            return kind.call(self.predict, "x", x)
         values, many = self._of_rows(x, "state_values")
         return values if many else float(values[0])
 
     def preferences(self, x: Any) -> Float64:
         """Preferences h(s, a) (A,) of one state, or (T + 1, A) of a stream, learning nothing."""
+        if kind := foreign(x):
+            return kind.call(self.preferences, "x", x)
         values, many = self._of_rows(x, "values")
         return values if many else values[0]
 
@@ -230,6 +235,8 @@ class ActorCritic(Agent):
 
     def probabilities(self, x: Any) -> Float64:
         """The policy pi(a|s), (A,) of one state, or (T + 1, A) of a stream."""
+        if kind := foreign(x):
+            return kind.call(self.probabilities, "x", x)
         values, many = self._of_rows(x, "values")
         with np.errstate(all="ignore"):  # a diverged actor has none
             pi = np.array([probabilities(row, self._own) for row in values])

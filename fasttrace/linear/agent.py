@@ -9,6 +9,7 @@ import numpy as np
 from .. import arguments, layout
 from ..backends import Backend
 from ..features import Rows, joined, one_step, parse_rows, parse_state, parse_state_actions, raise_bad_index
+from ..kinds import foreign
 from ..memory import Float64, aligned_copy
 from ..policy import POLICIES, Own, Policy, choose, generator_of, generator_state
 from ..quick import quick
@@ -96,6 +97,11 @@ class Agent(StepLearner):
     def _seed(self, seed: int | np.random.Generator | None) -> None:
         self.generator = np.random.default_rng(seed)
         self._private = seed is None or isinstance(seed, int)
+
+    def own_generator(self) -> None:
+        """Say that nobody else has the generator that was given as seed: it need not be locked."""
+        self._private = True
+        self._tell()
 
     @property
     def temperature(self) -> float:
@@ -309,6 +315,8 @@ class ActionLearner(Agent):
     @quick
     def q(self, x: Any) -> Float64:
         """Action values (A,) of the state with features x, learning nothing."""
+        if kind := foreign(x):
+            return kind.call(self.q, "x", x)
         rows = self._state(x)
         with self._read():
             return self._q(rows)

@@ -126,6 +126,16 @@ class ABTD(ActionRatioLearner):
         self.zeta, self.psi_0, self.psi_max = zeta, psi_0, psi_max
         super().__init__(n_features, alpha=alpha, gamma=gamma, lambda_=0.0, backend=backend)
 
+    @property
+    def lambda_(self) -> float:
+        raise AttributeError("lambda_: ABTD has none; zeta, psi_0 and psi_max say how long its traces are")
+
+    @lambda_.setter
+    def lambda_(self, value: float) -> None:
+        if "_lock" in vars(self):
+            _ = self.lambda_
+        self._lambda = value
+
     def _options(self) -> dict[str, Any]:
         return {**super()._options(), "zeta": self.zeta, "psi_0": self.psi_0, "psi_max": self.psi_max}
 

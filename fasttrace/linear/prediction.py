@@ -9,6 +9,7 @@ import numpy as np
 from .. import arguments
 from ..backends import Backend
 from ..features import Ragged, Rows, is_stream, joined, one_step, parse_rows, parse_state, raise_bad_index
+from ..kinds import foreign
 from ..layout import NO_OPTIONS, Options
 from ..memory import Float64
 from ..quick import quick
@@ -43,9 +44,11 @@ class StateLearner(LinearLearner):
         """Values w.x, learning nothing.
 
         x  features of one state, or of a stream (T + 1 rows).
-        Returns a float, or (T + 1,).
+        Returns a float, or (T + 1,); for PyTorch's tensors and the like a tensor.
         Errors: FeatureIndexError, ValueError, TypeError.
         """
+        if kind := foreign(x):
+            return kind.call(self.predict, "x", x)
         if is_stream(x):
             return self._values(parse_rows(x, self.n_features))[:, 0]
         return float(self._values(parse_state(x, self.n_features))[0, 0])

@@ -32,10 +32,11 @@ class Crew:
     heap     of what is to be worked on
     work     work(some, size) does about `size` steps on these in all, and returns those that are not done
     size     steps of the first piece; later ones follow the time they take
+    whole    take all that is there at once, in pieces of that size: for a GPU
     """
 
-    def __init__(self, heap: list[int], work: Work, size: int, threads: int) -> None:
-        self._heap, self._work, self._size, self._threads = heap, work, size, threads
+    def __init__(self, heap: list[int], work: Work, size: int, threads: int, whole: bool = False) -> None:
+        self._heap, self._work, self._size, self._threads, self._whole = heap, work, size, threads, whole
         self._change = threading.Condition()
         self._at_work, self._there, self._stopped = 0, threads, False
         self._error: BaseException | None = None
@@ -96,7 +97,7 @@ class Crew:
         """One piece, if there is one; returns the size of the next."""
         with self._change:
             share = -(-len(self._heap) // self._threads)
-            some = self._heap[: min(share, max(size // _AT_LEAST, 8))]
+            some = self._heap[: share if self._whole else min(share, max(size // _AT_LEAST, 8))]
             del self._heap[: len(some)]
             self._at_work += 1
         left: list[int] = []
@@ -109,7 +110,7 @@ class Crew:
                 self._heap += left
                 self._at_work -= 1
                 self._change.notify_all()
-        return pieces.paced(size, time.perf_counter() - begun)
+        return size if self._whole else pieces.paced(size, time.perf_counter() - begun)
 
     def _stop(self) -> None:
         with self._change:

@@ -23,12 +23,13 @@ from ..features import (
     parse_state,
     raise_bad_index,
 )
+from ..kinds import foreign
 from ..learner import Learner
 from ..linear.gradient import GTD
 from ..linear.prediction import TD, TrueOnlineTD
 from ..memory import Float64, aligned_copy, aligned_zeros, owned
 from ..pieces import held, in_pieces
-from .horde_trace import HordeStream, HordeTrace, folded, new_horde
+from .horde_trace import MOST_CHUNKS, HordeStream, HordeTrace, folded, new_horde
 from .lanes import EIGHT, lanes_of
 
 Kind = Literal["TD", "TrueOnlineTD", "GTD"]
@@ -77,7 +78,7 @@ class Horde(Learner):
         backend: Backend = "auto",
     ) -> None:
         self.n_features = arguments.count("n_features", n_features)
-        m = arguments.count("m", m)
+        m = arguments.count("m", m, 1, EIGHT * MOST_CHUNKS)
         self.learner = arguments.choice("learner", learner, _LEARNERS)
         self._kind = arguments.choice("trace", trace, _TRACES)
         if learner != "TD" and trace != "accumulating":
@@ -255,10 +256,9 @@ class Horde(Learner):
         return learner
 
     def _index(self, j: Any) -> int:
-        try:
-            number = operator.index(j)
-        except TypeError:
-            raise TypeError(f"prediction: expected an integer, got {type(j).__name__}") from None
+        if isinstance(j, (bool, np.bool_)) or not hasattr(type(j), "__index__"):
+            raise TypeError(f"prediction: expected an integer, got {type(j).__name__}")
+        number = operator.index(j)
         if not -self.m <= number < self.m:
             raise IndexError(f"prediction {number} is out of range, expected 0 to {self.m - 1}")
         return number % self.m
@@ -295,6 +295,8 @@ class Horde(Learner):
     def remove(self, j: int) -> None:
         """Prediction j goes; later ones move down by one.
 
+        With the last of a chunk of eight the chunk goes: all that has been learned may be moved.
+
         Errors: IndexError; ValueError where it is the only one.
         """
         j = self._index(j)
@@ -315,6 +317,8 @@ class Horde(Learner):
         Returns (m,), or (T + 1, m).
         Errors: FeatureIndexError, ValueError, TypeError.
         """
+        if kind := foreign(x):
+            return kind.call(self.predict, "x", x)
         stream = is_stream(x)
         rows = parse_rows(x, self.n_features) if stream else parse_state(x, self.n_features)
         raise_bad_index(rows.indices, self.n_features, shape=rows.shape)

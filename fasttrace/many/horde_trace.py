@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..backends import module
 from ..features import Row, Rows, joined
-from ..memory import Float64, aligned_copy, aligned_zeros, check_arrays, owned
+from ..memory import Float64, aligned_copy, aligned_zeros, check_arrays, owned, sparse_zeros
 from ..record import Record
 from .lanes import EIGHT, Lanes
 
@@ -30,7 +30,7 @@ _POINTERS = 5
 WORDS = ("scale", "drive", "decay", "v_old", "alpha", "taken", "beta", "drive_v", "zv", "zz")
 COUNTERS = ("epoch", "oldest", "swept", "end", "begun", "alive_max", "_6", "_7")
 SLAB = 16
-_MOST_CHUNKS = 1 << 20
+MOST_CHUNKS = 1 << 20
 _AT_ONCE = 1 << 22  # bytes of slabs that are asked for together: of these NumPy asks for large pages
 _BLOCK, _ENTRIES, _SCRATCH = 4096, 1 << 16, 1 << 22  # of a block: steps, entries, numbers that are permuted
 
@@ -146,7 +146,7 @@ class DenseHorde:
             setattr(self, name, aligned_copy(more))
 
     def remove(self, j: int) -> None:
-        self.lanes, self.m = self.lanes.without(j), self.m - 1
+        self.lanes, self.m = self.lanes.without(j)[0], self.m - 1
         for name in (*self.names, *_CARRIED):
             setattr(self, name, aligned_copy(np.delete(getattr(self, name), j, axis=-1)))
 
@@ -208,24 +208,33 @@ class LazyHorde:
     def _chunks(self, kept: int, chunks: int) -> None:
         """Memory for so many chunks; the first `kept` are as they were."""
         old: tuple[NDArray[Any], ...] = (self.words, self.counters, self.rings) if kept else ()
-        self.room = chunks
+        size = chunks * self.ring_size * self.width
+        try:
+            rings = sparse_zeros(size, np.float64)  # the largest, first
+        except MemoryError:
+            raise MemoryError(
+                f"m: {EIGHT * chunks} lanes take {8e-9 * size:.3g} GB for epochs alone"
+            ) from None
+        self.room, self.rings = chunks, rings.reshape(chunks, self.ring_size, self.width)
         self.words = aligned_zeros(chunks * len(WORDS) * EIGHT, np.float64).reshape(chunks, len(WORDS), EIGHT)
         self.counters = aligned_zeros(chunks * len(COUNTERS), np.int64).reshape(chunks, len(COUNTERS))
-        size = chunks * self.ring_size * self.width
-        self.rings = aligned_zeros(size, np.float64).reshape(chunks, self.ring_size, self.width)
         for new, before in zip((self.words, self.counters, self.rings), old, strict=False):
             new[:kept] = before[:kept]
-        scales, values = (self.words[kept:, WORDS.index(name)] for name in ("scale", "v_old"))
-        scales[:], values[:] = 1.0, math.nan
-        self.counters[kept:, COUNTERS.index("epoch")] = 1
-        self.counters[kept:, COUNTERS.index("oldest")] = 1
-        self.counters[kept:, COUNTERS.index("begun")] = 1
-        self.counters[kept:, COUNTERS.index("alive_max")] = 64
-        self.rings[kept:, 1, -EIGHT:] = 1.0
+        self._begin(kept, chunks)
         self._of_a_step()
+
+    def _begin(self, begin: int, end: int) -> None:
+        """Chunks whose words are all 0 become those of a new horde."""
+        some = slice(begin, end)
+        scales, values = (self.words[some, WORDS.index(name)] for name in ("scale", "v_old"))
+        scales[:], values[:] = 1.0, math.nan
+        for name, count in (("epoch", 1), ("oldest", 1), ("begun", 1), ("alive_max", 64)):
+            self.counters[some, COUNTERS.index(name)] = count
+        self.rings[some, 1, -EIGHT:] = 1.0
 
     def _of_a_step(self) -> None:
         self.header[HEADER.index("chunks")] = self.lanes.chunks
+        self.scratch = np.empty(0)
         lanes = EIGHT * self.lanes.chunks
         self.given = aligned_zeros(4 * lanes, np.float64).reshape(4, lanes)
         self.out = aligned_zeros(lanes, np.float64)
@@ -375,7 +384,8 @@ class LazyHorde:
         if stream.rows.shared:
             most = stream.rows.k
         block = max(1, min(_BLOCK, int(_ENTRIES / most), _BLOCK if lanes.in_order else _SCRATCH // width))
-        scratch = None if lanes.in_order else np.empty((min(block, stream.steps), width))
+        rows = min(block, stream.steps)
+        scratch = None if lanes.in_order else self._room_for(rows * width).reshape(rows, width)
         for begin in range(0, stream.steps, block):
             part = stream.part(begin, min(begin + block, stream.steps))
             used = kernels.place(self, part.rows, "v" in self.names)
@@ -386,9 +396,18 @@ class LazyHorde:
                 kernels.run(self, part.steps, entered, used, (part.cumulants, *series), part.deltas)
                 continue
             some = scratch[: part.steps]
-            np.take(part.cumulants, lanes.source, axis=1, out=some, mode="clip")
+            kernels.permute(part.cumulants, lanes.source, some)
             kernels.run(self, part.steps, entered, used, (some, *series), some)
-            np.take(some, lanes.position, axis=1, out=part.deltas, mode="clip")
+            kernels.permute(some, lanes.position, part.deltas)
+
+    def _room_for(self, size: int) -> Float64:
+        """Room for numbers by the lane; kept where it is small, for new pages cost more than its numbers."""
+        if len(self.scratch) >= size:
+            return self.scratch[:size]
+        room = np.empty(size)
+        if room.nbytes <= _AT_ONCE:  # else the pages are large, and few
+            self.scratch = room
+        return room
 
     def _laid_out(self, series: Float64) -> Float64:
         """Numbers by the step and lane."""
@@ -449,8 +468,17 @@ class LazyHorde:
         self.words[q, WORDS.index("v_old"), i] = math.nan
 
     def remove(self, j: int) -> None:
-        self.lanes = self.lanes.without(j)
-        self.usual = [False] * 4
+        """Its lane goes; where it was the last of its chunk, those behind it move down."""
+        last = self.lanes.chunks - 1
+        self.lanes, gone = self.lanes.without(j)
+        if gone is None:
+            self.usual = [False] * 4
+            return
+        for each in (self.words, self.counters, self.rings, *self.slabs):
+            each[gone:last] = each[gone + 1 : last + 1]
+            each[last] = 0
+        self._begin(last, last + 1)
+        self._of_a_step()
 
     # ---- copies ----
 
@@ -545,7 +573,7 @@ def _lanes_from(arrays: dict[str, Any], m: int) -> Lanes:
         {"position": position, "chunks": chunks}, {"position": np.zeros(m, int), "chunks": np.zeros(1, int)}
     )
     count = int(chunks[0])
-    if not (0 < count <= _MOST_CHUNKS and (position >= 0).all() and (position < EIGHT * count).all()):
+    if not (0 < count <= MOST_CHUNKS and (position >= 0).all() and (position < EIGHT * count).all()):
         raise ValueError(f"state: its {count} chunks have no such lanes")
     if "words" in arrays and len(arrays["words"]) != count:
         raise ValueError(f"state: has words of {len(arrays['words'])} chunks, it says {count}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -36,15 +35,20 @@ class Lanes:
     def __reduce__(self) -> tuple[Any, ...]:
         return Lanes, (self.position, self.chunks)
 
-    def without(self, j: int) -> Lanes:
-        return Lanes(np.delete(self.position, j), self.chunks)
+    def without(self, j: int) -> tuple[Lanes, int | None]:
+        """Prediction j goes; with its chunk, whose number is told, where that has no other."""
+        chunk, others = int(self.position[j]) // EIGHT, np.delete(self.position, j)
+        if (others // EIGHT == chunk).any():
+            return Lanes(others, self.chunks), None
+        return Lanes(others - EIGHT * (others // EIGHT > chunk), self.chunks - 1), chunk
 
     def free_for(self, decay: float, decays: NDArray[np.float64]) -> int | None:
-        """An idle lane in a chunk of such decays; one of a chunk that is idle will do."""
+        """An idle lane in a chunk of such decays; in one of which all are idle, whatever they are."""
         chunk_of = self.position // EIGHT
         for lane in self.idle:
             others = decays[chunk_of == lane // EIGHT]
-            if not len(others) or _alike([decay, *others.tolist()]):
+            fades = _fades([decay, *others.tolist()])
+            if _together(fades.min(), fades.max()):
                 return int(lane)
         return None
 
@@ -55,18 +59,26 @@ class Lanes:
 def lanes_of(decays: NDArray[np.float64]) -> Lanes:
     """Lanes for predictions that decay so: as they come where that will do, else sorted."""
     m = len(decays)
-    if all(_alike(decays[i : i + EIGHT].tolist()) for i in range(0, m, EIGHT)):
-        return Lanes(np.arange(m), -(-m // EIGHT))
-    position, chunk = np.empty(m, np.int64), 0
-    held: list[float] = []
-    for j in np.argsort(-decays, kind="stable"):
-        if len(held) == EIGHT or not _alike([*held, float(decays[j])]):
-            chunk, held = chunk + 1, []
-        position[j] = EIGHT * chunk + len(held)
-        held.append(float(decays[j]))
-    return Lanes(position, chunk + 1)
+    fades = _fades(decays)
+    rows = np.append(fades, np.full(-m % EIGHT, fades[-1])).reshape(-1, EIGHT)
+    if _together(rows.min(axis=1), rows.max(axis=1)).all():
+        return Lanes(np.arange(m), len(rows))
+    order = np.argsort(fades, kind="stable")
+    fades = fades[order]
+    ends = np.where(fades >= _FAST, m, np.searchsorted(fades, _APART * fades, side="right")).tolist()
+    starts = [0]  # of each chunk, in that order
+    while (end := min(starts[-1] + EIGHT, ends[starts[-1]])) < m:
+        starts.append(end)
+    sizes = np.diff([*starts, m])
+    position = np.empty(m, np.int64)
+    position[order] = np.arange(m) + np.repeat(EIGHT * np.arange(len(starts)) - starts, sizes)
+    return Lanes(position, len(starts))
 
 
-def _alike(decays: list[float]) -> bool:
-    slowest, fastest = (-math.log(max(each, 1e-300)) for each in (max(decays), min(decays)))
-    return slowest >= _FAST or fastest <= _APART * slowest
+def _fades(decays: Any) -> NDArray[np.float64]:
+    return -np.log(np.maximum(decays, 1e-300))
+
+
+def _together(slowest: Any, fastest: Any) -> Any:
+    """Whether what fades so may share a chunk."""
+    return (slowest >= _FAST) | (fastest <= _APART * slowest)

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import arguments
-from ..backends import Backend, Name, resolve
+from ..backends import Backend, Device, Name, host_of, module
 from ..features import Stream
 from ..learner import CLASSES, Learner
 from ..linear.agent import Agent
 from ..linear.learner import LinearLearner
 from ..memory import Float64, dtype_of
 from ..pieces import tell
+from . import acting
 from .crew import Crew, threads_of
+from .forms import features_of_each, for_each, rows_of, series_of
 
 
 class _Agents:
-    """What a population has learned: its agents, which nobody else has."""
+    """What a population has learned: its agents, which nobody else has.
 
-    def __init__(self, each: list[LinearLearner]) -> None:
-        self.each = each
+    started  whether they act, all of them: who has come to an end begins anew with the next step
+    """
+
+    on_gpu = False  # whether they learn there, from copies of their memory
+
+    def __init__(self, each: list[LinearLearner], started: bool = False) -> None:
+        self.each, self.started = each, started
 
     @property
     def backend(self) -> Name:
@@ -65,7 +72,7 @@ class Population(Learner):
         learner: type[LinearLearner],
         n_features: int,
         *sizes: int,
-        backend: Backend = "auto",
+        backend: Backend | Device = "auto",
         dtype: Any = np.float64,
         **numbers: Any,
     ) -> None:
@@ -78,13 +85,17 @@ class Population(Learner):
             )
         N = arguments.count("N", sizes[-1])
         self._dtype = dtype_of(dtype)
-        each = {name: _for_each(name, value, N) for name, value in numbers.items()}
-        name, told = resolve(backend), any(np.ndim(value) > 0 for value in numbers.values())
+        each = {name: for_each(name, value, N) for name, value in numbers.items()}
+        (name, on_gpu), told = host_of(backend), any(np.ndim(value) > 0 for value in numbers.values())
         agents = []
         for i in range(N):
             own = {key: values[i] for key, values in each.items()}
             agents.append(_of_agent(i, told, learner, n_features, *sizes[:-1], **own, backend=name))
+            if isinstance(agents[-1], Agent) and not isinstance(numbers.get("seed"), np.random.Generator):
+                agents[-1].own_generator()
         self._found(agents)
+        if on_gpu:
+            self.to("cuda")
 
     def _found(self, agents: list[LinearLearner]) -> None:
         self._trace = _Agents([agent.in_dtype(self._dtype) for agent in agents])
@@ -94,6 +105,27 @@ class Population(Learner):
 
     def _bind(self) -> None:
         """The agents have the kernels."""
+
+    @property
+    def backend(self) -> Name | Device:  # type: ignore[override]
+        """Name of the backend in use."""
+        return "cuda" if self._trace.on_gpu else self._trace.backend
+
+    def to(self, backend: Backend | Device) -> Self:
+        """Go on in another backend; changes this population and returns it.
+
+        Errors: BackendUnavailable, ValueError for an unknown name, and for "cuda" where it has no kernel.
+        """
+        name, on_gpu = host_of(backend)
+        if on_gpu and (stem := self._each[0].method().stem) != "linear":
+            raise ValueError(
+                f"backend='cuda': got {self._class.__name__}, of the family {stem!r}, expected a learner "
+                "of one weight vector"
+            )
+        with self._in_use():
+            self._trace = self._trace.to(name)
+            self._trace.on_gpu = on_gpu
+        return self
 
     # ---- the agents ----------------------------------------------------------------------------------------
 
@@ -106,9 +138,11 @@ class Population(Learner):
     def __setattr__(self, name: str, value: Any) -> None:
         """To a number or word for all, or to (N,) numbers; all of them or none."""
         if name not in self.__dict__.get("_settable", ()):
+            if name in ("gamma", "lambda_"):  # which all learners have but those whose option it is not
+                raise self._unknown(name)
             super().__setattr__(name, value)
             return
-        values = _for_each(name, value, len(self))
+        values = for_each(name, value, len(self))
         with self._in_use():
             before = [getattr(each, name) for each in self._each]
             try:
@@ -118,6 +152,9 @@ class Population(Learner):
                 for each, one in zip(self._each, before, strict=True):
                     setattr(each, name, one)
                 raise
+
+    def _can_be_set(self) -> set[str]:
+        return {"weights", *self._settable}
 
     @property
     def _each(self) -> list[LinearLearner]:
@@ -154,7 +191,7 @@ class Population(Learner):
         mine, theirs = _sizes(own), _sizes(learner)
         if mine != theirs:
             raise ValueError(f"agents[{i}]: got one with {theirs}, expected {mine}")
-        new = copy.deepcopy(learner).to(self.backend).in_dtype(self._dtype)
+        new = copy.deepcopy(learner).to(own.backend).in_dtype(self._dtype)
         with self._in_use():
             self._each[place] = new
 
@@ -195,6 +232,7 @@ class Population(Learner):
     def reset(self) -> None:
         """End the stream of each agent."""
         with self._in_use():
+            self._trace.started = False
             for each in self._each:
                 each.reset()
 
@@ -206,6 +244,80 @@ class Population(Learner):
             f"Population({self._class.__name__}, N={len(self)}, {', '.join(words)}, backend={self.backend!r})"
         )
 
+    # ---- acting --------------------------------------------------------------------------------------------
+
+    @arguments.explained
+    def start(self, x: Any, *, where: Any = None) -> acting.Actions:
+        """Each agent begins an episode in the state whose features are its row of x; returns (N,) actions.
+
+        x      (N, k) indices, a pair of such, Ragged of N rows, or dense (N, n); of state_action (N, A, k)
+        where  bool (N,): those that begin; others go on as they are, 0 is the action of one in no episode
+        """
+        with self._in_use():
+            actions = acting.start(self._actors("start"), _of_some_agent, x, where)
+            self._trace.started = True
+            return actions
+
+    @arguments.explained
+    def step(
+        self,
+        rewards: Any,
+        x: Any,
+        *,
+        terminated: Any = None,
+        truncated: Any = None,
+        x_final: Any = None,
+        gamma: Any = None,
+    ) -> acting.Actions:
+        """Each agent learns from its reward and the state that its last action led to; returns (N,) actions.
+
+        rewards     (N,)
+        x           features of the N states, as start takes them
+        terminated  bool (N,): whose episode has ended: it learns as by `end`
+        truncated   bool (N,): whose was cut: it learns as by `truncate`.  Both: terminated
+        x_final     features of the states in which episodes ended, where x has the first states of new ones:
+                    who has ended begins in x at once.  Other rows are not looked at
+        gamma       number or (N,): discount on arriving; None is the agents' own
+
+        Without x_final x is the state that ended the episode, too, and who has ended begins a new one with
+        the next step, in its x, whatever the reward is; the action of one that has ended is 0, and means
+        nothing.  Each does what it would have done alone, to the bit.
+
+        Errors: RuntimeError before start; otherwise as the class has them, with the number of the agent,
+        before any has learned.
+        """
+        with self._in_use():
+            agents = self._actors("step")
+            if not self._trace.started:
+                raise RuntimeError("step() before start(): episodes begin with start(x)")
+            return acting.step(agents, _of_some_agent, rewards, x, terminated, truncated, x_final, gamma)
+
+    def end(self, rewards: Any) -> None:
+        """Each agent learns from the reward that came with the end of its episode (termination)."""
+        self._end("end", rewards, None)
+
+    def truncate(self, rewards: Any, x: Any) -> None:
+        """Each agent learns from a last reward and the state it led to: the episodes were cut, not over."""
+        self._end("truncate", rewards, x)
+
+    def _end(self, call: str, rewards: Any, x: Any) -> None:
+        with self._in_use():
+            agents = self._actors(call)
+            for i, agent in enumerate(agents):
+                _of_agent(i, True, agent._started, call)
+            acting.step(agents, _of_some_agent, rewards, x, x is None, x is not None)
+            self._trace.started = False
+
+    def act(self, x: Any) -> acting.Actions:
+        """(N,) greedy actions in the states whose features are x, learning nothing and drawing nothing."""
+        with self._read():
+            return acting.act(self._actors("act"), _of_some_agent, x)
+
+    def _actors(self, call: str) -> list[Agent]:
+        if not self.n_actions:
+            raise TypeError(f"Population.{call}: {self._class.__name__} does not act; it learns from streams")
+        return cast(list[Agent], self._each)
+
     # ---- learning ------------------------------------------------------------------------------------------
 
     def lend_all(self, work: Callable[[list[LinearLearner]], Any]) -> Any:
@@ -215,6 +327,7 @@ class Population(Learner):
         """
         with self._in_use():
             self._user = threading.get_ident()
+            self._trace.started = False
             try:
                 for each in self._each:
                     each._forget_episode()
@@ -225,7 +338,8 @@ class Population(Learner):
     def learn(self, x: Any, *given: Any, threads: int | None = None, **series: Any) -> Any:
         """Learn from N streams, each agent from its own.
 
-        x        features of T + 1 states of each: (N, T + 1, k) indices, a pair of such, or dense floats
+        x        features of T + 1 states of each: (N, T + 1, k) indices, a pair of such, or dense floats; a
+                 list of N Ragged, or one of N (T + 1) rows, those of agent 0 first
         given    actions (N, T + 1), for learners that act; then rewards (N, T)
         threads  None: one a core
         series   what `learn` of the class takes: a number, (T,) for all agents, (N, 1) for all steps, or
@@ -240,20 +354,22 @@ class Population(Learner):
         names = ("actions", "rewards") if self.n_actions else ("rewards",)
         if len(given) != len(names):
             raise TypeError(f"Population.learn: got {len(given)} arrays after x, expected {', '.join(names)}")
-        arrays = [_rows_of(name, value, N) for name, value in zip(names, given, strict=True)]
-        features = [_rows_of("x", part, N, 3) for part in (x if isinstance(x, tuple) else (x,))]
-        each = {name: _series_of(name, value, N) for name, value in series.items()}
+        arrays = [rows_of(name, value, N) for name, value in zip(names, given, strict=True)]
+        rows = features_of_each("x", x, N, 3)
+        each = {name: series_of(name, value, N) for name, value in series.items()}
         with self._in_use():
             streams = []
             for i, agent in enumerate(self._each):
-                rows = tuple(part[i] for part in features) if isinstance(x, tuple) else features[0][i]
                 own = {name: values[i] for name, values in each.items()}
                 streams.append(
-                    _of_agent(i, True, agent.prepared, rows, *(array[i] for array in arrays), **own)
+                    _of_agent(i, True, agent.prepared, rows[i], *(array[i] for array in arrays), **own)
                 )
             return self._learn_streams(streams, threads_of(threads if self._native else 1, N))
 
     def _learn_streams(self, streams: list[Stream], threads: int) -> Float64 | None:
+        if self._trace.on_gpu and streams[0].steps:
+            methods = [agent.method() for agent in self._each]
+            return np.stack(module("cuda", "learn").run(methods, streams))
         deltas = np.full((len(self), streams[0].steps), np.nan)
         done = [0] * len(self)
         runs = [agent.method().run for agent in self._each]
@@ -288,7 +404,7 @@ class Population(Learner):
         common, each = _parted([state["options"] for state in states])
         return {
             "class": self._names[0],
-            "backend": self.backend,
+            "backend": self._trace.backend,
             "options": {
                 "learner": states[0]["class"],
                 "N": len(states),
@@ -296,7 +412,7 @@ class Population(Learner):
                 "common": common,
                 "each": each,
             },
-            "online": {"agents": [state["online"] for state in states]},
+            "online": {"agents": [state["online"] for state in states], "started": self._trace.started},
             "arrays": _stacked([state["arrays"] for state in states]),
         }
 
@@ -318,9 +434,10 @@ class Population(Learner):
             new = copy.deepcopy(agent)
             new.load_state_dict({**one, "online": online, "arrays": some})
             agents.append(new)
-        return {}, _Agents(agents)
+        return {}, _Agents(agents, bool(state["online"].get("started", False)))
 
     def _become(self, attributes: dict[str, Any], learned: Any) -> None:
+        learned.on_gpu = self._trace.on_gpu
         self._trace = learned
 
     @classmethod
@@ -350,56 +467,24 @@ def _class_of(learner: Any) -> type[LinearLearner]:
     return learner
 
 
-def _for_each(name: str, value: Any, N: int) -> Sequence[Any]:
-    """N values of an option: that for all, or those of an array (N,)."""
-    if name == "seed" and not isinstance(value, (list, tuple, np.ndarray)) and value is not None:
-        seed = arguments.count("seed", value, 0, 2**64 - 1)
-        return [np.random.default_rng([seed, i]) for i in range(N)]
-    if not isinstance(value, (list, tuple, np.ndarray)) or np.ndim(value) == 0:
-        return [value] * N
-    array = arguments.array_of(name, value)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name}: got dtype {array.dtype}, expected a number or ({N},) numbers")
-    if array.shape != (N,):
-        raise ValueError(f"{name}: got shape {array.shape}, expected a number or ({N},)")
-    return array.tolist()
-
-
 def _of_agent(i: int, told: bool, call: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
     """call(...); where told, what is wrong with a number is told with that of the agent."""
     try:
         return call(*args, **keywords)
-    except (IndexError, ValueError) as error:
+    except (IndexError, RuntimeError, ValueError) as error:
         if not told:
             raise
         raise type(error)(f"agent {i}: {error}") from None
 
 
-def _rows_of(name: str, value: Any, N: int, ndim: int = 2) -> NDArray[Any]:
-    """An array whose first axis is that of the agents."""
-    array = arguments.array_of(name, value)
-    if array.ndim < ndim or len(array) != N:
-        raise ValueError(f"{name}: got shape {array.shape}, expected {ndim} axes, the first of {N} agents")
-    return array
-
-
-def _series_of(name: str, value: Any, N: int) -> Sequence[Any]:
-    """What each agent's `learn` is given of a number, or of an array for all or for each."""
-    alone = 2 if name == "target_policy" else 1
-    if value is None or np.ndim(value) <= alone:
-        return [value] * N
-    array = _rows_of(name, value, N, alone + 1)
-    return [row[0] for row in array] if alone == 1 and array.shape[1:] == (1,) else list(array)
+def _of_some_agent(i: int, call: Callable[..., Any], *args: Any) -> Any:
+    return _of_agent(i, True, call, *args)
 
 
 def _settable(learner: LinearLearner) -> frozenset[str]:
     """The options that can be set afterwards."""
-    kind = type(learner)
-    return frozenset(
-        name
-        for name in learner._options()
-        if name in kind._tunable or hasattr(getattr(kind, name, None), "__set__")
-    )
+    can = {*learner._tunable, *learner._can_be_set()}
+    return frozenset(name for name in learner._options() if name in can)
 
 
 def _sizes(learner: LinearLearner) -> dict[str, Any]:

@@ -78,11 +78,12 @@ class Walks:
         self._made = 0
         self._lock = threading.Lock()
 
-    def run(self, threads: int, size: int, report: Report, E: int | None) -> Histories:
+    def run(self, threads: int, size: int, report: Report, E: int | None, whole: bool = False) -> Histories:
         """To the end; or KeyboardInterrupt, which has what was done as `history`, and the steps of all.
 
         size    steps of the first piece
         report  is told the steps and episodes of all, and the returns of the episodes that ended since then
+        whole   see Crew
         E       episodes of an agent in the history; None: the most that any ended
         """
         heap = [i for i in range(len(self._agents)) if self._goes_on(i)]
@@ -95,7 +96,7 @@ class Walks:
             report(made, sum(self._ended), np.concatenate([_NOTHING, *new]))
 
         try:
-            Crew(heap, self._piece, size, threads).run(watch)
+            Crew(heap, self._piece, size, threads, whole).run(watch)
         except KeyboardInterrupt as interrupt:
             history = self._history(time.perf_counter() - begun, E)
             tell(interrupt, steps=int(history.steps.sum()), history=history)

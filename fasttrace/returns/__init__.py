@@ -5,7 +5,7 @@
 
 All go backwards through X_t = a_t + c_t X_{t+1}, with sums carried in float64.  What they have in common:
 
-rewards      (T,), (T, B), or with time_axis=1 (B, T).  Entry t is R_{t+1}.
+rewards      (T,), (T, B), or with time_axis=1 (B, T); further axes are columns, too.  Entry t is R_{t+1}.
 values       v(S_t): T + 1 rows; or T rows, and bootstrap.  So are q and expected_q.
 gammas       gamma_{t+1}, the discount on arriving in S_{t+1}: a number, (T,), or as the rewards.
 lambdas      lambda_{t+1}, the same.
@@ -14,20 +14,22 @@ truncated    it was cut off there: what follows is next_values[t].  Terminated g
 mask         False: no transition, as the dummy that Gymnasium's vector environments make after an end.
              It is passed over, and 0 comes out.
 next_values  the value of the state that transition t arrived in; only read where truncated.
-bootstrap    (B,), or a number for (T,): the value of S_T, where values has T rows.
+bootstrap    (B,), or a number: the value of S_T, where values has T rows.
 horizon      G_{t:t+horizon} of every t, cut at T.  None: all that is there.
 time_axis    1 where arrays are (B, T).
 out          where the results go: an array, for gae and vtrace a pair; may overlap the inputs, but a pair
              not each other, and no two entries of an array one another.
-backend      "auto", "c", "numba" or "numpy".
+backend      "auto", "c", "numba" or "numpy"; "cuda" for arrays on a GPU.
 
 What flags, masks and weights of 0 rule out may be NaN; NaN elsewhere reaches the results that depend on it.
-The results are NumPy arrays of the inputs' type: float32, float64 or float16; float64 for integers.
-Anything that np.asarray takes goes in: PyTorch tensors, JAX arrays.
+The results are of the inputs' type: float32, float64, float16 or bfloat16; float64 for integers.  They are of
+the inputs' kind, too: NumPy's arrays, PyTorch's tensors, JAX's arrays, anything with DLPack; docs/returns.md.
+lambda_returns, gae, discounted_sum and n_step_returns of tensors that require grad are differentiable.
 
 Errors: ValueError for shapes, for a gamma, lambda, pi or sigma outside [0, 1], a rho below 0, for a
 truncation without next_values, and for an out that is read-only or has entries on the same memory; TypeError
-for what does not hold real numbers, and for a keyword that there is not; BackendUnavailable;
+for what does not hold real numbers, for arrays of two kinds or on two devices, for a tensor that requires
+grad where there is no gradient, and for a keyword that there is not; BackendUnavailable;
 KeyboardInterrupt within a long call, after which what `out` holds is undefined.
 """
 
@@ -43,8 +45,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import arguments
 from ..backends import Backend, module, resolve
+from ..kinds import CPU, foreign
 from ..quick import native
-from .outs import outs_of, overlap, results_of
+from .arrays import host_array, of_its_kind
+from .outs import outs_of, results_of
 from .problem import (
     BOOL,
     FLOAT32,
@@ -58,6 +62,7 @@ from .problem import (
     type_of,
     values_of,
 )  # fmt: skip
+from .simple import simple
 
 __all__ = [
     "discounted_sum",
@@ -80,7 +85,6 @@ Bars = tuple[float, float, float | None]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ONES: Bars = (1.0, 1.0, None)
-_SMALL = 8192  # entries
 _modules: dict[str, Any] = {}
 
 
@@ -366,15 +370,19 @@ def from_episode_starts(
     """
     if wrong or starts is _MISSING:
         _refuse_call("from_episode_starts", wrong, starts=starts)
-    flags = flags_of("starts", starts)
-    if flags.ndim not in (1, 2):
-        raise ValueError(f"starts: got shape {flags.shape}, expected (T + 1,) or (T + 1, B)")
+    kind = foreign(starts)
+    if kind and kind.device(starts) == CPU:
+        array = host_array(kind, "starts", starts)
+        return kind.back(from_episode_starts(array, time_axis=time_axis), starts)
+    flags = starts if kind else flags_of("starts", starts)
+    if not flags.ndim:
+        raise ValueError(f"starts: got shape {flags.shape}, expected (T + 1,) or (T + 1, B, ...)")
     axis = time_axis_of(time_axis)
-    if flags.ndim == 1:
-        axis = 0
+    axis = axis if flags.ndim > 1 else 0
     if flags.shape[axis] < 1:
         raise ValueError(f"starts: got shape {flags.shape}, expected at least one entry, that of S_0")
-    return (flags[:, 1:] if axis else flags[1:]).view(BOOL).copy()
+    later = flags[:, 1:] if axis else flags[1:]
+    return later != 0 if kind else later.view(BOOL).copy()  # of a GPU's nothing is looked at
 
 
 def half_life(lambda_: float) -> float:
@@ -419,6 +427,10 @@ def _returns(
     return _any_returns(family, rewards, own, gammas, lambdas, bars, function, **common)
 
 
+def _kernels(backend: Backend) -> Any:
+    return _modules.get(backend) or _modules.setdefault(backend, module(resolve(backend), "returns"))
+
+
 def _bars_of(rho_bar: float, c_bar: float, pg_rho_bar: float | None) -> Bars:
     own = None if pg_rho_bar is None else arguments.bar("pg_rho_bar", pg_rho_bar)
     return arguments.bar("rho_bar", rho_bar), arguments.bar("c_bar", c_bar), own
@@ -449,29 +461,34 @@ def _any_returns(
         bars = _bars_of(*bars)
     if wrong or rewards is _MISSING or gammas is _MISSING:
         _refuse_call(function or family, wrong, rewards=rewards, **own, gammas=gammas)
-    kernels = _modules.get(backend) or _modules.setdefault(backend, module(resolve(backend), "returns"))
+    kernels = None if backend == "cuda" else _kernels(backend)  # which knows its arrays by their kind
     if (
-        truncated is None and mask is None and next_values is None and bootstrap is None
-        and horizon is None and time_axis == 0 and len(own) == 1 and kernels.run_simple is not None
+        truncated is None and mask is None and next_values is None and bootstrap is None and horizon is None
+        and time_axis == 0 and len(own) == 1 and kernels is not None and kernels.run_simple is not None
     ):  # fmt: skip
-        results = _simple(kernels, family, rewards, own.get("values"), terminated, gammas, lambdas, out)
+        results = simple(kernels, family, rewards, own.get("values"), terminated, gammas, lambdas, out)
         if results is not None:
             return results
-    given = array_of("rewards", rewards)
-    shape = given.shape
-    if len(shape) not in (1, 2):
-        raise ValueError(f"rewards: got shape {shape}, expected (T,), (T, B), or with time_axis=1 (B, T)")
-    axis = time_axis_of(time_axis)
-    if len(shape) == 1:
-        axis = 0
-    T, B = shape[axis], (shape[1 - axis] if len(shape) == 2 else 1)
     for value in own.values():
         if value is _MISSING:
             _refuse_call(function or family, wrong, **own)
+    each = {
+        "rewards": rewards, **own, "gammas": gammas, "lambdas": lambdas, "terminated": terminated,
+        "truncated": truncated, "mask": mask, "next_values": next_values, "bootstrap": bootstrap,
+    }  # fmt: skip
+    more = {"horizon": horizon, "time_axis": time_axis, "out": out, "backend": backend}
+    if (results := of_its_kind(family, each, own, bars, more, _returns)) is not None:
+        return results
+    given = array_of("rewards", rewards)
+    if not given.ndim:
+        raise ValueError("rewards: got shape (), expected (T,), (T, B, ...), or with time_axis=1 (B, T, ...)")
+    axis = time_axis_of(time_axis)
+    axis = axis if given.ndim > 1 else 0
     arrays = {name: array_of(name, value) for name, value in own.items()}
     narrow = type_of(given, arrays)
     dtype = FLOAT64 if narrow is FLOAT64 else FLOAT32
-    lay = Laying(given, axis, T, B, dtype)
+    lay = Laying(given, axis, dtype)
+    T, B = lay.T, lay.B
 
     reach = 0 if horizon is None else arguments.count("horizon", horizon, 1, 2**63 - 1)
     laid = lay("rewards", given, T)
@@ -493,58 +510,6 @@ def _any_returns(
         })  # fmt: skip
         kernels.run(problem)
     return results_of(lay, narrow, outs, written)
-
-
-def _simple(
-    kernels: Any, family: str, rewards: Any, values: Any, terminated: Any, gamma: Any, lambda_: Any, out: Any
-) -> Any:
-    """Where no C function is for it: the usual call, of arrays of one type that lie as a kernel takes them,
-    without the detours; or None."""
-    if not (type(rewards) is type(values) is np.ndarray and type(gamma) is type(lambda_) is float):
-        return None
-    dtype, shape = rewards.dtype, rewards.shape
-    if not (
-        len(shape) == 2
-        and (dtype is FLOAT32 or dtype is FLOAT64)
-        and values.dtype is dtype
-        and values.shape == (shape[0] + 1, shape[1])
-        and rewards.flags.carray
-        and values.flags.carray
-        and shape[0] > 0
-        and shape[1] > 1
-        and 0.0 <= gamma <= 1.0
-        and 0.0 <= lambda_ <= 1.0
-    ):
-        return None
-    if terminated is not None and not (
-        type(terminated) is np.ndarray
-        and terminated.dtype is BOOL
-        and terminated.shape == shape
-        and terminated.flags.carray
-    ):
-        return None
-    if out is not None:
-        if type(out) is not tuple or len(out) != 2 or family != "gae":
-            return None
-        first, second = out
-        for each in out:
-            if not (
-                type(each) is np.ndarray and each.dtype is dtype and each.shape == shape and each.flags.carray
-            ):
-                return None
-            if any(overlap(each, other) for other in (rewards, values, terminated) if other is not None):
-                return None
-        if overlap(first, second):
-            return None
-    elif family != "gae":
-        first, second = np.empty(shape, dtype), None
-    elif shape[0] * shape[1] < _SMALL:  # one allocation is quicker than two
-        first, second = np.empty((2, *shape), dtype)
-    else:
-        first, second = np.empty(shape, dtype), np.empty(shape, dtype)
-    if not kernels.run_simple(family, *shape, gamma, lambda_, rewards, values, terminated, first, second):
-        return None
-    return first if second is None else (first, second) if out is None else out
 
 
 def _show_common() -> None:

@@ -79,9 +79,11 @@ def outs_of(
         else:
             raise TypeError(f"out: got {type(out).__name__}, expected a pair of NumPy arrays")
     if outs is not None and _can_write(lay, outs, inputs):
-        laid = [each.T if lay.turned else each for each in outs]
+        laid = [_laid(lay, each) for each in outs]
     else:
-        memory = shape[::-1] if lay.turned else shape
+        memory: tuple[int, ...] = (lay.T,)
+        if lay.two:
+            memory = (lay.B, lay.T) if lay.batch_major else (lay.T, lay.B)
         laid = [np.empty(memory, lay.dtype) for _ in range(1 + (family in PAIRS))]
     return outs, laid
 
@@ -89,8 +91,12 @@ def outs_of(
 def _can_write(lay: Laying, outs: list[Array], inputs: Iterable[Any]) -> bool:
     """Whether a kernel can write there: of its type, dense, and no memory of the inputs or of each other."""
     for each in outs:
-        laid = each.T if lay.turned else each
-        if laid.dtype is not lay.dtype or not (laid.flags.c_contiguous and laid.flags.aligned):
+        laid = _laid(lay, each)
+        if (
+            not overlap(each, laid)
+            or laid.dtype is not lay.dtype
+            or not (laid.flags.c_contiguous and laid.flags.aligned)
+        ):
             return False
     inputs = [*(each for each in inputs if isinstance(each, np.ndarray)), *outs[1:]]
     return not any(overlap(out, each) for out in outs[:1] for each in inputs) and not any(
@@ -98,13 +104,18 @@ def _can_write(lay: Laying, outs: list[Array], inputs: Iterable[Any]) -> bool:
     )
 
 
+def _laid(lay: Laying, out: Array) -> Array:
+    folded = lay.folded(out) if lay.folds else out
+    return folded.T if lay.turned else folded
+
+
 def results_of(lay: Laying, narrow: np.dtype[Any], outs: list[Array] | None, found: list[Array]) -> Any:
     """What the caller gets for the arrays that a kernel has written to."""
     results = []
     for i, each in enumerate(found):
-        result = each.T if lay.turned else each
+        result = lay.unfolded(each)
         if outs is not None:
-            if not overlap(outs[i], result):
+            if not overlap(outs[i], each):
                 outs[i][...] = result
             result = outs[i]
         elif result.dtype != narrow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -20,8 +21,8 @@ class Problem(Record):
     """What a backend computes: `family` is the public name, results go to `out` and `second`.
 
     Arrays lie in memory as (T, B), or where batch_major as (B, T), or (T,) where B is 1: their last axis is
-    dense.  All are of the type of `out`, float32 or float64, but for flags (uint8, csrc/fasttrace.h), gammas
-    and lambdas.
+    dense, and (T, B) may be turned back in time, [::-1].  All are of the type of `out`, float32 or float64,
+    but for flags (uint8, csrc/fasttrace.h), gammas and lambdas.
 
     gamma, lambda_ numbers, not used where gammas, lambdas are arrays: float64 (T,), or as the rewards.
     values, nexts  T or T + 1 rows; nexts[t + 1] is the value of the next state.
@@ -94,12 +95,21 @@ def type_of(rewards: Array, arrays: dict[str, Array]) -> np.dtype[Any]:
 
 
 class Laying:
-    """Brings arrays into the memory order of a problem; what lies so already is not copied."""
+    """Brings arrays into the memory order of a problem; what lies so already is not copied.
 
-    def __init__(self, rewards: Array, axis: int, T: int, B: int, dtype: np.dtype[Any]) -> None:
-        self.axis, self.T, self.B, self.dtype = axis, T, B, dtype
-        self.two = rewards.ndim == 2
-        flags = rewards.flags
+    given, at   the shape of the rewards, and which of its axes is time
+    two, axis   of what they are folded to where they have more than two axes: (T, B), or where there is one
+                entry at a time (B, T)
+    """
+
+    def __init__(self, rewards: Array, at: int, dtype: np.dtype[Any]) -> None:
+        self.given, self.at, self.dtype = rewards.shape, at, dtype
+        self.T, self.two, self.folds = self.given[at], rewards.ndim > 1, rewards.ndim > 2
+        self.rest = self.given[:at] + self.given[at + 1 :]
+        self.B = math.prod(self.rest)
+        self.axis = at if not self.folds or math.prod(self.given[2:]) == 1 else 0
+        B, axis = self.B, self.axis
+        flags = (self.folded(rewards) if self.folds else rewards).flags
         if not self.two:
             self.batch_major = True
         elif axis:
@@ -110,9 +120,30 @@ class Laying:
 
     def shape(self, rows: int) -> tuple[int, ...]:
         """Of an array with so many rows, as the user has it."""
-        if not self.two:
-            return (rows,)
-        return (self.B, rows) if self.axis else (rows, self.B)
+        return (*self.rest[: self.at], rows, *self.rest[self.at :])
+
+    def folded(self, array: Array) -> Array:
+        """An array as the user has it, with all axes but time as one; a view if it can be."""
+        if self.axis != self.at:
+            array = np.moveaxis(array, self.at, 0)
+        rows = array.shape[self.axis]
+        return array.reshape((self.B, rows) if self.axis else (rows, self.B))
+
+    def unfolded(self, array: Array) -> Array:
+        """A result in memory order as the user has it."""
+        array = array.T if self.turned else array
+        if not self.folds:
+            return array
+        if self.axis == self.at:
+            return array.reshape(self.given)
+        return np.ascontiguousarray(np.moveaxis(array.reshape(self.T, *self.rest), 0, self.at))
+
+    def place(self, where: int, shape: tuple[int, ...]) -> str:
+        """Where the entry is that is the where-th of an array in memory order, as the user has it."""
+        found = [int(i) for i in np.unravel_index(where, shape)]
+        t, b = (found[0], 0) if not self.two else found[::-1] if self.batch_major else found
+        rest = [int(i) for i in np.unravel_index(b, self.rest)]
+        return ", ".join(str(i) for i in (*rest[: self.at], t, *rest[self.at :]))
 
     def __call__(self, name: str, array: Array, *rows: int, number: bool = False) -> Array:
         """`array` in memory order.  rows: how many it may have; number: it may be one for all."""
@@ -126,6 +157,8 @@ class Laying:
 
     def dense(self, array: Array, dtype: np.dtype[Any]) -> Array:
         """In memory order, the last axis without gaps."""
+        if self.folds:
+            array = self.folded(array)
         if self.turned:
             array = array.T
         return arguments.laid_out(array, dtype)
@@ -216,10 +249,9 @@ def all_flags(
     if no_next_values and cuts is not None:
         lost = flags == _TRUNCATED
         if lost.any():
-            place = np.unravel_index(int(lost.argmax()), lost.shape)
-            where = ", ".join(str(int(i)) for i in (place[::-1] if lay.turned else place))
+            place = lay.place(int(lost.argmax()), lost.shape)
             raise ValueError(
-                f"truncated: entry {where} is set, expected next_values as well: what follows a truncation "
+                f"truncated: entry {place} is set, expected next_values as well: what follows a truncation "
                 "is the value of the state that it arrived in"
             )
     return flags, False, skipped
@@ -258,7 +290,7 @@ def values_of(
     if family == "discounted_sum":
         found["last"] = np.zeros(lay.B, lay.dtype) if bootstrap is None else _last(lay, bootstrap)
     else:
-        rows = arrays[following].shape[lay.axis] if arrays[following].ndim == 1 + lay.two else -1
+        rows = arrays[following].shape[lay.at] if arrays[following].ndim == len(lay.given) else -1
         nexts = lay(following, arrays[following], *((T + 1,) if bootstrap is None and rows != T else (T,)))
         if bootstrap is None:
             if rows == T:
@@ -285,9 +317,10 @@ def values_of(
 
 def _last(lay: Laying, bootstrap: Any) -> Array:
     array = array_of("bootstrap", bootstrap)
-    if array.ndim and array.shape != (lay.B,):
-        raise ValueError(f"bootstrap: got shape {array.shape}, expected ({lay.B},)")
-    return arguments.laid_out(np.broadcast_to(array, (lay.B,)), lay.dtype)
+    shape = lay.rest if lay.two else (1,)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"bootstrap: got shape {array.shape}, expected {shape}")
+    return arguments.laid_out(np.broadcast_to(array.reshape(-1), (lay.B,)), lay.dtype)
 
 
 def _across_gaps(q: Array, nexts: Array, lay: Laying, skipped: NDArray[np.bool_]) -> Array:

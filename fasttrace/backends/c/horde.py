@@ -104,6 +104,18 @@ def run(
     lib.ft_horde_run(handle(horde).horde, s)
 
 
+def permute(rows: NDArray[np.float64], index: NDArray[np.int64], out: NDArray[np.float64]) -> None:
+    """out[t, i] = rows[t, index[i]]."""
+    lib.ft_horde_permute(
+        len(rows),
+        rows.shape[1],
+        doubles_of(rows),
+        len(index),
+        ffi.from_buffer("int64_t[]", index),
+        room_of(out),
+    )
+
+
 def step(horde: Any, x: Row, x_next: Row) -> bool:
     """One transition, of the numbers in horde.given to horde.out.  Whether more slabs are needed first."""
     c = horde.handle or handle(horde)

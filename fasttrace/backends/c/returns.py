@@ -49,6 +49,25 @@ def run_simple(family, T, B, gamma, lambda_, rewards, values, terminated, out, s
     return True
 
 
+def run_back(T, B, gamma, lambda_, g, ended, y):
+    """y_t = g_t + gamma lambda y_{t-1}, but for those that t - 1 ended; dense arrays (T, B), y[0] is there.
+
+    The sum of arrays that are turned back in time.  True: done; False: `run` has to do it.
+    """
+    if T * B > _FIRST:
+        return False
+    row = B * g.itemsize
+    first = _from_buffer(g)
+    fields = (
+        T - 1, B, lib.FT_SUM, g.itemsize == 8, 0, 1, gamma, lambda_,
+        first + (T - 1) * row, _NULL, _NULL, first, -B, B, B, -B, -B, B,
+        _from_buffer(_CHARS, y, True) + (T - 1) * row, _NULL,
+        _NULL if ended is None else _from_buffer(ended) + (T - 2) * B,
+    )  # fmt: skip
+    _checked(_run(_new(_STRUCT, fields)))
+    return True
+
+
 def _checked(status):
     if status != 0:
         raise AssertionError("arguments that fasttrace.returns takes and ft_returns_run does not")
@@ -135,8 +154,12 @@ def pack(p):
         """Entry t of the array is then that of t + shift."""
         if array is not None:
             stride = array.shape[-1] if array.ndim == 2 else 0
-            pointer = _from_buffer(_CHARS, array, True) if written else _from_buffer(array)
+            back = stride and array.strides[0] < 0  # turned back in time
+            memory = array[::-1] if back else array
+            pointer = _from_buffer(_CHARS, memory, True) if written else _from_buffer(memory)
             kept.append(pointer)
+            if back:
+                pointer, stride = pointer + (len(array) - 1) * stride * array.itemsize, -stride
             fields[name] = pointer + shift * (1 if p.batch_major else stride) * size
             fields[f"{name}_stride"] = stride
 

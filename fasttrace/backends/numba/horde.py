@@ -404,6 +404,11 @@ def run(
     run_kernel(horde.kind == "gtd")(memory_of(horde), s, deltas.reshape(-1), deltas.shape[1])
 
 
+def permute(rows: NDArray[np.float64], index: NDArray[np.int64], out: NDArray[np.float64]) -> None:
+    """out[t, i] = rows[t, index[i]]."""
+    np.take(rows, index, axis=1, out=out, mode="clip")
+
+
 def step(horde: Any, x: features.Row, x_next: features.Row) -> bool:
     """One transition, of the numbers in horde.given to horde.out.  Whether more slabs are needed first."""
     memory, k = memory_of(horde), len(x.indices) + len(x_next.indices)

@@ -554,7 +554,9 @@ def run(p):
         return
     turned = bool(ahead) and not p.batch_major  # windows are of trajectories that lie in one piece
     outs = [each for each in (p.out, p.second) if each is not None]
-    flat_outs = [np.empty(B * T, dtype) if turned else each.reshape(-1) for each in outs]
+    flat_outs = [
+        np.empty(B * T, dtype) if turned or not each.flags.forc else each.reshape(-1) for each in outs
+    ]
     begins = family in (LAMBDA, OFF_POLICY, SUM, UPGO)
     arrays = (
         p.rewards, p.values, p.nexts, p.next_values, p.q,
@@ -577,6 +579,8 @@ def run(p):
         _series(family, T, B, x, dtype, bars)
     else:
         _in_pieces(rows, (family, T, x, _row(B, dtype), x.begin, bars), T, B)
-    if turned:
-        for each, flat in zip(outs, flat_outs, strict=True):
+    for each, flat in zip(outs, flat_outs, strict=True):
+        if turned:
             each[...] = flat.reshape(B, T).T
+        elif not each.flags.forc:  # turned back in time
+            each[...] = flat.reshape(T, B)

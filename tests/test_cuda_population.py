@@ -1,0 +1,154 @@
+"""Populations on a GPU, and without one: equal to those of the other backends."""
+
+import copy
+
+import numpy as np
+import pytest
+from cuda_twin import host, place  # noqa: F401 - fixtures
+
+import fasttrace as ft
+from fasttrace import envs
+from fasttrace.backends import _missing
+from fasttrace.backends.cuda import learn, simulate
+
+
+@pytest.fixture
+def gpu(place, monkeypatch):  # noqa: F811
+    """There is a GPU, or it is as if one were."""
+    monkeypatch.setitem(_missing, "cuda", None)
+    return place
+
+
+def both(cls, *sizes, **options):
+    """Equal populations of five, there and here."""
+    return [ft.Population(cls, *sizes, 5, backend=name, **options) for name in ("cuda", "auto")]
+
+
+def same(one, other):
+    np.testing.assert_array_equal(one.weights, other.weights)
+    for mine, theirs in zip(one, other, strict=True):
+        np.testing.assert_array_equal(mine.trace, theirs.trace)
+        assert repr(mine) == repr(theirs)
+
+
+def walk(agents, env, coder, **more):
+    history = ft.simulate(env, agents, coder, seed=3, **more)
+    return history.returns, history.lengths, history.steps
+
+
+@pytest.mark.parametrize(
+    ("env", "cls", "options"),
+    [
+        (envs.RandomWalk(7), ft.TD, {"lambda_": np.linspace(0, 1, 5), "dtype": np.float32}),
+        (envs.MountainCar(), ft.TrueOnlineSarsa, {"epsilon": np.linspace(0, 0.4, 5)}),
+    ],
+    ids=["random walk", "mountain car"],
+)
+def test_simulations_are_the_same_to_the_bit(env, cls, options, gpu):
+    """Whatever ends them, and where they go on."""
+    if gpu == "gpu" and isinstance(env, envs.MountainCar):
+        pytest.skip("its cosine is the device's own")
+    coder = None if env.n_features else ft.TileCoder(env.low, env.high, 8, 8)
+    sizes = [coder.n_features if coder else env.n_features, *([env.n_actions] if env.n_actions else [])]
+    there, here = both(cls, *sizes, alpha=0.1, **options)
+    assert there.backend == "cuda"
+    assert there[0].backend == here[0].backend
+    for more in ({"steps": 700}, {"episodes": 3, "max_episode_steps": 150}):
+        for got, want in zip(walk(there, env, coder, **more), walk(here, env, coder, **more), strict=True):
+            np.testing.assert_array_equal(got, want)
+        same(there, here)
+
+
+@pytest.mark.cuda
+def test_a_car_learns_as_fast_as_here():
+    """Mean lengths of its episodes within three standard errors."""
+    if (reason := ft.backends()["cuda"]) is not None:
+        pytest.skip(reason)
+    env = envs.MountainCar()
+    coder = ft.TileCoder(env.low, env.high, 8, 8)
+    means = []
+    for backend in ("cuda", "auto"):
+        agents = ft.Population(
+            ft.TrueOnlineSarsa, coder.n_features, 3, 200, alpha=0.1, gamma=1.0, epsilon=0.0, backend=backend
+        )
+        means.append(ft.simulate(env, agents, coder, episodes=30, seed=5).lengths.mean(axis=1))
+    errors = [mean.std(ddof=1) / np.sqrt(len(mean)) for mean in means]
+    assert abs(means[0].mean() - means[1].mean()) < 3.0 * np.hypot(*errors)
+
+
+def streams(rng, n_actions):
+    """x, actions or nothing, rewards of five agents; some padding, some ends."""
+    x, rewards = rng.integers(-1, 30, (5, 61, 3)), rng.standard_normal((5, 60))
+    actions = [rng.integers(0, n_actions, (5, 61))] if n_actions else []
+    return (x, *actions, rewards), {"gammas": np.where(rng.random((5, 60)) < 0.1, 0.0, 0.9)}
+
+
+@pytest.mark.parametrize(("cls", "dtype"), [(ft.TrueOnlineTD, np.float64), (ft.TreeBackup, np.float32)])
+def test_streams_are_learned_to_the_bit(cls, dtype, gpu):
+    """With ratios or a target policy, in two calls."""
+    rng = np.random.default_rng(4)
+    n_actions = 3 if cls is ft.TreeBackup else 0
+    there, here = both(
+        cls, 30, *([n_actions] if n_actions else []), alpha=np.linspace(0.01, 0.05, 5), dtype=dtype
+    )
+    for _ in range(2):
+        given, series = streams(rng, n_actions)
+        if n_actions:
+            pi = rng.random((5, 61, n_actions))
+            series["target_policy"] = pi / pi.sum(-1, keepdims=True)
+        else:
+            series["rhos"] = 2.0 * rng.random((5, 60))
+        np.testing.assert_array_equal(there.learn(*given, **series), here.learn(*given, **series))
+        same(there, here)
+
+
+def test_a_population_comes_and_goes(gpu):
+    """Copies stay on the GPU, checkpoints do not, and agents never were."""
+    agents = ft.Population(ft.TD, 10, 5, alpha=0.1, backend="cuda")
+    assert copy.deepcopy(agents).backend == "cuda"
+    assert agents.state_dict()["backend"] == agents[0].backend != "cuda"
+    agents.load_state_dict(agents.state_dict())
+    assert agents.backend == "cuda"
+    agents[1] = ft.TD(10, alpha=0.1)
+    assert agents.to("auto").backend == agents[0].backend
+    assert agents.to("cuda").learn(np.zeros((5, 1, 2), int), np.zeros((5, 0))).shape == (5, 0)
+
+
+def test_what_it_does_not_serve_is_refused(gpu):
+    own = envs.custom(
+        lambda u: (u[0],), lambda s, a, u: ((u[0],), 1.0, 0.0), n_actions=2, n_state=1, n_uniforms=1
+    )
+    agents = ft.Population(ft.Sarsa, 18, 2, 5, alpha=0.1, backend="cuda")
+    with pytest.raises(
+        ValueError, match=r"backend='cuda': got custom\(.*an environment that fasttrace.envs has"
+    ):
+        ft.simulate(own, agents, ft.TileCoder([0.0], [1.0], 8, 2), steps=1)
+    with pytest.raises(
+        ValueError, match=r"backend='cuda': got GTD, .* expected a learner of one weight vector"
+    ):
+        ft.Population(ft.GTD, 10, 5, alpha=0.1, beta=0.1, backend="cuda")
+
+
+def test_without_a_gpu_a_population_says_why():
+    if ft.backends()["cuda"] is None:
+        pytest.skip("a GPU is there")
+    with pytest.raises(ft.BackendUnavailable, match="backend 'cuda' is not available"):
+        ft.Population(ft.TD, 10, 5, alpha=0.1, backend="cuda")
+
+
+def test_structs_are_those_of_the_header():
+    """Field by field, as cffi has read them."""
+    lib = pytest.importorskip("fasttrace.backends.c", exc_type=ImportError)
+    ffi = lib.ffi
+    offsets = {name: field.offset for name, field in ffi.typeof("ft_stream").fields if name != "options"}
+    assert {name: learn.STREAM.fields[name][1] for name in offsets} == offsets
+    assert learn.STREAM.itemsize == ffi.sizeof("ft_stream")
+    words = ffi.sizeof("ft_trace") // 8
+    made = simulate.agent_type(words)
+    renamed = {"state": "at_state", "u": "at_u", "q": "at_q", "idx": "at_idx"}
+    for name, field in ffi.typeof("ft_simulation").fields:
+        if name != "options":
+            assert made.fields[renamed.get(name, name)][1] == field.offset
+    assert made.fields["ft_trace"][1] == ffi.sizeof("ft_simulation")
+    assert made.fields["counter"][1] == ffi.sizeof("ft_simulation") + 8 * words
+    assert made.fields["state"][1] - made.fields["counter"][1] == ffi.sizeof("ft_philox")
