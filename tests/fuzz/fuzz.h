@@ -30,22 +30,60 @@ static void must(int holds, const char *what) {
 /* ---- memory: exact, aligned, 0; given back when the input is over ---- */
 
 enum { FUZZ_BLOCKS = 4096 };
-static void *fuzz_blocks[FUZZ_BLOCKS];
+static struct {
+    void *at;
+    size_t count, size;
+    const char *type;
+} fuzz_blocks[FUZZ_BLOCKS];
 static int fuzz_count;
 
-static void *room(int64_t count, size_t size) {
+static void *room(int64_t count, size_t size, const char *type) {
     void *block;
     MUST(fuzz_count < FUZZ_BLOCKS);
     MUST(posix_memalign(&block, 64, (size_t)count * size) == 0);
     memset(block, 0, (size_t)count * size);
-    return fuzz_blocks[fuzz_count++] = block;
+    fuzz_blocks[fuzz_count].at = block;
+    fuzz_blocks[fuzz_count].count = (size_t)count;
+    fuzz_blocks[fuzz_count].size = size;
+    fuzz_blocks[fuzz_count++].type = type;
+    return block;
 }
-#define ROOM(type, count) ((type *)room(count, sizeof(type)))
+#define ROOM(type, count) ((type *)room(count, sizeof(type), #type))
+
+/* Of all numbers that stood in memory when it was given back: the same on each machine, but for what a NaN is.  Not of
+ * structs and entries, in which there are addresses.  FNV-1a. */
+uint64_t fuzz_digest = UINT64_C(14695981039346656037);
+
+static void digest(size_t i) {
+    static const char *const numbers[] = {"double", "float", "REAL"}, *const integers[] = {"int64_t", "int32_t", "uint8_t"};
+    int kind = 0;
+    for (int j = 0; j < 3; j++) {
+        if (strcmp(fuzz_blocks[i].type, numbers[j]) == 0) kind = 2;
+        if (strcmp(fuzz_blocks[i].type, integers[j]) == 0) kind = 1;
+    }
+    const size_t size = fuzz_blocks[i].size;
+    for (size_t j = 0; kind && j < fuzz_blocks[i].count; j++) {
+        uint64_t bits = 0;
+        double real;
+        float single;
+        memcpy(&bits, (const char *)fuzz_blocks[i].at + j * size, size);
+        memcpy(&real, &bits, sizeof real);
+        memcpy(&single, &bits, sizeof single);
+        if (kind == 2 && (size == sizeof real ? real != real : single != single)) bits = 1;
+        fuzz_digest = (fuzz_digest ^ bits) * UINT64_C(1099511628211);
+    }
+}
 
 /* What is made from here on goes at the release. */
 static int hold(void) { return fuzz_count; }
 static void release(int held) {
-    while (fuzz_count > held) free(fuzz_blocks[--fuzz_count]);
+    while (fuzz_count > held) {
+        fuzz_count--;
+#ifdef FUZZ_DIGEST
+        digest((size_t)fuzz_count);
+#endif
+        free(fuzz_blocks[fuzz_count].at);
+    }
 }
 
 /* ---- what an error must leave as it was ---- */
@@ -61,7 +99,7 @@ static void watch(void *at, int64_t count, size_t size) {
     MUST(fuzz_watching < FUZZ_WATCHED);
     fuzz_watched[fuzz_watching].at = at;
     fuzz_watched[fuzz_watching].size = (size_t)count * size;
-    fuzz_watched[fuzz_watching++].copy = room(count, size);
+    fuzz_watched[fuzz_watching++].copy = room(count, size, "copy");
 }
 
 static void remember(void) {

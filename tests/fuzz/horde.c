@@ -88,8 +88,16 @@ static void drive(void) {
             s.used = used;
             if (which == 6) ft_horde_values(h, &s);
             else ft_horde_run(h, &s);
-        } else {
+        } else if (below(2)) {
             ft_horde_reset(h);
+        } else {
+            const int64_t rows = below(5), width = 1 + below(lanes), count = below(40);
+            int64_t *index = ROOM(int64_t, count);
+            for (int64_t i = 0; i < count; i++) index[i] = below(width);
+            const double *from = doubles(rows * width, small);
+            double *to = ROOM(double, rows * count);
+            ft_horde_permute(rows, width, from, count, index, to);
+            for (int64_t i = 0; i < rows * count; i++) MUST(to[i] == from[i / count * width + index[i % count]]);
         }
     }
 }

@@ -91,6 +91,7 @@ static void drive(void) {
     } else {
         float *rows = ROOM(float, words);
         ft_trace_init_single(t, n, columns, rows, ring, epochs);
+        ft_trace_make_single(t);
         watch(rows, words, sizeof *rows);
     }
     if (below(4) == 0) t->cap = below(2) ? 1.0 : step_size();

@@ -10,7 +10,7 @@ static const void *array(int64_t rows, int64_t *stride, int out) {
     const int64_t form = below(8), wide = inner + (form == 1 ? 3 : 0);
     const int64_t count = !out && form == 2 ? inner : outer > 0 ? (outer - 1) * wide + inner : 0;
     const int64_t size = f64 ? 8 : 4;
-    char *block = (char *)room(count, (size_t)size);
+    char *block = (char *)room(count, (size_t)size, f64 ? "double" : "float");
     double (*const of)(void) = below(8) == 0 ? any : small;
     for (int64_t i = 0; i < count && !out; i++) {
         const double x = of();
@@ -89,6 +89,7 @@ static void drive(void) {
     const int32_t level = below(16) == 0 ? (int32_t)below(5) - 1 : (int32_t)below(3);
     const int32_t status = below(2) ? ft_returns_run(&p) : ft_returns_run_at(&p, level);
     MUST(status == FT_OK || status == FT_EVALUE);
+    MUST(ft_returns_level() >= 0 && ft_returns_level() <= 2 && *ft_compiler() && *ft_cpu_level());
     const int64_t kept_kind = p.family;
     if (kept_kind < FT_LAMBDA || kept_kind > FT_UPGO || p.T < 0) MUST(status == FT_EVALUE);
 }

@@ -126,6 +126,13 @@ static void drive(void) {
             ft_simulate_many(each, count, steps, episodes, most, ROOM(double, count * most),
                              ROOM(int64_t, count * most), status);
         }
+        if (below(8) == 0) {
+            ft_philox counted;
+            ft_philox_init(&counted, byte(), byte());
+            counted.used = below(9);
+            const double drew = ft_philox_double(&counted);
+            MUST(drew >= 0.0 && drew < 1.0);
+        }
         if (below(4) == 0) {
             const int64_t actions = 1 + below(6);
             const double *q = doubles(actions, any);
