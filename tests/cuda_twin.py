@@ -23,6 +23,7 @@ KERNELS = {
     "returns": ("columns", "segments", "tiles", "windows"),
     "simulate": ("simulate", "look"),
     "learn": ("learn",),
+    "horde": ("run", "values", "reset"),
 }
 NUMBERS = [
     "FT_LAMBDA",

@@ -206,7 +206,9 @@ def test_without_a_gpu_the_reason_is_told():
         pytest.skip("a GPU is there")
     reason = ft.backends()["cuda"]
     assert 'pip install "fasttrace[cuda]"' in reason or "no driver" in reason or "no device" in reason
-    with pytest.raises(ValueError, match=r"backend='cuda': serves fasttrace.returns of arrays on a GPU, and"):
+    with pytest.raises(
+        ValueError, match=r"backend='cuda': serves fasttrace.returns of arrays on a GPU, Population and Horde"
+    ):
         ft.TD(8, alpha=0.1, backend="cuda")
     with pytest.raises(TypeError, match="rewards: got ndarray, expected an array of PyTorch, CuPy or JAX"):
         gae(np.zeros(3), np.zeros(4), gammas=0.9)
@@ -224,6 +226,7 @@ MACROS = {
     "returns": ("FT_REAL=float", "FT_FAMILY=FT_GAE"),
     "simulate": ("FT_ENV=ft_cart_pole(&env)", "FT_KIND=4", "FT_WIDTH=2", "FT_ACTIVE=8", "FT_BOUNDED=0"),
     "learn": ("FT_KIND=4", "FT_WIDTH=1", "FT_TASK=FT_STATES"),
+    "horde": ("FT_KIND=FT_HORDE_GTD",),
 }
 
 

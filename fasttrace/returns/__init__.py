@@ -374,7 +374,7 @@ def from_episode_starts(
     if kind and kind.device(starts) == CPU:
         array = host_array(kind, "starts", starts)
         return kind.back(from_episode_starts(array, time_axis=time_axis), starts)
-    flags = starts if kind else flags_of("starts", starts)
+    flags: Any = starts if kind else flags_of("starts", starts)
     if not flags.ndim:
         raise ValueError(f"starts: got shape {flags.shape}, expected (T + 1,) or (T + 1, B, ...)")
     axis = time_axis_of(time_axis)
