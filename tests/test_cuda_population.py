@@ -4,19 +4,11 @@ import copy
 
 import numpy as np
 import pytest
-from cuda_twin import host, place  # noqa: F401 - fixtures
+from cuda_twin import Memory, host, place  # noqa: F401 - fixtures
 
 import fasttrace as ft
 from fasttrace import envs
-from fasttrace.backends import _missing
 from fasttrace.backends.cuda import learn, simulate
-
-
-@pytest.fixture
-def gpu(place, monkeypatch):  # noqa: F811
-    """There is a GPU, or it is as if one were."""
-    monkeypatch.setitem(_missing, "cuda", None)
-    return place
 
 
 def both(cls, *sizes, **options):
@@ -44,9 +36,9 @@ def walk(agents, env, coder, **more):
     ],
     ids=["random walk", "mountain car"],
 )
-def test_simulations_are_the_same_to_the_bit(env, cls, options, gpu):
+def test_simulations_are_the_same_to_the_bit(env, cls, options, place):  # noqa: F811
     """Whatever ends them, and where they go on."""
-    if gpu == "gpu" and isinstance(env, envs.MountainCar):
+    if place == "gpu" and isinstance(env, envs.MountainCar):
         pytest.skip("its cosine is the device's own")
     coder = None if env.n_features else ft.TileCoder(env.low, env.high, 8, 8)
     sizes = [coder.n_features if coder else env.n_features, *([env.n_actions] if env.n_actions else [])]
@@ -57,6 +49,56 @@ def test_simulations_are_the_same_to_the_bit(env, cls, options, gpu):
         for got, want in zip(walk(there, env, coder, **more), walk(here, env, coder, **more), strict=True):
             np.testing.assert_array_equal(got, want)
         same(there, here)
+
+
+def test_what_was_learned_stays_there(host):  # noqa: F811
+    """Between two calls, until somebody looks; who looks on the way sees what there is."""
+    there, here = both(ft.TD, 7, alpha=0.1)
+    seen = []
+    for agents in (there, here):
+        walk(agents, envs.RandomWalk(7), None, steps=60)
+        before = Memory.copied
+        walk(agents, envs.RandomWalk(7), None, steps=60)
+        agents.learn(*streams(np.random.default_rng(0), 0, 7)[0])
+        if agents is there:
+            assert Memory.copied - before < 2 * there.one._trace.ring.nbytes  # there are five
+        walk(
+            agents,
+            envs.RandomWalk(7),
+            None,
+            steps=60,
+            progress=lambda *_, its=agents: seen.append(its.weights),
+        )
+        agents.weights = agents.weights + 1.0
+        walk(agents, envs.RandomWalk(7), None, steps=60)
+    np.testing.assert_array_equal(*seen)
+    same(there, here)
+
+
+def test_who_diverges_is_found_there(host):  # noqa: F811
+    found = []
+    for agents in both(ft.TD, 7, alpha=np.linspace(0.1, 3.0, 5), lambda_=1.0):
+        with pytest.warns(RuntimeWarning, match="have diverged"):
+            found.append(ft.simulate(envs.RandomWalk(7), agents, steps=70_000, seed=1))
+    assert 0 < found[0].diverged.sum() < 5
+    for name in ("diverged", "steps", "returns"):
+        np.testing.assert_array_equal(*(getattr(each, name) for each in found))
+
+
+def test_what_a_gpu_does_not_give_back_is_lost(host, monkeypatch):  # noqa: F811
+    agents = ft.Population(ft.TD, 7, 5, alpha=0.1, backend="cuda")
+    walk(agents, envs.RandomWalk(7), None, steps=60)
+    learned = agents.weights
+    walk(agents, envs.RandomWalk(7), None, steps=60)
+    with monkeypatch.context() as patched:
+
+        def gone(self, name, array):
+            raise RuntimeError("cuMemcpyDtoH of the CUDA driver: CUDA_ERROR_LAUNCH_FAILED")
+
+        patched.setattr(Memory, "get", gone)
+        with pytest.raises(RuntimeError, match=r"learned on the GPU is lost: cuMemcpyDtoH .*LAUNCH_FAILED"):
+            agents.weights  # noqa: B018
+    np.testing.assert_array_equal(agents.weights, learned)
 
 
 @pytest.mark.cuda
@@ -76,15 +118,15 @@ def test_a_car_learns_as_fast_as_here():
     assert abs(means[0].mean() - means[1].mean()) < 3.0 * np.hypot(*errors)
 
 
-def streams(rng, n_actions):
+def streams(rng, n_actions, n=30):
     """x, actions or nothing, rewards of five agents; some padding, some ends."""
-    x, rewards = rng.integers(-1, 30, (5, 61, 3)), rng.standard_normal((5, 60))
+    x, rewards = rng.integers(-1, n, (5, 61, 3)), rng.standard_normal((5, 60))
     actions = [rng.integers(0, n_actions, (5, 61))] if n_actions else []
     return (x, *actions, rewards), {"gammas": np.where(rng.random((5, 60)) < 0.1, 0.0, 0.9)}
 
 
 @pytest.mark.parametrize(("cls", "dtype"), [(ft.TrueOnlineTD, np.float64), (ft.TreeBackup, np.float32)])
-def test_streams_are_learned_to_the_bit(cls, dtype, gpu):
+def test_streams_are_learned_to_the_bit(cls, dtype, place):  # noqa: F811
     """With ratios or a target policy, in two calls."""
     rng = np.random.default_rng(4)
     n_actions = 3 if cls is ft.TreeBackup else 0
@@ -102,7 +144,7 @@ def test_streams_are_learned_to_the_bit(cls, dtype, gpu):
         same(there, here)
 
 
-def test_a_population_comes_and_goes(gpu):
+def test_a_population_comes_and_goes(place):  # noqa: F811
     """Copies stay on the GPU, checkpoints do not, and agents never were."""
     agents = ft.Population(ft.TD, 10, 5, alpha=0.1, backend="cuda")
     assert copy.deepcopy(agents).backend == "cuda"
@@ -114,7 +156,7 @@ def test_a_population_comes_and_goes(gpu):
     assert agents.to("cuda").learn(np.zeros((5, 1, 2), int), np.zeros((5, 0))).shape == (5, 0)
 
 
-def test_what_it_does_not_serve_is_refused(gpu):
+def test_what_it_does_not_serve_is_refused(place):  # noqa: F811
     own = envs.custom(
         lambda u: (u[0],), lambda s, a, u: ((u[0],), 1.0, 0.0), n_actions=2, n_state=1, n_uniforms=1
     )
@@ -143,12 +185,10 @@ def test_structs_are_those_of_the_header():
     offsets = {name: field.offset for name, field in ffi.typeof("ft_stream").fields if name != "options"}
     assert {name: learn.STREAM.fields[name][1] for name in offsets} == offsets
     assert learn.STREAM.itemsize == ffi.sizeof("ft_stream")
-    words = ffi.sizeof("ft_trace") // 8
-    made = simulate.agent_type(words)
+    made = simulate.AGENT
     renamed = {"state": "at_state", "u": "at_u", "q": "at_q", "idx": "at_idx"}
     for name, field in ffi.typeof("ft_simulation").fields:
         if name != "options":
             assert made.fields[renamed.get(name, name)][1] == field.offset
-    assert made.fields["ft_trace"][1] == ffi.sizeof("ft_simulation")
-    assert made.fields["counter"][1] == ffi.sizeof("ft_simulation") + 8 * words
+    assert made.fields["counter"][1] == ffi.sizeof("ft_simulation")
     assert made.fields["state"][1] - made.fields["counter"][1] == ffi.sizeof("ft_philox")
