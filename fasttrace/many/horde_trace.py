@@ -246,12 +246,9 @@ class LazyHorde:
     def counter(self, name: str) -> NDArray[np.int64]:
         return self.counters[: self.lanes.chunks, COUNTERS.index(name)]
 
-    def _slab_doubles(self) -> int:
-        return SLAB * self.width + SLAB // 2
-
     def grow(self, slots: int = 0) -> None:
         """Slabs for the slots that are taken, and for so many.  A slab is not touched until its rows are."""
-        chunks, doubles = self.room, self._slab_doubles()
+        chunks, doubles = self.room, SLAB * self.width + SLAB // 2
         while SLAB * len(self._slabs) < max(self.used, slots):
             there, most = len(self._slabs), self.n // SLAB + 1
             count = max(1, min(_AT_ONCE // (8 * chunks * doubles), most - there))
