@@ -13,8 +13,8 @@ import torch
 
 import fasttrace as ft
 
-SENSORS, HORIZONS, UNITS, ACTIVE = 20, (2, 5, 10, 20, 40), 1024, 24
-STEPS, LAST = 3000, 1000
+SENSORS, HORIZONS, UNITS, ACTIVE = 20, (2, 5, 10, 20, 40), 512, 16
+STEPS, LAST = 2000, 800
 
 
 def readings(steps, rng):
