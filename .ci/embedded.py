@@ -1,13 +1,15 @@
 """Build programs of others against an installed fasttrace, in a folder of their own: embedded.py DIR.
 
 A C program, a CMake project in C++17, a Python package with cffi, and one file as C and as C++: each learns
-the same few steps and has the weights that the installed package has, to the bit.
+the same few steps and has the weights that the installed package has, to the bit.  The examples in Rust and
+WebAssembly, where their compilers are.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from fasttrace.experiments.amalgamate import FAMILIES
 CC, CXX = os.environ.get("CC", "cc"), os.environ.get("CXX", "c++")
 ROOT = Path(sys.argv[1]).resolve()
 TREE = Path(__file__).resolve().parents[1]
+EXAMPLES = TREE / "examples"
 assert TREE not in Path(ft.__file__).resolve().parents, f"{ft.__file__} is not an installed copy"
 
 STEPS = 50
@@ -187,9 +190,31 @@ def whole_file():
     return True
 
 
+def rust():
+    if not shutil.which("cargo"):
+        return None
+    fasttrace("amalgamate", ROOT / "rust" / "fasttrace", "--only", "traces,info")
+    at = {"FASTTRACE": ROOT / "rust" / "fasttrace", "CARGO_TARGET_DIR": ROOT / "rust"}
+    return "largest error" in run("cargo", "run", "-q", "--release", cwd=EXAMPLES / "agent_in_rust", **at)
+
+
+def wasm():
+    """The bits of the same program that is not in WebAssembly."""
+    zig = [sys.executable, "-m", "ziglang"] if find_spec("ziglang") else ["zig"]
+    if not (shutil.which(zig[0]) and shutil.which("node")):
+        return None
+    fasttrace("amalgamate", ROOT / "wasm", "--only", "traces")
+    files = EXAMPLES / "embed_in_c" / "main.c", "fasttrace.c", "-I.", "-lm", "-o"
+    flags, wasm = ("-O3", "-std=c99", "-ffp-contract=off"), ROOT / "wasm"
+    run(*zig, "cc", "-target", "wasm32-wasi", *flags, *files, "walk.wasm", cwd=wasm)
+    run(CC, *flags, *files, "walk", cwd=wasm)
+    node = "node", "--no-warnings", EXAMPLES / "agent_in_wasm" / "run.mjs"
+    return run(*node, "walk.wasm", cwd=wasm) == run("./walk", cwd=wasm)
+
+
 WEIGHTS = expected()
 failed = []
-for build in (c_program, pkg_config, cmake, own_package, one_file, whole_file):
+for build in (c_program, pkg_config, cmake, own_package, one_file, whole_file, rust, wasm):
     spent = os.times().children_user
     result = build()
     spent = os.times().children_user - spent

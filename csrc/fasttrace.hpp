@@ -12,7 +12,10 @@
 #include "fasttrace.h"
 
 #include <algorithm>
+#include <cfloat>
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <new>
@@ -338,6 +341,149 @@ class GTD {
   private:
     detail::Zeros<double> rows_, ring_;
     ft_gradient trace_;
+};
+
+/* Many predictions on one stream: each learned as a learner by itself would learn it.  Those that decay about alike,
+ * by gamma lambda, belong side by side, in eights.  kind: FT_HORDE_TRUE_ONLINE, ...; beta is for FT_HORDE_GTD. */
+class Horde {
+  public:
+    Horde(std::int64_t n_features, const std::vector<double> &gammas, double alpha, double lambda,
+          ft_horde_kind kind = FT_HORDE_TRUE_ONLINE, double beta = 0.0)
+        : m_(detail::at_least_one("gammas", std::int64_t(gammas.size()))), chunks_((m_ + 7) / 8),
+          slab_(ft_horde_slab_size(kind) * chunks_), place_(detail::at_least_one("n_features", n_features)),
+          lanes_(FT_HORDE_WORDS * 8 * chunks_), counters_(FT_HORDE_COUNTERS * chunks_),
+          rings_(ft_horde_ring_size(n_features) * (kind == FT_HORDE_GTD ? 24 : 16) * chunks_),
+          table_(std::size_t(n_features / FT_HORDE_SLAB_ROWS + 1)) {
+        if (!(alpha > 0.0 && std::isfinite(alpha))) throw ValueError("alpha: expected a number above 0");
+        if (!(kind == FT_HORDE_GTD ? beta > 0.0 && std::isfinite(beta) : beta == 0.0))
+            throw ValueError("beta: is for FT_HORDE_GTD, which needs a number above 0");
+        ft_horde_init(&horde_, n_features, chunks_, kind, place_.data(), lanes_.data(), counters_.data(),
+                      rings_.data(), table_.data());
+        for (std::int64_t j = 0; j < 8 * chunks_; j++) {
+            double *words = lanes_.data() + FT_HORDE_WORDS * 8 * (j / 8) + j % 8;
+            words[4 * 8] = alpha;
+            words[6 * 8] = beta;
+        }
+        give(gammas_, gammas, 1.0, "gammas");
+        give(lambdas_, std::vector<double>(gammas.size(), lambda), 1.0, "lambda");
+        give(rhos_, std::vector<double>(gammas.size(), 1.0), 1.0, "rhos");
+        own_gammas_ = gammas_;
+        own_lambdas_ = lambdas_;
+        ones_ = rhos_;
+        deltas_.resize(gammas_.size());
+    }
+    Horde(const Horde &other) { *this = other; }
+    Horde(Horde &&) = default;
+    Horde &operator=(Horde &&) = default;
+    Horde &operator=(const Horde &other) {
+        m_ = other.m_, chunks_ = other.chunks_, slab_ = other.slab_;
+        place_ = other.place_, lanes_ = other.lanes_, counters_ = other.counters_, rings_ = other.rings_;
+        slabs_ = other.slabs_, table_ = other.table_, horde_ = other.horde_;
+        own_gammas_ = other.own_gammas_, own_lambdas_ = other.own_lambdas_, ones_ = other.ones_;
+        cumulants_ = other.cumulants_, gammas_ = other.gammas_, lambdas_ = other.lambdas_, rhos_ = other.rhos_;
+        deltas_ = other.deltas_, entries_ = other.entries_, sizes_ = other.sizes_;
+        for (std::size_t i = 0; i < slabs_.size(); i++) table_[i] = slabs_[i].data();
+        horde_.place = place_.data(), horde_.lanes = lanes_.data(), horde_.counters = counters_.data();
+        horde_.rings = rings_.data(), horde_.slabs = table_.data();
+        return *this;
+    }
+
+    std::int64_t size() const { return m_; }
+    std::int64_t n_features() const { return horde_.n; }
+    /* w.x of each prediction; the numbers hold until the next call. */
+    const std::vector<double> &values(const Features &x) {
+        const ft_stream row = detail::row_of(x);
+        std::int64_t begins[2];
+        for (std::int64_t j = 0; j < x.k; j++)
+            if (x.indices[j] < -1 || x.indices[j] >= horde_.n) throw IndexError(x.indices[j]);
+        grow();
+        room(x.k);
+        ft_horde_enter(&horde_, &row, 1, entries_.data(), x.values ? sizes_.data() : nullptr, begins);
+        ft_horde_stream s = {};
+        s.steps = 1;
+        s.begins = begins;
+        s.entries = entries_.data();
+        s.values = x.values ? sizes_.data() : nullptr;
+        s.stride = 8 * chunks_;
+        return told(s, [&] { ft_horde_values(&horde_, &s); });
+    }
+    /* Learn from one transition; the TD errors, which hold until the next call.  cumulants are (m). */
+    const std::vector<double> &step(const Features &x, const std::vector<double> &cumulants, const Features &x_next) {
+        give(cumulants_, cumulants, HUGE_VAL, "cumulants");
+        return learn(x, x_next, own_gammas_, own_lambdas_, ones_);
+    }
+    /* With discounts and lambdas of the state arrived in, and importance ratios: (m) each. */
+    const std::vector<double> &step(const Features &x, const std::vector<double> &cumulants, const Features &x_next,
+                                    const std::vector<double> &gammas, const std::vector<double> &lambdas,
+                                    const std::vector<double> &rhos) {
+        give(cumulants_, cumulants, HUGE_VAL, "cumulants");
+        give(gammas_, gammas, 1.0, "gammas");
+        give(lambdas_, lambdas, 1.0, "lambdas");
+        give(rhos_, rhos, DBL_MAX, "rhos");
+        return learn(x, x_next, gammas_, lambdas_, rhos_);
+    }
+    /* The traces become empty; weights stay. */
+    void reset() { ft_horde_reset(&horde_); }
+    ft_horde *handle() { return &horde_; }
+
+  private:
+    /* Numbers by the lane; a lane of no prediction gets those of the last.  most: HUGE_VAL for any sign. */
+    void give(std::vector<double> &to, const std::vector<double> &from, double most, const char *name) {
+        if (std::int64_t(from.size()) != m_) throw ValueError(std::string(name) + ": expected one for each prediction");
+        for (double each : from)
+            if (!std::isfinite(each) || (most != HUGE_VAL && !(each >= 0.0 && each <= most)))
+                throw ValueError(std::string(name) + ": a number is not finite or not in its range");
+        to.assign(std::size_t(8 * chunks_), from.back());
+        std::copy(from.begin(), from.end(), to.begin());
+    }
+    void grow() {
+        while (horde_.used > FT_HORDE_SLAB_ROWS * horde_.slabs_count) {
+            slabs_.emplace_back(slab_);
+            table_[std::size_t(horde_.slabs_count++)] = slabs_.back().data();
+        }
+    }
+    void room(std::int64_t entries) {
+        if (entries_.size() >= std::size_t(entries)) return;
+        entries_.resize(std::size_t(entries));
+        sizes_.resize(std::size_t(entries));
+    }
+    template <class Call> const std::vector<double> &told(ft_horde_stream &s, Call call) {
+        deltas_.resize(std::size_t(8 * chunks_));
+        s.deltas = deltas_.data();
+        call();
+        deltas_.resize(std::size_t(m_));
+        return deltas_;
+    }
+    const std::vector<double> &learn(const Features &x, const Features &x_next, const std::vector<double> &gammas,
+                                     const std::vector<double> &lambdas, const std::vector<double> &rhos) {
+        if (horde_.kind == FT_HORDE_REPLACING && (x.values || x_next.values))
+            throw ValueError("replacing traces are for binary features");
+        room(x.k + x_next.k);
+        ft_horde_stream s = {};
+        s.cumulants = {cumulants_.data(), 0, 1};
+        s.gammas = {gammas.data(), 0, 1};
+        s.lambdas = {lambdas.data(), 0, 1};
+        s.rhos = {rhos.data(), 0, 1};
+        std::int32_t status = FT_OK;
+        const std::vector<double> &deltas = told(s, [&] {
+            while ((status = ft_horde_step(&horde_, x.k, x.indices, x.values, x_next.k, x_next.indices, x_next.values,
+                                           &s, entries_.data(), sizes_.data())) == FT_HORDE_FULL)
+                grow();
+        });
+        check(status, horde_.bad_index);
+        return deltas;
+    }
+
+    std::int64_t m_ = 0, chunks_ = 0, slab_ = 0;
+    detail::Zeros<std::int32_t> place_;
+    detail::Zeros<double> lanes_;
+    detail::Zeros<std::int64_t> counters_;
+    detail::Zeros<double> rings_;
+    std::vector<detail::Zeros<double>> slabs_;
+    std::vector<double *> table_;
+    std::vector<double> own_gammas_, own_lambdas_, ones_, cumulants_, gammas_, lambdas_, rhos_, deltas_, sizes_;
+    std::vector<std::uint64_t> entries_;
+    ft_horde horde_ = {};
 };
 
 /* Tile coding: `tilings` grids of tiles[i] a dimension over [low[i], high[i]], each displaced. */

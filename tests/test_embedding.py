@@ -111,6 +111,7 @@ CPP = """
 using namespace fasttrace;
 #define EXPECT(x) do { if (!(x)) return __LINE__ & 127; } while (0)
 #define THROWS(x, error) do { try { x; return __LINE__ & 127; } catch (const error &) {} } while (0)
+static bool near(double a, double b) { return std::abs(a - b) < 1e-12; }
 int main() {
     const std::vector<std::int32_t> x = {1, 2};
     const std::array<std::int32_t, 2> y = {3, 4};
@@ -147,6 +148,35 @@ int main() {
     EXPECT(other.value(x) == gtd.value(x) && gtd.value(x) > 0.0);
     other = GTD(3, 0.1, 0.1, FT_HTD);
     EXPECT(other.value({2}) == 0.0);
+    Horde horde(10, {0.5, 0.9, 0.99}, 0.1, 0.8);
+    const std::vector<double> cumulants = {1.0, 2.0, 3.0}, none = {0.0, 0.0, 0.0};
+    EXPECT(horde.step(x, cumulants, y) == cumulants && horde.size() == 3);
+    Horde twin = horde, third = std::move(twin);
+    for (int t = 0; t < 20; t++) { /* a slab more: all of the features */
+        const std::array<std::int32_t, 2> a = {t % 10, (t + 3) % 10}, b = {(t + 1) % 10, (t + 4) % 10};
+        const auto deltas = horde.step(a, cumulants, b);
+        EXPECT(third.step(a, cumulants, b) == deltas && third.values(b) == horde.values(b));
+    }
+    TrueOnlineTD alone(10, 0.1);
+    Horde fresh(10, {0.5, 0.9, 0.99}, 0.1, 0.8);
+    for (int t = 0; t < 20; t++) {
+        const std::array<std::int32_t, 1> a = {t % 10}, b = {(t + 1) % 10};
+        const double other = alone.step({a, std::array<double, 1>{1.5}}, 2.0, b, 0.9, 0.8);
+        EXPECT(near(fresh.step({a, std::array<double, 1>{1.5}}, cumulants, b)[1], other));
+    }
+    EXPECT(near(fresh.values({7})[1], alone.value({7})));
+    fresh.step(x, cumulants, x, none, none, none); /* rho 0: nothing is learned */
+    EXPECT(near(fresh.values({7})[1], alone.value({7})));
+    THROWS(horde.step({10}, cumulants, y), IndexError);
+    THROWS(horde.values({10}), IndexError);
+    THROWS(horde.step(x, {1.0}, y), ValueError);
+    THROWS(horde.step(x, {1.0, 2.0, NAN}, y), ValueError);
+    THROWS(horde.step(x, cumulants, y, {0.5, 0.5, 1.5}, none, none), ValueError);
+    THROWS(Horde(10, {0.5}, 0.1, 0.8, FT_HORDE_GTD), ValueError);
+    Horde gtd_horde(100, std::vector<double>(19, 0.9), 0.1, 0.9, FT_HORDE_GTD, 0.01);
+    for (int t = 0; t < 100; t++) gtd_horde.step({t}, std::vector<double>(19, 1.0), {(t + 1) % 100});
+    third = gtd_horde;
+    EXPECT(third.values({5}) == gtd_horde.values({5}) && third.values({5})[18] > 0.0);
     const TileCoder coder({0.0, 0.0}, {1.0, 1.0}, {4, 4}, 8);
     EXPECT(coder(std::array<double, 2>{0.5, 0.5}).size() == 8 && coder.n_features() == 200);
     return 0;
@@ -157,7 +187,7 @@ int main() {
 def test_learners_in_cpp(tmp_path):
     """They own their memory, are copied and moved with it, and throw what a status says."""
     cxx, cc = compiler(os.environ.get("CXX"), "g++", "c++"), compiler(os.environ.get("CC"), "gcc", "cc")
-    amalgamate(tmp_path, ["traces", "gradient", "tiles"])
+    amalgamate(tmp_path, ["traces", "gradient", "tiles", "horde"])
     (tmp_path / "main.cc").write_text(CPP)
     run(cc, "-std=c99", "-O0", "-DFT_NO_CLONES", "-c", "fasttrace.c", cwd=tmp_path)
     strict = "-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Werror", "-pedantic"
