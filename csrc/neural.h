@@ -664,7 +664,7 @@ static int NAME(ft_begin)(const NAME(ft_head) * critic, const NAME(ft_head) * ac
     if (!ft_arrive(k, n, s->states, s->normalise)) return 0;
     memcpy(k->now, k->next, (size_t)n * sizeof(double));
     *k->held = 1.0;
-    s->was_greedy = 1;
+    s->was_greedy = s->greedy = 1;
     if (s->choose ? s->steps == 0 : ft_judges(s)) {
         double v = 0.0;
         NAME(ft_next_value)(critic, actor, rc, ra, s, k->next, 0, &v);
