@@ -311,6 +311,8 @@ FT_INLINE void ft_swift_write(ft_adaptive *t, const ft_warm *h, ft_active a, dou
     }
 }
 
+#define FT_NORMAL 2.2250738585072014e-308
+
 /* ---- TIDBD and Autostep: step sizes change where features are active ----------------------------- */
 
 FT_INLINE double ft_tidbd_alpha(const ft_adaptive *t, const ft_adaptive_row *r, double gradient) {
@@ -319,6 +321,7 @@ FT_INLINE double ft_tidbd_alpha(const ft_adaptive *t, const ft_adaptive_row *r, 
 
 FT_INLINE double ft_autostep_alpha(const ft_adaptive *t, ft_adaptive_row *r, double x,
                                    double gradient) {
+    if (fabs(gradient) < FT_NORMAL) gradient = 0.0; /* few of its digits are left, and the step goes by its ratio */
     const double size = fabs(gradient);
     const double kept = r->before + r->alpha * x * x / t->tau * (size - r->before);
     r->before = size > kept ? size : kept;

@@ -661,7 +661,7 @@ static int NAME(ft_begin)(const NAME(ft_head) * critic, const NAME(ft_head) * ac
     if (ft_is_kept(k, n, s->states)) return 1;
     if (!ft_observe(k, n, s->states, s->normalise)) return 0;
     ft_move_on(k, n, 1);
-    s->was_greedy = 1;
+    s->was_greedy = s->greedy = 1;
     if (s->choose ? s->steps == 0 : ft_judges(s)) {
         double v = 0.0;
         NAME(ft_next_value)(critic, actor, rc, ra, s, k->next, 0, &v);

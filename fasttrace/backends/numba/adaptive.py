@@ -164,12 +164,17 @@ def swift_write(t, h, m, zx, tau, dv):
         t.fresh[slot] = inv
 
 
+NORMAL = float(np.finfo(float).tiny)
+
+
 # ---- TIDBD and Autostep: step sizes change where features are active ----
 
 
 @verb
 def autostep_alpha(t, r, x, gradient):
     rows = t.rows
+    if abs(gradient) < NORMAL:  # few of its digits are left, and the step goes by its ratio
+        gradient = 0.0
     size, alpha = abs(gradient), rows[r + ALPHA]
     kept = rows[r + BEFORE] + alpha * x * x / t.scalars[TAU] * (size - rows[r + BEFORE])
     rows[r + BEFORE] = size if size > kept else kept

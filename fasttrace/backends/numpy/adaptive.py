@@ -118,6 +118,7 @@ def autostep_step(m, x, reward, gamma_next, v_next):
     active = x != 0
     delta = td_error(m.w @ x, reward, gamma_next, v_next)
     g = delta * x * m.h
+    g[np.abs(g) < np.finfo(float).tiny] = 0.0  # few of its digits are left, and the step goes by its ratio
     kept = m.normaliser + np.exp(m.beta) * x**2 / m.tau * (np.abs(g) - m.normaliser)
     m.normaliser[:] = np.maximum(np.abs(g), kept)
     some = m.normaliser > 0
