@@ -237,7 +237,7 @@ def _add_sweeps(commands: Any) -> None:
         "--address", metavar="HOST:PORT", default=None, help="of a Dask scheduler (default: one is made)"
     )
     sweep.add_argument("--workers", type=_positive, default=None, help="processes (default: one a core)")
-    sweep.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the learners")
+    sweep.add_argument("--backend", choices=("auto", *NAMES, "cuda"), default="auto", help="of the learners")
     sweep.add_argument(
         "--figure", metavar="FILE", default=None, help="picture of the results (default: none)"
     )
@@ -252,7 +252,9 @@ def _add_sweeps(commands: Any) -> None:
     figures.add_argument("--runs", type=_positive, default=100, help="of each setting")
     figures.add_argument("--out", metavar="DIR", default="fasttrace-figures", help="folder of the pictures")
     figures.add_argument("--workers", type=_positive, default=None, help="processes (default: one a core)")
-    figures.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the learners")
+    figures.add_argument(
+        "--backend", choices=("auto", *NAMES, "cuda"), default="auto", help="of the learners"
+    )
     results = commands.add_parser(
         "results",
         help="the best settings of a database of results; export to CSV or Parquet",

@@ -1,6 +1,8 @@
 """Populations on a GPU, and without one: equal to those of the other backends."""
 
 import copy
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,11 @@ from cuda_twin import Memory, host, place  # noqa: F401 - fixtures
 
 import fasttrace as ft
 from fasttrace import envs
+from fasttrace.__main__ import main
 from fasttrace.backends.cuda import learn, simulate
+from fasttrace.experiments import book_figures, book_runs, sweep
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def both(cls, *sizes, **options):
@@ -169,6 +175,71 @@ def test_what_it_does_not_serve_is_refused(place):  # noqa: F811
         ValueError, match=r"backend='cuda': got GTD, .* expected a learner of one weight vector"
     ):
         ft.Population(ft.GTD, 10, 5, alpha=0.1, beta=0.1, backend="cuda")
+
+
+def figure(name, folder, backend):
+    """A figure of the book, small."""
+    out = folder / backend
+    command = ["figures", name, "--runs", "2", "--out", str(out), "--workers", "1", "--backend", backend]
+    assert main(command) == 0
+    return ft.results(out / "figures.sqlite")
+
+
+def test_a_figure_of_the_book_is_one_population(host, tmp_path, monkeypatch, capsys):  # noqa: F811
+    monkeypatch.setattr(book_runs, "CAR_LAMBDAS", (0.0, 0.9))
+    monkeypatch.setattr(book_runs, "CAR_ALPHAS", (0.5, 1.0))
+    monkeypatch.setattr(book_runs, "CAR_EPISODES", 3)
+    monkeypatch.setattr(book_figures, "draw", lambda *_: None)
+    sizes, run = [], sweep.run_block
+    monkeypatch.setattr(sweep, "run_block", lambda *given: sizes.append(len(given[1])) or run(*given))
+    there = figure("12.10", tmp_path, "cuda")
+    assert sizes == [8]
+    here = figure("12.10", tmp_path, "auto")
+    for name in there.keys() - {"seconds"}:
+        np.testing.assert_array_equal(there[name], here[name])
+
+
+def test_what_a_gpu_cannot_sweep_is_told_before_anything_runs(host, tmp_path):  # noqa: F811
+    about = {"environment": {"name": "RandomWalk", "n": 5}, "run": {"episodes": 1}}
+    given = {**about, "learner": {"name": "GTD", "alpha": 0.1, "beta": 0.1}}
+    db = tmp_path / "results.sqlite"
+    with pytest.raises(ValueError, match=r"backend='cuda': got GTD, .* expected a learner of one weight"):
+        ft.sweep(given, db, backend="cuda", progress=False)
+    given = {**about, "learner": {"name": "TD", "alpha": 0.1}}
+    with pytest.raises(ValueError, match=r"backend: got 'cuda' with .* workers=3; a GPU is one worker"):
+        ft.sweep(given, db, backend="cuda", workers=3, progress=False)
+    assert not db.exists()
+    tables = [ft.sweep(given, f"{db}{name}", backend=name, progress=False) for name in ("cuda", "auto")]
+    np.testing.assert_array_equal(*(table["rms"] for table in tables))
+
+
+def test_figures_of_a_gpu_are_of_what_is_right(host, monkeypatch):  # noqa: F811
+    """But for those of returns, which PyTorch's clocks take."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    cuda = import_module("bench.cuda")
+    names = {"SHAPES": ((2, 3),), "POPULATIONS": (3,), "HORDES": (9,), "FEATURES": 70, "STEPS": 40}
+    for name, value in names.items():
+        monkeypatch.setattr(cuda, name, value)
+    monkeypatch.setattr(cuda, "returns", lambda *_: (False, 1.0, 2.0))
+    monkeypatch.setattr(cuda.device, "arch", lambda _: "sm_90")
+    lines = "".join(cuda.report(None, "a card", 1, 6)).splitlines()
+    assert lines[0].endswith("on a card (sm_90)")
+    cells = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines if line.startswith("| ")}
+    assert not cells["(2, 3)"][0].strip()
+    assert float(cells["9"][0]) > 0.0
+    assert cells["3"][0].strip() == "float32"
+    assert float(cells["3"][-1]) >= 0.0
+
+
+def test_without_a_gpu_commands_say_why(tmp_path, capsys):
+    if ft.backends()["cuda"] is None:
+        pytest.skip("a GPU is there")
+    for command in (
+        ["figures", "12.6", "--out", str(tmp_path)],
+        ["sweep", str(ROOT / "examples" / "mountain_car.toml"), "--db", str(tmp_path / "db")],
+    ):
+        assert main([*command, "--backend", "cuda"]) == 1
+        assert "backend 'cuda' is not available: " in capsys.readouterr().err
 
 
 def test_without_a_gpu_a_population_says_why():

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cuda_twin import KERNELS as TWINS
-from cuda_twin import host, kernels, on_device, place  # noqa: F401 - fixtures
+from cuda_twin import Host, host, kernels, on_device, place  # noqa: F401 - fixtures
 from returns_problems import KERNELS, call, check, draw, hide
 
 import fasttrace as ft
@@ -158,6 +158,15 @@ def test_bad_input_is_refused(more, error, says, host):  # noqa: F811
     given = {"rewards": np.zeros((3, 2)), "values": np.zeros((4, 2)), "gammas": 0.9, **more}
     with pytest.raises(error, match=says):
         returns.on_device("gae", given)
+
+
+def test_arrays_of_two_gpus_are_refused(host, monkeypatch):  # noqa: F811
+    view = Host.view
+    monkeypatch.setattr(
+        Host, "view", lambda kind, name, each: view(kind, name, each)._replace(device=int(name == "values"))
+    )
+    with pytest.raises(TypeError, match="values: got an array on GPU 1, expected GPU 0"):
+        gae(np.zeros(3), np.zeros(4), gammas=0.9)
 
 
 def test_tensors_are_read_where_they_lie(host, monkeypatch):  # noqa: F811
