@@ -3,9 +3,9 @@
     python examples/torch_horde.py
 
 A made-up robot turns two joints at their own pace, and twenty sensors each answer to one pose.  A network of
-PyTorch is trained online to say the next readings; the units of its last hidden layer that answer most are the
-horde's features: 100 predictions, of each sensor at five time scales, learned with true online TD(lambda).  No
-gradient of theirs reaches the network.
+PyTorch is trained online to say the next readings.  The units of its hidden layer that answer most are the
+horde's features: 100 predictions, of each sensor at five time scales, learned with true online TD(lambda).
+No gradient of theirs reaches the network.
 """
 
 import numpy as np
