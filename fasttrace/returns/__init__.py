@@ -44,7 +44,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import arguments
-from ..backends import Backend, module, resolve
+from ..backends import Backend, Device, module, resolve
 from ..kinds import CPU, foreign
 from ..quick import native
 from .arrays import host_array, of_its_kind
@@ -98,7 +98,7 @@ class Common(TypedDict, total=False):
     horizon: int | None
     time_axis: int
     out: Any
-    backend: Backend
+    backend: Backend | Device
 
 
 class Nothing(TypedDict):
@@ -461,14 +461,14 @@ def _any_returns(
     horizon: int | None = None,
     time_axis: int = 0,
     out: Any = None,
-    backend: Backend = "auto",
+    backend: Backend | Device = "auto",
     **wrong: Any,
 ) -> Any:
     if family == "vtrace":
         bars = _bars_of(*bars)
     if wrong or rewards is _MISSING or gammas is _MISSING:
         _refuse_call(function or family, wrong, rewards=rewards, **own, gammas=gammas)
-    kernels = None if backend == "cuda" else _kernels(backend)  # which knows its arrays by their kind
+    kernels: Any = None if backend == "cuda" else _kernels(backend)  # which knows its arrays by their kind
     if (
         truncated is None and mask is None and next_values is None and bootstrap is None and horizon is None
         and time_axis == 0 and len(own) == 1 and kernels is not None and kernels.run_simple is not None

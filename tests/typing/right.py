@@ -56,7 +56,7 @@ class Tensor:
 
 
 assert_type(ft.returns.lambda_returns(rewards=Tensor(), values=Tensor(), gammas=Tensor()), Tensor)
-assert_type(ft.returns.gae(Tensor(), Tensor(), gammas=0.9, mask=Tensor()), tuple[Tensor, Tensor])
+assert_type(ft.returns.gae(Tensor(), Tensor(), gammas=0.9, backend="cuda"), tuple[Tensor, Tensor])
 assert_type(ft.returns.discounted_sum([1.0, 2.0], gammas=0.9), NDArray[np.floating])
 starts = ft.returns.from_episode_starts([1, 0, 0], time_axis=0)
 
