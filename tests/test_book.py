@@ -33,7 +33,7 @@ def swept(tmp_path):
 
 @pytest.mark.parametrize(("learner", "lambda_", "alpha", "want"), WALK)
 def test_random_walk(swept, learner, lambda_, alpha, want):
-    walk = {"environment": {"name": "RandomWalk"}, "run": {"seeds": 200, "episodes": 10}}
+    walk = {"environment": {"name": "RandomWalk"}, "run": {"seeds": 60, "episodes": 10}}
     table = swept({**walk, "learner": {"name": learner, "lambda_": lambda_, "alpha": alpha}})
     assert agrees(table["rms"], want, 0.003)
 

@@ -27,17 +27,17 @@ OTHERS = [each for each in EVERY.values() if each.kernel not in (*KERNELS, *CONT
 both = pytest.mark.parametrize("backend", COMPILED)
 needs_c = pytest.mark.skipif(ft.backends()["c"] is not None, reason="needs C")
 
-# Numba compiles a step for a second or two: of those with a number more, one a signature.
-IN_NUMBA = (*ONE_VECTOR[:2], *ONE_VECTOR[3:], "emphatic_beta_td", "ab_td", "tdrc")
+# Numba compiles a step for a second or two: one a signature and way through it.
+IN_NUMBA = ("td_accumulating", "true_online_td", "sarsa_replacing_clear", "emphatic_beta_td", "ab_td", "tdrc")
 
 
 def cases(algorithms):
-    """Each with C, and with Numba where its kernel is among IN_NUMBA."""
+    """Each with C, and with Numba where it is among IN_NUMBA."""
     return [
         pytest.param(each, *backend.values, marks=backend.marks, id=f"{each}-{backend.values[0]}")
         for each in algorithms
         for backend in COMPILED
-        if each.kernel in IN_NUMBA or backend.values != ("numba",)
+        if each.name in IN_NUMBA or backend.values != ("numba",)
     ]
 
 

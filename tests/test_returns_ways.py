@@ -132,7 +132,7 @@ def test_gae_of_wide_rows(kind, dtype, backend):
 @pytest.mark.parametrize("family", sorted(set(KERNELS) - {"gae"}))
 def test_wide_rows(family, backend):
     for kind in ("one", "full"):
-        for dtype in (np.float32, np.float64):
+        for dtype in (np.float32, np.float64)[backend == "numba" :]:  # gae has both, and compiles for each
             agrees_at(family, 3, 1100, kind, dtype, backend, COLUMNS)
 
 
