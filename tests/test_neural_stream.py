@@ -93,7 +93,7 @@ def test_agrees_with_the_reference(name, backend):
 @pytest.mark.skipif("c" not in BACKENDS or "numba" not in BACKENDS, reason="one of the two is missing")
 @pytest.mark.parametrize("name", ["td", "q", "ac"])
 def test_numba_is_c_to_the_bit(name):
-    """The same operations in the same order.  Numba compiles float32 anew; in bench/ it meets the reference."""
+    """The same operations in the same order.  For float32, which Numba compiles anew, see bench/."""
     one, other = (make(name, each) for each in ("c", "numba"))
     if name == "ac":  # exp and log are the C library's in both, which need not be one and the same
         assert_allclose(learn(one, name), learn(other, name), rtol=0, atol=1e-5)

@@ -212,7 +212,7 @@ def test_variants_agree_with_the_reference(cell, mode, options, backend):
 @cells
 @modes
 def test_numba_is_c_to_the_bit(cell, mode):
-    """The same operations in the same order.  Numba compiles float32 anew; in bench/ it meets the reference."""
+    """The same operations in the same order.  For float32, which Numba compiles anew, see bench/."""
     dtype = np.float64
     for options in ({}, {"bound": "soft"}, {"bound": "decay"}, *VARIANTS):
         net = network(cell, mode, "c", dtype=dtype, **for_cell(cell, options))
