@@ -24,6 +24,7 @@ from setuptools.errors import BaseError, CCompilerError
 
 ROOT = Path(__file__).resolve().parent
 CSRC = ROOT / "csrc"
+SHIPPED = [path for each in ("*.[ch]", "*.hpp", "*.cu", "cmake/*", "pkgconfig/*") for path in CSRC.glob(each)]
 OBJECTS = ROOT / ".objects"
 KEPT = 100  # objects, so that going back and forth between two sets of flags compiles nothing
 FAILED = "build_failed.txt"  # see fasttrace/backends/c
@@ -37,12 +38,13 @@ class abi3_wheel(bdist_wheel):  # noqa: N801 - named as setuptools names command
 
 
 class with_sources(build_py):  # noqa: N801
-    """What kernels for a GPU are compiled from, when they are first used, goes along as fasttrace/include."""
+    """csrc/ goes along as fasttrace/include: for programs in C and C++, and for kernels that are compiled for
+    a GPU when they are first used."""
 
     def run(self):
         super().run()
-        for source in () if self.editable_mode else (*CSRC.glob("*.[ch]"), *CSRC.glob("*.cu")):
-            to = Path(self.build_lib, "fasttrace", "include", source.name)
+        for source in () if self.editable_mode else SHIPPED:
+            to = Path(self.build_lib, "fasttrace", "include", source.relative_to(CSRC))
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, to)
 

@@ -6,7 +6,7 @@ import sys
 from fasttrace.backends.cuda import compiler, returns
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90", "sm_100")
-MOST = {"returns": 64, "simulate": 512, "learn": 512}  # that may spill
+MOST = {"returns": 64, "simulate": 512, "learn": 512, "horde": 128}  # that may spill
 SAID = r"entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers"
 
 
@@ -24,6 +24,8 @@ def all_macros(arch):
     yield "simulate", car
     yield "learn", ("FT_KIND=FT_TRUE_ONLINE", "FT_WIDTH=1", "FT_TASK=FT_STATES")
     yield "learn", ("FT_KIND=FT_ACCUMULATING", "FT_WIDTH=4", "FT_TASK=FT_ACTIONS")
+    for kind in ("FT_HORDE_ACCUMULATING", "FT_HORDE_TRUE_ONLINE", "FT_HORDE_GTD"):
+        yield "horde", (f"FT_KIND={kind}",)
 
 
 failed = 0

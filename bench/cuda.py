@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,15 +28,24 @@ included; by turns, the median of {rounds} rounds. Wrong results are left blank.
 |---|---|---|---|
 """
 ABOUT_POPULATIONS = """
-Populations in the mountain car, true online Sarsa(.9), 8 tilings of 8 by 8, {episodes} episodes an agent,
-float64: steps a second of `ft.simulate`, copies to the GPU and back included.
+Populations in the mountain car, true online Sarsa(.9), 8 tilings of 8 by 8, {episodes} episodes an agent:
+steps a second of `ft.simulate`. Blank where the agents have not learned to leave within 300 steps.
 
-| agents | steps | seconds | million steps/s |
+| agents | | steps | seconds | million steps/s |
+|---|---|---|---|---|
+"""
+ABOUT_HORDES = """
+Hordes, true online TD, decays from .45 to .9, {features} features of which 8 are active, {steps} steps in a
+call of `learn`: nanoseconds a prediction and step, copies of cumulants and TD errors included; beside the
+host's backend on one core. Blank where TD errors are not those of the host, to the bit.
+
+| predictions | GPU | host | host / GPU |
 |---|---|---|---|
 """
 SHAPES = ((2048, 64), (128, 4096), (1_000_000, 1), (128, 65536))
 POPULATIONS = (1024, 8192, 32768)
-ROUNDS, EPISODES = 50, 50
+HORDES, FEATURES, STEPS = (1000, 8192, 65536), 4096, 200
+ROUNDS, EPISODES = 50, 200
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,9 +76,15 @@ def report(torch: Any, card: str, rounds: int, episodes: int) -> Iterator[str]:
         cells = f"{gae:.1f} | {add:.1f} | {gae / add:.2f}" if right else f" | {add:.1f} | "
         yield f"| ({T}, {B}) | {cells} |\n"
     yield ABOUT_POPULATIONS.format(episodes=episodes)
-    for N in POPULATIONS:
-        steps, seconds = population(N, episodes)
-        yield f"| {N} | {steps:.3g} | {seconds:.2f} | {steps / seconds / 1e6:.0f} |\n"
+    for N, dtype in itertools.product(POPULATIONS, ("float64", "float32")):
+        right, steps, seconds = population(N, episodes, dtype)
+        speed = f"{steps / seconds / 1e6:.0f}" if right else ""
+        yield f"| {N} | {dtype} | {steps:.3g} | {seconds:.2f} | {speed} |\n"
+    yield ABOUT_HORDES.format(features=FEATURES, steps=STEPS)
+    for m in HORDES:
+        right, there, here = horde(m, rounds)
+        cells = f"{there:.2f} | {here:.2f} | {here / there:.1f}" if right else f" | {here:.2f} | "
+        yield f"| {m} | {cells} |\n"
 
 
 def returns(torch: Any, T: int, B: int, rounds: int) -> tuple[bool, float, float]:
@@ -100,17 +117,37 @@ def by_turns(torch: Any, rounds: int, *calls: Callable[[], Any]) -> list[float]:
     return [statistics.median(each[2:]) for each in took]  # the first ones compile
 
 
-def population(N: int, episodes: int) -> tuple[int, float]:
-    """Steps that N agents make, and the seconds they take; they have to have learned."""
+def population(N: int, episodes: int, dtype: str) -> tuple[bool, int, float]:
+    """Whether N agents have learned; the steps that they make, and the seconds they take."""
     env = ft.envs.MountainCar()
     coder = ft.TileCoder(env.low, env.high, 8, 8)
     agents = ft.Population(
-        ft.TrueOnlineSarsa, coder.n_features, 3, N, alpha=1 / 8, gamma=1.0, epsilon=0.0, backend="cuda"
-    )
+        ft.TrueOnlineSarsa, coder.n_features, 3, N, alpha=1 / 8, gamma=1.0, epsilon=0.0, backend="cuda",
+        dtype=dtype,
+    )  # fmt: skip
     ft.simulate(env, agents, coder, episodes=1, max_episode_steps=5000, seed=1)  # which compiles
     history = ft.simulate(env, agents, coder, episodes=episodes, max_episode_steps=5000, seed=0)
-    assert history.lengths[:, -1].mean() < 300
-    return int(history.steps.sum()), history.seconds
+    return bool(history.lengths[:, -1].mean() < 300), int(history.steps.sum()), history.seconds
+
+
+def horde(m: int, rounds: int) -> tuple[bool, float, float]:
+    """Whether m predictions are learned right; nanoseconds for one and a step, there and here."""
+    rng = np.random.default_rng(0)
+    x, cumulants = rng.integers(0, FEATURES, (STEPS + 1, 8)), rng.standard_normal((STEPS, m))
+    numbers: dict[str, Any] = {"alpha": 0.01, "gamma": np.linspace(0.5, 1.0, m)}
+    there, here = (
+        ft.Horde(FEATURES, m, "TrueOnlineTD", **numbers, backend=name) for name in ("cuda", "auto")
+    )
+    right, took = True, ([], [])  # type: tuple[bool, tuple[list[float], list[float]]]
+    for _ in range(1 + min(rounds, 5)):
+        found = []
+        for each, of_each in zip((there, here), took, strict=True):
+            begun = time.perf_counter()
+            found.append(each.learn(x, cumulants))
+            of_each.append(time.perf_counter() - begun)
+        right &= np.array_equal(found[0], found[1])
+    there_took, here_took = (1e9 * min(each[1:]) / m / STEPS for each in took)  # the first ones compile
+    return right, there_took, here_took
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 /* Eight doubles side by side: what a chunk of eight predictions has for a number (horde.h).
  *
  * Parts are as wide as this file's CPU has vectors: gcc takes wider ones apart number by number, or are single
- * doubles in plain C.  All give the same bits. */
+ * doubles in plain C.  On a GPU, FT_LANES, eight threads have a double each.  All give the same bits. */
 #ifndef FT_EIGHT_H
 #define FT_EIGHT_H
 
@@ -9,7 +9,11 @@
 
 enum { FT_EIGHT = 8 };
 
-#if FT_VECTORS && defined(__AVX512F__)
+#ifdef FT_LANES
+#define FT_PART_BYTES 64
+#define FT_PARTS 1
+#define FT_EACH(body) {enum {i = 0}; body}
+#elif FT_VECTORS && defined(__AVX512F__)
 #define FT_PART_BYTES 64
 #define FT_PARTS 1
 #define FT_EACH(body) {enum {i = 0}; body}
@@ -31,8 +35,17 @@ enum { FT_PART = FT_EIGHT / FT_PARTS };
 /* Before a loop over features, of which there are several. */
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8
 #define FT_UNROLLED _Pragma("GCC unroll 4")
+#elif defined(__CUDACC_RTC__)
+#define FT_UNROLLED _Pragma("unroll 4")
 #else
 #define FT_UNROLLED
+#endif
+
+/* FT_LANE: which of the eight this thread has.  FT_MEET(): the others have come here, too. */
+#ifndef FT_LANES
+#define FT_LANE 0
+#define FT_MEET() ((void)0)
+#define FT_ANY_LANE(which) (which)
 #endif
 
 #if FT_VECTORS
@@ -50,8 +63,8 @@ FT_INLINE ft_part ft_part_choose(ft_part_choice which, ft_part yes, ft_part no) 
 #else
 typedef double ft_part;
 typedef int ft_part_choice;
-FT_INLINE ft_part ft_part_from(const double *p) { return *p; }
-FT_INLINE void ft_part_into(double *p, ft_part x) { *p = x; }
+FT_INLINE ft_part ft_part_from(const double *p) { return p[FT_LANE]; }
+FT_INLINE void ft_part_into(double *p, ft_part x) { p[FT_LANE] = x; }
 FT_INLINE ft_part ft_part_of(double x) { return x; }
 FT_INLINE ft_part ft_part_choose(ft_part_choice which, ft_part yes, ft_part no) { return which ? yes : no; }
 #endif
@@ -130,7 +143,7 @@ FT_INLINE int ft_any(ft_choice which) {
 #else
     int any = 0;
     FT_EACH(any |= which.part[i];)
-    return any;
+    return FT_ANY_LANE(any);
 #endif
 }
 

@@ -21,7 +21,7 @@
  *   plastic networks                  ft_plastic_, ft_hebbian_
  *   networks and their traces         ft_mlp_, ft_jacobian_, ft_network_
  *   what to do about stale traces     ft_forward_td_, ft_qrc_, ft_expected_
- *   this library                      ft_compiler, ft_cpu_level
+ *   this library                      ft_abi_version, ft_compiler, ft_cpu_level
  *   environments                      ft_random_walk, ft_boyan_chain, ft_baird, ft_collision,
  *                                     ft_mountain_car, ft_cart_pole, ft_acrobot, ft_puddle_world
  *   simulation                        ft_simulate, ft_philox_, ft_epsilon_greedy, ft_softmax
@@ -942,6 +942,16 @@ typedef struct ft_network_stream {
 
 FT_API int64_t ft_network_kept(int64_t n_inputs);
 
+/* What ft_network_run makes of states and rewards before its network is given them, for networks of your own.
+ *
+ *   states (T + 1, n), rewards (T), gammas (T)     inputs (T + 1, n), scaled (T)  out
+ *
+ * Returns T, or the step whose statistics are not finite, -1 for those of the first state; kept is then as it
+ * was before. */
+FT_API int64_t ft_network_prepare(double *kept, int64_t n, int64_t T, int64_t ends, int64_t normalise,
+                                  int64_t scale, const double *states, const double *rewards,
+                                  const double *gammas, double *inputs, double *scaled);
+
 /* Learn from a stream; actor is NULL but for FT_NETWORK_ACTOR_CRITIC.
  *
  * O(n_traces n_params) a step.  FT_OK, or FT_EVALUE at the first step that something is not finite in:
@@ -1053,6 +1063,12 @@ FT_API int64_t ft_expected_run_f64(ft_expected_f64 *learner, int64_t T, const do
                                    const double *lambdas, double *deltas);
 
 /* ---- this library ----------------------------------------------------------------------------- */
+
+/* Raised when what was compiled against this header has to be compiled again. */
+enum { FT_ABI_VERSION = 1 };
+
+/* FT_ABI_VERSION of the header that the library was built with. */
+FT_API int32_t ft_abi_version(void);
 
 /* Name and version of the compiler that built it. */
 FT_API const char *ft_compiler(void);

@@ -37,12 +37,12 @@ FT_INLINE void ft_gradient_carry_store(ft_gradient *t, const ft_gradient_hot *h,
 /* The numbers of one transition, from S_t to S_{t+1}. */
 typedef struct {
     double reward, gamma_next, lambda_next, rho, alpha, beta;
-} ft_numbers;
+} ft_gradient_numbers;
 
 /* D ? D x : 0.  0 times infinity is not 0. */
 FT_INLINE double ft_decayed(double decay, double x) { return decay == 0.0 ? 0.0 : decay * x; }
 
-FT_INLINE double ft_delta(ft_numbers n, double v, double v_next) {
+FT_INLINE double ft_delta(ft_gradient_numbers n, double v, double v_next) {
     return n.reward + (n.gamma_next == 0.0 ? 0.0 : n.gamma_next * v_next) - v;
 }
 
@@ -56,32 +56,32 @@ typedef struct {
 } ft_gtd;
 
 FT_INLINE void ft_gtd_write(ft_gradient_hot *h, ft_gradient_carry *c, ft_row x, int64_t columns,
-                            int64_t column, int padded, ft_numbers n, double decay, double added,
+                            int64_t column, int padded, ft_gradient_numbers n, double decay, double added,
                             ft_gtd *g) {
     const double inv = 1.0 / h->scale, dz = added * inv;
-    const double vx = ft_lane(g->sums.main, 1) + ft_lane(g->sums.main, 2) * h->drive_v;
+    const double vx = ft_quad_lane(g->sums.main, 1) + ft_quad_lane(g->sums.main, 2) * h->drive_v;
     const double dv = -n.beta * vx;
     c->zv = ft_decayed(decay, c->zv) + added * vx;
     const ft_lanes both = ft_gradient_write(
         h, x, columns, column, padded, FT_GTD,
         ft_change_of(-h->drive * dz, dv - h->drive_v * dz, dz, 0.0, 0.0));
-    g->zx = ft_lane(g->sums.main, 2) * h->scale;
-    g->both = ft_lane(both.main, 2) * h->scale;
+    g->zx = ft_quad_lane(g->sums.main, 2) * h->scale;
+    g->both = ft_quad_lane(both.main, 2) * h->scale;
     c->zz = ft_decayed(decay * decay, c->zz) + added * g->both;
     g->push = -(n.alpha * n.gamma_next * (1.0 - n.lambda_next)) * c->zv;
     c->zv += n.beta * g->delta * c->zz + dv * (g->both - g->zx);
 }
 
-FT_INLINE int ft_pushes(ft_numbers n) { return n.gamma_next != 0.0 && n.lambda_next != 1.0; }
+FT_INLINE int ft_pushes(ft_gradient_numbers n) { return n.gamma_next != 0.0 && n.lambda_next != 1.0; }
 
-FT_INLINE void ft_gtd_drive(ft_gradient_hot *h, ft_gradient_carry *c, ft_numbers n, double delta) {
+FT_INLINE void ft_gtd_drive(ft_gradient_hot *h, ft_gradient_carry *c, ft_gradient_numbers n, double delta) {
     h->drive += n.alpha * delta * h->scale;
     h->drive_v += n.beta * delta * h->scale;
     c->decay = n.gamma_next * n.lambda_next;
 }
 
 FT_INLINE double ft_gtd_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradient_carry *c,
-                                   ft_row x, ft_row x_next, ft_numbers n, int padded) {
+                                   ft_row x, ft_row x_next, ft_gradient_numbers n, int padded) {
     const double decay = n.rho * c->decay;
     ft_gradient_decay(t, h, decay);
     ft_gtd g;
@@ -104,22 +104,22 @@ FT_INLINE ft_pair ft_htd_next(const ft_gradient_hot *h, ft_row x, int padded, do
         double *row = ft_record(h, x, j, 1, 0, FT_HTD);
         const double size = x.val ? x.val[j] : 1.0;
         const ft_lanes now = ft_gradient_now(h, row, FT_HTD, 1);
-        sums = ft_pair_add(sums, ft_pair_scaled(size, ft_pair_of(ft_lane(now.main, 2), now.more)));
+        sums = ft_pair_add(sums, ft_pair_scaled(size, ft_pair_of(ft_quad_lane(now.main, 2), now.more)));
         ft_pair_store(row, ft_pair_add(ft_pair_of(row[0], row[1]), ft_pair_scaled(size, change)));
     }
     return sums;
 }
 
 FT_INLINE double ft_htd_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradient_carry *c,
-                                   ft_row x, ft_row x_next, ft_numbers n, int padded) {
+                                   ft_row x, ft_row x_next, ft_gradient_numbers n, int padded) {
     const double kept = c->decay, decay = n.rho * kept;
     ft_gradient_decay(t, h, decay);
     ft_behaviour_decay(h, kept);
     const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_HTD, 1);
     const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_HTD, 0);
     const double delta = ft_delta(n, ft_w(h, sums), ft_w(h, sums_next));
-    const double vx = ft_lane(sums.main, 1) + ft_lane(sums.main, 2) * h->drive_v;
-    const double zx = ft_lane(sums.main, 2) * h->scale;
+    const double vx = ft_quad_lane(sums.main, 1) + ft_quad_lane(sums.main, 2) * h->drive_v;
+    const double zx = ft_quad_lane(sums.main, 2) * h->scale;
     const double bx = sums.more * h->behaviour_scale;
     c->zv = ft_decayed(decay, c->zv) + n.rho * vx;
     c->zbv = ft_decayed(kept, c->zbv) + vx;
@@ -128,7 +128,7 @@ FT_INLINE double ft_htd_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradie
     const ft_lanes both =
         ft_gradient_write(h, x, 1, 0, padded, FT_HTD,
                           ft_change_of(push - h->drive * dz, -pull - h->drive_v * dz, dz, 0.0, dzb));
-    double z_moved = ft_lane(both.main, 2) * h->scale - zx;
+    double z_moved = ft_quad_lane(both.main, 2) * h->scale - zx;
     double zb_moved = both.more * h->behaviour_scale - bx;
     c->zz = ft_decayed(decay * decay, c->zz) + n.rho * (zx + z_moved);
     c->zzb = ft_decayed(decay * kept, c->zzb) + (n.rho * bx + z_moved);
@@ -145,15 +145,15 @@ FT_INLINE double ft_htd_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradie
 
 FT_INLINE double ft_true_online_gtd_transition(ft_gradient *t, ft_gradient_hot *h,
                                                ft_gradient_carry *c, ft_row x, ft_row x_next,
-                                               ft_numbers n, int padded) {
+                                               ft_gradient_numbers n, int padded) {
     const double decay = n.rho * c->decay;
     ft_gradient_decay(t, h, decay);
     const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_TRUE_ONLINE_GTD, 1);
     const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_TRUE_ONLINE_GTD, 0);
     const double v = ft_w(h, sums), v_next = ft_w(h, sums_next);
     const double delta = ft_delta(n, v, v_next);
-    const double vx = ft_lane(sums.main, 1) + ft_lane(sums.main, 3) * h->drive_v;
-    const double ex = ft_lane(sums.main, 2) * h->scale, kx = ft_lane(sums.main, 3) * h->scale;
+    const double vx = ft_quad_lane(sums.main, 1) + ft_quad_lane(sums.main, 3) * h->drive_v;
+    const double ex = ft_quad_lane(sums.main, 2) * h->scale, kx = ft_quad_lane(sums.main, 3) * h->scale;
     const double gx = sums.more * h->scale;
     const double dv = decay == 0.0 || c->v_old != c->v_old ? 0.0 : v - c->v_old;
     const double added = n.beta * (n.rho - kx), inv = 1.0 / h->scale;
@@ -165,7 +165,7 @@ FT_INLINE double ft_true_online_gtd_transition(ft_gradient *t, ft_gradient_hot *
         ft_change_of(-n.alpha * n.rho * dv - h->drive * de, down - h->drive_v * dk, de, dk,
                      n.rho * inv));
     c->zz = ft_decayed(decay * decay, c->zz) + added * gx +
-            n.rho * (ft_lane(both.main, 3) * h->scale - kx);
+            n.rho * (ft_quad_lane(both.main, 3) * h->scale - kx);
     if (ft_pushes(n)) {
         const double push = -(n.alpha * n.gamma_next * (1.0 - n.lambda_next)) * c->zv;
         ft_gradient_push(h, x_next, 1, 0, padded, FT_TRUE_ONLINE_GTD, push);
@@ -180,13 +180,13 @@ FT_INLINE double ft_true_online_gtd_transition(ft_gradient *t, ft_gradient_hot *
 
 /* Without a trace: records stay of epoch 0, and w, v are b_w, b_v. */
 FT_INLINE double ft_gtd2_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradient_carry *c,
-                                    ft_row x, ft_row x_next, ft_numbers n, int padded) {
+                                    ft_row x, ft_row x_next, ft_gradient_numbers n, int padded) {
     (void)t;
     (void)c;
     const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_GTD2, 1);
     const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_GTD2, 0);
     const double delta = ft_delta(n, ft_w(h, sums), ft_w(h, sums_next));
-    const double vx = ft_lane(sums.main, 1), push = n.alpha * n.rho * vx;
+    const double vx = ft_quad_lane(sums.main, 1), push = n.alpha * n.rho * vx;
     ft_gradient_write(h, x, 1, 0, padded, FT_GTD2,
                       ft_change_of(push, n.beta * (n.rho * delta - vx), 0.0, 0.0, 0.0));
     if (n.gamma_next != 0.0)
@@ -195,20 +195,20 @@ FT_INLINE double ft_gtd2_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradi
 }
 
 FT_INLINE double ft_gtd2_lambda_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradient_carry *c,
-                                           ft_row x, ft_row x_next, ft_numbers n, int padded) {
+                                           ft_row x, ft_row x_next, ft_gradient_numbers n, int padded) {
     const double decay = n.rho * c->decay;
     ft_gradient_decay(t, h, decay);
     const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_GTD2_LAMBDA, 1);
     const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_GTD2_LAMBDA, 0);
     const double delta = ft_delta(n, ft_w(h, sums), ft_w(h, sums_next));
-    const double vx = ft_lane(sums.main, 1) + ft_lane(sums.main, 2) * h->drive_v;
-    const double zx = ft_lane(sums.main, 2) * h->scale;
+    const double vx = ft_quad_lane(sums.main, 1) + ft_quad_lane(sums.main, 2) * h->drive_v;
+    const double zx = ft_quad_lane(sums.main, 2) * h->scale;
     const double dz = n.rho * (1.0 / h->scale), dv = -n.beta * vx;
     c->zv = ft_decayed(decay, c->zv) + n.rho * vx;
     const ft_lanes lanes =
         ft_gradient_write(h, x, 1, 0, padded, FT_GTD2_LAMBDA,
                           ft_change_of(n.alpha * vx, dv - h->drive_v * dz, dz, 0.0, 0.0));
-    const double both = ft_lane(lanes.main, 2) * h->scale;
+    const double both = ft_quad_lane(lanes.main, 2) * h->scale;
     c->zz = ft_decayed(decay * decay, c->zz) + n.rho * both;
     if (ft_pushes(n)) {
         const double push = -(n.alpha * n.gamma_next * (1.0 - n.lambda_next)) * c->zv;
@@ -222,21 +222,21 @@ FT_INLINE double ft_gtd2_lambda_transition(ft_gradient *t, ft_gradient_hot *h, f
 
 /* Here n.beta is that of the decay of v. */
 FT_INLINE double ft_tdrc_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradient_carry *c,
-                                    ft_row x, ft_row x_next, ft_numbers n, int padded) {
+                                    ft_row x, ft_row x_next, ft_gradient_numbers n, int padded) {
     const double decay = n.rho * c->decay, step = t->eta * n.alpha, keep = 1.0 - step * n.beta;
     ft_gradient_decay(t, h, decay);
     const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_TDRC, 1);
     const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_TDRC, 0);
     const double delta = ft_delta(n, ft_w(h, sums), ft_w(h, sums_next));
-    const double ux = ft_lane(sums.main, 1) + ft_lane(sums.main, 2) * h->drive_v;
-    const double vx = h->behaviour_scale * ux, zx = ft_lane(sums.main, 2) * h->scale;
+    const double ux = ft_quad_lane(sums.main, 1) + ft_quad_lane(sums.main, 2) * h->drive_v;
+    const double vx = h->behaviour_scale * ux, zx = ft_quad_lane(sums.main, 2) * h->scale;
     ft_sigma_decay(t, h, keep);
     const double dz = n.rho * (1.0 / h->scale), dv = -step * vx, per_u = 1.0 / h->behaviour_scale;
     c->zv = ft_decayed(decay, c->zv) + n.rho * vx;
     const ft_lanes lanes =
         ft_gradient_write(h, x, 1, 0, padded, FT_TDRC,
                           ft_change_of(-h->drive * dz, dv * per_u - h->drive_v * dz, dz, 0.0, 0.0));
-    const double both = ft_lane(lanes.main, 2) * h->scale;
+    const double both = ft_quad_lane(lanes.main, 2) * h->scale;
     c->zz = ft_decayed(decay * decay, c->zz) + n.rho * both;
     if (ft_pushes(n)) {
         const double push = -(n.alpha * n.gamma_next * (1.0 - n.lambda_next)) * c->zv;
@@ -278,20 +278,20 @@ FT_INLINE void ft_proximal_move(const ft_gradient_hot *h, ft_row x, int padded, 
 
 FT_INLINE double ft_proximal_gtd2_transition(ft_gradient *t, ft_gradient_hot *h,
                                              ft_gradient_carry *c, ft_row x, ft_row x_next,
-                                             ft_numbers n, int padded) {
+                                             ft_gradient_numbers n, int padded) {
     const double decay = n.rho * c->decay;
     ft_gradient_decay(t, h, decay);
     const ft_lanes sums = ft_gradient_read(h, x, 1, 0, padded, FT_PROXIMAL_GTD2, 1);
     const ft_lanes sums_next = ft_gradient_read(h, x_next, 1, 0, padded, FT_PROXIMAL_GTD2, 0);
     const double wx = ft_w(h, sums), wx_next = ft_w(h, sums_next);
     const double delta = ft_delta(n, wx, wx_next);
-    const double vx = ft_lane(sums.main, 1) + ft_lane(sums.main, 2) * h->drive_v;
+    const double vx = ft_quad_lane(sums.main, 1) + ft_quad_lane(sums.main, 2) * h->drive_v;
     const double dz = n.rho * (1.0 / h->scale);
     c->zv = ft_decayed(decay, c->zv) + n.rho * vx;
     const ft_lanes lanes = ft_gradient_write(h, x, 1, 0, padded, FT_PROXIMAL_GTD2,
                                              ft_change_of(0.0, -h->drive_v * dz, dz, 0.0, 1.0));
-    const double both = ft_lane(lanes.main, 2) * h->scale, xx = lanes.more;
-    const double zx = both - ft_lane(sums.main, 2) * h->scale; /* of the new z */
+    const double both = ft_quad_lane(lanes.main, 2) * h->scale, xx = lanes.more;
+    const double zx = both - ft_quad_lane(sums.main, 2) * h->scale; /* of the new z */
     c->zz = ft_decayed(decay * decay, c->zz) + n.rho * both;
     const int goes_on = n.gamma_next != 0.0;
     const ft_pair next = goes_on ? ft_proximal_count(h, x_next, padded) : ft_pair_of(0.0, 0.0);
@@ -315,8 +315,8 @@ FT_INLINE double ft_proximal_gtd2_transition(ft_gradient *t, ft_gradient_hot *h,
 
 /* ---- whole streams ---- */
 
-FT_INLINE ft_numbers ft_numbers_of(const ft_stream *s, int64_t i, double beta) {
-    ft_numbers n;
+FT_INLINE ft_gradient_numbers ft_gradient_numbers_of(const ft_stream *s, int64_t i, double beta) {
+    ft_gradient_numbers n;
     n.reward = s->rewards[i];
     n.gamma_next = s->gammas[i * s->gamma_stride];
     n.lambda_next = s->lambdas[i * s->lambda_stride];
@@ -362,7 +362,7 @@ static int64_t ft_gradient_ahead(const ft_gradient *t, const ft_stream *s) {
                 for (int64_t j = 0; j < s->k; j++)                                                \
                     FT_PREFETCH(h.rows + ft_words_of(kind) * x_next.idx[ahead * s->k + j]);       \
             deltas[i] =                                                                           \
-                ft_##name##_transition(t, &h, &c, x, x_next, ft_numbers_of(s, i, beta), !plain);  \
+                ft_##name##_transition(t, &h, &c, x, x_next, ft_gradient_numbers_of(s, i, beta), !plain);  \
             x = x_next;                                                                           \
         }                                                                                         \
         ft_gradient_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);          \
@@ -375,7 +375,7 @@ static int64_t ft_gradient_ahead(const ft_gradient *t, const ft_stream *s) {
                                           double *deltas) {                                       \
         ft_##name##_loop(t, beta, s, deltas, 0);                                                  \
     }                                                                                             \
-    static double ft_##name##_once(ft_gradient *t, ft_row x, ft_row x_next, ft_numbers n) {       \
+    static double ft_##name##_once(ft_gradient *t, ft_row x, ft_row x_next, ft_gradient_numbers n) {       \
         ft_gradient_hot h = ft_gradient_load(t);                                                  \
         ft_gradient_carry c = ft_gradient_carry_of(t);                                            \
         const double delta = ft_##name##_transition(t, &h, &c, x, x_next, n, 1);                  \
@@ -421,7 +421,7 @@ static int ft_gradient_row_ok(ft_gradient *t, int64_t k, const int32_t *idx) {
     return bad == NULL;
 }
 
-static int ft_numbers_ok(const ft_gradient *t, ft_numbers n) {
+static int ft_numbers_ok(const ft_gradient *t, ft_gradient_numbers n) {
     if (t->kind == FT_TDRC && !(t->eta * n.alpha * n.beta < 1.0)) return 0;
     return isfinite(n.reward) && n.gamma_next >= 0.0 && n.gamma_next <= 1.0 &&
            n.lambda_next >= 0.0 && n.lambda_next <= 1.0 && n.rho >= 0.0 && isfinite(n.rho) &&
@@ -432,7 +432,7 @@ int32_t ft_gradient_step(ft_gradient *t, double beta, int64_t k, const int32_t *
                          const double *val, int64_t k_next, const int32_t *idx_next,
                          const double *val_next, double reward, double gamma_next,
                          double lambda_next, double rho, double alpha, double *delta) {
-    ft_numbers n;
+    ft_gradient_numbers n;
     n.reward = reward;
     n.gamma_next = gamma_next;
     n.lambda_next = lambda_next;
@@ -480,7 +480,7 @@ FT_INLINE void ft_gq_loop(ft_gradient *t, double beta, const ft_stream *stream,
     ft_gradient_carry c = ft_gradient_carry_of(t);
     const int64_t A = s->n_actions;
     for (int64_t i = 0; i < s->steps; i++) {
-        const ft_numbers n = ft_numbers_of(s, i, beta);
+        const ft_gradient_numbers n = ft_gradient_numbers_of(s, i, beta);
         const double decay = n.rho * c.decay;
         const int64_t taken = s->actions[i], column = columns == 1 ? 0 : taken;
         const ft_row x = ft_gq_row(s, i, taken, columns, plain);

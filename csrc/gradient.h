@@ -31,7 +31,7 @@ typedef ft_four ft_quad;
 FT_INLINE ft_quad ft_quad_of(double a, double b, double c, double d) { return (ft_quad){a, b, c, d}; }
 FT_INLINE ft_quad ft_quad_add(ft_quad x, ft_quad y) { return x + y; }
 FT_INLINE ft_quad ft_quad_mul(ft_quad x, ft_quad y) { return x * y; }
-FT_INLINE double ft_lane(ft_quad x, int i) { return x[i]; }
+FT_INLINE double ft_quad_lane(ft_quad x, int i) { return x[i]; }
 FT_INLINE ft_quad ft_quad_load(const double *p) { return *(const ft_quad *)(const void *)p; }
 FT_INLINE void ft_quad_store(double *p, ft_quad x) { *(ft_quad *)(void *)p = x; }
 #else
@@ -46,7 +46,7 @@ FT_INLINE ft_quad ft_quad_of(double a, double b, double c, double d) {
     x.lane[3] = d;
     return x;
 }
-FT_INLINE double ft_lane(ft_quad x, int i) { return x.lane[i]; }
+FT_INLINE double ft_quad_lane(ft_quad x, int i) { return x.lane[i]; }
 FT_INLINE ft_quad ft_quad_add(ft_quad x, ft_quad y) {
     for (int i = 0; i < 4; i++) x.lane[i] += y.lane[i];
     return x;
@@ -135,7 +135,7 @@ FT_INLINE ft_lanes ft_gradient_now(const ft_gradient_hot *h, const double *row, 
     if (kind == FT_HTD && whole)
         now.more = row[4] * ft_left(h, row);
     else if (kind == FT_TRUE_ONLINE_GTD && whole)
-        now.more = row[4] * ft_lane(since, 2);
+        now.more = row[4] * ft_quad_lane(since, 2);
     else if (kind == FT_PROXIMAL_GTD2 && whole)
         now.more = row[4];
     return now;
@@ -150,7 +150,7 @@ FT_INLINE void ft_gradient_put(const ft_gradient_hot *h, double *row, ft_lanes x
     }
     double epoch;
     memcpy(&epoch, &h->epoch, sizeof epoch);
-    ft_quad_store(row, ft_quad_of(ft_lane(x.main, 0), ft_lane(x.main, 1), ft_lane(x.main, 2), epoch));
+    ft_quad_store(row, ft_quad_of(ft_quad_lane(x.main, 0), ft_quad_lane(x.main, 1), ft_quad_lane(x.main, 2), epoch));
     if (kind == FT_HTD || kind == FT_PROXIMAL_GTD2) row[4] = x.more;
     if (kind == FT_HTD || kind == FT_TDRC) ft_set_word(row + 5, h->behaviour_epoch);
 }
@@ -315,7 +315,7 @@ FT_INLINE ft_lanes ft_change_of(double w, double v, double third, double fourth,
 }
 
 FT_INLINE double ft_w(const ft_gradient_hot *h, ft_lanes sums) {
-    return ft_lane(sums.main, 0) + ft_lane(sums.main, 2) * h->drive;
+    return ft_quad_lane(sums.main, 0) + ft_quad_lane(sums.main, 2) * h->drive;
 }
 
 /* w.x of a column, weight by weight: weights of 0 sum to 0, and ties stay ties. */

@@ -85,8 +85,9 @@ FT_INLINE uint64_t ft_entry_of(const ft_horde *h, int64_t slot, int64_t width) {
 
 /* ---- what is compiled for each level of the CPU: see horde_loops.h ---- */
 
+/* Not in C++: g++ looks at the pragma of a level too late for what depends on it. */
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(FT_NO_CLONES)
+    !defined(FT_NO_CLONES) && !defined(__cplusplus)
 #define FT_HORDE_LEVELS 1
 #else
 #define FT_HORDE_LEVELS 0

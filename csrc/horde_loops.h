@@ -17,7 +17,9 @@ FT_INLINE void ft_horde_sweep(const ft_chunk *c, uint64_t entry, int two) {
         ft_eight_into(row + FT_EIGHT,
                        ft_plus_times(ft_eight_from(row + FT_EIGHT), z, ft_eight_from(g + FT_EIGHT)));
     ft_eight_into(z_at, ft_times(z, P));
-    *epoch = ft_any(ft_below(ft_eight_of(0.0), P)) ? (int32_t)c->epoch : 0;
+    const int left = ft_any(ft_below(ft_eight_of(0.0), P));
+    FT_MEET(); /* all have read it */
+    *epoch = left ? (int32_t)c->epoch : 0;
 }
 
 /* End a chunk's epoch; see ft_close_epoch.  used: slots at this step. */
@@ -155,6 +157,7 @@ FT_INLINE ft_sums ft_cells_write(const ft_chunk *c, ft_cells x, int two, int rep
         if (two)
             ft_eight_into(row + FT_EIGHT, x.values ? ft_plus_times(now.bv, size, d.bv) : ft_plus(now.bv, d.bv));
         ft_eight_into(row + (two ? 2 : 1) * FT_EIGHT, z);
+        FT_MEET();
         *epoch = (int32_t)c->epoch;
         if (two) {
             const ft_eight both = ft_plus(now.z, z);
@@ -197,11 +200,10 @@ FT_INLINE void ft_cells_ahead(ft_cells x, uint64_t shift, int64_t width) {
     }
 }
 
-/* All steps of one chunk.  two: GTD's, with a second vector. */
-FT_INLINE void ft_chunk_run(const ft_horde *h, const ft_horde_stream *stream, int64_t q, int two) {
+/* All steps of c, the q-th chunk.  two: GTD's, with a second vector. */
+FT_INLINE void ft_chunk_run(const ft_horde *h, const ft_horde_stream *stream, ft_chunk c, int64_t q, int two) {
     enum { AHEAD = 3, FAR = 12 };
     const ft_horde_stream copy = *stream, *const s = &copy; /* stores into rows cannot alias it */
-    ft_chunk c = ft_chunk_of(h, q);
     c.width = (two ? 3 : 2) * FT_EIGHT;
     const int64_t kind = h->kind;
     const int folded = kind == FT_HORDE_DUTCH || kind == FT_HORDE_TRUE_ONLINE;
@@ -306,40 +308,45 @@ FT_INLINE void ft_chunk_run(const ft_horde *h, const ft_horde_stream *stream, in
 }
 
 FT_APART void ft_one_vector_run(const ft_horde *h, const ft_horde_stream *s) {
-    for (int64_t q = 0; q < h->chunks; q++) ft_chunk_run(h, s, q, 0);
+    for (int64_t q = 0; q < h->chunks; q++) ft_chunk_run(h, s, ft_chunk_of(h, q), q, 0);
 }
 
 FT_APART void ft_two_vectors_run(const ft_horde *h, const ft_horde_stream *s) {
-    for (int64_t q = 0; q < h->chunks; q++) ft_chunk_run(h, s, q, 1);
+    for (int64_t q = 0; q < h->chunks; q++) ft_chunk_run(h, s, ft_chunk_of(h, q), q, 1);
 }
 
 void FT_L(ft_horde_run)(const ft_horde *h, const ft_horde_stream *s) {
     (h->kind == FT_HORDE_GTD ? ft_two_vectors_run : ft_one_vector_run)(h, s);
 }
 
+FT_INLINE void ft_chunk_value(const ft_horde *h, const ft_horde_stream *s, const ft_chunk *c, int64_t q, int64_t t) {
+    const ft_eight drive = ft_eight_from(c->lanes + FT_EIGHT * FT_L_DRIVE);
+    const ft_cells x = ft_cells_of(s, t);
+    const ft_sums sums = h->kind == FT_HORDE_GTD ? ft_cells_read(c, x, 1) : ft_cells_read(c, x, 0);
+    ft_eight_into(s->deltas + t * s->stride + FT_EIGHT * q, ft_plus_times(sums.b, sums.z, drive));
+}
+
 void FT_L(ft_horde_values)(const ft_horde *h, const ft_horde_stream *s) {
     for (int64_t q = 0; q < h->chunks; q++) {
         const ft_chunk c = ft_chunk_of(h, q);
-        const ft_eight drive = ft_eight_from(c.lanes + FT_EIGHT * FT_L_DRIVE);
-        for (int64_t t = 0; t < s->steps; t++) {
-            const ft_cells x = ft_cells_of(s, t);
-            const ft_sums sums =
-                h->kind == FT_HORDE_GTD ? ft_cells_read(&c, x, 1) : ft_cells_read(&c, x, 0);
-            ft_eight_into(s->deltas + t * s->stride + FT_EIGHT * q, ft_plus_times(sums.b, sums.z, drive));
-        }
+        for (int64_t t = 0; t < s->steps; t++) ft_chunk_value(h, s, &c, q, t);
     }
 }
 
-void FT_L(ft_horde_reset)(const ft_horde *h) {
+FT_INLINE void ft_chunk_reset(const ft_horde *h, ft_chunk *c) {
     const ft_eight zero = ft_eight_of(0.0);
     const int64_t there = FT_SLAB * h->slabs_count, used = h->used < there ? h->used : there; /* rows, at first none */
+    ft_eight_into(c->lanes + FT_EIGHT * FT_L_SCALE, zero);
+    ft_horde_close(h, c, used);
+    ft_eight_into(c->lanes + FT_EIGHT * FT_L_DECAY, zero);
+    ft_eight_into(c->lanes + FT_EIGHT * FT_L_ZV, zero);
+    ft_eight_into(c->lanes + FT_EIGHT * FT_L_ZZ, zero);
+    ft_eight_into(c->lanes + FT_EIGHT * FT_L_V_OLD, ft_eight_of((double)NAN));
+}
+
+void FT_L(ft_horde_reset)(const ft_horde *h) {
     for (int64_t q = 0; q < h->chunks; q++) {
         ft_chunk c = ft_chunk_of(h, q);
-        ft_eight_into(c.lanes + FT_EIGHT * FT_L_SCALE, zero);
-        ft_horde_close(h, &c, used);
-        ft_eight_into(c.lanes + FT_EIGHT * FT_L_DECAY, zero);
-        ft_eight_into(c.lanes + FT_EIGHT * FT_L_ZV, zero);
-        ft_eight_into(c.lanes + FT_EIGHT * FT_L_ZZ, zero);
-        ft_eight_into(c.lanes + FT_EIGHT * FT_L_V_OLD, ft_eight_of((double)NAN));
+        ft_chunk_reset(h, &c);
     }
 }

@@ -4,6 +4,8 @@
 #define FT_TEXT_OF(...) #__VA_ARGS__
 #define FT_TEXT(...) FT_TEXT_OF(__VA_ARGS__)
 
+FT_API int32_t ft_abi_version(void) { return FT_ABI_VERSION; }
+
 FT_API const char *ft_compiler(void) {
 #if defined(__clang__)
     return __VERSION__; /* begins with the name */

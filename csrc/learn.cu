@@ -7,15 +7,15 @@
 
 enum { FT_AGENTS = 64 }; /* threads of a block */
 
-/* Traces and streams (count), but for the traces' pointers; rows, ring and epochs of all, that of an agent after
- * the other; deltas (count, room). */
+/* traces, rows, ring, epochs  of all agents, that of one after the other's; but for the traces' pointers
+ * streams (count), deltas (count, room) */
 typedef struct {
     int64_t count, room, rows_size, ring_size, epochs_size;
     ft_trace *traces;
-    const ft_stream *streams;
     ft_real *rows;
     double *ring;
     int32_t *epochs;
+    const ft_stream *streams;
     double *deltas;
 } ft_problem;
 

@@ -6,7 +6,7 @@
 /* A determinant that one step makes so much smaller costs the inverse half its digits. */
 #define FT_LSTD_SINGULAR 1e-8
 
-static ft_row ft_row_at(const ft_stream *s, int64_t r) {
+static ft_row ft_lstd_row(const ft_stream *s, int64_t r) {
     ft_row x;
     const int64_t begin = s->indptr ? s->indptr[r] : r * s->k;
     x.k = s->indptr ? s->indptr[r + 1] - begin : s->k;
@@ -124,9 +124,9 @@ int64_t ft_lstd_run(ft_lstd *lstd, const ft_stream *s, int64_t start) {
     int64_t t = start;
     while (t < s->steps) {
         const double gamma_next = s->gammas[t * s->gamma_stride];
-        ft_row x_next = ft_row_at(s, t + 1);
+        ft_row x_next = ft_lstd_row(s, t + 1);
         if (gamma_next == 0.0) x_next.k = 0;
-        ft_lstd_step(lstd, ft_row_at(s, t), x_next, s->rewards[t], gamma_next,
+        ft_lstd_step(lstd, ft_lstd_row(s, t), x_next, s->rewards[t], gamma_next,
                      s->lambdas[t * s->lambda_stride], s->rhos ? s->rhos[t * s->rho_stride] : 1.0);
         t++;
         if (lstd->inverse && lstd->stale == 1) break;

@@ -41,10 +41,10 @@ typedef struct {
     double *count, *discounted, *reward_count, *reward_mean, *reward_p;
     double *mean, *p, *raw, *now, *next, *held;
     int64_t size;
-} ft_kept;
+} ft_statistics;
 
-FT_INLINE ft_kept ft_lay_kept(double *at, int64_t n) {
-    ft_kept k;
+FT_INLINE ft_statistics ft_lay_kept(double *at, int64_t n) {
+    ft_statistics k;
     k.held = at;
     k.count = at + 1;
     k.discounted = at + 2;
@@ -63,7 +63,7 @@ FT_INLINE ft_kept ft_lay_kept(double *at, int64_t n) {
 int64_t ft_network_kept(int64_t n_inputs) { return 2 * (6 + 5 * n_inputs); }
 
 /* A state comes in: into the statistics, then scaled, into k->next.  Whether all stays finite. */
-static int ft_arrive(const ft_kept *k, int64_t n, const double *x, int64_t normalise) {
+static int ft_observe(const ft_statistics *k, int64_t n, const double *x, int64_t normalise) {
     int fine = 1;
     for (int64_t i = 0; i < n; i++) {
         k->raw[i] = x[i];
@@ -79,12 +79,51 @@ static int ft_arrive(const ft_kept *k, int64_t n, const double *x, int64_t norma
 }
 
 /* A reward by the standard deviation of the discounted sum of rewards. */
-static int ft_reward(const ft_kept *k, double *reward, double gamma) {
+static int ft_reward(const ft_statistics *k, double *reward, double gamma) {
     *k->discounted = (gamma == 0.0 ? 0.0 : *k->discounted * gamma) + *reward;
     *k->reward_count += 1.0;
     const int fine = ft_average(*k->reward_count, k->reward_mean, k->reward_p, *k->discounted);
     *reward = ft_scale(*reward, *k->reward_count, *k->reward_p);
     return fine;
+}
+
+FT_INLINE int ft_is_kept(const ft_statistics *k, int64_t n, const double *x) {
+    int same = *k->held != 0.0;
+    for (int64_t i = 0; same && i < n; i++) same = k->raw[i] == x[i];
+    return same;
+}
+
+/* The state that has come in is the one that the stream is in. */
+static void ft_move_on(const ft_statistics *k, int64_t n, int there) {
+    if (there) memcpy(k->now, k->next, (size_t)n * sizeof(double));
+    *k->held = there;
+}
+
+int64_t ft_network_prepare(double *kept, int64_t n, int64_t T, int64_t ends, int64_t normalise, int64_t scale,
+                           const double *states, const double *rewards, const double *gammas, double *inputs,
+                           double *scaled) {
+    const ft_statistics k = ft_lay_kept(kept, n);
+    const size_t bytes = (size_t)k.size * sizeof(double);
+    for (int64_t t = -1; t < T; t++) {
+        const int there = !(ends && t == T - 1);
+        int fine = 1;
+        memcpy(kept + k.size, kept, bytes);
+        if (t >= 0) {
+            scaled[t] = rewards[t];
+            if (scale) fine = ft_reward(&k, scaled + t, gammas[t]);
+        } else if (ft_is_kept(&k, n, states)) {
+            memcpy(inputs, k.now, (size_t)n * sizeof(double));
+            continue;
+        }
+        if (fine && there) fine = ft_observe(&k, n, states + (t + 1) * n, normalise);
+        if (!fine) {
+            memcpy(kept, kept + k.size, bytes);
+            return t;
+        }
+        ft_move_on(&k, n, there);
+        if (there) memcpy(inputs + (t + 1) * n, k.now, (size_t)n * sizeof(double));
+    }
+    return T;
 }
 
 /* dy: gradient of ln pi(action) + entropy H(pi), pi the softmax of y; the n of y, in place. */

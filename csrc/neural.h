@@ -221,7 +221,7 @@ FT_INLINE NAME(ft_plan) NAME(ft_lay_plan)(const NAME(ft_mlp) * net, int64_t n_tr
 }
 
 /* From r->x; leaves activations and slopes behind.  Returns the outputs. */
-static const REAL *NAME(ft_ahead)(const NAME(ft_mlp) * net, const NAME(ft_plan) * r) {
+static const REAL *NAME(ft_pass_ahead)(const NAME(ft_mlp) * net, const NAME(ft_plan) * r) {
     const REAL *x = r->x, *W = net->params;
     int64_t at = 0;
     for (int64_t l = 1; l <= net->n_layers; l++) {
@@ -244,7 +244,7 @@ static const REAL *NAME(ft_ahead)(const NAME(ft_mlp) * net, const NAME(ft_plan) 
 }
 
 /* Gradient of dy . outputs, by what each layer's sums weigh: into d, which ends in dy. */
-static void NAME(ft_back)(const NAME(ft_mlp) * net, const NAME(ft_plan) * r, REAL *d) {
+static void NAME(ft_pass_back)(const NAME(ft_mlp) * net, const NAME(ft_plan) * r, REAL *d) {
     int64_t at = r->width - net->sizes[net->n_layers];
     const REAL *W = net->params + net->n_params;
     for (int64_t l = net->n_layers; l > 1; l--) {
@@ -258,7 +258,7 @@ static void NAME(ft_back)(const NAME(ft_mlp) * net, const NAME(ft_plan) * r, REA
     }
 }
 
-/* z <- D z + gradient, of the d that ft_back left.  Returns the sum of |z|. */
+/* z <- D z + gradient, of the d that ft_pass_back left.  Returns the sum of |z|. */
 static double NAME(ft_into_trace)(const NAME(ft_mlp) * net, const NAME(ft_plan) * r, const REAL *d,
                                   REAL D, REAL *z) {
     const REAL *x = r->x;
@@ -295,7 +295,7 @@ int32_t NAME(ft_mlp_forward)(const NAME(ft_mlp) * net, int64_t n, const REAL *x,
     const int64_t n_in = net->sizes[0], n_out = net->sizes[net->n_layers];
     for (int64_t i = 0; i < n; i++) {
         memcpy(r.x, x + i * n_in, (size_t)n_in * sizeof(REAL));
-        memcpy(y + i * n_out, NAME(ft_ahead)(net, &r), (size_t)n_out * sizeof(REAL));
+        memcpy(y + i * n_out, NAME(ft_pass_ahead)(net, &r), (size_t)n_out * sizeof(REAL));
     }
     return FT_OK;
 }
@@ -305,10 +305,10 @@ int32_t NAME(ft_mlp_gradients)(const NAME(ft_mlp) * net, const REAL *x, int64_t 
     const NAME(ft_plan) r = NAME(ft_lay_plan)(net, 1);
     const int64_t m = net->sizes[net->n_layers];
     memcpy(r.x, x, (size_t)net->sizes[0] * sizeof(REAL));
-    memcpy(y, NAME(ft_ahead)(net, &r), (size_t)m * sizeof(REAL));
+    memcpy(y, NAME(ft_pass_ahead)(net, &r), (size_t)m * sizeof(REAL));
     for (int64_t i = 0; i < n; i++) {
         memcpy(r.d + r.width - m, dy + i * m, (size_t)m * sizeof(REAL));
-        NAME(ft_back)(net, &r, r.d);
+        NAME(ft_pass_back)(net, &r, r.d);
         NAME(ft_into_trace)(net, &r, r.d, 0, J + i * net->n_params);
     }
     return FT_OK;
@@ -486,7 +486,7 @@ static int NAME(ft_prepare)(const NAME(ft_head) * h, const NAME(ft_plan) * r, co
     int fits = 1;
     for (int64_t q = 0; q < m; q++) {
         REAL *d = r->d + q * r->width;
-        NAME(ft_back)(&h->net, r, d);
+        NAME(ft_pass_back)(&h->net, r, d);
         const double gradient = fresh[q] = NAME(ft_gradient_bound)(&h->net, r, d);
         const double z = decay[q] == 0.0 ? gradient : decay[q] * bound[q] + gradient;
         fits &= z <= REAL_MAX;
@@ -566,7 +566,7 @@ static void NAME(ft_commit)(const NAME(ft_head) * h, const NAME(ft_plan) * r, co
 
 static const REAL *NAME(ft_look)(const NAME(ft_head) * h, const NAME(ft_plan) * r, const double *s) {
     for (int64_t i = 0; i < h->net.sizes[0]; i++) r->x[i] = (REAL)s[i];
-    return NAME(ft_ahead)(&h->net, r);
+    return NAME(ft_pass_ahead)(&h->net, r);
 }
 
 /* Whether all parameters are finite; their bound. */
@@ -607,7 +607,7 @@ FT_INLINE int32_t NAME(ft_fault)(ft_network_stream *s, int64_t t, int64_t what) 
 /* One transition, from k->now to k->next. */
 static int32_t NAME(ft_transition)(const NAME(ft_head) * critic, const NAME(ft_head) * actor,
                                    const NAME(ft_plan) * rc, const NAME(ft_plan) * ra,
-                                   ft_network_stream *s, const ft_kept *k, int64_t t, int there) {
+                                   ft_network_stream *s, const ft_statistics *k, int64_t t, int there) {
     const int64_t m = critic->n_traces, n_out = critic->net.sizes[critic->net.n_layers];
     double *delta = s->deltas + t * m, *decay = critic->numbers + FT_HEAD_DECAYS;
     const double *gamma = s->gammas + t * s->gamma_step, *lambda = s->lambdas + t * s->lambda_step;
@@ -657,13 +657,10 @@ static int32_t NAME(ft_transition)(const NAME(ft_head) * critic, const NAME(ft_h
 /* Begin with the first state, unless it is the one that the last call ended in. */
 static int NAME(ft_begin)(const NAME(ft_head) * critic, const NAME(ft_head) * actor,
                           const NAME(ft_plan) * rc, const NAME(ft_plan) * ra, ft_network_stream *s,
-                          const ft_kept *k, int64_t n) {
-    int same = *k->held != 0.0;
-    for (int64_t i = 0; same && i < n; i++) same = k->raw[i] == s->states[i];
-    if (same) return 1;
-    if (!ft_arrive(k, n, s->states, s->normalise)) return 0;
-    memcpy(k->now, k->next, (size_t)n * sizeof(double));
-    *k->held = 1.0;
+                          const ft_statistics *k, int64_t n) {
+    if (ft_is_kept(k, n, s->states)) return 1;
+    if (!ft_observe(k, n, s->states, s->normalise)) return 0;
+    ft_move_on(k, n, 1);
     s->was_greedy = s->greedy = 1;
     if (s->choose ? s->steps == 0 : ft_judges(s)) {
         double v = 0.0;
@@ -678,7 +675,7 @@ int32_t NAME(ft_network_run)(const NAME(ft_head) * critic, const NAME(ft_head) *
     const int64_t n = critic->net.sizes[0];
     const NAME(ft_plan) rc = NAME(ft_lay_plan)(&critic->net, critic->n_traces);
     const NAME(ft_plan) ra = actor ? NAME(ft_lay_plan)(&actor->net, 1) : rc;
-    const ft_kept k = ft_lay_kept(s->kept, n);
+    const ft_statistics k = ft_lay_kept(s->kept, n);
     const size_t bytes = (size_t)k.size * sizeof(double);
     if (!NAME(ft_check)(critic) || (actor && !NAME(ft_check)(actor)))
         return NAME(ft_fault)(s, 0, FT_FAULT_PARAMS);
@@ -691,7 +688,7 @@ int32_t NAME(ft_network_run)(const NAME(ft_head) * critic, const NAME(ft_head) *
             status = NAME(ft_fault)(s, 0, FT_FAULT_STATISTICS);
         else if (t >= 0) {
             if (!s->choose && s->actions) s->action = s->actions[t];
-            if (there && !ft_arrive(&k, n, next, s->normalise))
+            if (there && !ft_observe(&k, n, next, s->normalise))
                 status = NAME(ft_fault)(s, t, FT_FAULT_STATISTICS);
             else {
                 if (t == s->steps - 1 && critic->before)
@@ -705,10 +702,7 @@ int32_t NAME(ft_network_run)(const NAME(ft_head) * critic, const NAME(ft_head) *
         }
         if (t < 0) break;
         if (s->inputs) memcpy(s->inputs + t * n, k.now, (size_t)n * sizeof(double));
-        if (there)
-            memcpy(k.now, k.next, (size_t)n * sizeof(double));
-        else
-            *k.held = 0.0;
+        ft_move_on(&k, n, there);
         s->done = t + 1;
     }
     return FT_OK;

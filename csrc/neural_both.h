@@ -8,7 +8,9 @@
 #define LARGEST INT32_MAX
 #define ENDLESS 0x7f800000
 #define NAME(x) x##_f32
+#ifndef FT_BOTH_ROWS
 #include "neural_rows.h"
+#endif
 #include FT_KERNELS
 #undef REAL
 #undef INTEGER
@@ -21,5 +23,14 @@
 #define LARGEST INT64_MAX
 #define ENDLESS 0x7ff0000000000000
 #define NAME(x) x##_f64
+#ifndef FT_BOTH_ROWS
 #include "neural_rows.h"
+#endif
 #include FT_KERNELS
+#undef REAL
+#undef INTEGER
+#undef LARGEST
+#undef ENDLESS
+#undef NAME
+
+#define FT_BOTH_ROWS /* are there already, where several such files are one */

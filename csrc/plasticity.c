@@ -7,8 +7,6 @@
 #include "tanh.h"
 #include "trace.h"
 
-#undef FT_CLONES /* its vectors are of 32 bytes */
-#define FT_CLONES FT_CLONES_32
 
 #define FT_LAYER FT_PLASTIC_LAYER
 #define FT_LSTM FT_PLASTIC_LSTM

@@ -194,7 +194,7 @@ FT_INLINE void NAME(ft_back_rows)(const NAME(ft_back) * a, int mode, int bound) 
 }
 
 /* y += A x for a plain matrix of whole vectors. */
-FT_CLONES static void NAME(ft_rows_times)(int64_t n_post, int64_t n, const REAL *A, const REAL *x,
+FT_CLONES_32 static void NAME(ft_rows_times)(int64_t n_post, int64_t n, const REAL *A, const REAL *x,
                                           REAL *y) {
     const VEC *vec = (const VEC *)(const void *)x;
     for (int64_t j = 0; j < n_post; j++) {
@@ -206,7 +206,7 @@ FT_CLONES static void NAME(ft_rows_times)(int64_t n_post, int64_t n, const REAL 
 }
 
 /* x += A' y. */
-FT_CLONES static void NAME(ft_columns_times)(int64_t n_post, int64_t n, const REAL *A,
+FT_CLONES_32 static void NAME(ft_columns_times)(int64_t n_post, int64_t n, const REAL *A,
                                              const REAL *y, REAL *x) {
     VEC *vec = (VEC *)(void *)x;
     for (int64_t j = 0; j < n_post; j++) {
@@ -217,7 +217,7 @@ FT_CLONES static void NAME(ft_columns_times)(int64_t n_post, int64_t n, const RE
 
 /* Each mode compiled by itself.  `plastic` is `simple` with eta for a gain. */
 #define AHEAD(name, mode, bound, product)                                                          \
-    FT_CLONES static void NAME(name)(const NAME(ft_ahead) * a) {                                   \
+    FT_CLONES_32 static void NAME(name)(const NAME(ft_ahead) * a) {                                   \
         NAME(ft_ahead_rows)(a, mode, bound, product);                                              \
     }
 AHEAD(ft_meet, FT_NO_PLASTICITY, FT_HARD, 1)
@@ -234,7 +234,7 @@ AHEAD(ft_go_retroactive_soft, FT_RETROACTIVE, FT_SOFT, 1)
 #undef AHEAD
 
 #define BACK(name, mode, bound)                                                                    \
-    FT_CLONES static void NAME(name)(const NAME(ft_back) * a) {                                    \
+    FT_CLONES_32 static void NAME(name)(const NAME(ft_back) * a) {                                    \
         NAME(ft_back_rows)(a, mode, bound);                                                        \
     }
 BACK(ft_back_none, FT_NO_PLASTICITY, FT_HARD)
@@ -405,7 +405,7 @@ static void NAME(ft_draw_in)(REAL *out, const REAL *in, int64_t n_post, int64_t 
         for (int64_t k = 0; k < n_pre; k++) out[j * n_pre + k] = in[j * row + k];
 }
 
-static void NAME(ft_copy)(REAL *out, const REAL *in, int64_t n) {
+static void NAME(ft_keep)(REAL *out, const REAL *in, int64_t n) {
     for (int64_t i = 0; i < n; i++) out[i] = in ? in[i] : (REAL)0;
 }
 
@@ -424,7 +424,7 @@ static void NAME(ft_enter)(const NAME(ft_plastic) * net, NAME(ft_room) * r, int6
 }
 
 /* Hebb and E of element b as they were given. */
-static void NAME(ft_begin)(const NAME(ft_plastic) * net, const NAME(ft_room) * r, int64_t b,
+static void NAME(ft_plastic_begin)(const NAME(ft_plastic) * net, const NAME(ft_room) * r, int64_t b,
                            REAL *hebb, REAL *E) {
     const int64_t P = net->n_post, K = net->n_pre;
     NAME(ft_spread_out)(hebb, net->hebb0 ? net->hebb0 + b * P * K : net->hebb0, P, K, K, 1, r->row);
@@ -434,7 +434,7 @@ static void NAME(ft_begin)(const NAME(ft_plastic) * net, const NAME(ft_room) * r
 
 /* ---- forward ---- */
 
-FT_CLONES static void NAME(ft_tanh_all)(int64_t n, REAL *x) {
+FT_CLONES_32 static void NAME(ft_tanh_all)(int64_t n, REAL *x) {
     for (int64_t i = 0; i < n; i++) x[i] = NAME(ft_tanh)(x[i]);
 }
 
@@ -442,7 +442,7 @@ FT_INLINE REAL NAME(ft_sigmoid)(REAL x) {
     return (REAL)0.5 + (REAL)0.5 * NAME(ft_tanh)((REAL)0.5 * x);
 }
 
-FT_CLONES static void NAME(ft_sigmoid_all)(int64_t n, REAL *x) {
+FT_CLONES_32 static void NAME(ft_sigmoid_all)(int64_t n, REAL *x) {
     for (int64_t i = 0; i < n; i++) x[i] = NAME(ft_sigmoid)(x[i]);
 }
 
@@ -463,7 +463,7 @@ static void NAME(ft_gain)(const NAME(ft_plastic) * net, int64_t b, int64_t t, RE
     if (net->mode == FT_PLASTIC)
         NAME(ft_fill)(gain, P, net->eta);
     else if (net->per_neuron)
-        NAME(ft_copy)(gain, net->modulation + at * P, P);
+        NAME(ft_keep)(gain, net->modulation + at * P, P);
     else if (net->fan_out)
         for (int64_t j = 0; j < P; j++) gain[j] = net->fw[j] * net->M[at] + net->fb[j];
     else
@@ -488,7 +488,7 @@ static void NAME(ft_activate)(const NAME(ft_plastic) * net, const NAME(ft_room) 
     const REAL *before = t > 0 ? net->c + at - net->B * P : net->c0 ? net->c0 + b * P : net->c0;
     REAL *c = net->c + at, *h = net->h + at;
     for (int64_t j = 0; j < P; j++) c[j] = forget[j] * (before ? before[j] : 0) + i[j] * in[j];
-    NAME(ft_copy)(h, c, P);
+    NAME(ft_keep)(h, c, P);
     NAME(ft_tanh_all)(P, h);
     for (int64_t j = 0; j < P; j++) h[j] = out[j] * h[j];
 }
@@ -516,9 +516,9 @@ static void NAME(ft_forward_one)(const NAME(ft_plastic) * net, const NAME(ft_roo
     const int64_t P = net->n_post, K = net->n_pre;
     NAME(ft_ahead) a = {P,       r->n,   r->W,        r->al,   r->hebb, r->E,      r->hebb, r->E,
                         r->pre,  r->pre_next, r->post, r->gain, net->clip, net->eta, r->y};
-    if (from == 0) NAME(ft_begin)(net, r, b, r->hebb, r->E);
+    if (from == 0) NAME(ft_plastic_begin)(net, r, b, r->hebb, r->E);
     for (int64_t t = from; t < to; t++) {
-        NAME(ft_copy)(r->pre_next, NAME(ft_pre_at)(net, b, t), K);
+        NAME(ft_keep)(r->pre_next, NAME(ft_pre_at)(net, b, t), K);
         /* Hebb moves by what the step before left in pre, post and gain. */
         if (t > 0)
             NAME(ft_go_rows)(net, &a, net->mode);
@@ -533,8 +533,8 @@ static void NAME(ft_forward_one)(const NAME(ft_plastic) * net, const NAME(ft_roo
         NAME(ft_activate)(net, r, b, t);
         NAME(ft_modulate)(net, b, t);
         NAME(ft_gain)(net, b, t, r->gain);
-        NAME(ft_copy)(r->post, NAME(ft_u_at)(net, b, t, 0), P);
-        NAME(ft_copy)(r->pre, r->pre_next, K);
+        NAME(ft_keep)(r->post, NAME(ft_u_at)(net, b, t, 0), P);
+        NAME(ft_keep)(r->pre, r->pre_next, K);
     }
     if (to < net->T) return;
     if (net->mode != FT_NO_PLASTICITY) NAME(ft_move_rows)(net, &a, net->mode);
@@ -542,7 +542,7 @@ static void NAME(ft_forward_one)(const NAME(ft_plastic) * net, const NAME(ft_roo
     if (net->mode == FT_RETROACTIVE)
         NAME(ft_draw_in)(net->E + b * P * K, r->E, P, K, r->row);
     else if (net->E0)
-        NAME(ft_copy)(net->E + b * P * K, net->E0 + b * P * K, P * K);
+        NAME(ft_keep)(net->E + b * P * K, net->E0 + b * P * K, P * K);
 }
 
 int64_t NAME(ft_plastic_work)(const NAME(ft_plastic) * net, int64_t spacing) {
@@ -580,8 +580,8 @@ int32_t NAME(ft_plastic_forward)(const NAME(ft_plastic) * net, int64_t first, in
 static void NAME(ft_replay)(const NAME(ft_plastic) * net, const NAME(ft_room) * r, int64_t b,
                             int64_t t, const REAL *from, REAL *to) {
     const int64_t kinds = net->mode == FT_RETROACTIVE ? r->matrix : 0;
-    NAME(ft_copy)(r->pre_next, NAME(ft_pre_at)(net, b, t), net->n_pre);
-    NAME(ft_copy)(r->post, NAME(ft_u_at)(net, b, t, 0), net->n_post);
+    NAME(ft_keep)(r->pre_next, NAME(ft_pre_at)(net, b, t), net->n_pre);
+    NAME(ft_keep)(r->post, NAME(ft_u_at)(net, b, t, 0), net->n_post);
     NAME(ft_gain)(net, b, t, r->gain);
     NAME(ft_ahead) a = {net->n_post, r->n,        r->W,    r->al,   from,      from + kinds, to,
                         to + kinds,  r->pre_next, r->pre_next, r->post, r->gain, net->clip, net->eta,
@@ -641,7 +641,7 @@ static void NAME(ft_back_cell)(const NAME(ft_plastic) * net, const NAME(ft_plast
     const REAL *out = NAME(ft_u_at)(net, b, t, 3);
     const REAL *before = t > 0 ? net->c + at - net->B * P : net->c0 ? net->c0 + b * P : net->c0;
     REAL *tanh_c = r->y;
-    NAME(ft_copy)(tanh_c, net->c + at, P);
+    NAME(ft_keep)(tanh_c, net->c + at, P);
     NAME(ft_tanh_all)(P, tanh_c);
     for (int64_t j = 0; j < P; j++) {
         const REAL dh = r->dh[j], c = before ? before[j] : 0;
@@ -652,7 +652,7 @@ static void NAME(ft_back_cell)(const NAME(ft_plastic) * net, const NAME(ft_plast
         dy[3 * r->wide + j] = dh * tanh_c[j] * out[j] * (1 - out[j]);
         r->dc[j] = dc * forget[j];
     }
-    for (int64_t g = 0; g < 4; g++) NAME(ft_copy)(du + g * gate, dy + g * r->wide, P);
+    for (int64_t g = 0; g < 4; g++) NAME(ft_keep)(du + g * gate, dy + g * r->wide, P);
 }
 
 /* After the matrices of a pass: what the move of step t - 1 gives to its post, its gain and to eta. */
@@ -691,18 +691,18 @@ static void NAME(ft_back_step)(const NAME(ft_plastic) * net, const NAME(ft_plast
         }
         NAME(ft_back_modulation)(net, up, r, b, t);
         NAME(ft_back_cell)(net, up, r, b, t);
-        NAME(ft_copy)(r->pre, NAME(ft_pre_at)(net, b, t), K);
+        NAME(ft_keep)(r->pre, NAME(ft_pre_at)(net, b, t), K);
     } else {
         NAME(ft_fill)(r->dy, P, 0);
         NAME(ft_fill)(r->pre, K, 0);
     }
     /* dpre of t: what the move of t gave, and from here what y_t gives. */
     REAL *dpre = r->dpre;
-    NAME(ft_copy)(dpre, r->dpre_old, r->wide);
+    NAME(ft_keep)(dpre, r->dpre_old, r->wide);
     NAME(ft_fill)(r->dpre_old, r->wide, 0);
     if (move) {
-        NAME(ft_copy)(r->pre_next, NAME(ft_pre_at)(net, b, t - 1), K);
-        NAME(ft_copy)(r->post, NAME(ft_u_at)(net, b, t - 1, 0), P);
+        NAME(ft_keep)(r->pre_next, NAME(ft_pre_at)(net, b, t - 1), K);
+        NAME(ft_keep)(r->post, NAME(ft_u_at)(net, b, t - 1, 0), P);
         NAME(ft_gain)(net, b, t - 1, r->gain);
     }
     const REAL *old = move ? at - (retroactive ? 2 : 1) * r->matrix : at;
@@ -718,9 +718,9 @@ static void NAME(ft_back_step)(const NAME(ft_plastic) * net, const NAME(ft_plast
             NAME(ft_columns_times)
     (P, r->n, r->gates + (g - 1) * r->matrix, r->dy + g * r->wide, dpre);
     if (net->cell == FT_LAYER)
-        NAME(ft_copy)(up->pre + (t * net->B + b) * K, dpre, K);
+        NAME(ft_keep)(up->pre + (t * net->B + b) * K, dpre, K);
     else
-        NAME(ft_copy)(r->dh, dpre, P);
+        NAME(ft_keep)(r->dh, dpre, P);
     if (net->cell == FT_LAYER) NAME(ft_fill)(r->dh, P, 0);
 }
 
@@ -746,12 +746,12 @@ static void NAME(ft_backward_one)(const NAME(ft_plastic) * net, const NAME(ft_pl
         NAME(ft_fill)(r->dpost, P, 0);
         NAME(ft_fill)(r->dgain, P, 0);
         NAME(ft_fill)(r->dpre_old, r->wide, 0);
-        NAME(ft_copy)(r->dc, up->dc ? up->dc + b * P : up->dc, P);
-        NAME(ft_begin)(net, r, b, r->hebb, r->E);
+        NAME(ft_keep)(r->dc, up->dc ? up->dc + b * P : up->dc, P);
+        NAME(ft_plastic_begin)(net, r, b, r->hebb, r->E);
         if (moves) {
-            NAME(ft_copy)(checkpoints, r->hebb, r->matrix);
-            if (retroactive) NAME(ft_copy)(checkpoints + r->matrix, r->E, r->matrix);
-            if (length == 1 && last > 0) NAME(ft_copy)(checkpoints + both, checkpoints, both);
+            NAME(ft_keep)(checkpoints, r->hebb, r->matrix);
+            if (retroactive) NAME(ft_keep)(checkpoints + r->matrix, r->E, r->matrix);
+            if (length == 1 && last > 0) NAME(ft_keep)(checkpoints + both, checkpoints, both);
         }
     }
     /* Passes [s length, (s + 1) length) start from checkpoint s: the step before them. */
@@ -762,7 +762,7 @@ static void NAME(ft_backward_one)(const NAME(ft_plastic) * net, const NAME(ft_pl
     for (int64_t i = from > T + 1 ? from : T + 1; i < to && i < T + 1 + passes; i++) {
         const int64_t t = T + passes - i, s = t / length, base = s > 0 ? s * length - 1 : 0;
         if (moves && (t == passes - 1 || (t + 1) % length == 0)) {
-            NAME(ft_copy)(history, checkpoints + s * both, both);
+            NAME(ft_keep)(history, checkpoints + s * both, both);
             for (int64_t k = base; k < t; k++)
                 NAME(ft_replay)
             (net, r, b, k, history + (k - base) * both, history + (k + 1 - base) * both);
@@ -774,9 +774,9 @@ static void NAME(ft_backward_one)(const NAME(ft_plastic) * net, const NAME(ft_pl
     if (retroactive)
         NAME(ft_draw_in)(up->E0 + b * P * K, r->dE, P, K, row);
     else
-        NAME(ft_copy)(up->E0 + b * P * K, up->dE ? up->dE + b * P * K : up->dE, P * K);
-    if (net->cell != FT_LAYER) NAME(ft_copy)(up->h0 + b * P, r->dh, P);
-    if (net->cell == FT_LSTM) NAME(ft_copy)(up->c0 + b * P, r->dc, P);
+        NAME(ft_keep)(up->E0 + b * P * K, up->dE ? up->dE + b * P * K : up->dE, P * K);
+    if (net->cell != FT_LAYER) NAME(ft_keep)(up->h0 + b * P, r->dh, P);
+    if (net->cell == FT_LSTM) NAME(ft_keep)(up->c0 + b * P, r->dc, P);
     for (int64_t i = 0; i < r->matrix; i++) r->dal_sum[i] = r->dal_sum[i] + r->dal[i];
 }
 
@@ -804,7 +804,7 @@ int32_t NAME(ft_plastic_backward)(const NAME(ft_plastic) * net, const NAME(ft_pl
 
 /* ---- one trace ---- */
 
-FT_CLONES void NAME(ft_hebbian_step)(int64_t n_post, int64_t n_pre, REAL *FT_RESTRICT hebb,
+FT_CLONES_32 void NAME(ft_hebbian_step)(int64_t n_post, int64_t n_pre, REAL *FT_RESTRICT hebb,
                                      REAL *FT_RESTRICT E, const REAL *FT_RESTRICT post,
                                      const REAL *FT_RESTRICT pre, const REAL *FT_RESTRICT gain,
                                      int32_t mode, int32_t soft, REAL eta, REAL clip) {

@@ -1,7 +1,8 @@
 /* Returns of trajectories: the loops, compiled for each type and each level of the CPU, and the call. */
 #include "returns.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(_WIN32)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(_WIN32) && \
+    !defined(FT_NO_LEVELS)
 #define FT_HAS_LEVELS 1
 #include <immintrin.h>
 #else

@@ -61,7 +61,7 @@ FT_INLINE int ft_has_v(int family) {
 FT_INLINE int ft_has_second(int family) { return family == FT_GAE || ft_is_vtrace(family); }
 
 /* Where entry (t, b) of an array is. */
-FT_INLINE int64_t ft_place(const ft_returns *p, int64_t t, int64_t b, int64_t stride) {
+FT_INLINE int64_t ft_at(const ft_returns *p, int64_t t, int64_t b, int64_t stride) {
     return p->batch_major ? b * stride + t : t * stride + b;
 }
 

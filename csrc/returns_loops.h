@@ -26,7 +26,7 @@ typedef struct {
 
 FT_INLINE FT_TL(ft_at) FT_TL(ft_at_of)(int family, const ft_returns *p, int64_t t, int64_t b, int is_last) {
     FT_TL(ft_at) at;
-#define FT_ARRAY(name) ((const FT_REAL *)p->name + ft_place(p, t, b, p->name##_stride))
+#define FT_ARRAY(name) ((const FT_REAL *)p->name + ft_at(p, t, b, p->name##_stride))
     at.t = t;
     at.reward = FT_ARRAY(rewards);
     at.v = ft_has_v(family) ? FT_ARRAY(values) : at.reward;
@@ -37,9 +37,9 @@ FT_INLINE FT_TL(ft_at) FT_TL(ft_at_of)(int family, const ft_returns *p, int64_t 
     at.pi = family == FT_Q_SIGMA_RETURN ? FT_ARRAY(pi) : at.reward;
     at.sigma = family == FT_Q_SIGMA_RETURN ? FT_ARRAY(sigmas) : at.reward;
     at.q_next = family == FT_UPGO && !is_last ? FT_ARRAY(q_nexts) : at.v_next;
-    at.flag = p->flags ? (const uint8_t *)p->flags + ft_place(p, t, b, p->flags_stride) : NULL;
-    at.gamma = ft_place(p, t, b, p->gammas_stride);
-    at.lambda = ft_place(p, t, b, p->lambdas_stride);
+    at.flag = p->flags ? (const uint8_t *)p->flags + ft_at(p, t, b, p->flags_stride) : NULL;
+    at.gamma = ft_at(p, t, b, p->gammas_stride);
+    at.lambda = ft_at(p, t, b, p->lambdas_stride);
     return at;
 #undef FT_ARRAY
 }
@@ -80,7 +80,7 @@ FT_INLINE void FT_TL(ft_put)(int family, const FT_L(ft_step) * s, FT_V Y, FT_REA
 }
 
 FT_INLINE FT_REAL *FT_TL(ft_second)(const ft_returns *p, FT_REAL *out, int64_t t, int64_t b) {
-    return p->second ? (FT_REAL *)p->second + ft_place(p, t, b, p->second_stride) : out;
+    return p->second ? (FT_REAL *)p->second + ft_at(p, t, b, p->second_stride) : out;
 }
 
 /* What the end hands on. */
@@ -447,7 +447,7 @@ FT_INLINE double FT_TL(ft_series)(int family, const ft_returns *p, int64_t b, in
     for (int64_t t = p->T - 1; t >= begin; t--) {
         const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == p->T - 1 && !p->open);
         const FT_L(ft_step) s = FT_TL(ft_step_at)(family, 0, p, &at, 0, 1);
-        FT_REAL *const out = (FT_REAL *)p->out + ft_place(p, t, b, p->out_stride);
+        FT_REAL *const out = (FT_REAL *)p->out + ft_at(p, t, b, p->out_stride);
         FT_TL(ft_put)(family, &s, Y, out, FT_TL(ft_second)(p, out, t, b));
         Y = FT_L(ft_onto)(s.a, s.c, Y);
     }
@@ -458,7 +458,7 @@ FT_INLINE double FT_TL(ft_series)(int family, const ft_returns *p, int64_t b, in
 /* What a return that stops before t goes on with. */
 FT_INLINE double FT_TL(ft_end)(int family, const ft_returns *p, int64_t t, int64_t b) {
     if (t == p->T) return FT_TL(ft_begin)(family, p, b);
-    return p->ends ? (double)((const FT_REAL *)p->ends)[ft_place(p, t, b, p->ends_stride)] : 0.0;
+    return p->ends ? (double)((const FT_REAL *)p->ends)[ft_at(p, t, b, p->ends_stride)] : 0.0;
 }
 
 /* Windows [t, t + h) of t in [low, mid), mid a multiple of h: what lies before mid is composed from
@@ -482,7 +482,7 @@ FT_INLINE void FT_TL(ft_windows)(int family, const ft_returns *p, int64_t b) {
             const FT_TL(ft_at) at = FT_TL(ft_at_of)(family, p, t, b, t == T - 1);
             const FT_L(ft_step) s = FT_TL(ft_step_at)(family, 0, p, &at, 0, 1);
             const double Y = FT_L(ft_onto)(a, c, p->scratch[(t + h < T ? t + h : T) - mid]);
-            FT_REAL *const out = (FT_REAL *)p->out + ft_place(p, t, b, p->out_stride);
+            FT_REAL *const out = (FT_REAL *)p->out + ft_at(p, t, b, p->out_stride);
             FT_TL(ft_put)(family, &s, Y, out, FT_TL(ft_second)(p, out, t, b));
             a = FT_L(ft_onto)(s.a, s.c, a);
             c = FT_L(ft_weighed)(s.c, c);

@@ -161,7 +161,7 @@ static void ft_read_here(ft_lane *l, int kind, int64_t width, int64_t k) {
     if (ft_reads_once(kind)) l->c.sums = ft_read_at(&l->h, ft_lane_place(l, l->at, l->column, k), width, 0);
 }
 
-FT_INLINE int64_t ft_choose(const ft_lane *l, ft_hot h, int64_t at, int64_t width, int64_t k) {
+FT_INLINE int64_t ft_column_for(const ft_lane *l, ft_hot h, int64_t at, int64_t width, int64_t k) {
     const ft_simulation *s = l->s;
     if (!s->env->n_actions) return 0;
     ft_read_values(&h, ft_lane_place(l, at, 0, k).row, width, 0, width, 0, s->q); /* all of the row: whole vectors */
@@ -223,7 +223,7 @@ FT_UNKNOWN void ft_episode(ft_lane *l, int kind, int64_t width, int64_t k) {
     env->reset(env->self, s->state, s->u);
     l->status = !ft_state_ok(s) ? FT_EVALUE : !ft_encode(s, l->idx + l->at) ? FT_EINDEX : FT_OK;
     if (l->status != FT_OK) return;
-    l->column = ft_choose(l, l->h, l->at, width, k);
+    l->column = ft_column_for(l, l->h, l->at, width, k);
     ft_read_here(l, kind, width, k);
     s->running = 1;
     s->length = 0;
@@ -252,7 +252,7 @@ FT_INLINE int32_t ft_look(const ft_lane *l, const double *out, int32_t *idx, int
 /* Before anything changes, as agents that step choose. */
 FT_INLINE void ft_decide(ft_lane *l, int64_t width, int64_t k) {
     if (l->status != FT_OK) return;
-    l->column_next = l->out[1] == 0.0 ? l->column : ft_choose(l, l->h, l->to, width, k);
+    l->column_next = l->out[1] == 0.0 ? l->column : ft_column_for(l, l->h, l->to, width, k);
 }
 
 /* The step after this one, if there is one, before this one is learned from: neither waits for the other. */
@@ -345,7 +345,7 @@ FT_INLINE void ft_walk(ft_lane *l, const ft_order *order, int kind, int64_t widt
 }
 
 /* most: how many stand side by side, a constant. */
-FT_INLINE void ft_loop(const ft_order *order, int kind, int64_t width, int64_t k, int bounded, int most) {
+FT_INLINE void ft_live(const ft_order *order, int kind, int64_t width, int64_t k, int bounded, int most) {
     ft_lane lanes[FT_ABREAST];
     const int early = most == 1 && k == FT_USUAL && width == 4;
     const int usual = ft_is_usual(order->each[0]->tiles);
@@ -376,7 +376,7 @@ FT_INLINE void ft_loop(const ft_order *order, int kind, int64_t width, int64_t k
     }
 }
 
-static int64_t ft_active(const ft_simulation *s) { return s->tiles ? s->tiles->tilings : 1; }
+static int64_t ft_active_of(const ft_simulation *s) { return s->tiles ? s->tiles->tilings : 1; }
 
 /* Each kind for itself for rows of four actions, which gain from vectors, and the usual eight tilings, for one
  * and for many; all kinds in one loop for what else there is.  State values are too quick to gain from company. */
@@ -384,30 +384,30 @@ static int64_t ft_active(const ft_simulation *s) { return s->tiles ? s->tiles->t
     FT_WHERE_##actions(FT_DEFINE_LOOP, name, kind)
 #define FT_DEFINE_LOOP(name, kind)                                                                \
     FT_CLONES_32 static void ft_loop_##name(const ft_order *order) {                              \
-        ft_loop(order, kind, 4, 8, 0, FT_ABREAST);                                                  \
+        ft_live(order, kind, 4, 8, 0, FT_ABREAST);                                                  \
     }                                                                                             \
     FT_CLONES_32 static void ft_alone_##name(const ft_order *order) {                             \
-        ft_loop(order, kind, 4, 8, 0, 1);                                                         \
+        ft_live(order, kind, 4, 8, 0, 1);                                                         \
     }
 FT_KINDS(FT_DEFINE_LOOPS)
 
 FT_CLONES_32 static void ft_loop_columns(const ft_order *order, int kind, int64_t width, int64_t k) {
     if (width == 4)
-        ft_loop(order, kind, 4, k, 0, FT_ABREAST);
+        ft_live(order, kind, 4, k, 0, FT_ABREAST);
     else
-        ft_loop(order, kind, width, k, 0, FT_ABREAST);
+        ft_live(order, kind, width, k, 0, FT_ABREAST);
 }
 
 static void ft_loop_any(const ft_order *order, int kind, int64_t width, int64_t k) {
     if (width == 1)
-        ft_loop(order, kind, 1, k, 1, 1);
+        ft_live(order, kind, 1, k, 1, 1);
     else
-        ft_loop(order, kind, width, k, 1, 1);
+        ft_live(order, kind, width, k, 1, 1);
 }
 
 static void ft_carry_out(const ft_order *order, int bounded) {
     const ft_simulation *s = order->each[0];
-    const int64_t k = ft_active(s), width = s->trace->width;
+    const int64_t k = ft_active_of(s), width = s->trace->width;
     if (width == 1 || bounded || FT_SINGLE) {
         ft_loop_any(order, (int)s->kind, width, k);
         return;

@@ -37,6 +37,7 @@
 
 #include "trace.c"
 #include "linear.c"
+#include "steps.c"
 #include "simulate.c"
 
 static const struct ft_single ft_singles = {

@@ -36,4 +36,20 @@ FT_INLINE int64_t ft_index_count(const ft_stream *s, int64_t rows) {
     return s->indptr ? s->indptr[rows] : s->shared ? s->k : rows * s->k;
 }
 
+/* FT_OK and whether there is padding, or FT_EINDEX. */
+FT_INLINE int32_t ft_check_indices(ft_trace *t, const int32_t *idx, int64_t count, int *padded) {
+    uint32_t low, high;
+    ft_index_bounds(idx, count, &low, &high);
+    *padded = low == 0;
+    if ((int64_t)high <= t->n) return FT_OK;
+    t->bad_index = *ft_first_bad(idx, count, t->n);
+    return FT_EINDEX;
+}
+
+FT_INLINE int32_t ft_check_stream(ft_trace *t, const ft_stream *s, int64_t rows, int *padded) {
+    *padded = s->checked != 1;
+    if (s->checked) return FT_OK;
+    return ft_check_indices(t, s->indices, ft_index_count(s, rows), padded);
+}
+
 #endif

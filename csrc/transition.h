@@ -461,4 +461,11 @@ FT_INLINE double ft_transition(ft_trace *t, ft_hot *h, ft_carry *c, ft_place x, 
     return delta;
 }
 
+/* Replacing traces are for binary features, emphatic ones for state values, bounds for traces without
+ * a step size inside. */
+FT_INLINE int ft_kind_ok(const ft_trace *t, int32_t kind, const double *val, int control) {
+    return ft_is_kind(kind) && !(ft_replaces(kind) && val) && (ft_has_actions(kind) || !control) &&
+           (!ft_folded(kind) || t->cap != t->cap);
+}
+
 #endif

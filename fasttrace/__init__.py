@@ -28,6 +28,7 @@ from .many.horde import Horde
 from .many.population import Population
 from .returns import half_life, lambda_from_half_life
 from .simulate import History, evaluate, simulate
+from .sources import get_include
 from .tiles import TileCoder
 from .version import __version__ as __version__
 
@@ -72,6 +73,7 @@ __all__ = [
     "envs",
     "evaluate",
     "forward",
+    "get_include",
     "half_life",
     "lambda_from_half_life",
     "load",

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import __version__
 from .backends import NAMES
+from .sources import CONFIG
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +40,14 @@ def _run(arguments: list[str]) -> int:
 
         print("\n".join(registry.tables()), end="")
         return 0
+    if options.command == "config":
+        from .experiments import config
+
+        return config.run(options.asked)
+    if options.command == "amalgamate":
+        from .experiments import amalgamate
+
+        return amalgamate.run(options.folder, options.only)
     if options.command == "baird":
         from .experiments import baird
 
@@ -139,9 +148,36 @@ def _parser() -> argparse.ArgumentParser:
     _add_sweeps(commands)
     info = commands.add_parser("info", help="version, backends, compiler, CPU features in use")
     info.add_argument("--json", action="store_true", help="for programs")
+    _add_embedding(commands)
     commands.add_parser("algorithms", help="every linear algorithm: recipe, cost, equation, source")
     commands.add_parser("bench", help="run the benchmark suite and write its report", add_help=False)
     return parser
+
+
+def _add_embedding(commands: Any) -> None:
+    """Commands for those who build the C library into something of their own."""
+    config = commands.add_parser(
+        "config",
+        help="where the C library is, and how it is compiled, for other builds",
+        description="Print what a build asks for, one answer a line (docs/embedding.md).",
+    )
+    for question, help in CONFIG.items():
+        config.add_argument(
+            f"--{question}", dest="asked", action="append_const", const=question, default=[], help=help
+        )
+    one = commands.add_parser(
+        "amalgamate",
+        help="write the C library as one fasttrace.c and one fasttrace.h",
+        description="Write the C library as one file, for C, C++ and whatever calls C (docs/embedding.md).",
+    )
+    one.add_argument("folder", metavar="DIR", help="where fasttrace.c and fasttrace.h are written")
+    one.add_argument(
+        "--only",
+        type=lambda text: text.split(","),
+        default=(),
+        metavar="FAMILY[,...]",
+        help="these, and what they call (default: all); an unknown one names all that there are",
+    )
 
 
 def _add_networks(commands: Any) -> None:
@@ -201,7 +237,7 @@ def _add_sweeps(commands: Any) -> None:
         "--address", metavar="HOST:PORT", default=None, help="of a Dask scheduler (default: one is made)"
     )
     sweep.add_argument("--workers", type=_positive, default=None, help="processes (default: one a core)")
-    sweep.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the learners")
+    sweep.add_argument("--backend", choices=("auto", *NAMES, "cuda"), default="auto", help="of the learners")
     sweep.add_argument(
         "--figure", metavar="FILE", default=None, help="picture of the results (default: none)"
     )
@@ -216,7 +252,9 @@ def _add_sweeps(commands: Any) -> None:
     figures.add_argument("--runs", type=_positive, default=100, help="of each setting")
     figures.add_argument("--out", metavar="DIR", default="fasttrace-figures", help="folder of the pictures")
     figures.add_argument("--workers", type=_positive, default=None, help="processes (default: one a core)")
-    figures.add_argument("--backend", choices=("auto", *NAMES), default="auto", help="of the learners")
+    figures.add_argument(
+        "--backend", choices=("auto", *NAMES, "cuda"), default="auto", help="of the learners"
+    )
     results = commands.add_parser(
         "results",
         help="the best settings of a database of results; export to CSV or Parquet",

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _AT_FIRST = 1 << 12  # steps of a native loop before the first look at the clock
 _FOREVER = 1 << 62
-_ENDED = 1 << 24  # episodes of all agents that a GPU has room for, between two looks at it
 _LOOK = 1 << 16  # steps between two looks whether the agent has diverged: by the walk, not by the clock
 
 
@@ -206,15 +205,20 @@ def _simulate_all(
     def walk(each: list[LinearLearner]) -> Histories:
         methods = [agent.method() for agent in each]
         look, n_weights = _look_every(each[0])
+        most = most_steps, most_episodes
+        if agents.crowd:
+            there = module("cuda", "simulate").Loops(env, coder, methods, keys, longest, agents.crowd)
+            walks = Walks(N, there, *most, look, there.diverged)
+            return walks.run(1, N * _AT_FIRST, report, episodes, whole=True)
 
-        def may(i: int, steps: int) -> bool:
-            return _may_have_diverged(methods[i].trace, n_weights, steps)
+        def diverged(numbers: NDArray[np.int64], due: NDArray[np.bool_]) -> list[bool]:
+            return [
+                (now or _may_have_diverged(methods[i].trace, n_weights, walks.steps(i))) and each[i].diverged
+                for i, now in zip(numbers.tolist(), due.tolist(), strict=True)
+            ]
 
         loops = _loops(backend, env, coder, methods, keys, longest)
-        walks = Walks(each, loops, most_steps, most_episodes, look, may)
-        if backend == "cuda":  # all at once, with room for the episodes that may end meanwhile
-            size = N * look if N * most_episodes <= _ENDED else _ENDED
-            return walks.run(1, size, report, episodes, whole=True)
+        walks = Walks(N, loops, *most, look, diverged)
         some = crew if _compiled(backend, methods[0]) else 1
         return walks.run(some, _first(backend, methods[0]), report, episodes)
 
@@ -315,7 +319,7 @@ def check(env: Any, agent: Any, coder: Any) -> None:
     if not isinstance(env, Environment):
         raise TypeError(f"env: got {type(env).__name__}, expected an Environment of fasttrace.envs")
     if isinstance(agent, Population):
-        agent = agent[0]
+        agent = agent.one
     if not isinstance(agent, Learner):
         raise TypeError(f"agent: got {type(agent).__name__}, expected a learner of fasttrace")
     if not isinstance(agent, LinearLearner):

@@ -8,16 +8,40 @@ struct place {
 };
 static place blockIdx, threadIdx, blockDim, gridDim;
 static ucontext_t turns, threads[256];
-static int waits[256]; /* at a barrier; what has ended is at none */
+enum { ENDED, BLOCK, GROUP };
+static int waits[256], votes[256]; /* at which barrier */
 
 #define __global__
 #define __shared__ static
 #define __launch_bounds__(n)
 
-static void __syncthreads() {
+static void wait_at(int barrier) {
     const unsigned i = threadIdx.x;
-    waits[i] = 1;
+    waits[i] = barrier;
     swapcontext(&threads[i], &turns);
+}
+
+static void __syncthreads() { wait_at(BLOCK); }
+
+/* Of groups of eight, which is all that kernels use. */
+static void __syncwarp(unsigned) { wait_at(GROUP); }
+
+static int __any_sync(unsigned, int which) {
+    const unsigned i = threadIdx.x;
+    int any = 0;
+    votes[i] = which;
+    wait_at(GROUP);
+    for (unsigned j = i / 8 * 8; j < i / 8 * 8 + 8; j++) any |= votes[j];
+    wait_at(GROUP); /* all have looked */
+    return any;
+}
+
+/* Whether those that wait have all others there that they wait for. */
+static bool all_there(unsigned count) {
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned j = 0; j < count; j++)
+            if (waits[i] != waits[j] && (waits[i] == BLOCK || (waits[i] == GROUP && i / 8 == j / 8))) return false;
+    return true;
 }
 
 static int family;
@@ -27,7 +51,7 @@ static int family;
 static ft_problem problem;
 static void (*kernel)(const ft_problem);
 
-static void run() { kernel(problem); }
+static void run_kernel() { kernel(problem); }
 
 /* 0; -1 for a kernel that there is not, -2 where some threads of a block end while others wait for them. */
 extern "C" int launch(const char *name, unsigned across, unsigned down, unsigned count, const void *struct_,
@@ -47,18 +71,19 @@ extern "C" int launch(const char *name, unsigned across, unsigned down, unsigned
                 threads[i].uc_stack.ss_sp = stacks + ((size_t)i << 18);
                 threads[i].uc_stack.ss_size = 1 << 18;
                 threads[i].uc_link = &turns;
-                makecontext(&threads[i], run, 0);
+                makecontext(&threads[i], run_kernel, 0);
+                waits[i] = BLOCK;
             }
             for (unsigned waiting = count; waiting;) {
-                const unsigned before = waiting;
                 waiting = 0;
                 for (unsigned i = 0; i < count; i++) {
+                    if (!waits[i]) continue;
                     threadIdx = {i, 0, 0};
-                    waits[i] = 0;
+                    waits[i] = ENDED;
                     swapcontext(&turns, &threads[i]);
-                    waiting += waits[i];
+                    waiting += waits[i] != ENDED;
                 }
-                if (waiting && waiting < before) return -2;
+                if (!all_there(count)) return -2;
             }
         }
     return 0;

@@ -12,15 +12,18 @@ import pytest
 
 import fasttrace as ft
 from fasttrace import registry
+from fasttrace.backends import _missing
 from fasttrace.backends.cuda import arrays, compiler, device, returns
+from fasttrace.memory import aligned_zeros
 
 HERE = Path(__file__).parent
 GXX = shutil.which("g++")
 # The kernels that each source has: what a name stands for.
 KERNELS = {
     "returns": ("columns", "segments", "tiles", "windows"),
-    "simulate": ("simulate",),
+    "simulate": ("simulate", "look"),
     "learn": ("learn",),
+    "horde": ("run", "values", "reset"),
 }
 NUMBERS = [
     "FT_LAMBDA",
@@ -57,15 +60,31 @@ class Host(arrays.CuPy):
 
 
 class Memory:
+    copied = 0  # bytes, there and back
+
     def __init__(self, device):
-        self.there = {}
+        self._there = {}
+
+    def room(self, name, size, zeros=False):
+        if name not in self._there or self._there[name].nbytes < size:
+            self._there[name] = aligned_zeros(size, np.uint8)
+            self._there[name][:] = 0xFF  # NaN, and an index that is none
+        if zeros:
+            self._there[name][:] = 0
+        return self.at(name)
+
+    def at(self, name):
+        return self._there[name].ctypes.data
 
     def put(self, name, array):
-        self.there[name] = np.ascontiguousarray(array).copy()
-        return self.there[name].ctypes.data
+        at = self.room(name, array.nbytes)
+        self._there[name][: array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        Memory.copied += array.nbytes
+        return at
 
     def get(self, name, array):
-        array[...] = self.there[name]
+        array.reshape(-1).view(np.uint8)[:] = self._there[name][: array.nbytes]
+        Memory.copied += array.nbytes
 
 
 @cache
@@ -106,7 +125,9 @@ def host(monkeypatch):
         pytest.skip("g++ is not there")
     monkeypatch.setitem(arrays.KINDS, "numpy", Host)
     monkeypatch.setattr(device, "launch", launch)
+    monkeypatch.setattr(device, "prepare", lambda stem, macros, *_: built(stem, *macros))
     monkeypatch.setattr(device, "Memory", Memory)
+    monkeypatch.setitem(_missing, "cuda", None)
 
 
 @pytest.fixture(params=["host", pytest.param("gpu", marks=pytest.mark.cuda)])

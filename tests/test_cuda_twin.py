@@ -1,15 +1,17 @@
 """Returns on a GPU, and without one: the same kernels on the CPU, on arrays that stand for a device's."""
 
+from enum import Enum
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from cuda_twin import KERNELS as TWINS
-from cuda_twin import host, kernels, on_device, place  # noqa: F401 - fixtures
+from cuda_twin import Host, host, kernels, on_device, place  # noqa: F401 - fixtures
 from returns_problems import KERNELS, call, check, draw, hide
 
 import fasttrace as ft
-from fasttrace.backends.cuda import arrays, compiler, returns
+from fasttrace.backends.cuda import arrays, compiler, device, returns
 
 needs_c = pytest.mark.skipif(ft.backends()["c"] is not None, reason="needs C")
 gae = partial(on_device, "gae")
@@ -158,6 +160,15 @@ def test_bad_input_is_refused(more, error, says, host):  # noqa: F811
         returns.on_device("gae", given)
 
 
+def test_arrays_of_two_gpus_are_refused(host, monkeypatch):  # noqa: F811
+    view = Host.view
+    monkeypatch.setattr(
+        Host, "view", lambda kind, name, each: view(kind, name, each)._replace(device=int(name == "values"))
+    )
+    with pytest.raises(TypeError, match="values: got an array on GPU 1, expected GPU 0"):
+        gae(np.zeros(3), np.zeros(4), gammas=0.9)
+
+
 def test_tensors_are_read_where_they_lie(host, monkeypatch):  # noqa: F811
     """PyTorch's arrays, as far as a CPU has them."""
     torch = pytest.importorskip("torch")
@@ -178,13 +189,35 @@ def test_tensors_are_read_where_they_lie(host, monkeypatch):  # noqa: F811
 # ---- without a device ----
 
 
+@pytest.fixture
+def full(monkeypatch):
+    """A driver with a GPU that has no memory left, and takes no launch."""
+    known = Enum("CUresult", {"fine": 0, "CUDA_ERROR_INVALID_VALUE": 1, "CUDA_ERROR_OUT_OF_MEMORY": 2})
+    found = dict.fromkeys(("cuCtxPushCurrent", "cuCtxPopCurrent"), (known.fine,))
+    found["cuMemAlloc"] = known.CUDA_ERROR_OUT_OF_MEMORY, 0
+    found["cuLaunchKernel"] = (known.CUDA_ERROR_INVALID_VALUE,)
+    calls = {name: lambda *_, status=status: status for name, status in found.items()}
+    monkeypatch.setattr(device, "_driver", lambda: SimpleNamespace(CUresult=known, **calls))
+    for name in ("_need", "_context", "_kernel", "arch"):
+        monkeypatch.setattr(device, name, lambda *_: None)
+
+
+def test_what_the_driver_refuses_is_told(full):
+    with pytest.raises(MemoryError, match="GPU 0 has no 800 bytes for rows, beside 0 that this has of it"):
+        device.Memory(0).put("rows", np.zeros(100))
+    with pytest.raises(RuntimeError, match="cuLaunchKernel of the CUDA driver: CUDA_ERROR_INVALID_VALUE"):
+        device.launch("learn", (), "learn", 0, 0, (1, 1), 64, b"")
+
+
 def test_without_a_gpu_the_reason_is_told():
     """By ft.backends(), and by a learner, which it does not serve at all."""
     if ft.backends()["cuda"] is None:
         pytest.skip("a GPU is there")
     reason = ft.backends()["cuda"]
     assert 'pip install "fasttrace[cuda]"' in reason or "no driver" in reason or "no device" in reason
-    with pytest.raises(ValueError, match=r"backend='cuda': serves fasttrace.returns of arrays on a GPU, and"):
+    with pytest.raises(
+        ValueError, match=r"backend='cuda': serves fasttrace.returns of arrays on a GPU, Population and Horde"
+    ):
         ft.TD(8, alpha=0.1, backend="cuda")
     with pytest.raises(TypeError, match="rewards: got ndarray, expected an array of PyTorch, CuPy or JAX"):
         gae(np.zeros(3), np.zeros(4), gammas=0.9)
@@ -202,6 +235,7 @@ MACROS = {
     "returns": ("FT_REAL=float", "FT_FAMILY=FT_GAE"),
     "simulate": ("FT_ENV=ft_cart_pole(&env)", "FT_KIND=4", "FT_WIDTH=2", "FT_ACTIVE=8", "FT_BOUNDED=0"),
     "learn": ("FT_KIND=4", "FT_WIDTH=1", "FT_TASK=FT_STATES"),
+    "horde": ("FT_KIND=FT_HORDE_GTD",),
 }
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import carray, cfunc, njit, types
 from numba.core.errors import TypingError
 from numpy.testing import assert_array_equal
 from streams import ALGORITHMS, COMPILED, EVERY, learn, needed_once, random_stream
@@ -14,6 +14,7 @@ from streams import ALGORITHMS, COMPILED, EVERY, learn, needed_once, random_stre
 import fasttrace as ft
 from fasttrace import embed
 from fasttrace.layout import COUNTERS
+from fasttrace.linear.addresses import CONTROL
 
 # That have a step to embed.
 ONE_VECTOR = ("td", "true_online_td", "vtrace_td", "sarsa", "true_online_sarsa")
@@ -22,7 +23,7 @@ WITH_PI = ("tree_backup_td", "ab_td")
 TWO_VECTORS = ("gtd", "htd", "true_online_gtd", "gtd2", "gtd2_lambda", "tdrc", "proximal_gtd2")
 KERNELS = (*ONE_VECTOR, *WITH_INTEREST, *WITH_PI, *TWO_VECTORS)
 EMBEDDED = [each for each in ALGORITHMS.values() if each.kernel in KERNELS]
-OTHERS = [each for each in EVERY.values() if each not in EMBEDDED]
+OTHERS = [each for each in EVERY.values() if each.kernel not in (*KERNELS, *CONTROL)]
 both = pytest.mark.parametrize("backend", COMPILED)
 needs_c = pytest.mark.skipif(ft.backends()["c"] is not None, reason="needs C")
 
@@ -186,7 +187,8 @@ def test_a_learner_without_a_state_to_embed_is_refused(learner):
 
 def test_every_learner_with_a_step_is_named():
     """In the docstring, which says what its step takes."""
-    assert {each.learner for each in EMBEDDED} <= set(re.findall(r"\w+", embed.step.__doc__))
+    named = {each.learner for each in EVERY.values() if each not in OTHERS}
+    assert named | {"Horde"} <= set(re.findall(r"\w+", embed.step.__doc__))
 
 
 def test_a_bounded_learner_is_refused():
@@ -202,6 +204,101 @@ def test_embedded_steps_are_the_learners(algorithm, backend):
     learner, other = algorithm.make(s, backend), algorithm.make(s, backend)
     deltas = np.concatenate([walk(learner, s, stop=150), learn(learner, s, 150)])
     assert_same(learner, deltas, other, learn(other, s))
+
+
+@njit
+def act_on(state, step, x, actions, rewards, gammas, chance):
+    for t in range(len(rewards)):
+        step(state, x[t], actions[t], rewards[t], x[t + 1], actions[t + 1], gammas[t], 0.9, 0.1, chance)
+
+
+@njit
+def act_on_sigma(state, step, x, actions, rewards, gammas, chance, sigma):
+    for t in range(len(rewards)):
+        step(
+            state, x[t], actions[t], rewards[t], x[t + 1], actions[t + 1], gammas[t], 0.9, 0.1, chance, sigma
+        )  # fmt: skip
+
+
+def acting(make, s):
+    """A learner that has walked through a stream's states, and the actions that it took."""
+    learner, gammas = make(), np.broadcast_to(s.gammas, s.T)
+    x = s.x()
+    actions = [learner.start(x[0])]
+    actions += [learner.step(r, row, gamma=g) for r, row, g in zip(s.rewards, x[1:], gammas, strict=True)]
+    return learner, np.array(actions)
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "options"),
+    [
+        pytest.param(
+            "true_online_expected_sarsa", "c", {"policy": "softmax", "temperature": 0.7}, marks=needs_c
+        ),
+        pytest.param("naive_q_replacing", "c", {"epsilon": 0.3, "cut": False}, marks=needs_c),
+        pytest.param("q_sigma", "c", {"epsilon": 0.3, "sigma": 0.4}, marks=needs_c),
+        ("q_sigma", "numba", {"epsilon": 0.3, "sigma": 0.4}),
+    ],
+)
+def test_embedded_control_is_the_agents(name, backend, options):
+    """Of values towards more than the action taken: what the agent has learned online, to the bit."""
+    algorithm, sigma = ALGORITHMS[name], [options[each] for each in ("sigma",) if each in options]
+    s = stream_for(algorithm)
+
+    def make():
+        trace = {"trace": "replacing"} if "replacing" in name else {}
+        return getattr(ft, algorithm.learner)(
+            s.n, 3, alpha=0.1, lambda_=0.9, seed=0, backend=backend, **trace, **options
+        )
+
+    other, actions = acting(make, s)
+    learner = make()
+    learner.reset()  # as start does
+    state, step, chance = embed.state(learner), embed.step(learner), options.get("temperature", 0.3)
+    given = state, step, s.x(), actions, s.rewards, np.array(np.broadcast_to(s.gammas, s.T), float)
+    (act_on_sigma if sigma else act_on)(*given, chance, *sigma)
+    assert_array_equal(learner.weights, other.weights)
+    assert_array_equal(learner.trace, other.trace)
+    before = learner.weights
+    if sigma:
+        for bad in ((-0.1, 0.4), (0.3, 1.1), (np.nan, 0.4)):
+            with pytest.raises(ValueError, match="epsilon and sigma from 0 to 1"):
+                act_on_sigma(*given, *bad)
+        assert_array_equal(learner.weights, before)
+
+
+def test_control_of_pairs_is_refused():
+    """A step towards all actions needs the features of each."""
+    with pytest.raises(ValueError, match="all actions"):
+        embed.step(ft.ExpectedSarsa(4, 2, alpha=0.1, state_action=True, backend="numba"))
+
+
+@cfunc(types.void(types.CPointer(types.float64), types.CPointer(types.int32)))
+def features_of(place, out):
+    """A user's callback: two active features of a place in [0, 1)."""
+    indices = carray(out, 2)
+    indices[0], indices[1] = int(5 * place[0]), 5 + int(7 * place[0])
+
+
+@needs_c
+def test_features_by_a_c_callback():
+    """What @cfunc compiles, or any C function of known address, is called in the loop beside the step."""
+    encode = features_of.ctypes
+
+    @njit
+    def walk_on(state, step, places):
+        x, x_next = np.empty(2, np.int32), np.empty(2, np.int32)
+        encode(places[0:].ctypes, x.ctypes)
+        for t in range(len(places) - 1):
+            encode(places[t + 1 :].ctypes, x_next.ctypes)
+            step(state, x, 1.0, x_next, 0.9, 0.8, 1.0, 0.1)
+            x[:] = x_next
+
+    places = np.random.default_rng(0).random(50)
+    learner, other = (ft.TrueOnlineTD(12, alpha=0.1, gamma=0.9, lambda_=0.8, backend="c") for _ in range(2))
+    walk_on(embed.state(learner), embed.step(learner), places)
+    other.learn(np.stack([(5 * places).astype(int), 5 + (7 * places).astype(int)], axis=1), np.ones(49))
+    assert_array_equal(learner.weights, other.weights)
 
 
 VALUED = [ALGORITHMS[name] for name in ("td_accumulating", "sarsa_dutch", "emphatic_td", "htd", "tdrc")]

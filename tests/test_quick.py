@@ -118,6 +118,23 @@ def test_updates_are_those_of_python(algorithm):
     assert same(one, other)
 
 
+@pytest.mark.parametrize("solver", ["solve", "inverse"])
+def test_least_squares_add_as_in_python(solver):
+    """As the others; and values by what has been solved, also where the inverse is made anew."""
+    one, other = (ft.LSTD(N, solver=solver, epsilon=0.3, backend="c") for _ in range(2))
+    one._trace.refresh = other._trace.refresh = 40
+    for name, x, y in forms_for(EVERY["td_accumulating"]):
+        for given in ({}, {"gamma": 0.5}, {"gamma": 0}, {"lambda_": 0.25}, {"rho": np.float64(2.5)}):
+            assert one.update(x, 1.5, y, **given) is other._any_update(x, 1.5, y, **given) is None
+        for _ in range(2):  # the first has to solve
+            assert one.predict(x) == other._any_predict(x), name
+    assert one._trace.since < 40
+    one.update(X, -1, None, gamma=0.0)
+    other._any_update(X, -1, None, gamma=0.0)
+    assert same(one, other)
+    assert_array_equal(one.weights, other.weights)
+
+
 @pytest.mark.parametrize("policy", ["epsilon", "softmax"])
 @pytest.mark.parametrize("state_action", [False, True], ids=["states", "pairs"])
 @pytest.mark.parametrize("algorithm", AGENTS, ids=str)
@@ -196,7 +213,7 @@ def test_short_streams_are_learned_as_in_python(algorithm):
     assert same(one, other)
 
 
-@pytest.mark.parametrize("name", ["StreamTD", "StreamQ", "StreamSarsa", "StreamAC", "NetworkTD"])
+@pytest.mark.parametrize("name", ["StreamTD", "StreamQ", "StreamSarsa", "StreamAC", "NetworkTD", "QRC"])
 def test_networks_step_as_in_python(name):
     """update, or start and step, whose actions are those of the same numbers; a fault changes nothing."""
     rng = np.random.default_rng(1)
@@ -226,10 +243,68 @@ def test_networks_step_as_in_python(name):
     one.params[0] = np.nan
     call = (lambda: one.update(s[0], 1.0, s[1])) if name.endswith("TD") else (lambda: one.step(1.0, s[1]))
     for _ in range(2):
-        with pytest.raises(FloatingPointError, match="at step 0"):
+        with pytest.raises(FloatingPointError, match="step 0"):
             call()
     one.params[0] = 0.1
     call()
+
+
+def test_several_outputs_step_as_in_python():
+    rng = np.random.default_rng(2)
+    s, rewards = rng.normal(size=(9, 3)), rng.normal(size=(9, 4))
+    one, other = (
+        neural.NetworkTD(neural.MLP((3, 8, 4), seed=2, backend="c"), alpha=0.01, keep=0) for _ in range(2)
+    )
+    for t in range(8):
+        more = {} if t % 3 else {"gamma": 0.5, "lambda_": 0} if t % 2 else {"gamma": [0.1, 0.2, 0.3, 1.0]}
+        given = rewards[t].tolist() if t % 2 else rewards[t]
+        got = one.update(s[t], given, s[t + 1], **more)
+        assert_array_equal(got, other._any_update(s[t], given, s[t + 1], **more))
+        assert got.shape == (4,)
+    assert_array_equal(
+        one.update(s[0], rewards[8], None, gamma=0), other._any_update(s[0], rewards[8], None, gamma=0)
+    )
+    assert same(one, other)
+    for wrong in (1.0, rewards[0, :3], [1.0, 2.0, 3.0, np.nan]):
+        with pytest.raises(ValueError, match=r"^reward: "):
+            one.update(s[0], wrong, s[1])
+    assert same(one, other)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["TDRC", "ForwardTD", "ExpectedTraceTD"])
+def test_remedies_step_as_in_python(name, dtype):
+    """With every number of a call given or not, over ends, faults, settings and copies."""
+    rng = np.random.default_rng(3)
+    m = 3 if name == "ForwardTD" else 1
+    s, rewards = rng.normal(size=(24, 3)), rng.normal(size=(24, m))
+    made = getattr(neural, name)
+    one, other = (
+        made(neural.MLP((3, 8, m), seed=2, dtype=dtype, backend="c"), alpha=0.01, lambda_=0.5)
+        for _ in range(2)
+    )
+    assert one._call is not None
+    for t in range(23):
+        more = ({}, {"gamma": 0.5, "lambda_": 0}, {"gamma": 0})[t % 3]
+        more |= {"rho": 1.5} if name == "TDRC" and t % 2 else {}
+        given = rewards[t] if m > 1 else rewards[t, 0]
+        there = None if t % 6 == 5 else s[t + 1]
+        got = one.update(s[t].tolist(), given, there, **more)
+        assert_array_equal(got, other._any_update(s[t], given, there, **more))
+        if t == 11:
+            one.alpha = other.alpha = 0.02
+            one = pickle.loads(pickle.dumps(one))
+            other = copy.deepcopy(other)
+    assert same(one, other)
+    with pytest.raises(ValueError, match=r"^reward: "):
+        one.update(s[0], [np.nan] * m, s[1])
+    one.params[0] = other.params[0] = np.nan
+    for each in one.update, other._any_update:
+        with pytest.raises(FloatingPointError, match="at step 0"):
+            each(s[0], given, s[1])
+    one.params[0] = other.params[0] = 0.1
+    assert_array_equal(one.update(s[0], given, s[1]), other._any_update(s[0], given, s[1]))
+    assert same(one, other)
 
 
 # ---- what is quick, and what is not ------------------------------------------------------------------------
@@ -244,6 +319,19 @@ def test_usual_forms_are_quick(algorithm, only_quick):
         if "ragged" not in name:  # of which there are many values
             learner.predict(x)
     learner.update(x=X, reward=np.float32(1), x_next=NEXT, gamma=1, lambda_=None)
+
+
+def test_least_squares_and_networks_are_quick(only_quick):
+    least = ft.LSTD(N, backend="c")
+    network = neural.NetworkTD(neural.MLP((3, 8, 4), seed=2, backend="c"), alpha=0.01, keep=0)
+    assert least.predict(NEXT) == 0.0  # solves
+    remedy = neural.TDRC(neural.MLP((3, 8, 1), seed=2, backend="c"), alpha=0.01)
+    only_quick("update", "predict")
+    remedy.update(np.ones(3), 1.0, [1.0, 2.0, 3.0], rho=0.5)
+    least.predict(X)
+    for _, x, y in forms_for(EVERY["td_accumulating"]):
+        least.update(x, 1.0, y)
+    network.update(np.ones(3), np.ones(4), [1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize("algorithm", [EVERY["sarsa_replacing"], EVERY["actor_critic"]], ids=str)

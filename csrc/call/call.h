@@ -23,7 +23,7 @@
     X(ft_td_run) X(ft_gradient_run) X(ft_gq_run) X(ft_adaptive_run) X(ft_actor_critic_run)                 \
     X(ft_values) X(ft_gradient_values) X(ft_adaptive_values)                                               \
     X(ft_trace_reset) X(ft_gradient_reset) X(ft_adaptive_reset) X(ft_actor_critic_reset)                   \
-    X(ft_network_run_f32) X(ft_network_run_f64) X(ft_returns_run)                                          \
+    X(ft_network_run_f32) X(ft_network_run_f64) X(ft_returns_run) X(ft_lstd_run)                                          \
     X(ft_epsilon_greedy) X(ft_softmax) X(ft_tiles_encode) X(ft_are_policies)
 
 #define DECLARE(name) static __typeof__(name) *call_##name;
@@ -86,7 +86,7 @@ static PyType_Spec lock_spec = {"fasttrace._call.Lock", sizeof(Lock), 0, Py_TPFL
 
 /* ---- what a learner's calls have to know ---------------------------------------------------- */
 
-#define FAMILIES(M) M(TD) M(GRADIENT) M(GQ) M(ADAPTIVE) M(ACTOR_CRITIC) M(TILES) M(NETWORK)
+#define FAMILIES(M) M(TD) M(GRADIENT) M(GQ) M(ADAPTIVE) M(ACTOR_CRITIC) M(TILES) M(NETWORK) M(LSTD) M(REMEDY)
 #define FAMILY(name) name,
 enum family { FAMILIES(FAMILY) };
 enum form { BINARY, VALUED, DENSE };
@@ -143,7 +143,8 @@ static void let_go(Call *c) {
 #define NAMES(M)                                                                                           \
     M(arrived, "arrived") M(indptr, "indptr") M(indices, "indices") M(values, "values")                    \
     M(own, "_own") M(acting, "_acting") M(action, "_action") M(number, "_number")                          \
-    M(decisions, "_decisions") M(generator, "generator") M(was_greedy, "was_greedy")                       \
+    M(decisions, "_decisions") M(generator, "generator") M(was_greedy, "was_greedy") M(solution, "_solution") M(invert, "invert")                       \
+    M(one_step, "_one_step")                       \
     M(set_new, "_set_new")
 #define DECLARE_TEXT(name, text) static PyObject *name_##name;
 NAMES(DECLARE_TEXT)

@@ -4,10 +4,22 @@
 
 #include "network.h"
 
+/* What least squares have to do after a step: forget what was solved, and look after the inverse.  None. */
+static PyObject *summed(Call *c) {
+    PyObject *done = PyObject_SetAttr(c->owner, name_solution, Py_None) == 0 ? Py_NewRef(Py_None) : NULL;
+    if (done && ((ft_lstd *)memory(c->trace))->stale == 1) {
+        Py_DECREF(done);
+        hold(c);
+        done = PyObject_CallMethodObjArgs(c->owner, name_invert, NULL);
+        let_go(c);
+    }
+    return done;
+}
+
 static PyObject *quick_update(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
     Call *c = call_of(self);
     PyObject *given[KEYWORDS] = {NULL};
-    if (c && c->family == NETWORK) return net_update(self, c, args, n, names);
+    if (c && (c->family == NETWORK || c->family == REMEDY)) return net_update(self, c, args, n, names);
     if (!c || n > 3) goto elsewhere;
     for (Py_ssize_t i = 0; i < n; i++) given[i] = args[i];
     unsigned have = (1u << n) - 1;
@@ -44,6 +56,7 @@ static PyObject *quick_update(PyObject *self, PyObject *const *args, Py_ssize_t 
     s->pis = given[PI] ? &pi : NULL;
     const int32_t status = run(c, s, &delta);
     if (status != FT_OK) return failed("update", status);
+    if (c->family == LSTD) return summed(c);
     if (c->tells) {
         keep(c, &next, at + x.k, 0);
         if (!tell_arrival(c)) return NULL;
@@ -65,7 +78,8 @@ static PyObject *quick_predict(PyObject *self, PyObject *const *args, Py_ssize_t
     Call *c = n == 1 && is_ragged(args[0]) ? NULL : one_state(self, n, args, names, &x); /* a stream */
     if (!c) return general(self, general_predict, args, n, names);
     const int32_t status = read_values(c, 0, &v);
-    return status == FT_OK ? PyFloat_FromDouble(v) : failed("predict", status);
+    if (status == FT_OK) return PyFloat_FromDouble(v);
+    return c->family == LSTD ? general(self, general_predict, args, n, names) : failed("predict", status);
 }
 
 static PyObject *quick_q(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
@@ -201,7 +215,7 @@ static PyObject *quick_step(PyObject *self, PyObject *const *args, Py_ssize_t n,
     Call *c = call_of(self);
     PyObject *given[KEYWORDS] = {NULL};
     Row next;
-    const int network = c && c->family == NETWORK;
+    const int network = c && (c->family == NETWORK || c->family == REMEDY);
     if (!c || n > 2 || !(c->acts || network)) goto elsewhere;
     unsigned have = n > 1 ? 1u << REWARD | 1u << X : n > 0 ? 1u << REWARD : 0u;
     if (n > 0) given[REWARD] = args[0];

@@ -15,8 +15,23 @@ static int32_t run(Call *c, const ft_stream *s, double *deltas) {
         case GQ: return call_ft_gq_run(memory(c->trace), c->beta, s, deltas);
         case ADAPTIVE: return call_ft_adaptive_run(memory(c->trace), (int32_t)c->kind, s, deltas);
         case ACTOR_CRITIC: return call_ft_actor_critic_run(memory(c->trace), s, deltas);
+        case LSTD: return call_ft_lstd_run(memory(c->trace), s, 0) == 1 ? FT_OK : FT_EVALUE; /* one step */
         default: return FT_EVALUE;
     }
+}
+
+/* x.w by the w that least squares have solved for; FT_EVALUE where they have not yet. */
+static int32_t read_solution(const Call *c, double *out) {
+    const ft_stream *s = &c->stream;
+    PyObject *solution = PyObject_GetAttr(c->owner, name_solution);
+    if (!solution) PyErr_Clear();
+    Py_XDECREF(solution); /* its owner has it */
+    if (!solution || !PyArray_CheckExact(solution) || s->shared) return FT_EVALUE; /* dense ones are BLAS's */
+    const double *w = PyArray_DATA((PyArrayObject *)solution);
+    *out = 0.0;
+    for (int64_t j = 0; j < s->k; j++)
+        if (s->indices[j] >= 0) *out += s->values ? w[s->indices[j]] * s->values[j] : w[s->indices[j]];
+    return FT_OK;
 }
 
 /* What a state is worth, or its actions are.  actor: of an actor-critic, by which it acts. */
@@ -31,6 +46,7 @@ static int32_t read_values(Call *c, int actor, double *out) {
         case ACTOR_CRITIC:
             if (actor) return call_ft_values(memory(c->actor), s, rows, out);
             return call_ft_values(((ft_actor_critic *)memory(c->trace))->critic, s, rows, out);
+        case LSTD: return read_solution(c, out);
         default: return FT_EVALUE;
     }
 }

@@ -56,25 +56,69 @@ static int may_write(const Call *c) {
     return 1;
 }
 
+/* A step against stale traces, which the learner's _one_step makes of what is laid here: at `raw` two states,
+ * at `network` rewards, gammas and lambdas by the output, its errors, and rho, or of one that acts the number
+ * that it draws by; the state that such a one is in stands at `actor`.  0: nothing has changed, for a
+ * fault; -1: an error is set. */
+static int remedy_run(PyObject *self, Call *c, const double *rewards, double gamma, double lambda, double rho,
+                      int ends, double *deltas) {
+    const int64_t m = c->columns;
+    double *const numbers = memory(c->network);
+    for (int64_t i = 0; i < 2 * c->n; i++) {
+        const double x = ends && i >= c->n ? 0.0 : c->val[i];
+        if (c->kind == 32)
+            ((float *)memory(c->raw))[i] = (float)x;
+        else
+            ((double *)memory(c->raw))[i] = x;
+    }
+    for (int64_t j = 0; j < m; j++) {
+        numbers[j] = rewards[j];
+        numbers[m + j] = gamma;
+        numbers[2 * m + j] = lambda;
+    }
+    numbers[4 * m] = rho;
+    PyObject *done = PyObject_CallMethodObjArgs(self, name_one_step, NULL);
+    if (!done) return -1;
+    const int learned = done == Py_True;
+    Py_DECREF(done);
+    memcpy(deltas, numbers + 3 * m, (size_t)m * sizeof *deltas);
+    return learned;
+}
+
 static PyObject *net_update(PyObject *self, Call *c, PyObject *const *args, Py_ssize_t n, PyObject *names) {
-    PyObject *given[KEYWORDS] = {NULL};
-    double reward, delta, gamma = c->gamma, lambda = c->lambda;
+    PyObject *given[KEYWORDS] = {NULL}, *deltas = NULL;
+    double reward, delta, gamma = c->gamma, lambda = c->lambda, rho = 1.0;
+    int64_t m = c->columns;
+    npy_intp outputs = (npy_intp)m;
     if (n > 3 || !may_write(c)) goto elsewhere;
     for (Py_ssize_t i = 0; i < n; i++) given[i] = args[i];
     unsigned have = (1u << n) - 1;
     if (!take_keywords(args, n, names, net_keywords, KEYWORDS, given, &have)) goto elsewhere;
-    if (have >> (LAMBDA + 1) || (have & 7u) != 7u) goto elsewhere; /* x, reward and x_next there must be */
-    if (!number(given[REWARD], &reward) || !OPTIONAL(GAMMA, gamma) || !OPTIONAL(LAMBDA, lambda))
+    if ((have & ~(unsigned)c->takes) || ((unsigned)c->needs & ~have)) goto elsewhere;
+    if (!OPTIONAL(GAMMA, gamma) || !OPTIONAL(LAMBDA, lambda) || !is_unit(gamma) || !is_unit(lambda))
         goto elsewhere;
-    if (!isfinite(reward) || !is_unit(gamma) || !is_unit(lambda)) goto elsewhere;
+    if (given[RHO] && !(number(given[RHO], &rho) && is_ratio(rho))) goto elsewhere;
     const int ends = given[X_NEXT] == Py_None;
-    if (!make_room(c, 2 * c->n) || !take_state(c, given[X], 0)) goto elsewhere;
+    if (!make_room(c, 2 * c->n + m) || !take_state(c, given[X], 0)) goto elsewhere;
     if (ends ? gamma != 0.0 : !take_state(c, given[X_NEXT], c->n)) goto elsewhere;
-    lay_step(c, &reward, &gamma, &lambda, &delta)->ends = ends;
+    if (m > 1 ? !take_values(c, given[REWARD], 2 * c->n, &m)
+              : !number(given[REWARD], &reward) || !isfinite(reward))
+        goto elsewhere;
+    if (m > 1 && !(deltas = PyArray_SimpleNew(1, &outputs, NPY_DOUBLE))) return NULL;
+    double *const out = deltas ? PyArray_DATA((PyArrayObject *)deltas) : &delta;
+    const double *const rewards = m > 1 ? c->val + 2 * c->n : &reward;
+    int learned;
     hold(c);
-    const int32_t status = net_run_held(c);
+    if (c->family == REMEDY) {
+        learned = remedy_run(self, c, rewards, gamma, lambda, rho, ends, out);
+    } else {
+        lay_step(c, rewards, &gamma, &lambda, out)->ends = ends;
+        learned = net_run_held(c) == FT_OK;
+    }
     let_go(c);
-    if (status == FT_OK) return PyFloat_FromDouble(delta);
+    if (learned > 0) return deltas ? deltas : PyFloat_FromDouble(delta);
+    Py_XDECREF(deltas);
+    if (learned < 0) return NULL;
 elsewhere: /* also after a fault: all is as it was, and what was not finite is told */
     return general(self, general_update, args, n, names);
 }
@@ -122,7 +166,14 @@ static PyObject *net_step(PyObject *self, Call *c, PyObject *reward_given, PyObj
     if (pending != Py_None || !(generator = PyObject_GetAttr(self, name_generator))) return NULL;
     Py_DECREF(generator);
     if (generator != c->generator || may_draw(c) != 1) return NULL;
-    memcpy(c->val, memory(c->raw), (size_t)c->n * sizeof *c->val);
+    memcpy(c->val, memory(c->family == REMEDY ? c->actor : c->raw), (size_t)c->n * sizeof *c->val);
+    if (c->family == REMEDY) {
+        const double u = c->bits->next_double(c->bits->state);
+        const int learned = remedy_run(self, c, &reward, gamma, c->lambda, u, 0, &delta);
+        if (learned > 0) return PyObject_GetAttr(self, name_action);
+        if (learned == 0) set_number(self, name_number, PyFloat_FromDouble(u));
+        return NULL;
+    }
     ft_network_stream *s = lay_step(c, &reward, &gamma, &c->lambda, &delta);
     s->choose = 1;
     s->action = integer_of(self, name_action);

@@ -59,7 +59,7 @@ def resolve(name: str) -> Name:
         raise BackendUnavailable(f"no backend is available: {reasons}")
     if name == "cuda":
         raise ValueError(
-            "backend='cuda': serves fasttrace.returns of arrays on a GPU, and Population, not this; "
+            "backend='cuda': serves fasttrace.returns of arrays on a GPU, Population and Horde, not this; "
             f"expected 'auto', {', '.join(map(repr, NAMES))}"
         )
     found = next((each for each in NAMES if each == name), None)

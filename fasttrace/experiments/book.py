@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..backends import Backend
+from ..backends import Backend, Device
 from .book_runs import FIGURES
 from .runs import Table
 from .sweep import sweep
 
 
-def run(names: list[str], runs: int, output: str, workers: int | None, backend: Backend) -> int:
+def run(names: list[str], runs: int, output: str, workers: int | None, backend: Backend | Device) -> int:
     """Returns the exit status."""
     try:
         from .book_figures import draw

@@ -40,7 +40,7 @@ WALK_ALPHAS = (
 CAR_LAMBDAS = (0.0, 0.68, 0.84, 0.92, 0.96, 0.98, 0.99)
 CAR_ALPHAS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7)
 TRACE_ALPHAS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
-WALK_EPISODES = 10
+WALK_EPISODES, CAR_EPISODES = 10, 50
 
 # Curves of figure 12.11, lambda = .9: options of the learner.
 TRACES: dict[str, dict[str, Any]] = {
@@ -159,7 +159,7 @@ def car_table(learner: dict[str, Any], grid: dict[str, Any], runs: int, episodes
 
 def _car_curves(runs: int, swept: Sweep) -> list[Curve]:
     grid = {"lambda_": list(CAR_LAMBDAS), "alpha_per_tiling": list(CAR_ALPHAS)}
-    table = car_table({"name": "Sarsa", "trace": "replacing"}, grid, runs, 50, swept)
+    table = car_table({"name": "Sarsa", "trace": "replacing"}, grid, runs, CAR_EPISODES, swept)
     return _by_lambda(table, "alpha_per_tiling", "mean_length")
 
 

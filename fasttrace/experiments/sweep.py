@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import arguments
-from ..backends import Backend, resolve
+from ..backends import Backend, Device, host_of, module
 from ..many.crew import cores
 from ..many.population import Population
 from ..simulate import simulate
@@ -31,6 +31,7 @@ __all__ = ["Engine", "results", "sweep"]
 
 Engine = Literal["local", "dask"]
 _BLOCK = 64  # runs at most: enough for a population, few enough that nobody waits long for the last
+_ON_GPU = 1 << 31  # bytes of learners that are there at once, and here
 _BREAKS = 2  # that a sweep takes before it runs block by block, to find the one that kills workers
 
 
@@ -42,7 +43,7 @@ def sweep(
     engine: Engine = "local",
     address: str | None = None,
     workers: int | None = None,
-    backend: Backend = "auto",
+    backend: Backend | Device = "auto",
     progress: bool = True,
 ) -> Table:
     """Run every combination of a grid of settings for every seed; returns the table of their results.
@@ -54,7 +55,7 @@ def sweep(
     db        SQLite file that keeps results; runs that it has, of this version, are not run again
     engine    "local": processes here; "dask": on a cluster, of `address`, or one made here for the time
     workers   processes, None is one a core, 1 is this one; of a cluster that is there it has no meaning
-    backend   of the learners
+    backend   of the learners; "cuda" runs as many at once as 2 GiB hold, in this process
     progress  a bar of runs done, with steps a second and the time left
 
     Killed at any point and started again, it runs what is missing; the table is that of a sweep that was
@@ -74,8 +75,15 @@ def sweep(
         raise ValueError(f"address: got {address!r} with engine='local'; a cluster is engine='dask'")
     workers = None if workers is None else arguments.count("workers", workers)
     made = read_spec(spec)
-    name = resolve(backend)
+    name, on_gpu = host_of(backend)
     made.check(name)
+    most = _BLOCK
+    if on_gpu:
+        if engine != "local" or workers not in (None, 1):
+            raise ValueError(
+                f"backend: got 'cuda' with engine={engine!r}, workers={workers}; a GPU is one worker, 'local'"
+            )
+        workers, most = 1, _most_on_gpu(made)
     all_runs = made.runs()
     with ExitStack() as open_until:
         executor = open_until.enter_context(_executor(engine, address, workers))
@@ -83,9 +91,9 @@ def sweep(
         runs.make_columns(made)
         there = runs.keys()
         missing = [run for run in all_runs if run.key not in there]
-        blocks = list(_blocks(made, missing, workers or cores()))
+        blocks = list(_blocks(made, missing, most, 0 if on_gpu else workers or cores()))
         done = open_until.enter_context(_bar(progress, len(all_runs), len(all_runs) - len(missing)))
-        _run_blocks(made, blocks, name, runs, executor, done)
+        _run_blocks(made, blocks, "cuda" if on_gpu else name, runs, executor, done)
         runs.finish(made)
         return runs.table([run.key for run in all_runs])
 
@@ -96,7 +104,7 @@ def run(
     engine: Engine,
     address: str | None,
     workers: int | None,
-    backend: Backend,
+    backend: Backend | Device,
     figure: str | None,
 ) -> int:
     """The command; the exit status."""
@@ -124,9 +132,26 @@ def run(
 # ---- blocks: runs that one population makes ----------------------------------------------------------------
 
 
-def _blocks(spec: Spec, runs: list[Run], workers: int) -> Iterator[list[Run]]:
+def _most_on_gpu(spec: Spec) -> int:
+    """Runs that _ON_GPU bytes hold.  Errors: ValueError for what a GPU does not serve."""
+    if not spec.predicts:
+        module("cuda", "simulate").check(spec.world("auto")[0])
+    one = _population(spec, spec.runs()[:1], *_sizes(spec), "cuda").one.method().trace
+    return max(1, _ON_GPU // (one.rows.nbytes + one.ring.nbytes))
+
+
+def _sizes(spec: Spec) -> tuple[int, int]:
+    """Features and actions of the learners."""
+    env, coder = spec.world("auto")
+    task: Any = env
+    if spec.predicts:
+        return task.features.shape[1], 0
+    return coder.n_features if coder else task.n_features, env.n_actions
+
+
+def _blocks(spec: Spec, runs: list[Run], most: int, workers: int) -> Iterator[list[Run]]:
     """Runs that differ in numbers alone; of a prediction task, of one seed.  Several for each worker."""
-    most = min(_BLOCK, max(8, len(runs) // (4 * workers)))
+    most = min(most, max(8, len(runs) // (4 * workers))) if workers else most
     alike: dict[Any, list[Run]] = {}
     for run in runs:
         words = json.dumps([each for each in run.options.items() if not is_number(each[1])])
@@ -153,9 +178,8 @@ def _population(spec: Spec, runs: list[Run], n_features: int, n_actions: int, ba
 
 
 def _act(spec: Spec, runs: list[Run], backend: str) -> list[dict[str, Any]]:
-    env, coder = spec.world(backend)
-    n_features: Any = coder.n_features if coder else env.n_features
-    agents = _population(spec, runs, n_features, env.n_actions, backend)
+    env, coder = spec.world("auto" if backend == "cuda" else backend)
+    agents = _population(spec, runs, *_sizes(spec), backend)
     history = simulate(
         env, agents, coder, episodes=spec.episodes, steps=spec.steps,
         max_episode_steps=spec.max_episode_steps, seed=[run.seed for run in runs], threads=1,
@@ -174,7 +198,7 @@ def _predict(spec: Spec, runs: list[Run], backend: str) -> list[dict[str, Any]]:
     task = task_of(spec.environment, spec.environment_options)
     options = json.dumps(spec.environment_options)
     streams = _episodes(spec.environment, options, runs[0].seed, spec.episodes)
-    agents = _population(spec, runs, task.features.shape[1], 0, backend)
+    agents = _population(spec, runs, *_sizes(spec), backend)
     squares = np.zeros((len(runs), len(streams)))
     begun = time.perf_counter()
     for episode, stream in enumerate(streams):

@@ -19,6 +19,7 @@ from ..memory import Float64
 from ..pieces import in_pieces
 from ..policy import Method, Own
 from ..quick import bits, native
+from .addresses import Interface, cffi_interface, ctypes_interface
 from .trace import FOLDED, in_dtype, new_trace
 
 T = TypeVar("T")
@@ -87,6 +88,20 @@ class LinearLearner(Learner):
             found[f"{field}needs"] = bits(of_learn, needed)
         return found
 
+    @property
+    def cffi(self) -> Interface:
+        """Addresses of state and step for compiled code, with cffi's pointers; see addresses.Interface.
+
+        Errors: AttributeError for a learner that has no step in C, or not with these options, and for the
+        backend "numpy"; BackendUnavailable without C.
+        """
+        return cffi_interface(self)
+
+    @property
+    def ctypes(self) -> Interface:
+        """The same with pointers and a function of ctypes."""
+        return ctypes_interface(self)
+
     _single = False  # whether weights are kept in float32, as populations may have them
 
     def in_dtype(self, dtype: np.dtype[Any]) -> Self:
@@ -104,7 +119,7 @@ class LinearLearner(Learner):
     def _tell(self) -> None:
         if self._call is not None:
             self._call.gamma, self._call.lambda_ = self._gamma, self._lambda
-            self._call.alpha = self._alpha or 0.0
+            self._call.alpha = 1.0 if self._alpha is None else self._alpha
 
     def _new_trace(self, backend: str) -> Any:
         """Weights and trace for this backend; other families of learners have other arrays (trace.py)."""

@@ -11,6 +11,7 @@ from .. import arguments
 from ..backends import Backend
 from ..features import Rows, Stream, raise_bad_index
 from ..memory import Float64, aligned_zeros, check_arrays
+from ..quick import quick
 from .learner import most_entries
 from .prediction import StateLearner
 
@@ -287,6 +288,7 @@ class LSTD(StateLearner):
 
     # ---- learning ------------------------------------------------------------------------------------------
 
+    @quick
     def update(
         self,
         x: Any,

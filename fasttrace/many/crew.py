@@ -11,6 +11,7 @@ from contextlib import suppress
 from .. import arguments, pieces
 
 _AT_LEAST = 1 << 14  # steps of each that is taken at once, or what is done between two steps takes too long
+_LONGER = 5.0  # times that a piece of a GPU's may last: between two of them it stands idle
 _LOOK = 0.05  # seconds between two looks at what the threads have done
 
 Work = Callable[[list[int], int], list[int]]
@@ -32,7 +33,7 @@ class Crew:
     heap     of what is to be worked on
     work     work(some, size) does about `size` steps on these in all, and returns those that are not done
     size     steps of the first piece; later ones follow the time they take
-    whole    take all that is there at once, in pieces of that size: for a GPU
+    whole    take all that is there at once: for a GPU
     """
 
     def __init__(self, heap: list[int], work: Work, size: int, threads: int, whole: bool = False) -> None:
@@ -110,7 +111,8 @@ class Crew:
                 self._heap += left
                 self._at_work -= 1
                 self._change.notify_all()
-        return size if self._whole else pieces.paced(size, time.perf_counter() - begun)
+        took = time.perf_counter() - begun
+        return pieces.paced(size, took / _LONGER if self._whole else took)
 
     def _stop(self) -> None:
         with self._change:

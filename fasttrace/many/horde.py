@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import arguments
-from ..backends import NAMES, Backend, Name, resolve
+from ..backends import NAMES, Backend, Device, Name
 from ..errors import FeatureIndexError
 from ..features import (
     EMPTY_ROW,
@@ -29,7 +29,8 @@ from ..linear.gradient import GTD
 from ..linear.prediction import TD, TrueOnlineTD
 from ..memory import Float64, aligned_copy, aligned_zeros, owned
 from ..pieces import held, in_pieces
-from .horde_trace import MOST_CHUNKS, HordeStream, HordeTrace, folded, new_horde
+from .horde_there import horde_in, moved
+from .horde_trace import MOST_CHUNKS, HordeStream, HordeTrace, folded
 from .lanes import EIGHT, lanes_of
 
 Kind = Literal["TD", "TrueOnlineTD", "GTD"]
@@ -75,7 +76,7 @@ class Horde(Learner):
         gamma: Any = 0.99,
         lambda_: Any = 0.9,
         beta: Any = None,
-        backend: Backend = "auto",
+        backend: Backend | Device = "auto",
     ) -> None:
         self.n_features = arguments.count("n_features", n_features)
         m = arguments.count("m", m, 1, EIGHT * MOST_CHUNKS)
@@ -92,13 +93,31 @@ class Horde(Learner):
             "beta": aligned_zeros(m, np.float64) if beta is None else _each("beta", beta, m),
         }
         lanes = lanes_of(self._numbers["gamma"] * self._numbers["lambda_"])
-        self._trace = new_horde(self._kind, self.n_features, lanes, resolve(backend))
+        self._trace = horde_in(self._kind, self.n_features, lanes, backend)
         self._free()
         self._bind()
 
     def _bind(self) -> None:
         super()._bind()
         self._tell()
+
+    @property
+    def backend(self) -> Name | Device:  # type: ignore[override]
+        """Name of the backend in use."""
+        return "cuda" if self._trace.on_gpu else cast(Name, self._trace.backend)
+
+    def to(self, backend: Backend | Device) -> Self:
+        """Go on in another backend; changes this horde and returns it.
+
+        Errors: BackendUnavailable, ValueError for an unknown name.
+        """
+        with self._in_use():
+            self._trace = moved(self._trace, backend)
+            self._bind()
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"backend": self._trace.backend}
 
     def _tell(self) -> None:
         self._trace.tell(self._numbers["alpha"], self._numbers["beta"])
@@ -237,14 +256,14 @@ class Horde(Learner):
         """A learner that goes on as prediction j would; a copy.  Errors: IndexError."""
         j = self._index(j)
         numbers: dict[str, Any] = {name: float(each[j]) for name, each in self._numbers.items()}
-        beta = numbers.pop("beta")
+        beta, numbers["backend"] = numbers.pop("beta"), self._trace.backend
         learner: Any
         if self.learner == "GTD":
-            learner = GTD(self.n_features, beta=beta, **numbers, backend=self.backend)
+            learner = GTD(self.n_features, beta=beta, **numbers)
         elif self.learner == "TrueOnlineTD":
-            learner = TrueOnlineTD(self.n_features, **numbers, backend=self.backend)
+            learner = TrueOnlineTD(self.n_features, **numbers)
         else:
-            learner = TD(self.n_features, cast(Any, self._kind), **numbers, backend=self.backend)
+            learner = TD(self.n_features, cast(Any, self._kind), **numbers)
         with self._read():
             vectors, carried = self._trace.column(j)
         trace = learner._trace
@@ -488,7 +507,7 @@ class Horde(Learner):
 
     def _become(self, attributes: dict[str, Any], learned: Any) -> None:
         self.__dict__.update(attributes)
-        self._trace = learned.to(self.backend)
+        self._trace = moved(learned, self.backend)
         self._bind()
 
 

@@ -77,6 +77,7 @@ class DenseHorde:
     v: Float64
     alphas: Float64
     betas: Float64
+    on_gpu = False
 
     def __init__(self, kind: str, n: int, lanes: Lanes, backend: str = "numpy") -> None:
         self.kind, self.n, self.backend, self.lanes = kind, n, backend, lanes
@@ -127,12 +128,7 @@ class DenseHorde:
 
         numbers  cumulants (m,), gammas, lambdas, rhos, each (m,), (1,), or None for those of `own`
         """
-        rows = joined(*(Rows(1, self.n, len(row.indices), *row) for row in (x, x_next)))
-        given = [(own[i] if each is None else each)[np.newaxis] for i, each in enumerate(numbers)]
-        names = ("cumulants", "gammas", "lambdas", "rhos")
-        deltas = np.empty((1, self.m))
-        self.run(HordeStream(steps=1, rows=rows, deltas=deltas, **dict(zip(names, given, strict=True))))
-        return deltas[0]
+        return run_one(self, x, x_next, numbers, own)
 
     def reset(self) -> None:
         self.z[:] = 0.0
@@ -151,7 +147,7 @@ class DenseHorde:
             setattr(self, name, aligned_copy(np.delete(getattr(self, name), j, axis=-1)))
 
     def to(self, backend: str) -> HordeTrace:
-        return self if backend == self.backend else _copied_to(self, backend)
+        return self if backend == self.backend else copied_to(self, backend)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything, for a checkpoint."""
@@ -178,6 +174,7 @@ class LazyHorde:
     words: Float64
     counters: NDArray[np.int64]
     rings: Float64
+    on_gpu = False
 
     def __init__(self, kind: str, n: int, lanes: Lanes, backend: str) -> None:
         self.kind, self.n, self.backend, self.lanes = kind, n, backend, lanes
@@ -189,12 +186,13 @@ class LazyHorde:
             self.ring_size *= 2
         self.place = aligned_zeros(n, np.int32)
         self.table = aligned_zeros(n // SLAB + 2, np.uintp)
-        self.slabs: list[Float64] = []
+        self._slabs: list[Float64] = []
         self.header = aligned_zeros(len(HEADER) + _POINTERS, np.int64)
         self.header[: len(HEADER)] = [n, lanes.chunks, KINDS[kind], self.ring_size, 1, 0, 0]
         self._chunks(0, lanes.chunks)
         self.grow()
 
+    slabs = property(lambda self: self._slabs)
     m = property(lambda self: len(self.lanes.position))
     used = property(lambda self: int(self.header[USED]))  # slots, the first by no feature
 
@@ -248,24 +246,27 @@ class LazyHorde:
     def counter(self, name: str) -> NDArray[np.int64]:
         return self.counters[: self.lanes.chunks, COUNTERS.index(name)]
 
-    def _slab_doubles(self) -> int:
-        return SLAB * self.width + SLAB // 2
-
-    def grow(self) -> None:
-        """Slabs for the slots that are taken.  A slab is not touched until its rows are."""
-        chunks, doubles = self.room, self._slab_doubles()
-        while SLAB * len(self.slabs) < self.used:
-            there, most = len(self.slabs), self.n // SLAB + 1
+    def grow(self, slots: int = 0) -> None:
+        """Slabs for the slots that are taken, and for so many.  A slab is not touched until its rows are."""
+        chunks, doubles = self.room, SLAB * self.width + SLAB // 2
+        while SLAB * len(self._slabs) < max(self.used, slots):
+            there, most = len(self._slabs), self.n // SLAB + 1
             count = max(1, min(_AT_ONCE // (8 * chunks * doubles), most - there))
             try:
                 memory = aligned_zeros(count * chunks * doubles, np.float64).reshape(count, chunks, doubles)
-            except MemoryError:  # features that were just given a slot have none
-                self.place[self.place >= SLAB * there] = 0
-                self.header[USED] = max(1, SLAB * there)
+            except MemoryError:
+                self._forget_slabs(there)
                 raise
             self.table[there : there + count] = memory.ctypes.data + memory.strides[0] * np.arange(count)
-            self.slabs += list(memory)
-            self.header[HEADER.index("slabs_count")] = len(self.slabs)
+            self._slabs += list(memory)
+            self.header[HEADER.index("slabs_count")] = len(self._slabs)
+
+    def _forget_slabs(self, kept: int) -> None:
+        """Features that were given a slot in others have none."""
+        del self._slabs[kept:]
+        self.header[HEADER.index("slabs_count")] = kept
+        self.place[self.place >= SLAB * kept] = 0
+        self.header[USED] = min(self.used, max(1, SLAB * kept))
 
     def tell(self, alphas: Float64, betas: Float64) -> None:
         self.word("alpha")[:] = alphas[self.lanes.source].reshape(-1, EIGHT)
@@ -453,7 +454,7 @@ class LazyHorde:
         before, self.lanes = self.lanes.chunks, lanes
         if lanes.chunks > self.room:
             self._chunks(before, before + max(1, before // 4))
-            old, self.slabs = self.slabs, []
+            old, self._slabs = self.slabs, []
             self.grow()
             for slab, kept in zip(self.slabs, old, strict=False):
                 slab[:before] = kept[:before]
@@ -485,7 +486,7 @@ class LazyHorde:
     def to(self, backend: str) -> HordeTrace:
         """C and Numba work on the same memory."""
         if backend == "numpy":
-            return _copied_to(self, backend)
+            return copied_to(self, backend)
         self.backend, self._kernels = backend, None
         return self
 
@@ -508,7 +509,7 @@ class LazyHorde:
         features = np.asarray(arrays["features"])
         own = self.arrays() | {"features": features}
         count = -(-(len(features) + 1) // SLAB)
-        own["slabs"] = np.broadcast_to(0.0, (count, self.lanes.chunks, self._slab_doubles()))
+        own["slabs"] = np.broadcast_to(0.0, (count, self.lanes.chunks, SLAB * self.width + SLAB // 2))
         check_arrays(arrays, own)
         named = {name: arrays["counters"][:, i] for i, name in enumerate(COUNTERS)}
         scale = arrays["words"][:, WORDS.index("scale")]
@@ -531,7 +532,7 @@ class LazyHorde:
         self.place[:] = 0
         self.place[features] = np.arange(1, len(features) + 1)
         self.header[USED] = len(features) + 1
-        self.slabs = []
+        self._slabs = []
         self.grow()
         for slab, kept in zip(self.slabs, arrays["slabs"], strict=False):
             slab[:] = kept
@@ -546,8 +547,7 @@ class LazyHorde:
         self.set_arrays(state["arrays"])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LazyHorde:
-        other = LazyHorde(self.kind, self.n, self.lanes, self.backend)
-        other.set_arrays(self.arrays())
+        (other := type(self)(self.kind, self.n, self.lanes, self.backend)).set_arrays(self.arrays())
         return other
 
 
@@ -556,6 +556,17 @@ HordeTrace = DenseHorde | LazyHorde
 
 def new_horde(kind: str, n: int, lanes: Lanes, backend: str) -> HordeTrace:
     return (DenseHorde if backend == "numpy" else LazyHorde)(kind, n, lanes, backend)
+
+
+def run_one(
+    horde: HordeTrace, x: Row, x_next: Row, numbers: tuple[Any, ...], own: tuple[Float64, ...]
+) -> Float64:
+    rows = joined(*(Rows(1, horde.n, len(row.indices), *row) for row in (x, x_next)))
+    given = [(own[i] if each is None else each)[np.newaxis] for i, each in enumerate(numbers)]
+    names = ("cumulants", "gammas", "lambdas", "rhos")
+    deltas = np.empty((1, horde.m))
+    horde.run(HordeStream(steps=1, rows=rows, deltas=deltas, **dict(zip(names, given, strict=True))))
+    return deltas[0]
 
 
 def folded(kind: str) -> bool:
@@ -582,7 +593,7 @@ def _lanes_from(arrays: dict[str, Any], m: int) -> Lanes:
     return Lanes(position.copy(), count)
 
 
-def _copied_to(trace: HordeTrace, backend: str) -> HordeTrace:
+def copied_to(trace: HordeTrace, backend: str) -> HordeTrace:
     other = new_horde(trace.kind, trace.n, trace.lanes, backend)
     other.set_vectors(trace.vectors())
     other.carry(trace.carried())

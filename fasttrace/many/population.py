@@ -27,21 +27,42 @@ class _Agents:
     """What a population has learned: its agents, which nobody else has.
 
     started  whether they act, all of them: who has come to an end begins anew with the next step
+    crowd    where they learn on a GPU: their memory there, and back as soon as somebody looks at it here
     """
 
-    on_gpu = False  # whether they learn there, from copies of their memory
-
     def __init__(self, each: list[LinearLearner], started: bool = False) -> None:
-        self.each, self.started = each, started
+        self.all, self.started = each, started
+        self.crowd: Any = None
+
+    @property
+    def each(self) -> list[LinearLearner]:
+        """The agents, as they are now; whoever has this may change them."""
+        if self.crowd:
+            self.crowd.come_home()
+        return self.all
 
     @property
     def backend(self) -> Name:
-        return self.each[0].backend
+        return self.all[0].backend
 
-    def to(self, backend: Name) -> Self:
+    def to(self, backend: Name, on_gpu: bool) -> Self:
         for agent in self.each:
             agent.to(backend)
+        self.on_gpu(on_gpu)
         return self
+
+    def on_gpu(self, there: bool) -> None:
+        traces = [agent.method().trace for agent in self.each]
+        self.crowd = module("cuda", "crowd").Crowd(traces) if there else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"all": self.each, "started": self.started, "on_gpu": self.crowd is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.all = state.get("all") or state["each"]  # as it was called before
+        self.started, self.crowd = state["started"], None
+        if state.get("on_gpu"):
+            self.on_gpu(True)
 
 
 class Population(Learner):
@@ -109,7 +130,17 @@ class Population(Learner):
     @property
     def backend(self) -> Name | Device:  # type: ignore[override]
         """Name of the backend in use."""
-        return "cuda" if self._trace.on_gpu else self._trace.backend
+        return "cuda" if self.crowd else self._trace.backend
+
+    @property
+    def crowd(self) -> Any:
+        """Their memory on a GPU; None where they learn here."""
+        return self._trace.crowd
+
+    @property
+    def one(self) -> LinearLearner:
+        """The first agent itself, for what all have in common; what it has learned may be elsewhere."""
+        return self._trace.all[0]
 
     def to(self, backend: Backend | Device) -> Self:
         """Go on in another backend; changes this population and returns it.
@@ -117,14 +148,13 @@ class Population(Learner):
         Errors: BackendUnavailable, ValueError for an unknown name, and for "cuda" where it has no kernel.
         """
         name, on_gpu = host_of(backend)
-        if on_gpu and (stem := self._each[0].method().stem) != "linear":
+        if on_gpu and (stem := self.one.method().stem) != "linear":
             raise ValueError(
                 f"backend='cuda': got {self._class.__name__}, of the family {stem!r}, expected a learner "
                 "of one weight vector"
             )
         with self._in_use():
-            self._trace = self._trace.to(name)
-            self._trace.on_gpu = on_gpu
+            self._trace = self._trace.to(name, on_gpu)
         return self
 
     # ---- the agents ----------------------------------------------------------------------------------------
@@ -168,7 +198,7 @@ class Population(Learner):
     @property
     def n_actions(self) -> int:
         """That each may choose from; 0 for learners of state values."""
-        return getattr(self._each[0], "n_actions", 0)
+        return getattr(self.one, "n_actions", 0)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -176,7 +206,7 @@ class Population(Learner):
         return self._dtype
 
     def __len__(self) -> int:
-        return len(self._each)
+        return len(self._trace.all)
 
     def __getitem__(self, i: int) -> LinearLearner:
         place = self._place(i)
@@ -194,6 +224,7 @@ class Population(Learner):
         new = copy.deepcopy(learner).to(own.backend).in_dtype(self._dtype)
         with self._in_use():
             self._each[place] = new
+            self._trace.on_gpu(self.crowd is not None)
 
     def __iter__(self) -> Iterator[LinearLearner]:
         return (self[i] for i in range(len(self)))
@@ -329,9 +360,9 @@ class Population(Learner):
             self._user = threading.get_ident()
             self._trace.started = False
             try:
-                for each in self._each:
+                for each in self._trace.all:
                     each._forget_episode()
-                return work(self._each)
+                return work(self._trace.all)
             finally:
                 self._user = 0
 
@@ -359,7 +390,7 @@ class Population(Learner):
         each = {name: series_of(name, value, N) for name, value in series.items()}
         with self._in_use():
             streams = []
-            for i, agent in enumerate(self._each):
+            for i, agent in enumerate(self._trace.all):
                 own = {name: values[i] for name, values in each.items()}
                 streams.append(
                     _of_agent(i, True, agent.prepared, rows[i], *(array[i] for array in arrays), **own)
@@ -367,9 +398,9 @@ class Population(Learner):
             return self._learn_streams(streams, threads_of(threads if self._native else 1, N))
 
     def _learn_streams(self, streams: list[Stream], threads: int) -> Float64 | None:
-        if self._trace.on_gpu and streams[0].steps:
-            methods = [agent.method() for agent in self._each]
-            return np.stack(module("cuda", "learn").run(methods, streams))
+        if self.crowd and streams[0].steps:
+            methods = [agent.method() for agent in self._trace.all]
+            return np.stack(module("cuda", "learn").run(self.crowd, methods, streams))
         deltas = np.full((len(self), streams[0].steps), np.nan)
         done = [0] * len(self)
         runs = [agent.method().run for agent in self._each]
@@ -437,7 +468,7 @@ class Population(Learner):
         return {}, _Agents(agents, bool(state["online"].get("started", False)))
 
     def _become(self, attributes: dict[str, Any], learned: Any) -> None:
-        learned.on_gpu = self._trace.on_gpu
+        learned.on_gpu(self.crowd is not None)
         self._trace = learned
 
     @classmethod

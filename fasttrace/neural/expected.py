@@ -81,7 +81,10 @@ class ExpectedTraceTD(OneTrace, RemedyTD):
     def _run_steps(
         self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array, deltas: Array
     ) -> int:
+        columns = (part.rewards[:, 0], gammas[:, 0], lambdas[:, 0], deltas[:, 0])
+        return self._module.expected_run(self._set(), states, *columns)
+
+    def _set(self) -> ExpectedState:
         state = self._trace
         state.alpha, state.alpha_z, state.eta = self.alpha, self.alpha_z, self.eta
-        run = self._module.expected_run
-        return run(state, states, part.rewards[:, 0], gammas[:, 0], lambdas[:, 0], deltas[:, 0])
+        return state

@@ -10,7 +10,7 @@ import numpy as np
 from .. import arguments
 from ..backends import Backend, resolve
 from ..memory import Array
-from .learner import StateValues, checked_network
+from .learner import NetworkLearner, StateValues, checked_network
 from .network import MLP
 from .optimisers import Plain
 from .remedies import ForwardState
@@ -33,7 +33,28 @@ def window_of(gamma: Any, lambda_: Any) -> int:
     return 1 if decay <= NEGLIGIBLE else math.ceil(math.log(NEGLIGIBLE) / math.log(decay))
 
 
-class RemedyTD(StateValues):
+class StepByStep(NetworkLearner):
+    """Those whose single steps the C module lays, and Python hands on.  Not for use by itself."""
+
+    def _may_be_quick(self) -> bool:
+        return True
+
+    def _tell(self) -> None:
+        if self._call is not None:  # step sizes are told in a step
+            numbers = self._gamma, self._lambda
+            single = all(np.ndim(each) == 0 for each in numbers)
+            self._call.gamma, self._call.lambda_ = numbers if single else (np.nan, np.nan)
+
+    def _one_step(self) -> bool:
+        """Learn from the transition that is laid; False, with nothing changed, for a fault."""
+        return self._module.one_step(self._set())
+
+    def _set(self) -> Any:
+        """What is carried from step to step, with the numbers that a step has now."""
+        raise NotImplementedError
+
+
+class RemedyTD(StepByStep, StateValues):
     """Base of the predictors that do something about stale traces.  Not for use by itself.
 
     _own  options beside network, alpha, gamma and lambda_
@@ -143,8 +164,7 @@ class ForwardTD(RemedyTD):
         """
         with self._in_use():
             self.network.to_be_written()
-            self._trace.alpha = self.alpha
-            if not self._module.forward_td_flush(self._trace):
+            if not self._module.forward_td_flush(self._set()):
                 raise FloatingPointError("flush: a gradient or parameter is not finite; nothing was changed")
 
     def _work(self) -> float:
@@ -153,6 +173,8 @@ class ForwardTD(RemedyTD):
     def _run_steps(
         self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array, deltas: Array
     ) -> int:
+        return self._module.forward_td_run(self._set(), states, part.rewards, gammas, lambdas, deltas)
+
+    def _set(self) -> ForwardState:
         self._trace.alpha = self.alpha
-        run = self._module.forward_td_run
-        return run(self._trace, states, part.rewards, gammas, lambdas, deltas)
+        return self._trace

@@ -8,17 +8,19 @@ from typing import Any, Unpack
 import numpy as np
 
 from .. import arguments
-from ..backends import Backend, module, resolve
+from ..backends import Backend, resolve
 from ..memory import Array
+from ..policy import choose
+from ..quick import quick
 from .agent import ActingOptions, StreamActionValues
-from .forward import RemedyTD
+from .forward import RemedyTD, StepByStep
 from .learner import OneTrace, actions_stream
 from .network import MLP, flag, state_array
 from .optimisers import Plain
 from .remedies import GradientState
 from .trace import Kept, NetworkStream, Outcome
 
-_PART = 1024  # steps whose statistics are kept for the case of a fault
+_PART = 1024  # steps whose states are scaled at once
 
 
 def second_network(net: MLP, seed: Any) -> MLP:
@@ -58,11 +60,11 @@ class _Corrected(OneTrace):
         """The second network; its params are live."""
         return self._trace.h
 
-    def _set(self, alpha: float) -> GradientState:
-        """The state, with the step sizes of this call."""
+    def _set(self) -> GradientState:
+        """What is carried from step to step, with the numbers that a step has now."""
         state = self._trace
-        state.alpha, state.beta = alpha, self.beta
-        state.alpha_h = alpha if self.alpha_h is None else self.alpha_h
+        state.alpha, state.beta = self.alpha, self.beta
+        state.alpha_h = self.alpha if self.alpha_h is None else self.alpha_h
         return state
 
 
@@ -128,6 +130,7 @@ class TDRC(_Corrected, RemedyTD):
             ratios = np.ascontiguousarray(np.broadcast_to(ratios, stream.steps))
         return self._learned(stream.but(rhos=ratios, flat=not column))
 
+    @quick
     def update(
         self, s: Any, reward: Any, s_next: Any, *, gamma: Any = None, lambda_: Any = None, rho: float = 1.0
     ) -> float:
@@ -147,7 +150,7 @@ class TDRC(_Corrected, RemedyTD):
     def _run_steps(
         self, part: NetworkStream, states: Array, gammas: Array, lambdas: Array, deltas: Array
     ) -> int:
-        state, run = self._set(self.alpha), self._module.qrc_run
+        state, run = self._set(), self._module.qrc_run
         state.rhos = part.rhos
         columns = (np.ascontiguousarray(each[:, 0]) for each in (part.rewards, gammas, lambdas))
         done = run(state, states, None, *columns, deltas[:, 0])
@@ -155,7 +158,7 @@ class TDRC(_Corrected, RemedyTD):
         return done
 
 
-class QRC(_Corrected, StreamActionValues):
+class QRC(_Corrected, StepByStep, StreamActionValues):
     """QRC(lambda): Q(lambda) by gradient traces and a second network h.
 
         delta = R + gamma max_a q(S', a) - q(S, A)
@@ -207,8 +210,17 @@ class QRC(_Corrected, StreamActionValues):
             arrays.pop(name, None)
         return super()._online_of(state, arrays)
 
-    def _first_piece(self) -> int:
-        return 0  # statistics are in Python: SIGINT would be heard within a step
+    def _one_step(self) -> bool:
+        own, scaling = self._own, (self._normalise, self._scale)
+        action = self._module.one_action(self._set(), *scaling, self._action, lambda q, u: choose(q, own, u))
+        if action is None:
+            return False
+        self._action = action
+        self._decisions += 1
+        return True
+
+    def _work(self) -> float:
+        return 3.0
 
     def _run_piece(self, stream: NetworkStream, out: Outcome, begin: int, end: int) -> None:
         for start in range(begin, max(end, begin + 1), _PART):
@@ -220,9 +232,23 @@ class QRC(_Corrected, StreamActionValues):
 
     def _run_part(self, stream: NetworkStream, out: Outcome, start: int, stop: int) -> tuple[int, str]:
         """Learn from the steps from start to stop; how many were, and what fault there is in the states."""
-        states, rewards, before, fault = self._prepared(stream, start, stop)
-        usable = len(before) - 1  # steps whose statistics are finite
-        rows = slice(start, start + usable)
+        rows, kept = slice(start, stop), self._trace.kept
+        before = kept.memory.copy()
+        gammas, lambdas = (
+            np.ascontiguousarray(np.broadcast_to(each, (stream.steps, 1))[rows, 0])
+            for each in (stream.gammas, stream.lambdas)
+        )
+        raw, given = stream.states[start : stop + 1], np.ascontiguousarray(stream.rewards[rows, 0])
+        inputs, rewards = np.zeros(raw.shape), np.empty(len(given))
+
+        def prepare(steps: int, ends: bool) -> int:
+            by_step = raw[: steps + 1], given[:steps], gammas[:steps], inputs[: steps + 1], rewards[:steps]
+            return self._module.prepare(kept, ends, self._normalise, self._scale, *by_step)
+
+        fine = prepare(stop - start, stream.ends and stop == stream.steps)
+        fault = "statistics" if fine < stop - start else ""
+        usable = max(fine, 0)
+        states = inputs[: usable + 1].astype(self.network.dtype)
         if stream.own is None:
             actions = stream.actions[start : start + usable + 1]
         elif fault:
@@ -231,47 +257,14 @@ class QRC(_Corrected, StreamActionValues):
             try:
                 out.q = self.network.forward(states[-1]).astype(np.float64)
             except (FloatingPointError, ValueError):
-                self._trace.kept.memory[:] = before[0]
+                kept.memory[:] = before
                 raise
             out.action_next = int(stream.choose(out.q))  # type: ignore[misc]
             actions = np.array([stream.action, out.action_next], np.int32)
-        gammas, lambdas = (
-            np.ascontiguousarray(np.broadcast_to(each, (stream.steps, 1))[rows, 0])
-            for each in (stream.gammas, stream.lambdas)
-        )
-        run, deltas = self._module.qrc_run, out.deltas[rows, 0]
-        done = run(self._set(self.alpha), states[: usable + 1], actions, rewards, gammas, lambdas, deltas)
-        if fault or done < usable:
-            self._trace.kept.memory[:] = before[done]
+        columns = rewards[:usable], gammas[:usable], lambdas[:usable], out.deltas[start : start + usable, 0]
+        done = self._module.qrc_run(self._set(), states, actions, *columns)
+        if done < usable or fine < 0:  # back to where the step that was not taken began
+            kept.memory[:] = before
+            if done:
+                prepare(done, False)
         return done, fault if done == usable else ""
-
-    def _prepared(
-        self, stream: NetworkStream, start: int, stop: int
-    ) -> tuple[Array, Array, list[Array], str]:
-        """Scaled states (n + 1, i), rewards (n,) of n steps, what `kept` was before each and after the last.
-
-        With a fault, the statistics that are not finite in the step after these.
-        """
-        kept, reference = self._trace.kept, module("numpy", "neural")
-        states = np.zeros((stop - start + 1, self.n_features), self.network.dtype)
-        rewards, before, fault = np.zeros(stop - start), [kept.memory.copy()], ""
-        with np.errstate(all="ignore"):
-            try:
-                if not (kept.held and np.array_equal(kept.raw, stream.states[start])):
-                    reference.arrive(kept, stream.states[start], self._normalise)
-                    kept.now, kept.held = kept.next.copy(), 1.0
-                states[0] = kept.now
-                for i, t in enumerate(range(start, stop)):
-                    there = not (stream.ends and t == stream.steps - 1)
-                    reward = float(stream.rewards[t, 0])
-                    gamma = float(stream.gammas[t if len(stream.gammas) > 1 else 0, 0])
-                    rewards[i] = reference.scaled(kept, reward, gamma) if self._scale else reward
-                    if there:
-                        reference.arrive(kept, stream.states[t + 1], self._normalise)
-                        states[i + 1] = kept.next
-                        kept.now = kept.next.copy()
-                    kept.held = float(there)
-                    before.append(kept.memory.copy())
-            except reference.Fault as error:
-                fault = str(error)
-        return states, rewards[: len(before) - 1], before, fault

@@ -13,7 +13,7 @@ from ..backends import Name
 from ..learner import Learner
 from ..memory import Array, Float64, owned
 from ..pieces import in_pieces
-from ..quick import native, quick
+from ..quick import bits, native, quick
 from .network import MLP, fitting, state_array, states_array
 from .optimisers import Optimiser
 from .trace import NetworkStream, Outcome
@@ -48,7 +48,11 @@ class NetworkLearner(Learner):
 
     def _call_fields(self) -> dict[str, Any]:
         """What the quick way has to know beside what _tell hands on; see _call.c."""
-        return {"n": self.n_features}
+        names: dict[str, bool] = getattr(self, "_names_update", {})
+        needed = (name for name, must in names.items() if must)
+        words = {"s": "x", "s_next": "x_next"}
+        takes, needs = (bits(False, (words.get(each, each) for each in some)) for some in (names, needed))
+        return {"n": self.n_features, "columns": self._trace.n_traces, "takes": takes, "needs": needs}
 
     def _tell(self) -> None:
         if self._call is not None:

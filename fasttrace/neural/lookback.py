@@ -80,8 +80,8 @@ class LooksBack(NetworkLearner):
             head.rule = other.rule
         self._tell()
 
-    def _may_be_quick(self) -> bool:  # else there are states to be kept, or errors of several outputs
-        return self.keep == 0 and self._trace.n_traces == 1
+    def _may_be_quick(self) -> bool:  # else there are states to be kept
+        return self.keep == 0
 
     def _online_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         history = self._history

@@ -38,13 +38,13 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, Concatenate, TypedDict, TypeVar, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import arguments
-from ..backends import Backend, module, resolve
+from ..backends import Backend, Device, module, resolve
 from ..kinds import CPU, foreign
 from ..quick import native
 from .arrays import host_array, of_its_kind
@@ -63,6 +63,7 @@ from .problem import (
     values_of,
 )  # fmt: skip
 from .simple import simple
+from .typed import Floats, One, P, Pair, Two
 
 __all__ = [
     "discounted_sum",
@@ -79,8 +80,6 @@ __all__ = [
     "vtrace",
 ]
 
-Floats = NDArray[np.floating[Any]]
-Pair = tuple[Floats, Floats]
 Bars = tuple[float, float, float | None]
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,7 +98,7 @@ class Common(TypedDict, total=False):
     horizon: int | None
     time_axis: int
     out: Any
-    backend: Backend
+    backend: Backend | Device
 
 
 class Nothing(TypedDict):
@@ -122,6 +121,14 @@ def _public(function: F) -> F:
     return function
 
 
+def _one(function: Callable[Concatenate[ArrayLike, P], Floats]) -> One[P]:
+    return cast(One[P], _public(function))
+
+
+def _two(function: Callable[Concatenate[ArrayLike, P], Pair]) -> Two[P]:
+    return cast(Two[P], _public(function))
+
+
 def _refuse_call(function: str, keywords: Mapping[str, object], **needed: Any) -> None:
     """TypeError for a keyword that there is not, or for what is needed and was not given."""
     allowed = list(inspect.signature(globals()[function]).parameters)
@@ -133,7 +140,7 @@ def _refuse_call(function: str, keywords: Mapping[str, object], **needed: Any) -
             raise TypeError(f"{function}: missing the argument {name!r}")
 
 
-@_public
+@_one
 def lambda_returns(
     rewards: ArrayLike,
     values: ArrayLike,
@@ -151,7 +158,7 @@ def lambda_returns(
     return _returns("lambda_returns", rewards, {"values": values}, gammas, lambdas, common)
 
 
-@_public
+@_one
 def off_policy_returns(
     rewards: ArrayLike,
     values: ArrayLike,
@@ -171,7 +178,7 @@ def off_policy_returns(
     return _returns("off_policy_returns", rewards, own, gammas, lambdas, common)
 
 
-@_public
+@_one
 def off_policy_action_returns(
     rewards: ArrayLike,
     q: ArrayLike,
@@ -196,7 +203,7 @@ def off_policy_action_returns(
     return _returns("off_policy_action_returns", rewards, own, gammas, lambdas, common)
 
 
-@_public
+@_one
 def retrace(
     rewards: ArrayLike,
     q: ArrayLike,
@@ -215,7 +222,7 @@ def retrace(
     return _returns("retrace", rewards, own, gammas, lambdas, common)
 
 
-@_public
+@_one
 def tree_backup(
     rewards: ArrayLike,
     q: ArrayLike,
@@ -234,7 +241,7 @@ def tree_backup(
     return _returns("tree_backup", rewards, own, gammas, lambdas, common)
 
 
-@_public
+@_one
 def q_sigma(
     rewards: ArrayLike,
     q: ArrayLike,
@@ -255,7 +262,7 @@ def q_sigma(
     return _returns("q_sigma", rewards, own, gammas, lambdas, common)
 
 
-@_public
+@_two
 def gae(
     rewards: ArrayLike,
     values: ArrayLike,
@@ -274,7 +281,7 @@ def gae(
     return _returns("gae", rewards, {"values": values}, gammas, lambdas, common)
 
 
-@_public
+@_two
 def vtrace(
     rewards: ArrayLike,
     values: ArrayLike,
@@ -301,7 +308,7 @@ def vtrace(
     return _returns("vtrace", rewards, own, gammas, lambdas, common, bars)
 
 
-@_public
+@_one
 def discounted_sum(
     rewards: ArrayLike, *, gammas: ArrayLike, lambdas: ArrayLike = 1.0, **common: Unpack[Common]
 ) -> Floats:
@@ -312,7 +319,7 @@ def discounted_sum(
     return _returns("discounted_sum", rewards, {}, gammas, lambdas, common)
 
 
-@_public
+@_one
 def n_step_returns(
     rewards: ArrayLike,
     values: ArrayLike,
@@ -338,7 +345,7 @@ def n_step_returns(
     return _returns("lambda_returns", rewards, own, gammas, lambdas, common, _ONES, "n_step_returns")
 
 
-@_public
+@_one
 def upgo(
     rewards: ArrayLike,
     values: ArrayLike,
@@ -374,7 +381,7 @@ def from_episode_starts(
     if kind and kind.device(starts) == CPU:
         array = host_array(kind, "starts", starts)
         return kind.back(from_episode_starts(array, time_axis=time_axis), starts)
-    flags = starts if kind else flags_of("starts", starts)
+    flags: Any = starts if kind else flags_of("starts", starts)
     if not flags.ndim:
         raise ValueError(f"starts: got shape {flags.shape}, expected (T + 1,) or (T + 1, B, ...)")
     axis = time_axis_of(time_axis)
@@ -454,14 +461,14 @@ def _any_returns(
     horizon: int | None = None,
     time_axis: int = 0,
     out: Any = None,
-    backend: Backend = "auto",
+    backend: Backend | Device = "auto",
     **wrong: Any,
 ) -> Any:
     if family == "vtrace":
         bars = _bars_of(*bars)
     if wrong or rewards is _MISSING or gammas is _MISSING:
         _refuse_call(function or family, wrong, rewards=rewards, **own, gammas=gammas)
-    kernels = None if backend == "cuda" else _kernels(backend)  # which knows its arrays by their kind
+    kernels: Any = None if backend == "cuda" else _kernels(backend)  # which knows its arrays by their kind
     if (
         truncated is None and mask is None and next_values is None and bootstrap is None and horizon is None
         and time_axis == 0 and len(own) == 1 and kernels is not None and kernels.run_simple is not None

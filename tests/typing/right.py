@@ -43,6 +43,21 @@ assert_type(advantages, NDArray[np.floating])
 three_steps: NDArray[np.floating] = ft.returns.n_step_returns(
     rewards, np.zeros(3), n=3, gammas=0.9, horizon=9
 )
+
+
+class Tensor:
+    """Another library's, as far as type checkers need it."""
+
+    def __array__(self) -> NDArray[np.float32]:
+        return np.zeros(2, np.float32)
+
+    def __dlpack__(self, *, stream: int | None = None) -> object:
+        return self
+
+
+assert_type(ft.returns.lambda_returns(rewards=Tensor(), values=Tensor(), gammas=Tensor()), Tensor)
+assert_type(ft.returns.gae(Tensor(), Tensor(), gammas=0.9, backend="cuda"), tuple[Tensor, Tensor])
+assert_type(ft.returns.discounted_sum([1.0, 2.0], gammas=0.9), NDArray[np.floating])
 starts = ft.returns.from_episode_starts([1, 0, 0], time_axis=0)
 
 network = ft.neural.MLP((4, 16, 2), activation="leaky_relu")

@@ -116,6 +116,21 @@ def permute(rows: NDArray[np.float64], index: NDArray[np.int64], out: NDArray[np
     )
 
 
+def one_step(horde: Any, given: NDArray[np.float64], out: NDArray[np.float64]) -> NDArray[np.int64]:
+    """An ft_horde_stream of one step as an array: given (4, lanes) are its numbers, out (lanes,) its deltas.
+
+    C's pointers then stand in the horde's own struct.
+    """
+    handle(horde)
+    one = np.zeros(ffi.sizeof("ft_horde_stream") // 8, np.int64)
+    s = writable("ft_horde_stream *", one)
+    for name, room in zip(_SERIES, given, strict=True):
+        series = getattr(s, name)
+        series.numbers, series.lanes = writable("double *", room), 1
+    s.deltas = writable("double *", out)
+    return one
+
+
 def step(horde: Any, x: Row, x_next: Row) -> bool:
     """One transition, of the numbers in horde.given to horde.out.  Whether more slabs are needed first."""
     c = horde.handle or handle(horde)

@@ -48,6 +48,29 @@ def unexpected(function: str, status: int) -> None:
     raise RuntimeError(f"{function} returned status {status}; its results are not to be used")
 
 
+class Laid:
+    """Memory of one transition, which the quick way lays for a learner's `one_step`.
+
+    states  two, one behind the other; of one that acts as they came, float64
+    arrays  rewards, gammas, lambdas, errors (m,) each
+    rho     its ratio; of one that acts `numbers[-1]`, by which it draws
+    """
+
+    def __init__(self, net: Any, m: int, acts: bool = False) -> None:
+        self._states = aligned_zeros(2 * net.n_inputs, np.float64 if acts else net.dtype)
+        self.numbers = aligned_zeros(4 * m + 1, np.float64)
+        self.states = reals(self._states, True)
+        parts = np.split(self.numbers, [m, 2 * m, 3 * m, 4 * m])
+        *self.arrays, self.rho = (doubles(each, True) for each in parts)
+
+    def call(self, state: Any, pointer: Any, **fields: Any) -> Any:
+        """What the quick way works with; see calls.new_call."""
+        params = tuple(net.params for net in state.nets)
+        memory = {"raw": self._states.ctypes.data, "network": self.numbers.ctypes.data}
+        kind = 8 * self._states.itemsize
+        return new_call("remedy", state, pointer, kind=kind, params=params, **memory, **fields)
+
+
 # ---- the network ----
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...memory import aligned_zeros
 from . import ffi, lib
-from .neural import SUFFIX, doubles, fill, reals, unexpected
+from .neural import SUFFIX, Laid, doubles, fill, reals, unexpected
 
 
 def _handle(td: Any) -> Any:
@@ -30,7 +30,7 @@ def _handle(td: Any) -> Any:
             keep.append(doubles(getattr(own if hasattr(own, name) else td, name), True))
             setattr(c, name, keep[-1])
         run, flush = (getattr(lib, f"ft_forward_td_{name}_{suffix}") for name in ("run", "flush"))
-        td.handle = SimpleNamespace(c=c, keep=keep, run=run, flush=flush)
+        td.handle = SimpleNamespace(c=c, keep=keep, run=run, flush=flush, laid=Laid(td.net, m))
     c = td.handle.c
     c.first, c.waiting, c.alpha = td.first, td.waiting, td.alpha
     return td.handle
@@ -38,13 +38,29 @@ def _handle(td: Any) -> Any:
 
 def forward_td_run(td: Any, states: Any, rewards: Any, gammas: Any, lambdas: Any, deltas: Any) -> int:
     """See backends.numpy.neural_forward.forward_td_run."""
-    h = _handle(td)
     arrays = (doubles(each) for each in (rewards, gammas, lambdas))
-    done = h.run(h.c, len(rewards), reals(states), *arrays, doubles(deltas, True))
-    if not 0 <= done <= len(rewards):
+    return _run(td, len(rewards), reals(states), *arrays, doubles(deltas, True))
+
+
+def _run(td: Any, steps: int, *pointers: Any) -> int:
+    h = _handle(td)
+    done = h.run(h.c, steps, *pointers)
+    if not 0 <= done <= steps:
         unexpected("ft_forward_td_run", done)
     td.first, td.waiting = h.c.first, h.c.waiting
     return done
+
+
+def call(td: Any, **fields: Any) -> Any:
+    """What the quick way of `update` works with."""
+    h = _handle(td)
+    return h.laid.call(td, h.c, **fields)
+
+
+def one_step(td: Any) -> bool:
+    """Learn from the transition that is laid."""
+    laid = td.handle.laid
+    return _run(td, 1, laid.states, *laid.arrays) == 1
 
 
 def forward_td_flush(td: Any) -> bool:

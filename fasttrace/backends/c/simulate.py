@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
 from ...layout import KINDS, POLICIES, TARGETS
@@ -15,6 +16,7 @@ from ...policy import Method
 from . import ffi, lib, refuse
 from .linear import handle, room_of, writable
 
+Int64 = NDArray[np.int64]
 _INT64S = ffi.typeof("int64_t[]")
 _INT32S = ffi.typeof("int32_t[]")
 
@@ -97,16 +99,15 @@ class Loops:
             lib.ft_philox_init(self._philox + i, *key)
             one.struct.random = self._philox + i
 
-    def run(
-        self, numbers: Sequence[int], steps: Sequence[int], episodes: Sequence[int]
-    ) -> list[tuple[int, np.ndarray, np.ndarray]]:
-        """Go on with some of them; what Loop.run returns, for each.  An error says whose it is."""
-        some = [self._each[i] for i in numbers]
-        room = max(map(min, steps, episodes))
+    def run(self, numbers: Int64, steps: Int64, episodes: Int64) -> tuple[Int64, Int64, np.ndarray, Int64]:
+        """Go on with some of them; see many.walks.Loops.  An error says whose it is."""
+        some = [self._each[i] for i in numbers.tolist()]
+        room = int(np.minimum(steps, episodes).max())
         returns, lengths = np.empty((len(some), room)), np.empty((len(some), room), np.int64)
         status = np.zeros(len(some), np.int32)
         failed = lib.ft_simulate_many(
-            [one.struct for one in some], len(some), steps, episodes, room, room_of(returns),
+            [one.struct for one in some], len(some), steps.tolist(), episodes.tolist(), room,
+            room_of(returns),
             ffi.from_buffer(_INT64S, lengths, require_writable=True),
             ffi.from_buffer(_INT32S, status, require_writable=True),
         )  # fmt: skip
@@ -114,8 +115,5 @@ class Loops:
             place = int(np.argmax(status != lib.FT_OK))
             error = some[place].complaint(int(status[place]))
             raise type(error)(f"agent {numbers[place]}: {error}")
-        made = [one.struct.steps for one in some]
-        ended = [one.struct.episodes for one in some]
-        return [
-            (made[i], returns[i, : ended[i]].copy(), lengths[i, : ended[i]].copy()) for i in range(len(some))
-        ]
+        made, ended = ([getattr(one.struct, name) for one in some] for name in ("steps", "episodes"))
+        return np.array(made, np.int64), np.array(ended, np.int64), returns, lengths

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_PACKAGE = Path(__file__).resolve().parents[2]
+from ...sources import get_include
+
 FLAGS = ("-default-device", "--fmad=false", "--std=c++14")  # as -ffp-contract=off
 
 # In place of the C library's headers: what ours need of them and the compiler has not built in.
@@ -37,8 +38,7 @@ typedef unsigned long long uint64_t, uintptr_t;
 
 def sources() -> Path:
     """The folder of csrc/: in an installed package fasttrace/include."""
-    installed = _PACKAGE / "include"
-    return installed if installed.is_dir() else _PACKAGE.parent / "csrc"
+    return Path(get_include())
 
 
 @cache

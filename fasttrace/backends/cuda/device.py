@@ -25,7 +25,10 @@ def _driver() -> Any:
 
 def _call(name: str, *given: Any) -> Any:
     """What a function of the driver returns beside its status, which RuntimeError names if it is bad."""
-    status, *found = getattr(_driver(), name)(*given)
+    return _checked(name, *getattr(_driver(), name)(*given))
+
+
+def _checked(name: str, status: Any, *found: Any) -> Any:
     if status.value:
         raise RuntimeError(f"{name} of the CUDA driver: {status.name}")
     return found[0] if found else None
@@ -90,6 +93,12 @@ def _kernel(name: str, *made_from: str) -> Any:
     return _driver().CUfunction(int(kernel))  # of whichever context is current at the launch
 
 
+def prepare(stem: str, macros: Sequence[str], name: str, device: int) -> None:
+    """Compile what is to be launched.  Errors: as launch."""
+    _need()
+    _kernel(name, stem, arch(device), *macros)
+
+
 def launch(
     stem: str,
     macros: Sequence[str],
@@ -121,9 +130,10 @@ def wait(device: int, stream: int) -> None:
 
 
 class Memory:
-    """Memory of a GPU by names, with what arrays of NumPy's hold; freed with this.
+    """Memory of a GPU by names, with what arrays of NumPy hold; freed with this.
 
     Copies are in the order of the default stream, and done when the call returns.
+    Errors: BackendUnavailable; MemoryError where it is too small; RuntimeError.
     """
 
     def __init__(self, device: int) -> None:
@@ -131,17 +141,38 @@ class Memory:
         self._device = device
         self._there: dict[str, tuple[int, int]] = {}  # address and bytes
 
+    def room(self, name: str, size: int, zeros: bool = False) -> int:
+        """So many bytes at least, of which nothing is known where they are not to be zeros; the address."""
+        with _current(self._device):
+            at, there = self._there.get(name, (0, -1))
+            if there < size:
+                if at:
+                    del self._there[name]
+                    _call("cuMemFree", at)
+                at = int(self._take(name, max(size, 1)))
+                self._there[name] = at, size
+            if zeros:
+                _call("cuMemsetD8", at, 0, size)
+        return at
+
+    def _take(self, name: str, size: int) -> Any:
+        status, at = _driver().cuMemAlloc(size)
+        if status == _driver().CUresult.CUDA_ERROR_OUT_OF_MEMORY:
+            gone = sum(each for _, each in self._there.values())
+            raise MemoryError(
+                f"GPU {self._device} has no {size:,} bytes for {name}, beside {gone:,} that this has of it"
+            )
+        return _checked("cuMemAlloc", status, at)
+
+    def at(self, name: str) -> int:
+        return self._there[name][0]
+
     def put(self, name: str, array: NDArray[Any]) -> int:
         """Copy there, over what had the name; returns the address."""
         array = np.ascontiguousarray(array)
-        with _current(self._device):
-            at, size = self._there.get(name, (0, -1))
-            if size < array.nbytes:
-                if at:
-                    _call("cuMemFree", at)
-                at = int(_call("cuMemAlloc", max(array.nbytes, 1)))
-                self._there[name] = at, array.nbytes
-            if array.nbytes:
+        at = self.room(name, array.nbytes)
+        if array.nbytes:
+            with _current(self._device):
                 _call("cuMemcpyHtoD", at, array.ctypes.data, array.nbytes)
         return at
 
@@ -149,7 +180,7 @@ class Memory:
         """Copy back, into a contiguous array."""
         if array.nbytes:
             with _current(self._device):
-                _call("cuMemcpyDtoH", array.ctypes.data, self._there[name][0], array.nbytes)
+                _call("cuMemcpyDtoH", array.ctypes.data, self.at(name), array.nbytes)
 
     def __del__(self) -> None:
         with suppress(Exception), _current(self._device):  # the driver may be gone, at the end of a process

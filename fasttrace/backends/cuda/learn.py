@@ -12,7 +12,7 @@ from ...features import Stream
 from ...layout import KINDS, POLICIES, TARGETS
 from ...policy import Method
 from . import device
-from .crowd import THREADS, Crowd
+from .crowd import THREADS, Crowd, blocks
 
 # ft_stream: all fields are of 8 bytes.
 _INTEGERS = ("steps", "k", "shared", "n_actions")
@@ -28,11 +28,11 @@ _FIELDS = {
 }
 STREAM = np.dtype(list(_FIELDS.items()))
 _STRIDES = ("gammas", "lambdas", "rhos", "alphas", "interests", "sigmas", "pis")
-_PROBLEM = struct.Struct("=5q 6q")
+_PROBLEM = struct.Struct("=2q 7q 2q")
 
 
-def run(methods: Sequence[Method], streams: Sequence[Stream]) -> list[np.ndarray]:
-    """TD errors of each; the agents are changed.  The streams are checked already."""
+def run(crowd: Crowd, methods: Sequence[Method], streams: Sequence[Stream]) -> list[np.ndarray]:
+    """TD errors of each; the agents of the crowd are changed.  The streams are checked already."""
     one, N = methods[0], len(methods)
     structs, parts, size = np.zeros(N, STREAM), [], 0
     room = max(stream.steps for stream in streams)
@@ -64,19 +64,11 @@ def run(methods: Sequence[Method], streams: Sequence[Stream]) -> list[np.ndarray
     for begin, array in parts:
         blob[begin : begin + array.nbytes] = array.reshape(-1).view(np.uint8)
 
-    crowd = Crowd([method.trace for method in methods])
-    memory = crowd.memory
+    memory, deltas = crowd.memory, np.empty((N, room))
     base = memory.put("arrays", blob)
     for name in ("indices", "values", "indptr", "actions", *_SERIES, "interests", "sigmas", "pis", "pi", "q"):
         there = structs[name] >= 0
         structs[name] = np.where(there, structs[name] + base, 0)
-    words, deltas = crowd.words(), np.full((N, room), np.nan)
-    at = (
-        memory.put("traces", words),
-        memory.put("streams", structs),
-        *crowd.addresses,
-        memory.put("deltas", deltas),
-    )
     task = (
         "FT_STATES" if streams[0].actions is None else "FT_SARSA" if one.target == "taken" else "FT_ACTIONS"
     )
@@ -86,9 +78,8 @@ def run(methods: Sequence[Method], streams: Sequence[Stream]) -> list[np.ndarray
         f"FT_WIDTH={one.trace.width}",
         f"FT_TASK={task}",
     )
-    problem = _PROBLEM.pack(N, room, *crowd.sizes, *at)
-    device.launch("learn", macros, "learn", 0, 0, crowd.blocks(), THREADS, problem)
-    memory.get("traces", words)
+    own = memory.put("streams", structs), memory.room("deltas", deltas.nbytes)
+    problem = _PROBLEM.pack(N, room, *crowd.go(), *own)
+    device.launch("learn", macros, "learn", 0, 0, blocks(N), THREADS, problem)
     memory.get("deltas", deltas)
-    crowd.fetch(words)
     return [row[: stream.steps] for row, stream in zip(deltas, streams, strict=True)]

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
 from ...layout import BAD_INDEX, KINDS, POLICIES, TARGETS
 from ...policy import Method
 from . import device
-from .crowd import THREADS, Crowd, refuse
+from .crowd import THREADS, Crowd, blocks, refuse
 
 _NUMBERS = 4  # FT_NUMBERS
 
@@ -25,24 +26,19 @@ _SIMULATION = {
     **dict.fromkeys(("total", "c_bar", "rho_bar", "psi", "beta"), np.float64),
 }
 _PHILOX = [("counter", np.uint64, 4), ("key", np.uint64, 2), ("block", np.uint64, 4), ("used", np.int64)]
-_PROBLEM = struct.Struct("=5q 11q 5q q")
+_PROBLEM = struct.Struct("=2q 7q 8q 5q q")
+_ROOM = 1 << 22  # episodes of all agents, about, that are kept between two looks at what is done
 
+_STATE = [("state", np.float64, _NUMBERS), ("u", np.float64, _NUMBERS)]
+AGENT = np.dtype([*_SIMULATION.items(), *_PHILOX, *_STATE])  # ft_agent of csrc/simulate.cu
 
-def agent_type(words: int) -> np.dtype[Any]:
-    """ft_agent of csrc/simulate.cu; ft_trace has so many words."""
-    more = [
-        ("ft_trace", np.int64, words),
-        *_PHILOX,
-        ("state", np.float64, _NUMBERS),
-        ("u", np.float64, _NUMBERS),
-    ]
-    return np.dtype([*_SIMULATION.items(), *more])
+Int64 = NDArray[np.int64]
 
 
 class Loops:
-    """Runs of many learners, each with numbers of its own: see backends.c.simulate.
+    """Runs of many learners, each with numbers of its own; see many.walks.
 
-    They work on copies; `run` brings the learners up to date.
+    What they have learned stays on the GPU; see Crowd.
     Errors: ValueError for an environment that is not built in.
     """
 
@@ -53,15 +49,15 @@ class Loops:
         methods: Sequence[Method],
         keys: Sequence[tuple[int, int]],
         max_length: int,
+        crowd: Crowd,
     ) -> None:
-        refuse(env.twin is None, repr(env), "an environment that fasttrace.envs has built in")
-        traces, one = [method.trace for method in methods], methods[0]
+        check(env)
+        one = methods[0]
         self._n, width = one.trace.n, one.trace.width
-        self._crowd = crowd = Crowd(traces)
+        self._crowd = crowd
         tiles = coder.kernel("numba").table if coder else np.empty(0)
         tilings = coder.tilings if coder else 1
-        agents = np.zeros(len(methods), agent_type(len(one.trace.words)))
-        agents["ft_trace"] = crowd.words()
+        self._agents = agents = np.zeros(len(methods), AGENT)
         agents["kind"], agents["target"] = KINDS[one.kind].value, TARGETS[one.target].value
         agents["max_length"], agents["used"], agents["key"] = max_length, 4, keys
         for agent, method in zip(agents, methods, strict=True):
@@ -70,7 +66,6 @@ class Loops:
             agent["sigma"] = method.sigma
             for name, value in method.options._asdict().items():
                 agent[name] = value
-        self._agents = agents
         name, *number = env.twin
         self._macros = (
             *crowd.row_type(),
@@ -78,49 +73,63 @@ class Loops:
             f"FT_KIND={KINDS[one.kind].value}",
             f"FT_WIDTH={width}",
             f"FT_ACTIVE={tilings}",
-            f"FT_BOUNDED={int(any(trace.cap == trace.cap for trace in traces))}",
+            f"FT_BOUNDED={int(any(method.trace.cap == method.trace.cap for method in methods))}",
         )
+        device.prepare("simulate", self._macros, "simulate", 0)  # not within a piece: it takes seconds
         memory = crowd.memory
-        self._at_agents, at_idx = (
+        self._own = (
             memory.put("agents", agents),
             memory.put("idx", np.zeros((len(agents), tilings), np.int32)),
         )
         at_table = memory.put("table", tiles) if coder else 0
-        self._pointers = self._at_agents, *crowd.addresses, at_idx
         self._coder = (
             (len(coder.low), tilings, coder.n_features, coder.memory or 0, at_table) if coder else (0,) * 5
         )
         self._number = number[0] if number else 0
 
-    def run(
-        self, numbers: Sequence[int], steps: Sequence[int], episodes: Sequence[int]
-    ) -> list[tuple[int, np.ndarray, np.ndarray]]:
-        """Go on with some of them; see backends.c.simulate."""
-        memory, count, room = self._crowd.memory, len(numbers), max(map(min, steps, episodes))
+    def run(self, numbers: Int64, steps: Int64, episodes: Int64) -> tuple[Int64, Int64, np.ndarray, Int64]:
+        """Go on with some of them, until the room for their episodes is full."""
+        count, memory = len(numbers), self._crowd.memory
+        room = min(int(np.minimum(steps, episodes).max()), max(_ROOM // count, 64))
+        most = np.array([numbers, steps, np.minimum(episodes, room)], np.int64)
+        status = np.empty(count, np.int32)
         returns, lengths = np.empty((count, room)), np.empty((count, room), np.int64)
-        outs: dict[str, np.ndarray] = {
+        self._launch("simulate", most, room, status)
+        back: dict[str, NDArray[Any]] = {
+            "most": most,
+            "status": status,
             "returns": returns,
             "lengths": lengths,
-            "status": np.zeros(count, np.int32),
         }
-        at_most = memory.put("most", np.array([numbers, steps, episodes], np.int64))
-        most = (at_most + 8 * count * row for row in range(3))
-        problem = _PROBLEM.pack(
-            count, room, *self._crowd.sizes, *self._pointers, *most,
-            *(memory.put(name, array) for name, array in outs.items()), *self._coder, self._number,
-        )  # fmt: skip
-        grid = -(-count // THREADS), 1
-        device.launch("simulate", self._macros, "simulate", 0, 0, grid, THREADS, problem)
-        memory.get("agents", self._agents)
-        for name, array in outs.items():
+        for name, array in back.items():
             memory.get(name, array)
-        self._crowd.fetch(self._agents["ft_trace"])
-        agents, status = self._agents[list(numbers)], outs["status"]
         for j in np.flatnonzero(status)[:1]:
             if status[j] == BAD_INDEX:
-                raise FeatureIndexError(f"agent {numbers[j]}: {no_feature(agents[j]['state'][0], self._n)}")
+                memory.get("agents", self._agents)
+                state = self._agents[numbers[j]]["state"][0]
+                raise FeatureIndexError(f"agent {numbers[j]}: {no_feature(state, self._n)}")
             raise ValueError(f"agent {numbers[j]}: {NOT_FINITE}")
-        return [
-            (int(made), returns[j, :ended].copy(), lengths[j, :ended].copy())
-            for j, (made, ended) in enumerate(zip(agents["steps"], agents["episodes"], strict=True))
-        ]
+        return most[1], most[2], returns, lengths
+
+    def diverged(self, numbers: Int64, due: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """See many.walks.Walks."""
+        status = np.empty(len(numbers), np.int32)
+        self._launch("look", np.array([numbers, due, due], np.int64), 0, status)
+        self._crowd.memory.get("status", status)
+        return status != 0
+
+    def _launch(self, name: str, most: Int64, room: int, status: NDArray[np.int32]) -> None:
+        memory, count = self._crowd.memory, len(status)
+        at_most = memory.put("most", most)
+        outs = [memory.room(each, 8 * count * room) for each in ("returns", "lengths")]
+        outs.append(memory.room("status", status.nbytes))
+        rows = (at_most + 8 * count * row for row in range(3))
+        problem = _PROBLEM.pack(
+            count, room, *self._crowd.go(), *self._own, *rows, *outs, *self._coder, self._number
+        )
+        device.launch("simulate", self._macros, name, 0, 0, blocks(count), THREADS, problem)
+
+
+def check(env: Any) -> None:
+    """Errors: ValueError."""
+    refuse(env.twin is None, repr(env), "an environment that fasttrace.envs has built in")

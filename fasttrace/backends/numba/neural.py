@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import inner, jit
+from . import inner, jit, kernel
 from .jacobian import jacobian_step
 from .network import (
     Net,
@@ -113,6 +113,58 @@ def _arrive(kept, n, states, t, normalise):
         fine &= kept[p + i] < np.inf
         kept[after + i] = _scaled(x - kept[mean + i], kept[COUNT], kept[p + i])
     return fine
+
+
+@inner
+def _rewarded(kept, reward, gamma):
+    """A reward comes in, scaled; NaN where the statistics are not finite."""
+    kept[DISCOUNTED] = (0.0 if gamma == 0.0 else kept[DISCOUNTED] * gamma) + reward
+    kept[REWARD_COUNT] += 1.0
+    kept[REWARD_MEAN], kept[REWARD_P] = _averaged(
+        kept[REWARD_COUNT], kept[REWARD_MEAN], kept[REWARD_P], kept[DISCOUNTED]
+    )
+    return _scaled(reward, kept[REWARD_COUNT], kept[REWARD_P]) if kept[REWARD_P] < np.inf else np.nan
+
+
+@inner
+def _is_kept(kept, n, states):
+    same = kept[HELD] != 0.0
+    for i in range(n):
+        same &= kept[FIRST + 2 * n + i] == states[0, i]
+    return same
+
+
+@inner
+def _move_on(kept, n, there):
+    """The state that has come in is the one that the stream is in."""
+    kept[HELD] = 1.0 if there else 0.0
+    for i in range(n if there else 0):
+        kept[FIRST + 3 * n + i] = kept[FIRST + 4 * n + i]
+
+
+@kernel
+def prepare_kernel(kept, ends, normalise, scale, states, rewards, gammas, inputs, scaled):
+    """ft_network_prepare."""
+    n, T, size = states.shape[1], rewards.size, kept.size // 2
+    for t in range(-1, T):
+        there, fine = not (ends and t == T - 1), True
+        for i in range(size):
+            kept[size + i] = kept[i]
+        if t >= 0:
+            scaled[t] = _rewarded(kept, rewards[t], gammas[t]) if scale else rewards[t]
+            fine = not np.isnan(scaled[t])
+        if t >= 0 or not _is_kept(kept, n, states):
+            if fine and there:
+                fine = _arrive(kept, n, states, t + 1, normalise)
+            if not fine:
+                for i in range(size):
+                    kept[i] = kept[size + i]
+                return t
+            _move_on(kept, n, there)
+        if there:
+            for i in range(n):
+                inputs[t + 1, i] = kept[FIRST + 3 * n + i]
+    return T
 
 
 @inner
@@ -314,15 +366,9 @@ def _transition(critic, actor, rc, ra, s, t, there, top):
     go, lo = s.gammas.shape[1] > 1, s.lambdas.shape[1] > 1
     scaled = s.rewards[t, 0]
     if f[F_SCALE]:
-        gamma = s.gammas[gt, 0]
-        kept[DISCOUNTED] = (0.0 if gamma == 0.0 else kept[DISCOUNTED] * gamma) + scaled
-        kept[REWARD_COUNT] += 1.0
-        kept[REWARD_MEAN], kept[REWARD_P] = _averaged(
-            kept[REWARD_COUNT], kept[REWARD_MEAN], kept[REWARD_P], kept[DISCOUNTED]
-        )
+        scaled = _rewarded(kept, scaled, s.gammas[gt, 0])
         if not kept[REWARD_P] < np.inf:
             return STATISTICS
-        scaled = _scaled(scaled, kept[REWARD_COUNT], kept[REWARD_P])
     judges = f[F_METHOD] == Q and f[F_CUT] == TAKEN
     values = there and (f[F_CHOOSE] != 0 or judges)
     for q in range(m):
@@ -373,16 +419,11 @@ def _transition(critic, actor, rc, ra, s, t, there, top):
 @inner
 def _begin(critic, actor, rc, ra, s, n):
     f, kept = s.flags, s.kept
-    same = kept[HELD] != 0.0
-    for i in range(n):
-        same &= kept[FIRST + 2 * n + i] == s.states[0, i]
-    if same:
+    if _is_kept(kept, n, s.states):
         return True
     if not _arrive(kept, n, s.states, 0, f[F_NORMALISE]):
         return False
-    for i in range(n):
-        kept[FIRST + 3 * n + i] = kept[FIRST + 4 * n + i]
-    kept[HELD] = 1.0
+    _move_on(kept, n, True)
     f[F_WAS_GREEDY] = 1
     judges = f[F_METHOD] == Q and f[F_CUT] == TAKEN
     if (f[F_STEPS] == 0) if f[F_CHOOSE] else judges:
@@ -426,10 +467,7 @@ def _network_run(critic, actor, s, top):
         for i in range(n):
             if len(s.inputs):
                 s.inputs[t, i] = kept[FIRST + 3 * n + i]
-            if there:
-                kept[FIRST + 3 * n + i] = kept[FIRST + 4 * n + i]
-        if not there:
-            kept[HELD] = 0.0
+        _move_on(kept, n, there)
         f[F_DONE] = t + 1
     return FINE
 

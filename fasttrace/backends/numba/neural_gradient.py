@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from . import kernel, part, verb
 from .network import Net, forward_kernel, gradients_kernel, net_of
+from .neural import prepare_kernel
 from .neural_forward import copy, finite
 from .stream import borrowed
 
@@ -123,6 +124,14 @@ def run(learner, states, actions, rewards, gammas, lambdas, rhos, deltas):
         cut = learner.flags[CUT] and not learner.flags[GREEDY]
         learner.numbers[DECAY] = 0.0 if cut else gammas[t] * lambdas[t]
     return rewards.size
+
+
+def prepare(
+    kept: Any, ends: bool, normalise: bool, scale: bool, states: Any, rewards: Any, gammas: Any, inputs: Any,
+    scaled: Any,
+) -> int:  # fmt: skip
+    """See backends.numpy.neural_gradient.prepare."""
+    return prepare_kernel(kept.whole, ends, normalise, scale, states, rewards, gammas, inputs, scaled)
 
 
 _NOBODY, _ONES = np.empty(0, np.int32), np.empty(0)

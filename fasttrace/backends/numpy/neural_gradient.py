@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .neural import forward, gradients
+from .neural import Fault, arrive, forward, gradients, scaled
 
 
 def qrc_step(
@@ -70,6 +70,40 @@ def qrc_step(
     w += real(alpha * delta) * z_w + (on_q * grad_q + on_next * grad_next)
     theta += real(alpha_h * delta) * z_theta + real(-alpha_h * h) * grad_h - real(alpha_h * beta) * theta
     return delta, z_h, greedy
+
+
+def prepare(
+    kept: Any, ends: bool, normalise: bool, scale: bool, states: Any, rewards: Any, gammas: Any, inputs: Any,
+    rewards_scaled: Any,
+) -> int:  # fmt: skip
+    """States and rewards of T steps into the statistics, and what they then are for a network.
+
+    kept    of the stream, which goes on from the state it is in if that is the first
+    ends    the last state is not there
+    states (T + 1, i), rewards (T,), gammas (T,); inputs (T + 1, i), rewards_scaled (T,)  out
+
+    Returns T, or the step whose statistics are not finite, -1 for those of the first state; kept is then as
+    it was before.
+    """
+    T = len(rewards)
+    with np.errstate(all="ignore"):
+        for t in range(-1, T):
+            before, there = kept.memory.copy(), not (ends and t == T - 1)
+            try:
+                if t >= 0:
+                    reward, gamma = float(rewards[t]), float(gammas[t])
+                    rewards_scaled[t] = scaled(kept, reward, gamma) if scale else reward
+                if t >= 0 or not (kept.held and np.array_equal(kept.raw, states[0])):
+                    if there:
+                        arrive(kept, states[t + 1], normalise)
+                        kept.now = kept.next.copy()
+                    kept.held = float(there)
+            except Fault:
+                kept.memory[:] = before
+                return t
+            if there:
+                inputs[t + 1] = kept.now
+    return T
 
 
 def qrc_run(

@@ -12,42 +12,47 @@ A step here is the learner's own to the bit, and after the loop learner.weights 
 be a global of your function, a variable of the function around it, or an argument.  Nothing keeps two threads
 off one state: give each thread a learner of its own.  `step` says which learners there are.
 
+Hordes have steps as well; see `step`.
+
 Features x are a contiguous int32 array (k,) of the active indices, -1 is padding; or a pair (indices, values)
 of such an array and one of float64, which is not checked for NaN.  Another type of x does not compile.
 See examples/embed_in_numba.py.
+
+`sources` are the C files, for a C library of your own; see docs/embedding.md.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from llvmlite import binding
-from numba import types
-from numba.core.errors import TypingError
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from . import registry
-from .backends import Backend, Name, module, resolve, why_missing
-from .backends.numba import gradient, kernel, linear, steps, stream, trace, transition, verb
-from .errors import FeatureIndexError
-from .layout import BAD_ACTION, BAD_INDEX, KINDS, OK, Options
-from .linear.gradient_trace import KINDS as TWO_VECTOR_KINDS
-from .linear.gradient_trace import DenseGradient, LazyGradient
-from .linear.learner import LinearLearner
-from .linear.trace import DenseTrace, LazyTrace
+from .. import registry
+from ..backends import Backend, Name, module, resolve, why_missing
+from ..backends.numba import gradient, kernel, linear, steps, stream, trace, verb
+from ..layout import BAD_VALUE, KINDS, POLICIES, TARGETS, Options
+from ..linear.addresses import CONTROL
+from ..linear.gradient_trace import KINDS as TWO_VECTOR_KINDS
+from ..linear.gradient_trace import DenseGradient, LazyGradient
+from ..linear.learner import LinearLearner
+from ..linear.trace import DenseTrace, LazyTrace
+from ..many.horde import Horde
+from ..sources import sources
+from .horde import HordeState, horde_state, horde_step
+from .inputs import check_state, external, is_state, pointer, refuse, row, rows_of
 
-__all__ = ["State", "TwoVectorState", "state", "step", "value", "values"]
+__all__ = ["HordeState", "State", "TwoVectorState", "sources", "state", "step", "value", "values"]
 
 
 class State(NamedTuple):
     """A learner's weights and trace as arrays, for compiled functions.  They are the learner's own memory.
 
-    Beyond csrc/fasttrace.h's ft_trace (counters is where it begins): `options`, c_bar and the like, and
-    `result` (1,), where a call puts one.
+    Beyond csrc/fasttrace.h's ft_trace (counters is where it begins): `options`, c_bar and the like,
+    `result` (1,), where a call puts one, and `q`, in which steps towards more than one action work.
     """
 
     counters: NDArray[np.int64]
@@ -57,6 +62,7 @@ class State(NamedTuple):
     epochs: NDArray[np.int32]
     options: NDArray[np.float64]
     result: NDArray[np.float64]
+    q: NDArray[np.float64]
 
 
 class TwoVectorState(NamedTuple):
@@ -71,13 +77,22 @@ class TwoVectorState(NamedTuple):
     result: NDArray[np.float64]
 
 
-def state(learner: LinearLearner) -> State | TwoVectorState:
+def state(learner: LinearLearner | Horde, features: int | None = None) -> State | TwoVectorState | HordeState:
     """The learner's memory, to be passed to compiled functions.
 
-    It is that until the learner gets other memory: by `to("numpy")` or `load_state_dict`.
+    It is that until the learner gets other memory: by `to("numpy")` or `load_state_dict`, a horde by `add` or
+    `remove` too.  Keep a horde as long as its state.
+
+    features  of a horde: how many will have been active, which get memory here; None: all that there are.
+              What is never active costs address space alone.
+
     Errors: ValueError for a learner of the backend "numpy", which has no such trace, and for one that has
     neither a step to embed nor action values under such a trace.
     """
+    if isinstance(learner, Horde):
+        return horde_state(learner, features)
+    if features is not None:
+        raise ValueError(f"features: is for a horde, got {learner!r}")
     owner = learner.method().trace if isinstance(learner, LinearLearner) else None
     if isinstance(owner, (DenseTrace, DenseGradient)):
         raise ValueError(
@@ -90,10 +105,10 @@ def state(learner: LinearLearner) -> State | TwoVectorState:
         module("c", stem).handle(owner)  # C's pointers stand in the struct
     if isinstance(owner, LazyGradient):
         return TwoVectorState(*gradient.arrays_of(owner)[:5], owner.later, np.zeros(1))
-    return State(*linear.arrays_of(owner), owner.options, np.zeros(1))
+    return State(*linear.arrays_of(owner), owner.options, np.zeros(1), np.zeros(owner.width))
 
 
-def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[..., float]:
+def step(learner: LinearLearner | Horde, backend: Backend | None = None) -> Callable[..., float]:
     """The learner's update of one transition, for compiled functions.
 
     backend  "numba" or "c"; None is the learner's own.  Both work on the same state, and agree to the bit.
@@ -112,6 +127,18 @@ def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[...
 
         delta = step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha)
 
+    The same with a number more or two:
+
+        step(..., alpha, chance)         ExpectedSarsa, TrueOnlineExpectedSarsa, WatkinsQ, TreeBackup, Retrace
+        step(..., alpha, chance, sigma)  QSigma
+
+    As online, rho is 1 and the target policy that of the learner, of which `chance` is the epsilon or the
+    temperature.
+
+    Horde, all arrays float64 of (m,); deltas are written:
+
+        step(state, x, cumulants, x_next, gammas, lambdas, rhos, deltas)
+
     What a step is given counts, not the learner's own alpha and so on.  Its other options stand in the state:
     c_bar, rho_bar, zeta, psi_0, psi_max, EmphaticTD's beta and TDRC's eta.  One that is set afterwards is in
     use from then on; but for an EmphaticTD that gets its first beta, or loses it, take step anew.  ABTD and a
@@ -123,14 +150,17 @@ def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[...
     The compiled step raises, with nothing changed, FeatureIndexError for a feature index out of range,
     IndexError for an action, and ValueError for a number that is not finite or not in its range, for a pi
     that cannot be of rho's action, for values with a replacing trace, for indices and values that differ in
-    length, and for the state of a learner with other columns of weights or, of two vectors, other traces.
+    length, for the state of a learner with other columns of weights or, of two vectors, other traces, and for
+    arrays of a horde that are not of its length; MemoryError where a horde has no memory for another feature.
     Errors: ValueError for another backend or another learner, for one of the backend "numpy" or with a bound
-    on alpha, and for clear_others with state_action, where a step needs the features of all actions;
+    on alpha, and for state_action where a step needs the features of all actions, as with clear_others;
     BackendUnavailable.
     """
     name = learner.backend if backend is None else resolve(backend)
     if name == "numpy":
         raise ValueError("backend='numpy': expected 'numba' or 'c'")
+    if isinstance(learner, Horde):
+        return horde_step(name, learner.learner == "GTD", learner._kind == "replacing")
     method = learner.method() if isinstance(learner, LinearLearner) else None
     if method is None or method.kernel not in _FORMS or getattr(learner, "bound", False):
         raise ValueError(f"learner: {learner!r} has no step to embed, expected {_names()} without a bound")
@@ -138,75 +168,23 @@ def step(learner: LinearLearner, backend: Backend | None = None) -> Callable[...
     if getattr(learner, "state_action", False):
         if method.kind == "replacing_clear":
             raise ValueError("learner: clear_others with state_action needs the features of all actions")
+        if form is _control_step:
+            raise ValueError(f"learner: {learner!r} needs the features of all actions")
         form = _td_step
+    if form is _control_step:
+        aim, policy = TARGETS[method.target].value, POLICIES[method.own[0]]
+        return _control_step(name, KINDS[method.kind].value, aim, policy, method.kernel == "q_sigma")
     two = method.stem == "gradient"
     return form(name, TWO_VECTOR_KINDS[method.kernel] if two else KINDS[method.kind].value)
 
 
 def _names() -> str:
     """The learners that have a step."""
-    names = dict.fromkeys(row.learner for row in registry.STEP_LEARNERS if row.kernel in _FORMS)
+    names = [*dict.fromkeys(row.learner for row in registry.STEP_LEARNERS if row.kernel in _FORMS), "Horde"]
     return " or ".join(", ".join(names).rsplit(", ", 1))
 
 
-# ---- features: an array of indices, or a pair with values ----
-
-
-def _row(x):
-    raise NotImplementedError("for compiled functions")
-
-
-def _is_vector(x, dtype):
-    return isinstance(x, types.Array) and x.dtype == dtype and x.ndim == 1 and x.layout == "C" and x.aligned
-
-
-@overload(_row, jit_options={"_nrt": False, "forceinline": True})  # type: ignore[typeddict-unknown-key]
-def _overload_row(x):
-    """(indices, values): x itself, or x and no values."""
-    if _is_vector(x, types.int32):
-        return lambda x: (x, _NO_VALUES)
-    is_pair = isinstance(x, types.BaseTuple) and len(x) == 2
-    if not (is_pair and _is_vector(x[0], types.int32) and _is_vector(x[1], types.float64)):
-        raise TypingError(
-            f"x: got {x}, expected a contiguous int32 array (k,), or a pair of such and a float64 array (k,)"
-        )
-
-    def pair(x):
-        if x[0].size != x[1].size:
-            raise ValueError("x: indices and values differ in length")
-        return x
-
-    return pair
-
-
-_NO_VALUES = np.empty(0)
-_NO_INDPTR = np.empty(0, np.int64)
-
-
-@verb
-def _rows_of(x, x_next, kind):
-    indices, values = _row(x)
-    indices_next, values_next = _row(x_next)
-    if transition.replaces(kind) and (values.size > 0 or values_next.size > 0):
-        raise ValueError("x: replacing traces are for binary features, given as indices")
-    return indices, values, indices_next, values_next
-
-
 # ---- values ----
-
-
-@verb
-def _refuse(status):
-    if status == BAD_INDEX:
-        raise FeatureIndexError("x: a feature index is out of range, expected -1 (padding) to n_features - 1")
-    if status == BAD_ACTION:
-        raise IndexError("an action is out of range, expected 0 to n_actions - 1")
-    if status != OK:
-        raise ValueError(
-            "a number is out of range: all finite, gamma, lambda and pi from 0 to 1, rho and interest not "
-            "negative, alpha and beta above 0, of TDRC beta not negative and eta alpha beta below 1, "
-            "pi 0 where rho is, else at most rho"
-        )
 
 
 def _read_values(state, rows, out):
@@ -215,13 +193,12 @@ def _read_values(state, rows, out):
 
 @overload(_read_values, jit_options={"_nrt": False})  # type: ignore[typeddict-unknown-key]
 def _overload_read_values(state, rows, out):
-    if _is_state(state, TwoVectorState):
+    if is_state(state, TwoVectorState):
         return lambda state, rows, out: gradient.values_kernel(state, rows, 1, out)
     return lambda state, rows, out: linear.values_kernel(state, rows, 1, out)
 
 
-def _is_state(given, cls):
-    return getattr(given, "instance_class", None) is cls
+_NO_INDPTR = np.empty(0, np.int64)
 
 
 @kernel
@@ -230,11 +207,11 @@ def values(state, x, out):
 
     Errors: FeatureIndexError; ValueError for another length of out.
     """
-    indices, sizes = _row(x)
+    indices, sizes = row(x)
     if out.size != state.counters[trace.COLUMNS]:
         raise ValueError("out: expected one entry for each action")
     rows = stream.Rows(indices.size, False, indices, sizes, _NO_INDPTR)
-    _refuse(_read_values(state, rows, out))
+    refuse(_read_values(state, rows, out))
 
 
 @kernel
@@ -265,6 +242,28 @@ def _numba_state(
 
 
 @functools.cache
+def _numba_control(kind, target, policy):
+    """By the kernel that single calls from Python have compiled."""
+    run = steps.control_step_kernel(kind, False)
+
+    @verb
+    def control(
+        state, indices, values, action, indices_next, values_next, action_next,
+        reward, gamma_next, lambda_next, alpha, chance, sigma,
+    ):  # fmt: skip
+        t = trace.Trace(state.counters, state.scalars, state.rows, state.ring, state.epochs)
+        good = 0.0 < chance < np.inf if policy == _SOFTMAX else 0.0 <= chance <= 1.0
+        if not (good and 0.0 <= sigma <= 1.0):
+            return BAD_VALUE, 0.0
+        return run(
+            t, indices, values, action, indices_next, values_next, action_next,
+            reward, gamma_next, lambda_next, alpha, target, policy, chance, sigma, state.q,
+        )  # fmt: skip
+
+    return control
+
+
+@functools.cache
 def _numba_two_vector(kind):
     transition = gradient.TRANSITIONS[kind]
 
@@ -286,27 +285,9 @@ def _numba_two_vector(kind):
 # ---- and of C's ----
 
 
-# Numba calls C by name; the types are the header's, as cffi has read it.  Pointers are integers here: a
-# struct's pointer has no type in Numba.
-def _numba_type(c: Any) -> Any:
-    return types.uintp if c.kind == "pointer" else getattr(types, c.cname.removesuffix("_t"))
-
-
-def _external(name: str) -> Any:
-    c = module("c", "linear")
-    binding.add_symbol(name, int(c.ffi.cast("uintptr_t", c.ffi.addressof(c.lib, name))))
-    told = c.ffi.typeof(getattr(c.lib, name))
-    return types.ExternalFunction(name, _numba_type(told.result)(*map(_numba_type, told.args)))
-
-
 if why_missing("c") is None:
-    _ft_state_step, _ft_sarsa_step = _external("ft_state_step"), _external("ft_sarsa_step")
-    _ft_gradient_step = _external("ft_gradient_step")
-
-
-@verb
-def _pointer(values):
-    return values.ctypes.data if values.size else np.uintp(0)
+    _ft_state_step, _ft_sarsa_step = external("ft_state_step"), external("ft_sarsa_step")
+    _ft_control_step, _ft_gradient_step = external("ft_control_step"), external("ft_gradient_step")
 
 
 @verb
@@ -316,8 +297,8 @@ def _c_state(
 ):  # fmt: skip
     status = _ft_state_step(
         state.counters.ctypes.data, kind, state.options.ctypes.data,
-        indices.size, indices.ctypes.data, _pointer(values),
-        indices_next.size, indices_next.ctypes.data, _pointer(values_next),
+        indices.size, indices.ctypes.data, pointer(values),
+        indices_next.size, indices_next.ctypes.data, pointer(values_next),
         reward, gamma_next, lambda_next, rho, pi, interest, alpha, state.result.ctypes.data,
     )  # fmt: skip
     return status, state.result[0]
@@ -330,11 +311,29 @@ def _c_sarsa(
 ):  # fmt: skip
     status = _ft_sarsa_step(
         state.counters.ctypes.data, kind,
-        indices.size, indices.ctypes.data, _pointer(values), action,
-        indices_next.size, indices_next.ctypes.data, _pointer(values_next), action_next,
+        indices.size, indices.ctypes.data, pointer(values), action,
+        indices_next.size, indices_next.ctypes.data, pointer(values_next), action_next,
         reward, gamma_next, lambda_next, alpha, state.result.ctypes.data,
     )  # fmt: skip
     return status, state.result[0]
+
+
+@functools.cache
+def _c_control(kind, target, policy):
+    @verb
+    def control(
+        state, indices, values, action, indices_next, values_next, action_next,
+        reward, gamma_next, lambda_next, alpha, chance, sigma,
+    ):  # fmt: skip
+        status = _ft_control_step(
+            state.counters.ctypes.data, kind, target, policy, chance, sigma,
+            indices.size, indices.ctypes.data, pointer(values), action,
+            indices_next.size, indices_next.ctypes.data, pointer(values_next), action_next,
+            reward, gamma_next, lambda_next, alpha, state.q.ctypes.data, state.result.ctypes.data,
+        )  # fmt: skip
+        return status, state.result[0]
+
+    return control
 
 
 @verb
@@ -343,26 +342,14 @@ def _c_two_vector(
 ):
     status = _ft_gradient_step(
         state.counters.ctypes.data, beta,
-        indices.size, indices.ctypes.data, _pointer(values),
-        indices_next.size, indices_next.ctypes.data, _pointer(values_next),
+        indices.size, indices.ctypes.data, pointer(values),
+        indices_next.size, indices_next.ctypes.data, pointer(values_next),
         reward, gamma_next, lambda_next, rho, alpha, state.result.ctypes.data,
     )  # fmt: skip
     return status, state.result[0]
 
 
 # ---- steps as users call them: one for each backend and kind of trace ----
-
-
-def _check_state(state, cls):
-    raise NotImplementedError("for compiled functions")
-
-
-@overload(_check_state, jit_options={"_nrt": False, "forceinline": True})  # type: ignore[typeddict-unknown-key]
-def _overload_check_state(state, cls):
-    """C would take one struct for the other."""
-    if not _is_state(state, cls.instance_class):
-        raise TypingError(f"state: got {state}, expected a {cls.instance_class.__name__} of embed.state")
-    return lambda state, cls: None
 
 
 @functools.cache
@@ -372,14 +359,14 @@ def _state_step(backend: Name, kind: int):
 
     @verb
     def state_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, interest, pi):
-        _check_state(state, State)
+        check_state(state, State)
         if state.counters[trace.COLUMNS] != 1:
             raise ValueError("state: the weights have a column for each action")
-        i, u, i_next, u_next = _rows_of(x, x_next, kind)
+        i, u, i_next, u_next = rows_of(x, x_next, kind)
         status, delta = run(
             state, i, u, i_next, u_next, reward, gamma_next, lambda_next, rho, alpha, kind, interest, pi
         )
-        _refuse(status)
+        refuse(status)
         return delta
 
     return state_step
@@ -424,15 +411,41 @@ def _sarsa_step(backend: Name, kind: int):
 
     @verb
     def sarsa_step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha):
-        _check_state(state, State)
-        i, u, i_next, u_next = _rows_of(x, x_next, kind)
+        check_state(state, State)
+        i, u, i_next, u_next = rows_of(x, x_next, kind)
         status, delta = run(
             state, i, u, action, i_next, u_next, action_next, reward, gamma_next, lambda_next, alpha, kind
         )
-        _refuse(status)
+        refuse(status)
         return delta
 
     return sarsa_step
+
+
+@functools.cache
+def _control_step(backend: Name, kind: int, target: int, policy: int, has_sigma: bool):
+    run = (_c_control if backend == "c" else _numba_control)(kind, target, policy)
+
+    @verb
+    def q_sigma_step(
+        state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha, chance, sigma
+    ):
+        check_state(state, State)
+        i, u, i_next, u_next = rows_of(x, x_next, kind)
+        status, delta = run(
+            state, i, u, action, i_next, u_next, action_next,
+            reward, gamma_next, lambda_next, alpha, chance, sigma,
+        )  # fmt: skip
+        refuse(status)
+        return delta
+
+    @verb
+    def control_step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha, chance):
+        return q_sigma_step(
+            state, x, action, reward, x_next, action_next, gamma_next, lambda_next, alpha, chance, 1.0
+        )
+
+    return q_sigma_step if has_sigma else control_step
 
 
 @functools.cache
@@ -441,20 +454,21 @@ def _two_vector_step(backend: Name, kind: int):
 
     @verb
     def two_vector_step(state, x, reward, x_next, gamma_next, lambda_next, rho, alpha, beta):
-        _check_state(state, TwoVectorState)
+        check_state(state, TwoVectorState)
         if state.counters[gradient.KIND] != kind or state.counters[trace.COLUMNS] != 1:
             raise ValueError("state: of a learner with other traces than that of the step")
-        i, u, i_next, u_next = _rows_of(x, x_next, _ADDING)
+        i, u, i_next, u_next = rows_of(x, x_next, _ADDING)
         status, delta = run(state, i, u, i_next, u_next, reward, gamma_next, lambda_next, rho, alpha, beta)
-        _refuse(status)
+        refuse(status)
         return delta
 
     return two_vector_step
 
 
+_SOFTMAX = POLICIES["softmax"]
 _ADDING = KINDS["accumulating"].value  # none of the two-vector kinds has a trace that replaces
 
-_FORMS: dict[str, Callable[[Name, int], Callable[..., float]]] = {
+_FORMS: dict[str, Callable[..., Callable[..., float]]] = {
     "td": _td_step,
     "true_online_td": _td_step,
     "vtrace_td": _td_step,
@@ -465,6 +479,7 @@ _FORMS: dict[str, Callable[[Name, int], Callable[..., float]]] = {
     "ab_td": _step_with_pi,
     "sarsa": _sarsa_step,
     "true_online_sarsa": _sarsa_step,
+    **dict.fromkeys(CONTROL, _control_step),
     **dict.fromkeys(TWO_VECTOR_KINDS, _two_vector_step),
 }
 """The step of each kernel that has one."""

@@ -1,0 +1,110 @@
+"""Where a learner's state and its step are, for compiled code that calls C by address.
+
+After numpy.random's generators, whose `cffi` and `ctypes` are read the same way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, NamedTuple
+
+from .. import registry
+from ..backends import module
+from ..layout import KINDS, TARGETS
+from .gradient_trace import KINDS as TWO_VECTOR_KINDS
+from .gradient_trace import LazyGradient
+from .trace import LazyTrace
+
+_STATE, _SARSA, _GRADIENT = "ft_state_step", "ft_sarsa_step", "ft_gradient_step"
+_CONTROL = "ft_control_step"
+CONTROL = (
+    "expected_sarsa", "true_online_expected_sarsa", "watkins_q", "naive_q", "tree_backup", "retrace",
+    "q_sigma",
+)  # fmt: skip
+"""Kernels whose step is towards more than the action taken next."""
+STEPS = {
+    **dict.fromkeys(
+        ("td", "true_online_td", "vtrace_td", "emphatic_td", "emphatic_beta_td", "true_online_emphatic_td"),
+        _STATE,
+    ),
+    **dict.fromkeys(("tree_backup_td", "ab_td"), _STATE),
+    **dict.fromkeys(("sarsa", "true_online_sarsa"), _SARSA),
+    **dict.fromkeys(CONTROL, _CONTROL),
+    **dict.fromkeys(TWO_VECTOR_KINDS, _GRADIENT),
+}
+"""The function of csrc/fasttrace.h that is the step of each kernel."""
+
+
+class Interface(NamedTuple):
+    """Addresses, and the same as pointers.  They hold until the learner gets other memory, by `to("numpy")`
+    or `load_state_dict`; keep the learner alive as long.
+
+    state_address    of the ft_trace or ft_gradient
+    options_address  of the ft_options, 0 of two vectors
+    kind             enum ft_kind, or ft_gradient_kind
+    name             of the step: ft_state_step, ft_sarsa_step, ft_control_step or ft_gradient_step
+    target           enum ft_target, of ft_control_step
+    state, options   pointers
+    step             the function
+    """
+
+    state_address: int
+    options_address: int
+    kind: int
+    name: str
+    target: int
+    state: Any
+    options: Any
+    step: Any
+
+
+def _of(learner: Any) -> tuple[Any, str, int]:
+    """The owner of the state, the name of the step, and the kind of trace."""
+    method = learner.method()
+    name = STEPS.get(method.kernel)
+    why = None
+    if name is None:
+        names = dict.fromkeys(row.learner for row in registry.STEP_LEARNERS if row.kernel in STEPS)
+        why = f"expected {', '.join(names)}"
+    elif not isinstance(method.trace, (LazyTrace, LazyGradient)):
+        why = f"has the backend {learner.backend!r}, expected 'numba' or 'c'; see Learner.to"
+    elif getattr(learner, "bound", False):
+        why = "a bound on alpha is no part of a step"
+    elif getattr(learner, "state_action", False):
+        if method.kind == "replacing_clear" or name == _CONTROL:
+            why = "a step with state_action needs the features of all actions"
+        name = _STATE
+    if why:
+        raise AttributeError(f"{learner!r} has no step in C: {why}")
+    assert name is not None
+    kind = TWO_VECTOR_KINDS[method.kernel] if name == _GRADIENT else KINDS[method.kind].value
+    return method, name, kind
+
+
+def cffi_interface(learner: Any) -> Interface:
+    """With pointers of cffi, those of fasttrace.backends.c.ffi."""
+    method, name, kind = _of(learner)
+    c = module("c", "linear")
+    state = module("c", method.stem).handle(method.trace)
+    options = getattr(method.trace, "options", None)
+    at = 0 if options is None else options.ctypes.data
+    step, target = c.ffi.addressof(c.lib, name), TARGETS[method.target].value
+    address = int(c.ffi.cast("uintptr_t", state))
+    return Interface(address, at, kind, name, target, state, c.ffi.cast("ft_options *", at), step)
+
+
+def ctypes_interface(learner: Any) -> Interface:
+    """With pointers and a function of ctypes."""
+    address, at, kind, name, target, _, _, step = cffi_interface(learner)
+    ffi = module("c", "linear").ffi
+    told = ffi.typeof(step)
+    types = [_ctype(each) for each in (told.result, *told.args)]
+    function = ctypes.CFUNCTYPE(*types)(int(ffi.cast("uintptr_t", step)))
+    state, options = ctypes.c_void_p(address), ctypes.c_void_p(at)
+    return Interface(address, at, kind, name, target, state, options, function)
+
+
+def _ctype(told: Any) -> Any:
+    if told.kind == "pointer":
+        return ctypes.c_void_p
+    return getattr(ctypes, f"c_{told.cname.removesuffix('_t')}")
