@@ -194,7 +194,7 @@ def _call_module():
         return []
     if sysconfig.get_config_var("Py_GIL_DISABLED"):  # its steps are whole because the GIL is held
         return []
-    flags = ["-O3", "-std=c99", "-g0", *shlex.split(os.environ.get("CFLAGS", ""))]
+    flags = ["-O3", "-std=c99", "-ffp-contract=off", "-g0", *shlex.split(os.environ.get("CFLAGS", ""))]
     return [
         Extension(
             "fasttrace._call",

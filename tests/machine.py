@@ -25,6 +25,7 @@ from test_checks import EVERYBODY
 
 import fasttrace as ft
 from fasttrace.checks import Experience, T, _by_buffers, _by_state, _values, _wrong
+from fasttrace.neural import ForwardTD
 
 TOLERANCE = 1e-8  # of what is learned in thousands of steps, relative to the largest
 LARGE = 1e6  # here what diverges begins anew: two that round apart go apart as fast
@@ -96,7 +97,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, data):
         self.make = EVERYBODY[data.draw(st.sampled_from(sorted(EVERYBODY)))]
         self.learners = [self.make(backend) for backend in (REFERENCE, *self.backends)]
-        self.experience = Experience(self.learners[0])
+        self.experience, self.at = Experience(self.learners[0]), None
 
     def each(self, call):
         """The same call of all.  What comes of it, errors too, is one, and so are the learners then."""
@@ -127,13 +128,22 @@ class Machine(RuleBasedStateMachine):
             assert plain(learner.state_dict()) == plain(compiled[0].state_dict())
         return outcomes[0]
 
+    def go_on(self, start, stop):
+        """What waits for its return goes on from the state it is in, or ends there."""
+        if isinstance(self.learners[0], ForwardTD) and self.at not in (None, start):
+            self.reset()
+        self.at = stop
+
     @rule(start=st.integers(0, T), length=st.integers(0, T))
     def learn(self, start, length):
-        self.each(lambda learner: self.experience.learn(learner, start, min(T, start + length)))
+        stop = min(T, start + length)
+        self.go_on(start, stop)
+        self.each(lambda learner: self.experience.learn(learner, start, stop))
 
     @precondition(lambda self: hasattr(self.learners[0], "update"))
     @rule(t=st.integers(0, T - 1))
     def update(self, t):
+        self.go_on(t, t + 1)
         self.each(lambda learner: self.experience.update(learner, t))
 
     @rule(start=st.integers(0, T))
@@ -143,6 +153,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def reset(self):
+        self.at = None
         self.each(lambda learner: learner.reset())
 
     @rule(which=st.integers(0, 20))
@@ -164,6 +175,7 @@ class Machine(RuleBasedStateMachine):
             if other is not learner:
                 assert plain(other.state_dict()) == plain(learner.state_dict()), way
                 if old:
+                    learner.reset()
                     self.experience.learn(learner, 3, 9)
             others.append(other)
         self.learners = others

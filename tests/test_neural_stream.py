@@ -111,6 +111,16 @@ def test_same_seed_same_walk(name, backend):
     assert_allclose(got.params, want.params, rtol=0, atol=1e-11)
 
 
+@compiled
+@agents
+def test_an_episode_begins_as_the_references(name, backend):
+    """To the last flag: whether the first action was greedy is kept of those, too, that do not ask."""
+    reference, agent = (make(name, each) for each in ("numpy", backend))
+    state = example()[0][0]
+    assert_array_equal(agent.start(state), reference.start(state))
+    assert everything(agent)["was_greedy"] == everything(reference)["was_greedy"]
+
+
 @backend_
 @agents
 def test_steps_are_a_stream(name, backend):

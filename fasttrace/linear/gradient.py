@@ -201,6 +201,7 @@ class TDRC(GradientLearner):
         alpha = arguments.positive("alpha", value)
         self._check_decay(alpha=alpha)
         self._alpha = alpha
+        self._tell()
 
     @property
     def beta(self) -> float:

@@ -33,9 +33,11 @@ static void drive(void) {
         if (which < 10) {
             const fuzz_row x = row_of(n, (int)below(2)), y = row_of(n, (int)below(2));
             double delta;
-            status = ft_actor_critic_step(t, number(ratio), x.k, x.idx, x.val, kind_of((int32_t)columns), y.k, y.idx,
-                                          y.val, number(small), number(unit), number(unit), number(unit), step_size(),
+            const int32_t action = kind_of((int32_t)columns);
+            status = ft_actor_critic_step(t, number(ratio), x.k, x.idx, x.val, action, y.k, y.idx, y.val,
+                                          number(small), number(unit), number(unit), number(unit), step_size(),
                                           step_size(), work, &delta);
+            MUST(status != FT_OK || (action >= 0 && action < columns));
         } else if (which < 15) {
             ft_stream s = stream_of(n, columns, 0, 2 * t->actor->width, below(2) ? 8 : 0);
             s.parameter = number(ratio);
@@ -43,6 +45,7 @@ static void drive(void) {
             s.actor_alphas = series(s.steps, &s.actor_alpha_stride, step_size);
             if (below(4) == 0) say_checked(&s, s.steps + 1, n);
             status = ft_actor_critic_run(t, &s, ROOM(double, s.steps));
+            MUST(status != FT_OK || s.steps == 0 || !is_bad(&s, s.steps + 1, n));
         } else {
             ft_actor_critic_reset(t);
         }

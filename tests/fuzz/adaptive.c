@@ -40,16 +40,21 @@ static void drive(void) {
         if (which < 9) {
             const fuzz_row x = row_of(n, (int)below(2)), y = row_of(n, (int)below(2));
             double delta;
-            refused(t, ft_adaptive_step(t, below(32) ? kind : kind_of(0x7f) | 8, x.k, x.idx, x.val,
-                                        kind_of((int32_t)columns), y.k, y.idx, y.val, kind_of((int32_t)columns),
-                                        number(small), number(unit), number(unit), &delta));
+            const int32_t action = kind_of((int32_t)columns);
+            const int32_t status =
+                ft_adaptive_step(t, below(32) ? kind : kind_of(0x7f) | 8, x.k, x.idx, x.val, action, y.k, y.idx, y.val,
+                                 kind_of((int32_t)columns), number(small), number(unit), number(unit), &delta);
+            MUST(status != FT_OK || (action >= 0 && action < columns));
+            refused(t, status);
         } else if (which < 13) {
             const int control = columns > 1 || below(2), pairs = control && columns == 1;
             const int64_t n_actions = !control ? 0 : pairs ? 1 + below(5) : columns;
             ft_stream s = stream_of(n, n_actions, pairs, 1, below(2) ? 8 : 0);
             const int64_t rows = (s.steps + 1) * (pairs ? n_actions : 1);
             if (below(4) == 0) say_checked(&s, rows, n);
-            refused(t, ft_adaptive_run(t, kind, &s, ROOM(double, s.steps)));
+            const int32_t status = ft_adaptive_run(t, kind, &s, ROOM(double, s.steps));
+            MUST(status != FT_OK || s.steps == 0 || !is_bad(&s, rows, n));
+            refused(t, status);
             remember();
             refused(t, ft_adaptive_values(t, &s, rows, ROOM(double, rows * columns)));
         } else if (which == 13) {

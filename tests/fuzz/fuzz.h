@@ -265,14 +265,18 @@ static int64_t index_count(const ft_stream *s, int64_t rows) {
     return s->indptr ? s->indptr[rows] : s->shared ? s->k : rows * s->k;
 }
 
-/* As a caller that has looked at the indices says it. */
-static void say_checked(ft_stream *s, int64_t rows, int64_t n) {
-    const int32_t checked = ft_checked(s->indices, index_count(s, rows), n);
+/* Whether a run has to refuse it. */
+static int is_bad(const ft_stream *s, int64_t rows, int64_t n) {
     int bad = 0;
     for (int64_t i = 0; i < index_count(s, rows); i++) bad |= s->indices[i] < -1 || s->indices[i] >= n;
-    MUST((checked == FT_EINDEX) == bad);
+    MUST((ft_checked(s->indices, index_count(s, rows), n) == FT_EINDEX) == bad);
     for (int64_t t = 0; s->actions && t <= s->steps; t++) bad |= s->actions[t] < 0 || s->actions[t] >= s->n_actions;
-    if (!bad) s->checked = checked;
+    return bad;
+}
+
+/* As a caller that has looked at the indices says it. */
+static void say_checked(ft_stream *s, int64_t rows, int64_t n) {
+    if (!is_bad(s, rows, n)) s->checked = ft_checked(s->indices, index_count(s, rows), n);
 }
 
 /* ---- */

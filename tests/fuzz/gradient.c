@@ -36,8 +36,10 @@ static void drive(void) {
             ft_stream s = stream_of(n, n_actions, pairs, 1, below(2) ? 8 : 0);
             const int64_t rows_of = (s.steps + 1) * (pairs ? n_actions : 1);
             if (below(4) == 0) say_checked(&s, rows_of, n);
-            refused(t, control ? ft_gq_run(t, beta, &s, ROOM(double, s.steps))
-                               : ft_gradient_run(t, beta, &s, ROOM(double, s.steps)));
+            const int32_t status = control ? ft_gq_run(t, beta, &s, ROOM(double, s.steps))
+                                           : ft_gradient_run(t, beta, &s, ROOM(double, s.steps));
+            MUST(status != FT_OK || s.steps == 0 || !is_bad(&s, rows_of, n));
+            refused(t, status);
             remember();
             refused(t, ft_gradient_values(t, &s, rows_of, ROOM(double, rows_of * columns)));
         } else if (which == 14) {

@@ -26,11 +26,14 @@ static int32_t one_step(ft_trace *t, int64_t which, double *q) {
     if (t->columns == 1 && which == 2)
         return ft_state_step(t, kind, below(4) ? &options : NULL, x.k, x.idx, x.val, y.k, y.idx, y.val, reward,
                              gamma, lambda, rho, below(2) ? rho : number(unit), number(unit), alpha, &delta);
-    if (which == 3)
-        return ft_sarsa_step(t, kind, x.k, x.idx, x.val, action, y.k, y.idx, y.val, action_next, reward, gamma,
-                             lambda, alpha, &delta);
-    return ft_control_step(t, kind, kind_of(TARGETS), kind_of(2), number(unit), number(unit), x.k, x.idx, x.val,
-                           action, y.k, y.idx, y.val, action_next, reward, gamma, lambda, alpha, q, &delta);
+    const int32_t status =
+        which == 3 ? ft_sarsa_step(t, kind, x.k, x.idx, x.val, action, y.k, y.idx, y.val, action_next, reward, gamma,
+                                   lambda, alpha, &delta)
+                   : ft_control_step(t, kind, kind_of(TARGETS), kind_of(2), number(unit), number(unit), x.k, x.idx,
+                                     x.val, action, y.k, y.idx, y.val, action_next, reward, gamma, lambda, alpha, q,
+                                     &delta);
+    MUST(status != FT_OK || (action >= 0 && action < t->columns));
+    return status;
 }
 
 static void run(ft_trace *t) {
@@ -40,7 +43,9 @@ static void run(ft_trace *t) {
     const int64_t rows = (s.steps + 1) * (pairs ? n_actions : 1);
     if (below(4) == 0) say_checked(&s, rows, t->n);
     s.target = control && below(2) ? kind_of(TARGETS) : below(64) == 0 ? 1 : FT_TAKEN;
-    refused(t, ft_td_run(t, kind_of(KINDS), &s, ROOM(double, s.steps)));
+    const int32_t status = ft_td_run(t, kind_of(KINDS), &s, ROOM(double, s.steps));
+    MUST(status != FT_OK || s.steps == 0 || !is_bad(&s, rows, t->n));
+    refused(t, status);
     remember();
     refused(t, ft_values(t, &s, rows, ROOM(double, rows * t->columns)));
 }

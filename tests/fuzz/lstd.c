@@ -38,7 +38,7 @@ static void drive(void) {
                 unchanged();
                 break;
             }
-            MUST(next >= at && next <= s.steps);
+            MUST(next >= at && next <= s.steps && !is_bad(&s, s.steps + 1, n));
             at = next;
             if (inverse && l->stale == 1) {
                 for (int64_t i = 0; i < n * n; i++) l->inverse[i] = i % (n + 1) ? 0.0 : number(small);

@@ -89,7 +89,7 @@ static void drive(void) {
     const int32_t level = below(16) == 0 ? (int32_t)below(5) - 1 : (int32_t)below(3);
     const int32_t status = below(2) ? ft_returns_run(&p) : ft_returns_run_at(&p, level);
     MUST(status == FT_OK || status == FT_EVALUE);
-    MUST(ft_returns_level() >= 0 && ft_returns_level() <= 2 && *ft_compiler() && *ft_cpu_level());
+    MUST(ft_returns_level() >= 0 && ft_returns_level() <= 2 && *ft_compiler() && *ft_cpu_level() && ft_abi_version() > 0);
     const int64_t kept_kind = p.family;
     if (kept_kind < FT_LAMBDA || kept_kind > FT_UPGO || p.T < 0) MUST(status == FT_EVALUE);
 }

@@ -27,6 +27,7 @@ static void drive(void) {
             int32_t *idx = ROOM(int32_t, N * tilings);
             MUST(coder.n_features >= 1 && coder.n_features <= INT32_MAX);
             const int32_t encoded = ft_tiles_encode(&coder, N, states, idx);
+            for (int64_t i = 0; i < N * dims; i++) MUST(states[i] == states[i] || encoded == FT_EVALUE);
             for (int64_t i = 0; i < N * tilings; i++)
                 MUST(encoded == FT_OK ? idx[i] >= 0 && idx[i] < coder.n_features : idx[i] == 0);
         }
