@@ -1,4 +1,4 @@
-"""`python tests/long.py [millions of steps]`: test_long_runs.py for as long as one likes, or 1e9 steps.
+"""`python tests/long.py [millions of steps]`: test_long_runs.py for as long as one likes; 1e9 by default.
 
 Prints how far the weights in C are from the eager loop's, relative to the largest, ten times on the way.
 """
