@@ -19,7 +19,7 @@ from fasttrace.__main__ import main
 from fasttrace.experiments import best
 from fasttrace.experiments import runs as tables
 
-loky = pytest.importorskip("joblib.externals.loky")
+joblib = pytest.importorskip("joblib")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "mountain_car.toml"
 CAR = {
     "environment": {"name": "MountainCar"},
@@ -123,6 +123,8 @@ def test_what_is_there_is_not_run_again(tmp_path):
 
 def test_two_processes_find_what_one_finds(tmp_path):
     assert_same(swept(CAR, tmp_path / "two", workers=2), swept(CAR, tmp_path / "one"))
+    own = joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(-i) for i in range(2))
+    assert own == [0, 1]  # the caller's pool is another
 
 
 def test_a_cluster_finds_what_one_process_finds(tmp_path):
@@ -180,9 +182,7 @@ def worlds(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    loky.get_reusable_executor().shutdown()
     yield flag
-    loky.get_reusable_executor().shutdown()
     sys.modules.pop("worlds", None)
 
 

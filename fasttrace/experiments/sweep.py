@@ -307,6 +307,21 @@ class _Here:
         return future
 
 
+class _Pool:
+    """An executor, and another where that broke."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make, self.executor = make, make()
+
+    def submit(self, *given: Any) -> Any:
+        try:
+            return self.executor.submit(*given)
+        except BrokenExecutor:
+            self.executor.shutdown(wait=False, kill_workers=True)
+            self.executor = self._make()
+            return self.executor.submit(*given)
+
+
 def _results(executor: Any, spec: Spec, blocks: list[list[Run]], backend: str) -> Iterator[Any]:
     """(block, rows, error) as they come."""
     if isinstance(executor, _Here):
@@ -317,7 +332,7 @@ def _results(executor: Any, spec: Spec, blocks: list[list[Run]], backend: str) -
     futures = {}
     for block in blocks:
         try:
-            futures[executor().submit(run_block, spec, block, backend)] = block
+            futures[executor.submit(run_block, spec, block, backend)] = block
         except BrokenExecutor as error:
             yield block, [], error
     for future in as_completed(futures):
@@ -331,12 +346,11 @@ def _outcome(future: Any) -> tuple[Any, Any]:
 
 @contextmanager
 def _executor(engine: str, address: str | None, workers: int | None) -> Iterator[Any]:
-    """What runs blocks: this process, or a function that gives an executor, anew where the last broke."""
+    """What runs blocks: this process, or an executor."""
     count = cores() if workers is None else workers
     if engine == "dask":
         with _cluster(address, count) as client:
-            executor = client.get_executor(pure=False)
-            yield lambda: executor
+            yield client.get_executor(pure=False)
         return
     try:
         from joblib.externals import loky
@@ -345,11 +359,14 @@ def _executor(engine: str, address: str | None, workers: int | None) -> Iterator
     if count == 1:
         yield _Here()
         return
+    # A pool of its own: on loky's reusable one a joblib.Parallel of the caller would stumble afterwards.
+    pool = _Pool(lambda: loky.ProcessPoolExecutor(count))
     try:
-        yield lambda: loky.get_reusable_executor(max_workers=count)
+        yield pool
     except BaseException:
-        loky.get_reusable_executor(max_workers=count).shutdown(kill_workers=True)
+        pool.executor.shutdown(kill_workers=True)
         raise
+    pool.executor.shutdown()
 
 
 @contextmanager
