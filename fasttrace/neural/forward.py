@@ -39,11 +39,8 @@ class StepByStep(NetworkLearner):
     def _may_be_quick(self) -> bool:
         return True
 
-    def _tell(self) -> None:
-        if self._call is not None:  # step sizes are told in a step
-            numbers = self._gamma, self._lambda
-            single = all(np.ndim(each) == 0 for each in numbers)
-            self._call.gamma, self._call.lambda_ = numbers if single else (np.nan, np.nan)
+    def _tune(self) -> None:
+        pass  # _set does it, in each step
 
     def _one_step(self) -> bool:
         """Learn from the transition that is laid; False, with nothing changed, for a fault."""

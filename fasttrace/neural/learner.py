@@ -56,12 +56,16 @@ class NetworkLearner(Learner):
 
     def _tell(self) -> None:
         if self._call is not None:
-            fields: dict[str, Any] = {}
-            self._add_fields(fields)
-            self._module.tune(self._trace, fields)
+            self._tune()
             numbers = self._gamma, self._lambda
             single = all(np.ndim(each) == 0 for each in numbers)  # NaN: no number for all outputs
             self._call.gamma, self._call.lambda_ = numbers if single else (np.nan, np.nan)
+
+    def _tune(self) -> None:
+        """Hand on what a step takes beside discount and lambda."""
+        fields: dict[str, Any] = {}
+        self._add_fields(fields)
+        self._module.tune(self._trace, fields)
 
     # ---- options -------------------------------------------------------------------------------------------
 
