@@ -184,27 +184,33 @@ def _forget():
             path.unlink(missing_ok=True)
 
 
-def _call_module():
-    """The module for quick calls, which is built with NumPy's headers; without them Python does its work."""
-    try:
-        import numpy
-    except ImportError:
-        if os.environ.get("FASTTRACE_REQUIRE_C"):
-            raise
-        return []
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):  # its steps are whole because the GIL is held
-        return []
+def _modules():
+    """The module for quick calls, which is built with NumPy's headers; without them Python does its work.
+
+    Its steps are whole because the GIL is held: where there is none, the lock alone is built.
+    """
+    free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    includes = ["csrc"]
+    if not free:
+        try:
+            import numpy
+        except ImportError:
+            if os.environ.get("FASTTRACE_REQUIRE_C"):
+                raise
+            return []
+        includes.append(numpy.get_include())
     flags = ["-O3", "-std=c99", "-ffp-contract=off", "-g0", *shlex.split(os.environ.get("CFLAGS", ""))]
+    name = "_lock" if free else "_call"
     return [
         Extension(
-            "fasttrace._call",
+            f"fasttrace.{name}",
             [str(source)],
-            include_dirs=["csrc", numpy.get_include()],
+            include_dirs=includes,
             extra_compile_args=[] if sys.platform == "win32" else flags,
-            py_limited_api=True,
+            py_limited_api=not free,
             optional=not os.environ.get("FASTTRACE_REQUIRE_C"),
         )
-        for source in Path("fasttrace").glob("_call.c")
+        for source in Path("fasttrace").glob(f"{name}.c")
     ]
 
 
@@ -216,6 +222,6 @@ setup(
     packages=[*find_packages(include=["fasttrace*"]), "fasttrace.bench"],
     package_dir={"fasttrace.bench": "bench"},
     cffi_modules=["csrc/build_cffi.py:ffi"],
-    ext_modules=_call_module(),
+    ext_modules=_modules(),
     cmdclass={"bdist_wheel": abi3_wheel, "build_ext": parallel_build, "build_py": with_sources},
 )

@@ -326,12 +326,6 @@ static PyMethodDef module_methods[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_call", NULL, -1, module_methods, NULL, NULL, NULL, NULL};
 
-static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, const char *name) {
-    PyObject *type = PyType_FromSpec(spec);
-    if (type && PyModule_AddObjectRef(module, name, type) == 0) return (PyTypeObject *)type;
-    return NULL;
-}
-
 /* A tuple of these names in the module; interned, they can be told by their addresses. */
 static int intern(PyObject *module, const char *what, const char *const *names, int count,
                   PyObject **interned) {
@@ -347,8 +341,7 @@ PyMODINIT_FUNC PyInit__call(void);
 PyMODINIT_FUNC PyInit__call(void) {
     if (_import_array() < 0) return NULL; /* PyArray_ImportNumPyAPI would print an error that we take */
     PyObject *module = PyModule_Create(&definition);
-    if (!module || !(lock_type = add_type(module, &lock_spec, "Lock")) ||
-        !(call_type = add_type(module, &call_spec, "Call")) ||
+    if (!module || !add_locks(module) || !(call_type = add_type(module, &call_spec, "Call")) ||
         !(quick_type = add_type(module, &quick_spec, "Quick")))
         return NULL;
 #define NAME(name) #name,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from . import arguments
 from .backends import NAMES, Backend, Name, module, resolve
 from .errors import CheckpointError
-from .quick import Quick, native
+from .quick import Quick, locks
 
 if TYPE_CHECKING:
     from .checkpoint import Target
@@ -120,11 +120,12 @@ class Learner(Quick):
     # ---- one user at a time --------------------------------------------------------------------------------
 
     # An interrupt may come at the end of any call of a function, so also between `lock.acquire(False)` and a
-    # `try`: the lock would be held for good.  `with lock` and `for free in self._claim` are no such calls.
+    # `try`: the lock would be held for good.  `for free in self._claim` is no such call; nor was `with lock`
+    # before Python 3.14, from which on `with lock.use()` has to see to it.
 
     def _free(self) -> None:
         """In use by nobody: a new learner, one that was unpickled, or one in a child process."""
-        self._lock = native.Lock() if native else threading.Lock()
+        self._lock = locks.Lock() if locks else threading.Lock()
         if self._call is not None:
             self._call.lock = self._lock
         self._claim = map(self._lock.acquire, repeat(False))
@@ -135,7 +136,7 @@ class Learner(Quick):
         """What to do all that reads or writes the learner under."""
         if self._lock.locked():  # whoever comes between this and the lock waits for it
             self._refuse_use()
-        return self._lock
+        return self._lock.use() if locks else self._lock
 
     def _read(self) -> AbstractContextManager[Any]:
         """_in_use, but that a thread may look at what it is itself at work on: a simulation that reports."""

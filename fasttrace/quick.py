@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .arguments import explained
 
-missing: str | None = None
-native: Any
-try:
-    native = import_module(f"{__package__}._call")
-except Exception as error:  # an old NumPy raises a RuntimeError
-    native, missing = None, f"{type(error).__name__}: {error}"
+
+def _there(name: str) -> tuple[Any, str | None]:
+    """A module in C, and why there is none."""
+    try:
+        return import_module(f"{__package__}.{name}"), None
+    except Exception as error:  # an old NumPy raises a RuntimeError
+        return None, f"{type(error).__name__}: {error}"
+
+
+native, missing = _there("_call")
+locks = native or _there("_lock")[0]  # built for Pythons without a GIL, in place of _call
+if locks is not native:
+    missing = "not built for Pythons without a GIL"
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -12,7 +12,7 @@ from states import same
 from streams import BACKENDS, EVERY, FORMS, INDEX_FORMS, learn, random_stream
 
 import fasttrace as ft
-from fasttrace import pieces
+from fasttrace import pieces, quick
 from fasttrace.envs import MountainCar
 from fasttrace.features import parse_rows
 from fasttrace.linear.learner import LinearLearner
@@ -270,6 +270,27 @@ def test_an_interrupt_leaves_no_learner_locked(kind, backend):
                 call()
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(quick.locks is None, reason="needs the module in C")
+def test_a_use_that_comes_to_no_block_lets_go():
+    """From Python 3.14 on an interrupt may come between `__enter__` and the block: there is no `__exit__`."""
+    lock = quick.locks.Lock()
+    use = lock.use()
+    use.__enter__()
+    assert lock.locked()
+    with pytest.raises(RuntimeError, match="in use"), lock.use():
+        pass
+    assert lock.locked()  # whoever was refused has nothing to let go
+    del use
+    assert not lock.locked()
+    use = lock.use()
+    with use:
+        assert lock.locked()
+    assert lock.acquire()
+    assert not lock.acquire()
+    del use
+    assert lock.locked()  # as it had let go already
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

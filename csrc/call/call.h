@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "fasttrace.h"
+#include "lock.h"
 
 /* ---- the kernels, by their addresses -------------------------------------------------------- */
 
@@ -28,61 +29,6 @@
 
 #define DECLARE(name) static __typeof__(name) *call_##name;
 KERNELS(DECLARE)
-
-/* ---- one user at a time --------------------------------------------------------------------- */
-
-/* A lock that the GIL guards.  Python's would cost a call each way. */
-typedef struct {
-    PyObject_HEAD
-    int held;
-} Lock;
-
-static PyObject *lock_locked(PyObject *self, PyObject *unused) {
-    (void)unused;
-    return PyBool_FromLong(((Lock *)self)->held);
-}
-
-static PyObject *lock_enter(PyObject *self, PyObject *unused) {
-    Lock *lock = (Lock *)self;
-    (void)unused;
-    if (lock->held) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "this learner is in use by another thread; give each its own learner");
-        return NULL;
-    }
-    lock->held = 1;
-    return Py_NewRef(self);
-}
-
-static PyObject *lock_exit(PyObject *self, PyObject *unused) {
-    (void)unused;
-    ((Lock *)self)->held = 0;
-    Py_RETURN_NONE;
-}
-
-/* Never waits, whatever it is asked: whoever holds the lock may be long. */
-static PyObject *lock_acquire(PyObject *self, PyObject *unused) {
-    Lock *lock = (Lock *)self;
-    const int was = lock->held;
-    (void)unused;
-    lock->held = 1;
-    return PyBool_FromLong(!was);
-}
-
-static PyMethodDef lock_methods[] = {
-    {"locked", lock_locked, METH_NOARGS, NULL},  {"acquire", lock_acquire, METH_VARARGS, NULL},
-    {"release", lock_exit, METH_NOARGS, NULL},   {"__enter__", lock_enter, METH_NOARGS, NULL},
-    {"__exit__", lock_exit, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
-
-static void plain_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-    Py_DECREF(type);
-}
-
-static PyType_Slot lock_slots[] = {
-    {Py_tp_methods, lock_methods}, {Py_tp_dealloc, (void *)plain_dealloc}, {0, NULL}};
-static PyType_Spec lock_spec = {"fasttrace._call.Lock", sizeof(Lock), 0, Py_TPFLAGS_DEFAULT, lock_slots};
 
 /* ---- what a learner's calls have to know ---------------------------------------------------- */
 
@@ -126,7 +72,7 @@ typedef struct {
     long long action;
 } Call;
 
-static PyTypeObject *lock_type, *call_type, *quick_type;
+static PyTypeObject *call_type, *quick_type;
 
 /* For as long as Python or other threads may run in the midst of a call: nobody else may come in, and nobody's
  * setting an option, which may make another Call, takes this one away. */

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import FeatureIndexError
 from ..memory import Float64
-from ..pieces import tell
+from ..pieces import held, tell
 from .crew import Crew
 
 Int64 = NDArray[np.int64]
@@ -81,7 +81,7 @@ class Walks:
         begun = time.perf_counter()
 
         def watch() -> None:
-            with self._lock:
+            with held(), self._lock:
                 new, made = self._done[self._told :], self._made
                 self._told += len(new)
             report(made, int(self._ended.sum()), np.concatenate([np.empty(0), *(each[1] for each in new)]))

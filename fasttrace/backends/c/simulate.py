@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
 from ...layout import KINDS, POLICIES, TARGETS
 from ...memory import aligned_zeros
+from ...pieces import held
 from ...policy import Method
 from . import ffi, lib, refuse
 from .linear import handle, room_of, writable
@@ -72,7 +73,7 @@ class Loop:
         room = min(steps, episodes)
         returns, lengths = np.empty(room), np.empty(room, np.int64)
         s = self._one.struct
-        with self._lock:
+        with held(), self._lock:
             status = lib.ft_simulate(
                 s, steps, episodes, room_of(returns), ffi.from_buffer(_INT64S, lengths, require_writable=True)
             )

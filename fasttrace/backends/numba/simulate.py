@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import NOT_FINITE, FeatureIndexError, no_feature
 from ...layout import BAD_INDEX, BAD_VALUE, KINDS, OK, POLICIES, TARGETS, Options
+from ...pieces import held
 from ...policy import Method
 from . import jit, part, policy, refuse, trace, verb
 from .linear import arrays_of
@@ -248,7 +249,7 @@ class Loop:
         room = min(steps, episodes)
         returns, lengths = np.empty(room), np.empty(room, np.int64)
         s = self._simulation
-        with self._generator.bit_generator.lock:
+        with held(), self._generator.bit_generator.lock:
             status, done = self._run(
                 self._trace, s, self._generator, *self._callbacks,
                 steps, episodes, returns, lengths,
