@@ -165,7 +165,7 @@ def one_file():
     one = ROOT / "one"
     flags = ["-O3", "-ffp-contract=off", "-DFT_NO_CLONES"]
     both = "../main.c", "fasttrace.c", "-I.", "-lm", "-o"
-    run(CC, *STRICT, *flags, *both, "as_c", cwd=one)
+    run(CC, *STRICT, *flags, "-DFT_ONLY_KINDS=FT_TRUE_ONLINE", *both, "as_c", cwd=one)
     run(CXX, "-std=c++17", *flags, "-x", "c++", *both, "as_cpp", cwd=one)
     return agrees(run(one / "as_c")) and agrees(run(one / "as_cpp"))
 
@@ -196,9 +196,8 @@ def rust():
     if not shutil.which("cargo"):
         return "cargo is not here"
     project = ROOT / "rust"
-    shutil.copytree(
-        EXAMPLES / "agent_in_rust", project, ignore=shutil.ignore_patterns("target", "fasttrace", "Cargo.lock")
-    )
+    built = shutil.ignore_patterns("target", "fasttrace", "Cargo.lock")
+    shutil.copytree(EXAMPLES / "agent_in_rust", project, ignore=built)
     fasttrace("amalgamate", project / "fasttrace", "--only", "traces,info")
     offline = "--offline", "--config", 'source.crates-io.replace-with="debian"', "--config"
     crates = (*offline, f'source.debian.directory="{CRATES}"') if [*CRATES.glob("cc-*")] else ()

@@ -102,6 +102,48 @@ def test_an_unknown_family_is_refused(tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
+KINDS = """
+#include "fasttrace.h"
+#include <stdio.h>
+static double rows[16], ring[2048];
+static float singles[16];
+static int32_t epochs[4];
+int main(void) {
+    const int32_t at[4] = {1, 2, 3, 0};
+    const double one = 1.0;
+    for (int32_t kind = 0; kind <= FT_EMPHATIC_BETA; kind++)
+        for (int single = 0; single < 2; single++) {
+            ft_trace trace;
+            double delta;
+            if (single) ft_trace_init_single(&trace, 4, 1, singles, ring, epochs);
+            else ft_trace_init(&trace, 4, 1, rows, ring, epochs);
+            ft_stream s = {0};
+            s.steps = s.k = 1, s.indices = at, s.n_actions = 1;
+            s.rewards = s.gammas = s.lambdas = s.alphas = &one;
+            const int32_t *to = at + 1;
+            const int step = ft_td_step(&trace, kind, 1, at, NULL, 1, to, NULL, 1.0, 0.9, 0.8, 1.0, 0.1, &delta);
+            printf("%d %d\\n", step, ft_td_run(&trace, kind, &s, &delta));
+        }
+    return 0;
+}
+"""
+
+
+def test_kinds_that_are_left_out_are_refused(tmp_path):
+    """By steps and streams, of doubles and of floats; the two that are named go on."""
+    amalgamate(tmp_path, ["streams", "simulation", "single"])
+    one = tmp_path / "fasttrace.c"
+    quick = one.read_text("utf-8").replace("__attribute__((always_inline))", "")  # compiled in a second
+    one.write_text(quick, "utf-8")
+    (tmp_path / "main.c").write_text(KINDS)
+    cc = compiler(os.environ.get("CC"), "gcc", "cc")
+    only = "-DFT_NO_CLONES", "-DFT_ONLY_KINDS=FT_TRUE_ONLINE,FT_ACCUMULATING"
+    run(cc, "-std=c99", "-O0", *only, "main.c", "fasttrace.c", "-lm", "-o", "main", cwd=tmp_path)
+    found = run(tmp_path / "main", cwd=tmp_path).splitlines()
+    assert [kind for kind in range(11) if found[2 * kind : 2 * kind + 2] == ["0 0", "0 0"]] == [0, 4]
+    assert found.count("-3 -3") == 2 * 9
+
+
 # ---- C++ ----
 
 CPP = """

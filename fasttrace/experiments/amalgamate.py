@@ -38,7 +38,7 @@ APART = {"horde_v3": "3", "horde_v4": "4", "single": "s"}
 """Files that are compiled again for another type or CPU, and what their names get."""
 
 _SHARED = ("fasttrace.h", "single_table.h")  # what all of the library has in common
-_KNOBS = ("FT_NO_CLONES", "FT_NO_VECTORS")  # what a user may define
+_KNOBS = ("FT_NO_CLONES", "FT_NO_VECTORS", "FT_ONLY_KINDS")  # what a user may define
 
 
 def amalgamate(folder: str | Path, only: Iterable[str] = ()) -> list[Path]:
