@@ -61,6 +61,12 @@ def test_config_answers(capsys):
     assert sources.split() == embed.sources()
 
 
+def test_config_wants_a_question(capsys):
+    """Nothing, with success, would be an empty flag in somebody's Makefile."""
+    assert main(["config"]) == 2
+    assert "expected some of --cflags, --sources" in capsys.readouterr().err
+
+
 def test_pkg_config_names_this_version():
     """Its file cannot ask version.py."""
     text = (CSRC / "pkgconfig" / "fasttrace.pc").read_text("utf-8")
@@ -102,6 +108,13 @@ def test_an_unknown_family_is_refused(tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_folder_that_cannot_be(tmp_path, capsys):
+    """Is an error that names it."""
+    (tmp_path / "taken").write_text("")
+    assert main(["amalgamate", str(tmp_path / "taken")]) == 2
+    assert "taken" in capsys.readouterr().err
+
+
 KINDS = """
 #include "fasttrace.h"
 #include <stdio.h>
@@ -121,7 +134,8 @@ int main(void) {
             s.steps = s.k = 1, s.indices = at, s.n_actions = 1;
             s.rewards = s.gammas = s.lambdas = s.alphas = &one;
             const int32_t *to = at + 1;
-            const int step = ft_td_step(&trace, kind, 1, at, NULL, 1, to, NULL, 1.0, 0.9, 0.8, 1.0, 0.1, &delta);
+            const int step =
+                ft_td_step(&trace, kind, 1, at, NULL, 1, to, NULL, 1.0, 0.9, 0.8, 1.0, 0.1, &delta);
             printf("%d %d\\n", step, ft_td_run(&trace, kind, &s, &delta));
         }
     return 0;
@@ -221,6 +235,8 @@ int main() {
     EXPECT(third.values({5}) == gtd_horde.values({5}) && third.values({5})[18] > 0.0);
     const TileCoder coder({0.0, 0.0}, {1.0, 1.0}, {4, 4}, 8);
     EXPECT(coder(std::array<double, 2>{0.5, 0.5}).size() == 8 && coder.n_features() == 200);
+    const double state[2] = {0.5, 0.5};
+    EXPECT(coder(state) == coder(std::vector<double>{0.5, 0.5}));
     return 0;
 }
 """
@@ -232,20 +248,9 @@ def test_learners_in_cpp(tmp_path):
     amalgamate(tmp_path, ["traces", "gradient", "tiles", "horde"])
     (tmp_path / "main.cc").write_text(CPP)
     run(cc, "-std=c99", "-O0", "-DFT_NO_CLONES", "-c", "fasttrace.c", cwd=tmp_path)
-    strict = "-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Werror", "-pedantic"
-    run(
-        cxx,
-        "-std=c++17",
-        *strict,
-        "-I.",
-        f"-I{CSRC}",
-        "main.cc",
-        "fasttrace.o",
-        "-lm",
-        "-o",
-        "main",
-        cwd=tmp_path,
-    )
+    strict = "-Wall", "-Wextra", "-Wconversion", "-Wold-style-cast", "-Wshadow", "-Werror", "-pedantic"
+    files = "-I.", f"-I{CSRC}", "main.cc", "fasttrace.o", "-lm", "-o", "main"
+    run(cxx, "-std=c++17", *strict, *files, cwd=tmp_path)
     run(tmp_path / "main", cwd=tmp_path)
 
 
