@@ -217,8 +217,8 @@ int main() {
     Horde fresh(10, {0.5, 0.9, 0.99}, 0.1, 0.8);
     for (int t = 0; t < 20; t++) {
         const std::array<std::int32_t, 1> a = {t % 10}, b = {(t + 1) % 10};
-        const double other = alone.step({a, std::array<double, 1>{1.5}}, 2.0, b, 0.9, 0.8);
-        EXPECT(near(fresh.step({a, std::array<double, 1>{1.5}}, cumulants, b)[1], other));
+        const double lone = alone.step({a, std::array<double, 1>{1.5}}, 2.0, b, 0.9, 0.8);
+        EXPECT(near(fresh.step({a, std::array<double, 1>{1.5}}, cumulants, b)[1], lone));
     }
     EXPECT(near(fresh.values({7})[1], alone.value({7})));
     fresh.step(x, cumulants, x, none, none, none); /* rho 0: nothing is learned */

@@ -11,7 +11,7 @@ from ..version import __version__
 def run(asked: list[str]) -> int:
     """Print the answers, one a line, quoted for a shell; a status."""
     if not asked:
-        print(f"config: expected some of {', '.join(f'--{question}' for question in CONFIG)}", file=sys.stderr)
+        print("config: expected some of", ", ".join(f"--{question}" for question in CONFIG), file=sys.stderr)
         return 2
     include = get_include()
     answers = {
