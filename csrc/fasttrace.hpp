@@ -9,6 +9,10 @@
 #ifndef FASTTRACE_HPP
 #define FASTTRACE_HPP
 
+#if __cplusplus < 201703L && !defined(_MSC_VER)
+#error "fasttrace.hpp is C++17: compile with -std=c++17 or later"
+#endif
+
 #include "fasttrace.h"
 
 #include <algorithm>
@@ -17,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -240,7 +245,7 @@ class Control : public Linear {
 /* TD(lambda); given rho, off-policy.  kind: FT_ACCUMULATING, FT_REPLACING or FT_DUTCH. */
 class TD : public detail::Prediction {
   public:
-    TD(std::int64_t n_features, double alpha, ft_kind kind = FT_ACCUMULATING) : Prediction(n_features, alpha, kind) {
+    TD(std::int64_t n_features, double alpha_, ft_kind kind = FT_ACCUMULATING) : Prediction(n_features, alpha_, kind) {
         if (kind != FT_ACCUMULATING && kind != FT_REPLACING && kind != FT_DUTCH)
             throw ValueError("kind: expected FT_ACCUMULATING, FT_REPLACING or FT_DUTCH");
     }
@@ -249,14 +254,14 @@ class TD : public detail::Prediction {
 /* True online TD(lambda). */
 class TrueOnlineTD : public detail::Prediction {
   public:
-    TrueOnlineTD(std::int64_t n_features, double alpha) : Prediction(n_features, alpha, FT_TRUE_ONLINE) {}
+    TrueOnlineTD(std::int64_t n_features, double alpha_) : Prediction(n_features, alpha_, FT_TRUE_ONLINE) {}
 };
 
 /* Sarsa(lambda).  kind: FT_REPLACING, FT_REPLACING_CLEAR, FT_ACCUMULATING or FT_DUTCH. */
 class Sarsa : public detail::Control {
   public:
-    Sarsa(std::int64_t n_features, std::int64_t n_actions, double alpha, ft_kind kind = FT_REPLACING)
-        : Control(n_features, n_actions, alpha, kind) {
+    Sarsa(std::int64_t n_features, std::int64_t n_actions, double alpha_, ft_kind kind = FT_REPLACING)
+        : Control(n_features, n_actions, alpha_, kind) {
         if (kind > FT_DUTCH) throw ValueError("kind: expected a trace that is not a true online one");
     }
     double step(const Features &x, std::int64_t action, double reward, const Features &x_next,
@@ -268,8 +273,8 @@ class Sarsa : public detail::Control {
 /* True online Sarsa(lambda). */
 class TrueOnlineSarsa : public detail::Control {
   public:
-    TrueOnlineSarsa(std::int64_t n_features, std::int64_t n_actions, double alpha)
-        : Control(n_features, n_actions, alpha, FT_TRUE_ONLINE) {}
+    TrueOnlineSarsa(std::int64_t n_features, std::int64_t n_actions, double alpha_)
+        : Control(n_features, n_actions, alpha_, FT_TRUE_ONLINE) {}
     double step(const Features &x, std::int64_t action, double reward, const Features &x_next,
                 std::int64_t action_next, double gamma, double lambda) {
         return sarsa(x, action, reward, x_next, action_next, gamma, lambda);
@@ -281,9 +286,9 @@ class ExpectedSarsa : public detail::Control {
   public:
     double epsilon;
 
-    ExpectedSarsa(std::int64_t n_features, std::int64_t n_actions, double alpha, double epsilon_,
+    ExpectedSarsa(std::int64_t n_features, std::int64_t n_actions, double alpha_, double epsilon_,
                   ft_kind kind = FT_ACCUMULATING)
-        : Control(n_features, n_actions, alpha, kind), epsilon(epsilon_) {}
+        : Control(n_features, n_actions, alpha_, kind), epsilon(epsilon_) {}
     double step(const Features &x, std::int64_t action, double reward, const Features &x_next,
                 std::int64_t action_next, double gamma, double lambda) {
         return own(FT_EXPECTED, epsilon, x, action, reward, x_next, action_next, gamma, lambda);
@@ -512,10 +517,10 @@ class TileCoder {
     /* The active features of a state (dims), into (tilings); allocates nothing. */
     void encode(const double *state, std::int32_t *indices) const { check(ft_tiles_encode(&coder_, 1, state, indices)); }
     template <class State> std::vector<std::int32_t> operator()(const State &state) const {
-        if (std::int64_t(state.size()) != coder_.dims)
+        if (std::int64_t(std::size(state)) != coder_.dims)
             throw ValueError("state: expected " + std::to_string(coder_.dims) + " numbers");
         std::vector<std::int32_t> indices(std::size_t(coder_.tilings));
-        encode(state.data(), indices.data());
+        encode(std::data(state), indices.data());
         return indices;
     }
 

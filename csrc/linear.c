@@ -259,6 +259,7 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
  * gain from vectors, values do not. */
 #define FT_DEFINE_RUNS(name, kind, ...)                                                           \
     static void ft_run_##name(ft_trace *t, const ft_stream *s, double *deltas, int plain) {       \
+        if (!FT_IS_HERE(kind)) return;                                                            \
         if (plain && s->k == 8)                                                                   \
             ft_run(t, s, deltas, kind, 1, FT_STATES, 1, 8, FT_NARROW);                            \
         else if (plain)                                                                           \
@@ -271,13 +272,14 @@ FT_CLONES static void ft_run_dense(ft_trace *t, const ft_stream *s, int kind, do
 #define FT_DEFINE_CONTROL_RUN(name, kind)                                                         \
     FT_CLONES_32 static void ft_run_control_##name(ft_trace *t, const ft_stream *s,               \
                                                    double *deltas, int plain) {                   \
+        if (!FT_IS_HERE(kind)) return;                                                            \
         if (plain && t->width == 4)                                                               \
             ft_run(t, s, deltas, kind, 1, FT_SARSA, 4, 0, FT_EITHER);                             \
         else                                                                                      \
             ft_run(t, s, deltas, kind, 0, FT_SARSA, t->width, 0, FT_EITHER);                      \
     }                                                                                             \
     FT_CLONES static void ft_run_actions_##name(ft_trace *t, const ft_stream *s, double *deltas) { \
-        ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 8, FT_EITHER);                               \
+        if (FT_IS_HERE(kind)) ft_run(t, s, deltas, kind, 1, FT_ACTIONS, 4, 8, FT_EITHER);         \
     }
 FT_KINDS(FT_DEFINE_RUNS)
 FT_KINDS(FT_DEFINE_CONTROL_RUNS)

@@ -384,10 +384,10 @@ static int64_t ft_active_of(const ft_simulation *s) { return s->tiles ? s->tiles
     FT_WHERE_##actions(FT_DEFINE_LOOP, name, kind)
 #define FT_DEFINE_LOOP(name, kind)                                                                \
     FT_CLONES_32 static void ft_loop_##name(const ft_order *order) {                              \
-        ft_live(order, kind, 4, 8, 0, FT_ABREAST);                                                  \
+        if (FT_IS_HERE(kind)) ft_live(order, kind, 4, 8, 0, FT_ABREAST);                          \
     }                                                                                             \
     FT_CLONES_32 static void ft_alone_##name(const ft_order *order) {                             \
-        ft_live(order, kind, 4, 8, 0, 1);                                                         \
+        if (FT_IS_HERE(kind)) ft_live(order, kind, 4, 8, 0, 1);                                   \
     }
 FT_KINDS(FT_DEFINE_LOOPS)
 

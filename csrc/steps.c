@@ -47,10 +47,16 @@ static double ft_any_step(ft_trace *t, int32_t kind, ft_place x, ft_place x_next
                           double interest, double alpha, const ft_options *options) {
     const ft_numbers n =
         ft_numbers_of(reward, gamma_next, lambda_next, rho, pi, interest, alpha, options);
-#define FT_CALL_STEP(name, value, ...) case value: return ft_one_step(t, x, x_next, n, value, 1);
+#define FT_CALL_STEP(name, value, ...)                                          \
+    case value:                                                                 \
+        if (FT_IS_HERE(value)) return ft_one_step(t, x, x_next, n, value, 1);   \
+        break;
 #define FT_CALL_WIDE_STEPS(name, value, folded, replaces, clears, emphatic, true_online, actions, ...) \
     FT_WHERE_##actions(FT_CALL_WIDE_STEP, name, value)
-#define FT_CALL_WIDE_STEP(name, value) case value: return ft_one_step(t, x, x_next, n, value, 4);
+#define FT_CALL_WIDE_STEP(name, value)                                          \
+    case value:                                                                 \
+        if (FT_IS_HERE(value)) return ft_one_step(t, x, x_next, n, value, 4);   \
+        break;
     if (t->width == 1 && !FT_SINGLE) switch (kind) { FT_KINDS(FT_CALL_STEP) }
     if (t->width == 4 && !FT_SINGLE) switch (kind) { FT_KINDS(FT_CALL_WIDE_STEPS) }
     return ft_one_step(t, x, x_next, n, kind, t->width);

@@ -68,7 +68,20 @@
     | takes_pi##u << value
 #define FT_HAS(BIT, kind) ((0u FT_KINDS(BIT)) >> (kind) & 1)
 
-FT_INLINE int ft_is_kind(int64_t kind) { return kind >= 0 && kind < 32 && FT_HAS(FT_BIT_IS, kind); }
+/* -DFT_ONLY_KINDS=FT_TRUE_ONLINE,FT_DUTCH leaves the other kinds out: they are refused. */
+#ifdef FT_ONLY_KINDS
+#define FT_BITS_OF(a, b, c, d, e, f, g, h, i, j, k, ...)                                           \
+    (1u << (a) | 1u << (b) | 1u << (c) | 1u << (d) | 1u << (e) | 1u << (f) | 1u << (g) | 1u << (h) | \
+     1u << (i) | 1u << (j) | 1u << (k))
+#define FT_BITS(...) FT_BITS_OF(__VA_ARGS__, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31) /* no kind */
+#define FT_IS_HERE(kind) (FT_BITS(FT_ONLY_KINDS) >> (kind) & 1)
+#else
+#define FT_IS_HERE(kind) 1
+#endif
+
+FT_INLINE int ft_is_kind(int64_t kind) {
+    return kind >= 0 && kind < 32 && FT_HAS(FT_BIT_IS, kind) && FT_IS_HERE(kind);
+}
 FT_INLINE int ft_folded(int kind) { return FT_HAS(FT_BIT_FOLDED, kind); }
 FT_INLINE int ft_replaces(int kind) { return FT_HAS(FT_BIT_REPLACES, kind); }
 FT_INLINE int ft_clears(int kind) { return FT_HAS(FT_BIT_CLEARS, kind); }

@@ -61,6 +61,12 @@ def test_config_answers(capsys):
     assert sources.split() == embed.sources()
 
 
+def test_config_wants_a_question(capsys):
+    """Nothing, with success, would be an empty flag in somebody's Makefile."""
+    assert main(["config"]) == 2
+    assert "expected some of --cflags, --sources" in capsys.readouterr().err
+
+
 def test_pkg_config_names_this_version():
     """Its file cannot ask version.py."""
     text = (CSRC / "pkgconfig" / "fasttrace.pc").read_text("utf-8")
@@ -100,6 +106,56 @@ def test_an_unknown_family_is_refused(tmp_path, capsys):
     assert main(["amalgamate", str(tmp_path / "new"), "--only", "traces,trace"]) == 2
     assert "got 'trace', expected some of traces, streams" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_cannot_be(tmp_path, capsys):
+    """Is an error that names it."""
+    (tmp_path / "taken").write_text("")
+    assert main(["amalgamate", str(tmp_path / "taken")]) == 2
+    assert "taken" in capsys.readouterr().err
+
+
+KINDS = """
+#include "fasttrace.h"
+#include <stdio.h>
+static double rows[16], ring[2048];
+static float singles[16];
+static int32_t epochs[4];
+int main(void) {
+    const int32_t at[4] = {1, 2, 3, 0};
+    const double one = 1.0;
+    for (int32_t kind = 0; kind <= FT_EMPHATIC_BETA; kind++)
+        for (int single = 0; single < 2; single++) {
+            ft_trace trace;
+            double delta;
+            if (single) ft_trace_init_single(&trace, 4, 1, singles, ring, epochs);
+            else ft_trace_init(&trace, 4, 1, rows, ring, epochs);
+            ft_stream s = {0};
+            s.steps = s.k = 1, s.indices = at, s.n_actions = 1;
+            s.rewards = s.gammas = s.lambdas = s.alphas = &one;
+            const int32_t *to = at + 1;
+            const int step =
+                ft_td_step(&trace, kind, 1, at, NULL, 1, to, NULL, 1.0, 0.9, 0.8, 1.0, 0.1, &delta);
+            printf("%d %d\\n", step, ft_td_run(&trace, kind, &s, &delta));
+        }
+    return 0;
+}
+"""
+
+
+def test_kinds_that_are_left_out_are_refused(tmp_path):
+    """By steps and streams, of doubles and of floats; the two that are named go on."""
+    amalgamate(tmp_path, ["streams", "simulation", "single"])
+    one = tmp_path / "fasttrace.c"
+    quick = one.read_text("utf-8").replace("__attribute__((always_inline))", "")  # compiled in a second
+    one.write_text(quick, "utf-8")
+    (tmp_path / "main.c").write_text(KINDS)
+    cc = compiler(os.environ.get("CC"), "gcc", "cc")
+    only = "-DFT_NO_CLONES", "-DFT_ONLY_KINDS=FT_TRUE_ONLINE,FT_ACCUMULATING"
+    run(cc, "-std=c99", "-O0", *only, "main.c", "fasttrace.c", "-lm", "-o", "main", cwd=tmp_path)
+    found = run(tmp_path / "main", cwd=tmp_path).splitlines()
+    assert [kind for kind in range(11) if found[2 * kind : 2 * kind + 2] == ["0 0", "0 0"]] == [0, 4]
+    assert found.count("-3 -3") == 2 * 9
 
 
 # ---- C++ ----
@@ -161,8 +217,8 @@ int main() {
     Horde fresh(10, {0.5, 0.9, 0.99}, 0.1, 0.8);
     for (int t = 0; t < 20; t++) {
         const std::array<std::int32_t, 1> a = {t % 10}, b = {(t + 1) % 10};
-        const double other = alone.step({a, std::array<double, 1>{1.5}}, 2.0, b, 0.9, 0.8);
-        EXPECT(near(fresh.step({a, std::array<double, 1>{1.5}}, cumulants, b)[1], other));
+        const double lone = alone.step({a, std::array<double, 1>{1.5}}, 2.0, b, 0.9, 0.8);
+        EXPECT(near(fresh.step({a, std::array<double, 1>{1.5}}, cumulants, b)[1], lone));
     }
     EXPECT(near(fresh.values({7})[1], alone.value({7})));
     fresh.step(x, cumulants, x, none, none, none); /* rho 0: nothing is learned */
@@ -179,6 +235,8 @@ int main() {
     EXPECT(third.values({5}) == gtd_horde.values({5}) && third.values({5})[18] > 0.0);
     const TileCoder coder({0.0, 0.0}, {1.0, 1.0}, {4, 4}, 8);
     EXPECT(coder(std::array<double, 2>{0.5, 0.5}).size() == 8 && coder.n_features() == 200);
+    const double state[2] = {0.5, 0.5};
+    EXPECT(coder(state) == coder(std::vector<double>{0.5, 0.5}));
     return 0;
 }
 """
@@ -190,20 +248,9 @@ def test_learners_in_cpp(tmp_path):
     amalgamate(tmp_path, ["traces", "gradient", "tiles", "horde"])
     (tmp_path / "main.cc").write_text(CPP)
     run(cc, "-std=c99", "-O0", "-DFT_NO_CLONES", "-c", "fasttrace.c", cwd=tmp_path)
-    strict = "-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Werror", "-pedantic"
-    run(
-        cxx,
-        "-std=c++17",
-        *strict,
-        "-I.",
-        f"-I{CSRC}",
-        "main.cc",
-        "fasttrace.o",
-        "-lm",
-        "-o",
-        "main",
-        cwd=tmp_path,
-    )
+    strict = "-Wall", "-Wextra", "-Wconversion", "-Wold-style-cast", "-Wshadow", "-Werror", "-pedantic"
+    files = "-I.", f"-I{CSRC}", "main.cc", "fasttrace.o", "-lm", "-o", "main"
+    run(cxx, "-std=c++17", *strict, *files, cwd=tmp_path)
     run(tmp_path / "main", cwd=tmp_path)
 
 

@@ -38,13 +38,13 @@ APART = {"horde_v3": "3", "horde_v4": "4", "single": "s"}
 """Files that are compiled again for another type or CPU, and what their names get."""
 
 _SHARED = ("fasttrace.h", "single_table.h")  # what all of the library has in common
-_KNOBS = ("FT_NO_CLONES", "FT_NO_VECTORS")  # what a user may define
+_KNOBS = ("FT_NO_CLONES", "FT_NO_VECTORS", "FT_ONLY_KINDS")  # what a user may define
 
 
 def amalgamate(folder: str | Path, only: Iterable[str] = ()) -> list[Path]:
     """Write fasttrace.c and fasttrace.h to a folder; `only`: families, and those that they call.
 
-    Errors: ValueError for another name.
+    Errors: ValueError for another name, OSError.
     """
     families = _with_what_they_call(only) if only else list(FAMILIES)
     target = Path(folder)
@@ -61,7 +61,7 @@ def run(folder: str, only: Iterable[str]) -> int:
     """The command."""
     try:
         written = amalgamate(folder, only)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     print(*written, sep="\n")

@@ -67,7 +67,7 @@ mod fasttrace {
                 ABI,
                 "this program was written for another fasttrace"
             );
-            let lines = |doubles: usize| vec![Line([0.0; 8]); doubles.div_ceil(8)];
+            let lines = |doubles: usize| vec![Line([0.0; 8]); (doubles + 7) / 8];
             let (mut rows, mut epochs) = (lines(2 * n), vec![0; n]);
             let mut ring = lines(2 * unsafe { ft_trace_ring_size(n as i64) } as usize);
             let mut trace = Trace([0; 25]);
@@ -156,7 +156,8 @@ fn main() {
             } else {
                 1.0
             };
-            let x_next: &[i32] = if over { &[] } else { &[next] };
+            let x_next = [next]; // of which there is none in the end
+            let x_next = &x_next[..usize::from(!over)];
             learner
                 .step(&[s], reward, x_next, if over { 0.0 } else { 1.0 }, 0.8)
                 .expect("a good step");
