@@ -125,7 +125,7 @@ class Learner(Quick):
 
     def _free(self) -> None:
         """In use by nobody: a new learner, one that was unpickled, or one in a child process."""
-        self._lock = locks.Lock() if locks else threading.Lock()
+        self._lock: Any = locks.Lock() if locks else threading.Lock()
         if self._call is not None:
             self._call.lock = self._lock
         self._claim = map(self._lock.acquire, repeat(False))
