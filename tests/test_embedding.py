@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from streams import ALGORITHMS
+from streams import EVERY
 
 import fasttrace as ft
 from fasttrace import embed
@@ -226,6 +226,19 @@ def take(interface, null, address, learner, delta):
             state, interface.kind, interface.target, 0, *own, *at, 0, *to, 1, *NUMBERS, learner.alpha,
             address(q), delta,
         )  # fmt: skip
+    if interface.name == "ft_gq_step":
+        q = np.empty(4)
+        return interface.step(
+            state, learner.beta, 0, learner.epsilon, null, *at, 0, *to, 1, *NUMBERS, 1.0, learner.alpha,
+            address(q), delta,
+        )  # fmt: skip
+    if interface.name == "ft_adaptive_step":
+        return interface.step(state, interface.kind, *at, 0, *to, 0, *NUMBERS, delta)
+    if interface.name == "ft_actor_critic_step":
+        work = np.empty(12)
+        return interface.step(
+            state, 1.0, *at, 0, *to, *NUMBERS, 0.8, learner.alpha, learner.alpha_actor, address(work), delta
+        )  # fmt: skip
     if interface.name == "ft_gradient_step":
         return interface.step(state, learner.beta, *at, *to, *NUMBERS, 1.0, learner.alpha, delta)
     return interface.step(
@@ -234,7 +247,7 @@ def take(interface, null, address, learner, delta):
 
 
 @needs_c
-@pytest.mark.parametrize("each", [a for a in ALGORITHMS.values() if a.kernel in STEPS], ids=str)
+@pytest.mark.parametrize("each", EVERY.values(), ids=str)
 def test_a_step_by_address_is_the_learners(each):
     """Of cffi's and of ctypes', to the bit; what the learner then says of itself is true."""
     from fasttrace.backends.c import ffi
