@@ -117,10 +117,11 @@ int32_t ft_gq_step(ft_gradient *t, double beta, int32_t policy, double parameter
     if (!ft_gradient_row_ok(t, k, idx) || !ft_gradient_row_ok(t, k_next, idx_next)) return FT_EINDEX;
     if (action < 0 || action >= A || action_next < 0 || action_next >= A) return FT_EACTION;
     if (t->kind != FT_GTD || !ft_numbers_ok(t, n) || !ft_gq_policy_ok(pi, A, policy, parameter)) return FT_EVALUE;
+    static const int32_t none = -1;
     ft_stream s; /* of S_{t+1} alone */
     memset(&s, 0, sizeof s);
     s.k = k_next;
-    s.indices = idx_next;
+    s.indices = idx_next ? idx_next : &none; /* rows are counted from there */
     s.values = val_next;
     s.n_actions = A;
     s.policy = policy;
