@@ -340,6 +340,23 @@ FT_API int32_t ft_gradient_step(ft_gradient *trace, double beta, int64_t k, cons
 FT_API int32_t ft_gradient_run(ft_gradient *trace, double beta, const ft_stream *stream,
                                double *deltas);
 
+/* One transition of GQ(lambda), with a trace of FT_GTD and a column for each action; otherwise as
+ * ft_gradient_step.
+ *
+ * action, action_next  the columns that were taken; the second has no effect
+ * pi    (columns) the target policy at x_next; or NULL: the learner's own under the weights before this
+ *       update, enum ft_policy with its epsilon or temperature as `parameter`
+ * rho   pi(action) / mu(action), of the action taken in x: it weighs the trace that is there
+ * q     2 * columns doubles; the kernel works in it
+ *
+ * O(k columns). */
+FT_API int32_t ft_gq_step(ft_gradient *trace, double beta, int32_t policy, double parameter,
+                          const double *pi, int64_t k, const int32_t *idx, const double *val,
+                          int64_t action, int64_t k_next, const int32_t *idx_next,
+                          const double *val_next, int64_t action_next, double reward,
+                          double gamma_next, double lambda_next, double rho, double alpha, double *q,
+                          double *delta);
+
 /* GQ(lambda) over a whole stream, with a trace of FT_GTD; columns 1, rows of state-action pairs, or
  * columns n_actions.  Takes the stream's actions, rhos and target policy; q has 2 * n_actions. */
 FT_API int32_t ft_gq_run(ft_gradient *trace, double beta, const ft_stream *stream, double *deltas);

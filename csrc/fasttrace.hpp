@@ -348,6 +348,117 @@ class GTD {
     ft_gradient trace_;
 };
 
+namespace detail {
+
+/* TD(lambda) with a step size for each weight, which learns. */
+class StepSizes {
+  public:
+    StepSizes(const StepSizes &other)
+        : trace_(other.trace_), kind_(other.kind_), rows_(other.rows_), numbers_(other.numbers_), list_(other.list_) {
+        point();
+    }
+    StepSizes(StepSizes &&) = default;
+    StepSizes &operator=(StepSizes other) {
+        kind_ = other.kind_;
+        rows_ = std::move(other.rows_);
+        numbers_ = std::move(other.numbers_);
+        list_ = std::move(other.list_);
+        trace_ = other.trace_;
+        return *this;
+    }
+
+    double value(const Features &x) {
+        double v = 0.0;
+        const ft_stream s = row_of(x);
+        check(ft_adaptive_values(&trace_, &s, 1, &v), trace_.bad_index);
+        return v;
+    }
+    /* Learn from one transition; the TD error. */
+    double step(const Features &x, double reward, const Features &x_next, double gamma, double lambda) {
+        double delta = 0.0;
+        check(ft_adaptive_step(&trace_, kind_, x.k, x.indices, x.values, 0, x_next.k, x_next.indices, x_next.values, 0,
+                               reward, gamma, lambda, &delta),
+              trace_.bad_index);
+        return delta;
+    }
+    std::vector<double> weights() const { return dense(true); }
+    std::vector<double> alphas() const { return dense(false); }
+    /* The traces become empty; weights and step sizes stay. */
+    void reset() { ft_adaptive_reset(&trace_, kind_); }
+    std::int64_t n_features() const { return trace_.n; }
+    /* For functions of fasttrace.h; the options are in it. */
+    ft_adaptive *handle() { return &trace_; }
+
+  protected:
+    StepSizes(std::int64_t n, double alpha, std::int32_t kind, double meta)
+        : kind_(kind), rows_(at_least_one("n_features", n)), numbers_(4 * (n + FT_AT_ONCE)), list_(2 * n) {
+        if (n > INT32_MAX) throw ValueError("n_features: expected at most 2^31 - 1");
+        if (!(alpha > 0.0 && std::isfinite(alpha))) throw ValueError("alpha: expected a number above 0");
+        if (!(meta >= 0.0 && std::isfinite(meta))) throw ValueError("meta: expected a number that is not negative");
+        trace_.meta = meta;
+        trace_.n = n;
+        point();
+        ft_adaptive_init(&trace_, n, 1, alpha);
+    }
+    ft_adaptive trace_ = {};
+
+  private:
+    void point() {
+        const std::int64_t room = trace_.n + FT_AT_ONCE;
+        trace_.rows = rows_.data();
+        trace_.p = numbers_.data();
+        trace_.inverse = trace_.p + room;
+        trace_.fresh = trace_.inverse + room;
+        trace_.x = trace_.fresh + room;
+        trace_.list = list_.data();
+        trace_.active = trace_.list + trace_.n;
+    }
+    std::vector<double> dense(bool weights) const {
+        std::vector<double> out(std::size_t(trace_.n));
+        ft_adaptive_dense(&trace_, kind_, weights ? out.data() : nullptr, weights ? nullptr : out.data());
+        return out;
+    }
+
+    std::int32_t kind_;
+    Zeros<ft_adaptive_row> rows_;
+    Zeros<double> numbers_;
+    Zeros<std::int32_t> list_;
+};
+
+} // namespace detail
+
+/* SwiftTD: true online TD(lambda) whose step sizes learn, and whose rate of learning is at most eta. */
+class SwiftTD : public detail::StepSizes {
+  public:
+    SwiftTD(std::int64_t n_features, double alpha, double eta = 0.1, double decay = 0.999, double meta = 1e-3,
+            double eta_min = 1e-10)
+        : StepSizes(n_features, alpha, FT_SWIFT, meta) {
+        if (!(eta > 0.0 && eta <= 1.0)) throw ValueError("eta: expected a number above 0, at most 1");
+        if (!(decay > 0.0 && decay <= 1.0)) throw ValueError("decay: expected a number above 0, at most 1");
+        if (!(eta_min > 0.0 && eta_min <= eta)) throw ValueError("eta_min: expected a number above 0, at most eta");
+        trace_.eta = eta;
+        trace_.shrink = decay;
+        trace_.eta_min = eta_min;
+    }
+};
+
+/* TIDBD(lambda), by meta-descent. */
+class TIDBD : public detail::StepSizes {
+  public:
+    TIDBD(std::int64_t n_features, double alpha, double meta = 1e-2)
+        : StepSizes(n_features, alpha, FT_TIDBD, meta) {}
+};
+
+/* Autostep for TD(lambda): the same, normalised; tau updates are remembered. */
+class Autostep : public detail::StepSizes {
+  public:
+    Autostep(std::int64_t n_features, double alpha, double meta = 1e-2, double tau = 1e4)
+        : StepSizes(n_features, alpha, FT_AUTOSTEP, meta) {
+        if (!(tau > 0.0 && std::isfinite(tau))) throw ValueError("tau: expected a number above 0");
+        trace_.tau = tau;
+    }
+};
+
 /* Many predictions on one stream: each learned as a learner by itself would learn it.  Those that decay about alike,
  * by gamma lambda, belong side by side, in eights.  kind: FT_HORDE_TRUE_ONLINE, ...; beta is for FT_HORDE_GTD. */
 class Horde {

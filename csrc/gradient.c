@@ -1,84 +1,11 @@
-/* GTD(lambda), HTD(lambda), true online GTD(lambda), GTD2, TDRC(lambda), proximal GTD2(lambda) and GQ(lambda):
- * one step, and whole streams.
+/* GTD(lambda), HTD(lambda), true online GTD(lambda), GTD2, TDRC(lambda), proximal GTD2(lambda): one step, and
+ * whole streams.
  *
  * Every update is two writes, on x and on x', and a drive.  Inner products over whole vectors are kept as
  * scalars: each step knows what it adds to them.  docs/gradient derives the recursions. */
 #include "gradient.h"
-#include "policy.h"
-
-/* What one transition hands to the next. */
-typedef struct {
-    double decay, v_old, zv, zz, zbv, zzb;
-} ft_gradient_carry;
-
-FT_INLINE ft_gradient_carry ft_gradient_carry_of(const ft_gradient *t) {
-    ft_gradient_carry c;
-    c.decay = t->decay;
-    c.v_old = t->v_old;
-    c.zv = t->zv;
-    c.zz = t->zz;
-    c.zbv = t->zbv;
-    c.zzb = t->zzb;
-    return c;
-}
-
-FT_INLINE void ft_gradient_carry_store(ft_gradient *t, const ft_gradient_hot *h,
-                                       const ft_gradient_carry *c, double alpha) {
-    ft_gradient_store(t, h);
-    t->decay = c->decay;
-    t->v_old = c->v_old;
-    t->zv = c->zv;
-    t->zz = c->zz;
-    t->zbv = c->zbv;
-    t->zzb = c->zzb;
-    t->alpha = alpha;
-}
-
-/* The numbers of one transition, from S_t to S_{t+1}. */
-typedef struct {
-    double reward, gamma_next, lambda_next, rho, alpha, beta;
-} ft_gradient_numbers;
-
-/* D ? D x : 0.  0 times infinity is not 0. */
-FT_INLINE double ft_decayed(double decay, double x) { return decay == 0.0 ? 0.0 : decay * x; }
-
-FT_INLINE double ft_delta(ft_gradient_numbers n, double v, double v_next) {
-    return n.reward + (n.gamma_next == 0.0 ? 0.0 : n.gamma_next * v_next) - v;
-}
 
 /* ---- one transition of each learner; kind and padded are constants ---- */
-
-/* x takes part in GTD and GQ alike; `added` is what its trace grows by: rho, or 1 for action values. */
-typedef struct {
-    double delta, push; /* w += push x' is left to the caller */
-    ft_lanes sums;
-    double zx, both;
-} ft_gtd;
-
-FT_INLINE void ft_gtd_write(ft_gradient_hot *h, ft_gradient_carry *c, ft_row x, int64_t columns,
-                            int64_t column, int padded, ft_gradient_numbers n, double decay, double added,
-                            ft_gtd *g) {
-    const double inv = 1.0 / h->scale, dz = added * inv;
-    const double vx = ft_quad_lane(g->sums.main, 1) + ft_quad_lane(g->sums.main, 2) * h->drive_v;
-    const double dv = -n.beta * vx;
-    c->zv = ft_decayed(decay, c->zv) + added * vx;
-    const ft_lanes both = ft_gradient_write(
-        h, x, columns, column, padded, FT_GTD,
-        ft_change_of(-h->drive * dz, dv - h->drive_v * dz, dz, 0.0, 0.0));
-    g->zx = ft_quad_lane(g->sums.main, 2) * h->scale;
-    g->both = ft_quad_lane(both.main, 2) * h->scale;
-    c->zz = ft_decayed(decay * decay, c->zz) + added * g->both;
-    g->push = -(n.alpha * n.gamma_next * (1.0 - n.lambda_next)) * c->zv;
-    c->zv += n.beta * g->delta * c->zz + dv * (g->both - g->zx);
-}
-
-FT_INLINE int ft_pushes(ft_gradient_numbers n) { return n.gamma_next != 0.0 && n.lambda_next != 1.0; }
-
-FT_INLINE void ft_gtd_drive(ft_gradient_hot *h, ft_gradient_carry *c, ft_gradient_numbers n, double delta) {
-    h->drive += n.alpha * delta * h->scale;
-    h->drive_v += n.beta * delta * h->scale;
-    c->decay = n.gamma_next * n.lambda_next;
-}
 
 FT_INLINE double ft_gtd_transition(ft_gradient *t, ft_gradient_hot *h, ft_gradient_carry *c,
                                    ft_row x, ft_row x_next, ft_gradient_numbers n, int padded) {
@@ -315,17 +242,6 @@ FT_INLINE double ft_proximal_gtd2_transition(ft_gradient *t, ft_gradient_hot *h,
 
 /* ---- whole streams ---- */
 
-FT_INLINE ft_gradient_numbers ft_gradient_numbers_of(const ft_stream *s, int64_t i, double beta) {
-    ft_gradient_numbers n;
-    n.reward = s->rewards[i];
-    n.gamma_next = s->gammas[i * s->gamma_stride];
-    n.lambda_next = s->lambdas[i * s->lambda_stride];
-    n.rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
-    n.alpha = s->alphas[i * s->alpha_stride];
-    n.beta = beta;
-    return n;
-}
-
 /* Records come into cache in time where most of a step are new to it: see ft_prefetch_distance. */
 static int64_t ft_gradient_ahead(const ft_gradient *t, const ft_stream *s) {
     enum { AHEAD = 6, SAMPLES = 64 };
@@ -384,24 +300,6 @@ static int64_t ft_gradient_ahead(const ft_gradient *t, const ft_stream *s) {
     }
 FT_GRADIENT_KINDS(FT_DEFINE_GRADIENT)
 
-/* FT_OK and whether there is padding, or FT_EINDEX with bad_index set. */
-static int32_t ft_gradient_check(ft_gradient *t, const ft_stream *s, int64_t rows, int *padded) {
-    *padded = s->checked != 1;
-    if (s->checked) return FT_OK;
-    const int64_t count = ft_index_count(s, rows);
-    uint32_t low, high;
-    ft_index_bounds(s->indices, count, &low, &high);
-    *padded = low == 0;
-    if ((int64_t)high <= t->n) return FT_OK;
-    t->bad_index = *ft_first_bad(s->indices, count, t->n);
-    return FT_EINDEX;
-}
-
-/* TDRC's beta may be 0; its step size of v is eta times that of w. */
-static int ft_beta_ok(const ft_gradient *t, double beta) {
-    return t->kind == FT_TDRC ? beta >= 0.0 && t->eta > 0.0 : beta > 0.0;
-}
-
 int32_t ft_gradient_run(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
     if (s->steps == 0) return FT_OK;
     if (t->columns != 1 || !ft_beta_ok(t, beta)) return FT_EVALUE;
@@ -413,19 +311,6 @@ int32_t ft_gradient_run(ft_gradient *t, double beta, const ft_stream *s, double 
     if (t->kind == value) (plain ? ft_##name##_plain : ft_##name##_any)(t, beta, s, deltas);
     FT_GRADIENT_KINDS(FT_CALL_GRADIENT)
     return FT_OK;
-}
-
-static int ft_gradient_row_ok(ft_gradient *t, int64_t k, const int32_t *idx) {
-    const int32_t *bad = ft_first_bad(idx, k, t->n);
-    if (bad) t->bad_index = *bad;
-    return bad == NULL;
-}
-
-static int ft_numbers_ok(const ft_gradient *t, ft_gradient_numbers n) {
-    if (t->kind == FT_TDRC && !(t->eta * n.alpha * n.beta < 1.0)) return 0;
-    return isfinite(n.reward) && n.gamma_next >= 0.0 && n.gamma_next <= 1.0 &&
-           n.lambda_next >= 0.0 && n.lambda_next <= 1.0 && n.rho >= 0.0 && isfinite(n.rho) &&
-           n.alpha > 0.0 && isfinite(n.alpha) && ft_beta_ok(t, n.beta) && isfinite(n.beta);
 }
 
 int32_t ft_gradient_step(ft_gradient *t, double beta, int64_t k, const int32_t *idx,
@@ -447,86 +332,6 @@ int32_t ft_gradient_step(ft_gradient *t, double beta, int64_t k, const int32_t *
 #define FT_CALL_ONCE(name, value)                                                                 \
     if (t->kind == value) *delta = ft_##name##_once(t, x, x_next, n);
     FT_GRADIENT_KINDS(FT_CALL_ONCE)
-    return FT_OK;
-}
-
-/* ---- GQ(lambda) ---- */
-
-/* Rows of S_i: one for all actions, which have columns of their own, or one for each. */
-FT_INLINE ft_row ft_gq_row(const ft_stream *s, int64_t i, int64_t a, int64_t columns, int plain) {
-    return ft_row_at(s, columns == 1 ? i * s->n_actions + a : i, plain);
-}
-
-/* q of S_i and the target policy there: q[0 .. A) and q[A .. 2 A). */
-FT_INLINE const double *ft_gq_target(const ft_gradient_hot *h, const ft_stream *s, int64_t i,
-                                     int64_t columns, int plain) {
-    const int64_t A = s->n_actions;
-    double *q = s->q;
-    for (int64_t a = 0; a < A; a++)
-        q[a] = ft_gradient_value(h, ft_gq_row(s, i, a, columns, plain), columns, columns == 1 ? 0 : a,
-                                 !plain, FT_GTD);
-    if (s->pi) return s->pi + i * A;
-    for (int64_t a = 0; a < A; a++) q[A + a] = ft_probability(q, A, s->policy, s->parameter, a);
-    return q + A;
-}
-
-/* k  as in ft_run of linear.c */
-FT_INLINE void ft_gq_loop(ft_gradient *t, double beta, const ft_stream *stream,
-                          double *FT_RESTRICT deltas, int64_t columns, int plain, int64_t k) {
-    ft_stream copy = *stream;
-    const ft_stream *const s = &copy;
-    if (k) copy.k = k;
-    ft_gradient_hot h = ft_gradient_load(t);
-    ft_gradient_carry c = ft_gradient_carry_of(t);
-    const int64_t A = s->n_actions;
-    for (int64_t i = 0; i < s->steps; i++) {
-        const ft_gradient_numbers n = ft_gradient_numbers_of(s, i, beta);
-        const double decay = n.rho * c.decay;
-        const int64_t taken = s->actions[i], column = columns == 1 ? 0 : taken;
-        const ft_row x = ft_gq_row(s, i, taken, columns, plain);
-        ft_gradient_decay(t, &h, decay);
-        ft_gtd g;
-        g.sums = ft_gradient_read(&h, x, columns, column, !plain, FT_GTD, 1);
-        const double *pi = ft_gq_target(&h, s, i + 1, columns, plain);
-        double v_next = 0.0;
-        for (int64_t a = 0; a < A; a++)
-            if (pi[a] != 0.0) v_next += pi[a] * s->q[a];
-        g.delta = ft_delta(n, ft_w(&h, g.sums), v_next);
-        ft_gtd_write(&h, &c, x, columns, column, !plain, n, decay, 1.0, &g);
-        if (ft_pushes(n))
-            for (int64_t a = 0; a < A; a++)
-                if (pi[a] != 0.0)
-                    ft_gradient_push(&h, ft_gq_row(s, i + 1, a, columns, plain), columns,
-                                     columns == 1 ? 0 : a, !plain, FT_GTD, pi[a] * g.push);
-        ft_gtd_drive(&h, &c, n, g.delta);
-        deltas[i] = g.delta;
-    }
-    ft_gradient_carry_store(t, &h, &c, s->alphas[(s->steps - 1) * s->alpha_stride]);
-}
-
-FT_CLONES static void ft_gq_plain(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
-    if (s->k == 8)
-        ft_gq_loop(t, beta, s, deltas, t->columns, 1, 8);
-    else
-        ft_gq_loop(t, beta, s, deltas, t->columns, 1, 0);
-}
-
-FT_CLONES_32 static void ft_gq_any(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
-    ft_gq_loop(t, beta, s, deltas, t->columns, 0, 0);
-}
-
-int32_t ft_gq_run(ft_gradient *t, double beta, const ft_stream *s, double *deltas) {
-    if (s->steps == 0) return FT_OK;
-    if (t->kind != FT_GTD || !(beta > 0.0) || (t->columns != 1 && t->columns != s->n_actions))
-        return FT_EVALUE;
-    int padded;
-    const int64_t rows = (s->steps + 1) * (t->columns == 1 ? s->n_actions : 1);
-    const int32_t status = ft_gradient_check(t, s, rows, &padded);
-    if (status != FT_OK) return status;
-    for (int64_t i = 0; !s->checked && i <= s->steps; i++)
-        if (s->actions[i] < 0 || s->actions[i] >= s->n_actions) return FT_EACTION;
-    const int plain = !padded && !s->values && !s->indptr && !s->shared;
-    (plain ? ft_gq_plain : ft_gq_any)(t, beta, s, deltas);
     return FT_OK;
 }
 

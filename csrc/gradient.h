@@ -332,4 +332,120 @@ FT_INLINE double ft_gradient_value(const ft_gradient_hot *h, ft_row x, int64_t c
     return sum;
 }
 
+/* ---- a transition, and what is checked of it ---- */
+
+/* What one transition hands to the next. */
+typedef struct {
+    double decay, v_old, zv, zz, zbv, zzb;
+} ft_gradient_carry;
+
+FT_INLINE ft_gradient_carry ft_gradient_carry_of(const ft_gradient *t) {
+    ft_gradient_carry c;
+    c.decay = t->decay;
+    c.v_old = t->v_old;
+    c.zv = t->zv;
+    c.zz = t->zz;
+    c.zbv = t->zbv;
+    c.zzb = t->zzb;
+    return c;
+}
+
+FT_INLINE void ft_gradient_carry_store(ft_gradient *t, const ft_gradient_hot *h,
+                                       const ft_gradient_carry *c, double alpha) {
+    ft_gradient_store(t, h);
+    t->decay = c->decay;
+    t->v_old = c->v_old;
+    t->zv = c->zv;
+    t->zz = c->zz;
+    t->zbv = c->zbv;
+    t->zzb = c->zzb;
+    t->alpha = alpha;
+}
+
+/* The numbers of one transition, from S_t to S_{t+1}. */
+typedef struct {
+    double reward, gamma_next, lambda_next, rho, alpha, beta;
+} ft_gradient_numbers;
+
+/* D ? D x : 0.  0 times infinity is not 0. */
+FT_INLINE double ft_decayed(double decay, double x) { return decay == 0.0 ? 0.0 : decay * x; }
+
+FT_INLINE double ft_delta(ft_gradient_numbers n, double v, double v_next) {
+    return n.reward + (n.gamma_next == 0.0 ? 0.0 : n.gamma_next * v_next) - v;
+}
+
+FT_INLINE ft_gradient_numbers ft_gradient_numbers_of(const ft_stream *s, int64_t i, double beta) {
+    ft_gradient_numbers n;
+    n.reward = s->rewards[i];
+    n.gamma_next = s->gammas[i * s->gamma_stride];
+    n.lambda_next = s->lambdas[i * s->lambda_stride];
+    n.rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
+    n.alpha = s->alphas[i * s->alpha_stride];
+    n.beta = beta;
+    return n;
+}
+
+/* x takes part in GTD and GQ alike; `added` is what its trace grows by: rho, or 1 for action values. */
+typedef struct {
+    double delta, push; /* w += push x' is left to the caller */
+    ft_lanes sums;
+    double zx, both;
+} ft_gtd;
+
+FT_INLINE void ft_gtd_write(ft_gradient_hot *h, ft_gradient_carry *c, ft_row x, int64_t columns,
+                            int64_t column, int padded, ft_gradient_numbers n, double decay, double added,
+                            ft_gtd *g) {
+    const double inv = 1.0 / h->scale, dz = added * inv;
+    const double vx = ft_quad_lane(g->sums.main, 1) + ft_quad_lane(g->sums.main, 2) * h->drive_v;
+    const double dv = -n.beta * vx;
+    c->zv = ft_decayed(decay, c->zv) + added * vx;
+    const ft_lanes both = ft_gradient_write(
+        h, x, columns, column, padded, FT_GTD,
+        ft_change_of(-h->drive * dz, dv - h->drive_v * dz, dz, 0.0, 0.0));
+    g->zx = ft_quad_lane(g->sums.main, 2) * h->scale;
+    g->both = ft_quad_lane(both.main, 2) * h->scale;
+    c->zz = ft_decayed(decay * decay, c->zz) + added * g->both;
+    g->push = -(n.alpha * n.gamma_next * (1.0 - n.lambda_next)) * c->zv;
+    c->zv += n.beta * g->delta * c->zz + dv * (g->both - g->zx);
+}
+
+FT_INLINE int ft_pushes(ft_gradient_numbers n) { return n.gamma_next != 0.0 && n.lambda_next != 1.0; }
+
+FT_INLINE void ft_gtd_drive(ft_gradient_hot *h, ft_gradient_carry *c, ft_gradient_numbers n, double delta) {
+    h->drive += n.alpha * delta * h->scale;
+    h->drive_v += n.beta * delta * h->scale;
+    c->decay = n.gamma_next * n.lambda_next;
+}
+
+/* FT_OK and whether there is padding, or FT_EINDEX with bad_index set. */
+FT_INLINE int32_t ft_gradient_check(ft_gradient *t, const ft_stream *s, int64_t rows, int *padded) {
+    *padded = s->checked != 1;
+    if (s->checked) return FT_OK;
+    const int64_t count = ft_index_count(s, rows);
+    uint32_t low, high;
+    ft_index_bounds(s->indices, count, &low, &high);
+    *padded = low == 0;
+    if ((int64_t)high <= t->n) return FT_OK;
+    t->bad_index = *ft_first_bad(s->indices, count, t->n);
+    return FT_EINDEX;
+}
+
+/* TDRC's beta may be 0; its step size of v is eta times that of w. */
+FT_INLINE int ft_beta_ok(const ft_gradient *t, double beta) {
+    return t->kind == FT_TDRC ? beta >= 0.0 && t->eta > 0.0 : beta > 0.0;
+}
+
+FT_INLINE int ft_gradient_row_ok(ft_gradient *t, int64_t k, const int32_t *idx) {
+    const int32_t *bad = ft_first_bad(idx, k, t->n);
+    if (bad) t->bad_index = *bad;
+    return bad == NULL;
+}
+
+FT_INLINE int ft_numbers_ok(const ft_gradient *t, ft_gradient_numbers n) {
+    if (t->kind == FT_TDRC && !(t->eta * n.alpha * n.beta < 1.0)) return 0;
+    return isfinite(n.reward) && n.gamma_next >= 0.0 && n.gamma_next <= 1.0 &&
+           n.lambda_next >= 0.0 && n.lambda_next <= 1.0 && n.rho >= 0.0 && isfinite(n.rho) &&
+           n.alpha > 0.0 && isfinite(n.alpha) && ft_beta_ok(t, n.beta) && isfinite(n.beta);
+}
+
 #endif

@@ -50,6 +50,7 @@ static PyMemberDef call_members[] = {{"owner", T_OBJECT, offsetof(Call, owner), 
                                      {"guarded", T_INT, offsetof(Call, guarded), 0, NULL},
                                      {"tells", T_INT, offsetof(Call, tells), 0, NULL},
                                      {"told", T_INT, offsetof(Call, told), 0, NULL},
+                                     {"arrived_at", T_LONGLONG, offsetof(Call, arrived_at), READONLY, NULL},
                                      {NULL, 0, 0, 0, NULL}};
 
 static int call_set_lock(PyObject *self, PyObject *value, void *unused) {

@@ -219,7 +219,7 @@ STEP_LEARNERS = (
         "w, by e: delta + w.x - v_old; v, by k: delta", stem="gradient", kind="true_online",
     ),
     StepLearner(
-        "gq", "GQ", (), True, ("lambdas", "rhos", "target_policy", "alpha"), ("ft_gq_run",),
+        "gq", "GQ", (), True, ("lambdas", "rhos", "target_policy", "alpha"), ("ft_gq_step", "ft_gq_run"),
         "section 12.11", f"Maei & Sutton 2010; {_SB}, section 12.11",
         "rho gamma lambda", "1", "v: -beta v.x; w at y: -alpha gamma' (1 - lambda') z.v",
         "alpha delta; v: beta delta", stem="gradient", target="expected", cost="O(k A)",

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from streams import ALGORITHMS
+from streams import EVERY
 
 import fasttrace as ft
 from fasttrace import embed
@@ -204,6 +204,23 @@ int main() {
     EXPECT(other.value(x) == gtd.value(x) && gtd.value(x) > 0.0);
     other = GTD(3, 0.1, 0.1, FT_HTD);
     EXPECT(other.value({2}) == 0.0);
+    SwiftTD swift(10, 0.05);
+    EXPECT(swift.step(x, 1.0, y, 0.9, 0.9) == 1.0 && near(swift.value(x), 0.1) && swift.alphas()[0] == 0.05);
+    SwiftTD swift_copy = swift, swift_moved = std::move(swift_copy);
+    swift.step(y, 1.0, x, 0.9, 0.9);
+    swift_moved.step(y, 1.0, x, 0.9, 0.9);
+    EXPECT(swift.weights() == swift_moved.weights() && swift.alphas() == swift_moved.alphas());
+    swift.step(x, 2.0, y, 0.9, 0.9);
+    EXPECT(swift.weights() != swift_moved.weights());
+    swift_moved = swift;
+    EXPECT(swift.weights() == swift_moved.weights());
+    THROWS(swift.step({10}, 1.0, x, 0.9, 0.8), IndexError);
+    THROWS(swift.step(x, 1.0, x, 0.9, 1.1), ValueError);
+    THROWS(SwiftTD(10, 0.05, 0.0), ValueError);
+    TIDBD tidbd(5, 0.1);
+    Autostep autostep(5, 0.1);
+    EXPECT(tidbd.step({0}, 1.0, {1}, 0.9, 0.9) == 1.0 && autostep.step({0}, 1.0, {1}, 0.9, 0.9) == 1.0);
+    EXPECT(near(tidbd.value({0}), 0.1) && near(autostep.value({0}), 0.1));
     Horde horde(10, {0.5, 0.9, 0.99}, 0.1, 0.8);
     const std::vector<double> cumulants = {1.0, 2.0, 3.0}, none = {0.0, 0.0, 0.0};
     EXPECT(horde.step(x, cumulants, y) == cumulants && horde.size() == 3);
@@ -245,7 +262,7 @@ int main() {
 def test_learners_in_cpp(tmp_path):
     """They own their memory, are copied and moved with it, and throw what a status says."""
     cxx, cc = compiler(os.environ.get("CXX"), "g++", "c++"), compiler(os.environ.get("CC"), "gcc", "cc")
-    amalgamate(tmp_path, ["traces", "gradient", "tiles", "horde"])
+    amalgamate(tmp_path, ["traces", "gradient", "adaptive", "tiles", "horde"])
     (tmp_path / "main.cc").write_text(CPP)
     run(cc, "-std=c99", "-O0", "-DFT_NO_CLONES", "-c", "fasttrace.c", cwd=tmp_path)
     strict = "-Wall", "-Wextra", "-Wconversion", "-Wold-style-cast", "-Wshadow", "-Werror", "-pedantic"
@@ -273,6 +290,19 @@ def take(interface, null, address, learner, delta):
             state, interface.kind, interface.target, 0, *own, *at, 0, *to, 1, *NUMBERS, learner.alpha,
             address(q), delta,
         )  # fmt: skip
+    if interface.name == "ft_gq_step":
+        q = np.empty(4)
+        return interface.step(
+            state, learner.beta, 0, learner.epsilon, null, *at, 0, *to, 1, *NUMBERS, 1.0, learner.alpha,
+            address(q), delta,
+        )  # fmt: skip
+    if interface.name == "ft_adaptive_step":
+        return interface.step(state, interface.kind, *at, 0, *to, 0, *NUMBERS, delta)
+    if interface.name == "ft_actor_critic_step":
+        work = np.empty(12)
+        return interface.step(
+            state, 1.0, *at, 0, *to, *NUMBERS, 0.8, learner.alpha, learner.alpha_actor, address(work), delta
+        )  # fmt: skip
     if interface.name == "ft_gradient_step":
         return interface.step(state, learner.beta, *at, *to, *NUMBERS, 1.0, learner.alpha, delta)
     return interface.step(
@@ -281,7 +311,7 @@ def take(interface, null, address, learner, delta):
 
 
 @needs_c
-@pytest.mark.parametrize("each", [a for a in ALGORITHMS.values() if a.kernel in STEPS], ids=str)
+@pytest.mark.parametrize("each", EVERY.values(), ids=str)
 def test_a_step_by_address_is_the_learners(each):
     """Of cffi's and of ctypes', to the bit; what the learner then says of itself is true."""
     from fasttrace.backends.c import ffi

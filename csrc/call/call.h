@@ -69,6 +69,7 @@ typedef struct {
     int acts;        /* whether there is one */
     int guarded;     /* the generator may be others', too */
     int tells, told; /* whether the owner wants to know the state arrived in; whether it asks here for it */
+    long long arrived_at; /* the step that began there: one taken by another way has arrived elsewhere */
     long long action;
 } Call;
 

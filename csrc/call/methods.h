@@ -58,7 +58,9 @@ static PyObject *failed(const char *what, int32_t status) {
 
 /* SwiftTD's bound takes in the state arrived in, when somebody asks for it: the owner asks arrival(). */
 static int tell_arrival(Call *c) {
-    if (c->told || !c->tells) return 1;
+    if (!c->tells) return 1;
+    c->arrived_at = ((const ft_adaptive *)memory(c->trace))->step;
+    if (c->told) return 1;
     hold(c);
     c->told = PyObject_SetAttr(c->owner, name_arrived, (PyObject *)c) == 0;
     const int told = c->told;

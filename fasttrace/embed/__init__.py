@@ -25,16 +25,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numba.extending import overload
-from numpy.typing import NDArray
 
 from .. import registry
 from ..backends import Backend, Name, module, resolve, why_missing
-from ..backends.numba import gradient, kernel, linear, steps, stream, trace, verb
+from ..backends.numba import adaptive, gradient, kernel, linear, steps, stream, trace, verb
 from ..layout import BAD_VALUE, KINDS, POLICIES, TARGETS, Options
+from ..linear.actor_critic_trace import ActorCriticTrace
+from ..linear.adaptive_trace import DenseSteps, ListedSteps
 from ..linear.addresses import CONTROL
 from ..linear.gradient_trace import KINDS as TWO_VECTOR_KINDS
 from ..linear.gradient_trace import DenseGradient, LazyGradient
@@ -42,42 +43,23 @@ from ..linear.learner import LinearLearner
 from ..linear.trace import DenseTrace, LazyTrace
 from ..many.horde import Horde
 from ..sources import sources
+from .actor_critic import actor_critic_step
+from .gq import gq_step
 from .horde import HordeState, horde_state, horde_step
 from .inputs import check_state, external, is_state, pointer, refuse, row, rows_of
+from .states import ActorCriticState, AdaptiveState, State, TwoVectorState
+from .step_sizes import KINDS as ADAPTIVE_KINDS
+from .step_sizes import adaptive_control_step, adaptive_step
 
-__all__ = ["HordeState", "State", "TwoVectorState", "sources", "state", "step", "value", "values"]
+__all__ = [
+    "ActorCriticState", "AdaptiveState", "HordeState", "State", "TwoVectorState", "sources", "state", "step",
+    "value", "values",
+]  # fmt: skip
 
-
-class State(NamedTuple):
-    """A learner's weights and trace as arrays, for compiled functions.  They are the learner's own memory.
-
-    Beyond csrc/fasttrace.h's ft_trace (counters is where it begins): `options`, c_bar and the like,
-    `result` (1,), where a call puts one, and `q`, in which steps towards more than one action work.
-    """
-
-    counters: NDArray[np.int64]
-    scalars: NDArray[np.float64]
-    rows: NDArray[np.float64]
-    ring: NDArray[np.float64]
-    epochs: NDArray[np.int32]
-    options: NDArray[np.float64]
-    result: NDArray[np.float64]
-    q: NDArray[np.float64]
+AnyState = State | TwoVectorState | AdaptiveState | ActorCriticState | HordeState
 
 
-class TwoVectorState(NamedTuple):
-    """The same of a learner with two weight vectors: ft_gradient, of which `later` holds TDRC's eta."""
-
-    counters: NDArray[np.int64]
-    scalars: NDArray[np.float64]
-    rows: NDArray[np.float64]
-    marks: NDArray[np.int64]
-    ring: NDArray[np.float64]
-    later: NDArray[np.float64]
-    result: NDArray[np.float64]
-
-
-def state(learner: LinearLearner | Horde, features: int | None = None) -> State | TwoVectorState | HordeState:
+def state(learner: LinearLearner | Horde, features: int | None = None) -> AnyState:
     """The learner's memory, to be passed to compiled functions.
 
     It is that until the learner gets other memory: by `to("numpy")` or `load_state_dict`, a horde by `add` or
@@ -94,17 +76,30 @@ def state(learner: LinearLearner | Horde, features: int | None = None) -> State 
     if features is not None:
         raise ValueError(f"features: is for a horde, got {learner!r}")
     owner = learner.method().trace if isinstance(learner, LinearLearner) else None
-    if isinstance(owner, (DenseTrace, DenseGradient)):
+    made = getattr(owner, "critic", owner)
+    if isinstance(made, (DenseTrace, DenseGradient, DenseSteps)):
         raise ValueError(
             f"learner: has the backend {learner.backend!r}, expected 'numba' or 'c'; see Learner.to"
         )
-    if not isinstance(owner, (LazyTrace, LazyGradient)):
+    if not isinstance(made, (LazyTrace, LazyGradient, ListedSteps)):
         raise ValueError(f"learner: {learner!r} has no state to embed, expected {_names()}")
     stem = learner.method().stem
     if why_missing("c") is None:
         module("c", stem).handle(owner)  # C's pointers stand in the struct
     if isinstance(owner, LazyGradient):
-        return TwoVectorState(*gradient.arrays_of(owner)[:5], owner.later, np.zeros(1))
+        q = np.zeros(2 * owner.columns)
+        return TwoVectorState(*gradient.arrays_of(owner)[:5], owner.later, np.zeros(1), q)
+    if isinstance(owner, ListedSteps):
+        return AdaptiveState(*adaptive.arrays_of(owner), ADAPTIVE_KINDS[owner.kind], np.zeros(1))
+    if isinstance(owner, ActorCriticTrace):
+        critic, actor = _one_vector(owner.critic), _one_vector(owner.actor)
+        return ActorCriticState(
+            critic, actor, owner.words, owner.numbers, np.zeros(3 * len(actor.q)), np.zeros(1)
+        )
+    return _one_vector(owner)
+
+
+def _one_vector(owner: Any) -> State:
     return State(*linear.arrays_of(owner), owner.options, np.zeros(1), np.zeros(owner.width))
 
 
@@ -133,16 +128,29 @@ def step(learner: LinearLearner | Horde, backend: Backend | None = None) -> Call
         step(..., alpha, chance, sigma)  QSigma
 
     As online, rho is 1 and the target policy that of the learner, of which `chance` is the epsilon or the
-    temperature.
+    temperature.  GQ learns off-policy, too: `chance` may be pi(a|S_{t+1}) itself, float64 of (n_actions,).
+
+        step(..., alpha, chance, rho, beta)   GQ
+
+    SwiftTD, TIDBD, Autostep, SwiftSarsa of state_action=True features; and any other SwiftSarsa:
+
+        delta = step(state, x, reward, x_next, gamma_next, lambda_next)
+        delta = step(state, x, action, reward, x_next, action_next, gamma_next, lambda_next)
+
+    ActorCritic, with eta or without:
+
+        delta = step(state, x, action, reward, x_next, gamma_next, lambda_next, lambda_actor_next,
+                     alpha, alpha_actor, temperature)
 
     Horde, all arrays float64 of (m,); deltas are written:
 
         step(state, x, cumulants, x_next, gammas, lambdas, rhos, deltas)
 
     What a step is given counts, not the learner's own alpha and so on.  Its other options stand in the state:
-    c_bar, rho_bar, zeta, psi_0, psi_max, EmphaticTD's beta and TDRC's eta.  One that is set afterwards is in
-    use from then on; but for an EmphaticTD that gets its first beta, or loses it, take step anew.  ABTD and a
-    GTD2 without a trace have no use for lambda_next.
+    c_bar, rho_bar, zeta, psi_0, psi_max, EmphaticTD's beta, TDRC's eta, ActorCritic's eta and discount_actor,
+    and those of step sizes that learn.  One that is set afterwards is in use from then on; but for an
+    EmphaticTD that gets its first beta, or loses it, take step anew.  ABTD and a GTD2 without a trace have no
+    use for lambda_next, GQ has none for action_next.
 
     Where gamma_next is 0 the episode ends and x_next is not used; it must be there, x will do.  Rows of
     state-action pairs take a rho of 1.  The result is the TD error under the weights before the update.
@@ -168,12 +176,18 @@ def step(learner: LinearLearner | Horde, backend: Backend | None = None) -> Call
     if getattr(learner, "state_action", False):
         if method.kind == "replacing_clear":
             raise ValueError("learner: clear_others with state_action needs the features of all actions")
-        if form is _control_step:
+        if form in (_control_step, gq_step):
             raise ValueError(f"learner: {learner!r} needs the features of all actions")
-        form = _td_step
+        form = adaptive_step if form is adaptive_control_step else _td_step
     if form is _control_step:
         aim, policy = TARGETS[method.target].value, POLICIES[method.own[0]]
         return _control_step(name, KINDS[method.kind].value, aim, policy, method.kernel == "q_sigma")
+    if form is gq_step:
+        return gq_step(name, POLICIES[method.own[0]])
+    if form is actor_critic_step:
+        return actor_critic_step(name)
+    if method.stem == "adaptive":
+        return form(name, ADAPTIVE_KINDS[method.kind])
     two = method.stem == "gradient"
     return form(name, TWO_VECTOR_KINDS[method.kernel] if two else KINDS[method.kind].value)
 
@@ -195,6 +209,8 @@ def _read_values(state, rows, out):
 def _overload_read_values(state, rows, out):
     if is_state(state, TwoVectorState):
         return lambda state, rows, out: gradient.values_kernel(state, rows, 1, out)
+    if is_state(state, AdaptiveState):
+        return lambda state, rows, out: adaptive.values_kernel(state, rows, 1, out)
     return lambda state, rows, out: linear.values_kernel(state, rows, 1, out)
 
 
@@ -204,6 +220,8 @@ _NO_INDPTR = np.empty(0, np.int64)
 @kernel
 def values(state, x, out):
     """out[a] = w.x under the weights of action a, for compiled functions.  out (n_actions,) float64.
+
+    Of an actor-critic these are the preferences, of state.actor.
 
     Errors: FeatureIndexError; ValueError for another length of out.
     """
@@ -216,7 +234,7 @@ def values(state, x, out):
 
 @kernel
 def value(state, x):
-    """w.x, for compiled functions; for a learner with one column of weights.
+    """w.x, for compiled functions; for a learner with one column of weights, or of state.critic.
 
     Errors: FeatureIndexError; ValueError for weights with a column for each action.
     """
@@ -481,5 +499,9 @@ _FORMS: dict[str, Callable[..., Callable[..., float]]] = {
     "true_online_sarsa": _sarsa_step,
     **dict.fromkeys(CONTROL, _control_step),
     **dict.fromkeys(TWO_VECTOR_KINDS, _two_vector_step),
+    "gq": gq_step,
+    **dict.fromkeys(("swift_td", "tidbd", "autostep"), adaptive_step),
+    "swift_sarsa": adaptive_control_step,
+    **dict.fromkeys(("actor_critic", "average_reward_actor_critic"), actor_critic_step),
 }
 """The step of each kernel that has one."""

@@ -22,17 +22,17 @@ def row(x):
     raise NotImplementedError("for compiled functions")
 
 
-def _is_vector(x, dtype):
+def is_vector(x, dtype):
     return isinstance(x, types.Array) and x.dtype == dtype and x.ndim == 1 and x.layout == "C" and x.aligned
 
 
 @overload(row, jit_options={"_nrt": False, "forceinline": True})  # type: ignore[typeddict-unknown-key]
 def _overload_row(x):
     """(indices, values): x itself, or x and no values."""
-    if _is_vector(x, types.int32):
+    if is_vector(x, types.int32):
         return lambda x: (x, NO_VALUES)
     is_pair = isinstance(x, types.BaseTuple) and len(x) == 2
-    if not (is_pair and _is_vector(x[0], types.int32) and _is_vector(x[1], types.float64)):
+    if not (is_pair and is_vector(x[0], types.int32) and is_vector(x[1], types.float64)):
         raise TypingError(
             f"x: got {x}, expected a contiguous int32 array (k,), or a pair of such and a float64 array (k,)"
         )
@@ -67,7 +67,8 @@ def refuse(status):
         raise ValueError(
             "a number is out of range: all finite, gamma, lambda and pi from 0 to 1, rho and interest not "
             "negative, alpha and beta above 0, of TDRC beta not negative and eta alpha beta below 1, "
-            "pi 0 where rho is, else at most rho, epsilon and sigma from 0 to 1, a temperature above 0"
+            "pi 0 where rho is, else at most rho, epsilon and sigma from 0 to 1, a temperature above 0, "
+            "pi(a) of sum 1"
         )
 
 

@@ -18,7 +18,7 @@ from ..version import __version__
 FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "traces": (("trace", "steps"), ()),
     "streams": (("linear",), ("traces",)),
-    "gradient": (("gradient",), ("traces",)),
+    "gradient": (("gradient", "gq"), ("traces",)),
     "lstd": (("lstd",), ()),
     "adaptive": (("adaptive",), ()),
     "actor-critic": (("actor_critic",), ("traces",)),

@@ -109,7 +109,8 @@ class StepSizes(StepLearner):
         """A copy of the step sizes, of the weights' shape.
 
         Where SwiftTD's rate of learning is above eta in the state that it has arrived in, they have shrunk by
-        that: its bound takes the state in as it comes.
+        that: its bound takes the state in as it comes; after a step in a compiled loop or by address with
+        the step to come.
         """
         with self._read():
             return self._trace.bounded_alphas().reshape(self._shape())

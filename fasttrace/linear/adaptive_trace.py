@@ -37,16 +37,24 @@ class _Arrival:
     """
 
     _arrived: Any = None  # or a Call, to be asked: the quick way keeps it there
+    _arrived_at = 0  # the step that began there
+
+    def _step(self) -> int:
+        """The number of the step to come, where steps are taken that Python does not see."""
+        return 0
 
     @property
     def arrived(self) -> Any:
-        return self._arrived.arrival() if hasattr(self._arrived, "told") else self._arrived
+        call = self._arrived if hasattr(self._arrived, "told") else None
+        if self._step() != (call.arrived_at if call else self._arrived_at):
+            return None  # a compiled loop has gone on from there
+        return call.arrival() if call else self._arrived
 
     @arrived.setter
     def arrived(self, value: Any) -> None:
         if hasattr(self._arrived, "told"):
             self._arrived.told = 0
-        self._arrived = value
+        self._arrived, self._arrived_at = value, self._step()
 
     def arrival(self) -> Float64:
         """(m, 2) of (number, x) of each weight that is active in the state arrived in."""
@@ -123,7 +131,7 @@ class DenseSteps(_Arrival):
         self.__dict__.update(state)
 
     def __getstate__(self) -> dict[str, Any]:
-        rest = {name: value for name, value in vars(self).items() if name != "_arrived"}
+        rest = {name: value for name, value in vars(self).items() if not name.startswith("_")}
         return rest | {"arrived": self.arrival()}
 
     def tune(self, **options: float) -> None:
@@ -217,6 +225,9 @@ class ListedSteps(_Arrival):
 
     def counter(self, name: str) -> int:
         return int(self.counters[_COUNTERS.index(name)])
+
+    def _step(self) -> int:
+        return self.counter("step")
 
     def _set(self, name: str, value: float) -> None:
         self.scalars[_SCALARS.index(name)] = value

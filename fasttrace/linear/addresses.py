@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 from .. import registry
 from ..backends import module
 from ..layout import KINDS, TARGETS
+from .adaptive_trace import ListedSteps
 from .gradient_trace import KINDS as TWO_VECTOR_KINDS
 from .gradient_trace import LazyGradient
 from .trace import LazyTrace
 
 _STATE, _SARSA, _GRADIENT = "ft_state_step", "ft_sarsa_step", "ft_gradient_step"
-_CONTROL = "ft_control_step"
+_CONTROL, _GQ, _ADAPTIVE, _ACTOR_CRITIC = (
+    "ft_control_step", "ft_gq_step", "ft_adaptive_step", "ft_actor_critic_step"
+)  # fmt: skip
 CONTROL = (
     "expected_sarsa", "true_online_expected_sarsa", "watkins_q", "naive_q", "tree_backup", "retrace",
     "q_sigma",
@@ -31,6 +34,9 @@ STEPS = {
     **dict.fromkeys(("sarsa", "true_online_sarsa"), _SARSA),
     **dict.fromkeys(CONTROL, _CONTROL),
     **dict.fromkeys(TWO_VECTOR_KINDS, _GRADIENT),
+    "gq": _GQ,
+    **dict.fromkeys(("swift_td", "swift_sarsa", "tidbd", "autostep"), _ADAPTIVE),
+    **dict.fromkeys(("actor_critic", "average_reward_actor_critic"), _ACTOR_CRITIC),
 }
 """The function of csrc/fasttrace.h that is the step of each kernel."""
 
@@ -39,10 +45,11 @@ class Interface(NamedTuple):
     """Addresses, and the same as pointers.  They hold until the learner gets other memory, by `to("numpy")`
     or `load_state_dict`; keep the learner alive as long.
 
-    state_address    of the ft_trace or ft_gradient
-    options_address  of the ft_options, 0 of two vectors
-    kind             enum ft_kind, or ft_gradient_kind
-    name             of the step: ft_state_step, ft_sarsa_step, ft_control_step or ft_gradient_step
+    state_address    of the ft_trace, ft_gradient, ft_adaptive or ft_actor_critic
+    options_address  of the ft_options, 0 where the step takes none
+    kind             enum ft_kind, ft_gradient_kind or ft_adaptive_kind
+    name             of the step: ft_state_step, ft_sarsa_step, ft_control_step, ft_gradient_step, ft_gq_step,
+                     ft_adaptive_step or ft_actor_critic_step
     target           enum ft_target, of ft_control_step
     state, options   pointers
     step             the function
@@ -66,17 +73,22 @@ def _of(learner: Any) -> tuple[Any, str, int]:
     if name is None:
         names = dict.fromkeys(row.learner for row in registry.STEP_LEARNERS if row.kernel in STEPS)
         why = f"expected {', '.join(names)}"
-    elif not isinstance(method.trace, (LazyTrace, LazyGradient)):
+    elif not isinstance(
+        getattr(method.trace, "critic", method.trace), (LazyTrace, LazyGradient, ListedSteps)
+    ):
         why = f"has the backend {learner.backend!r}, expected 'numba' or 'c'; see Learner.to"
     elif getattr(learner, "bound", False):
         why = "a bound on alpha is no part of a step"
     elif getattr(learner, "state_action", False):
-        if method.kind == "replacing_clear" or name == _CONTROL:
+        if method.kind == "replacing_clear" or name in (_CONTROL, _GQ):
             why = "a step with state_action needs the features of all actions"
-        name = _STATE
+        if name != _ADAPTIVE:
+            name = _STATE
     if why:
         raise AttributeError(f"{learner!r} has no step in C: {why}")
     assert name is not None
+    if name == _ADAPTIVE:
+        return method, name, module("c", "adaptive").KINDS[method.kind]
     kind = TWO_VECTOR_KINDS[method.kernel] if name == _GRADIENT else KINDS[method.kind].value
     return method, name, kind
 

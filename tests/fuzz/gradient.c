@@ -22,7 +22,7 @@ static void drive(void) {
     watch(ring, ring_size, sizeof *ring);
     const int held = hold();
     for (int op = 0; more() && op < 100; op++) {
-        const int64_t which = below(16);
+        const int64_t which = below(18);
         const double beta = step_size();
         remember();
         if (which < 9) {
@@ -42,6 +42,21 @@ static void drive(void) {
             refused(t, status);
             remember();
             refused(t, ft_gradient_values(t, &s, rows_of, ROOM(double, rows_of * columns)));
+        } else if (which > 15) {
+            const fuzz_row x = row_of(n, (int)below(2)), y = row_of(n, (int)below(2));
+            double delta;
+            double *q = ROOM(double, 2 * columns), *pi = NULL;
+            if (below(2)) {
+                pi = ROOM(double, columns);
+                pi[below(columns)] = 1.0;
+                if (below(4) == 0) pi[below(columns)] = number(unit);
+            }
+            const int32_t action = kind_of((int32_t)columns), policy = kind_of(FT_SOFTMAX + 1);
+            const int32_t status = ft_gq_step(t, beta, policy, number(unit), pi, x.k, x.idx, x.val, action, y.k, y.idx,
+                                              y.val, kind_of((int32_t)columns), number(small), number(unit),
+                                              number(unit), number(ratio), step_size(), q, &delta);
+            MUST(status != FT_OK || (kind == FT_GTD && action >= 0 && action < columns));
+            refused(t, status);
         } else if (which == 14) {
             ft_gradient_reset(t);
         } else {

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import features
-from ...layout import KINDS, NO_OPTIONS
+from ...layout import BAD_ACTION, BAD_INDEX, BAD_VALUE, KINDS, NO_OPTIONS, OK
 from . import kernel, linear, policy, refuse, trace, verb
 from . import transition as one_vector
+from .steps import row_ok
 from .stream import Rows, borrowed, check_rows, place_of, rows_of
-from .trace import COLUMNS, DECAY, WIDTH, Trace
+from .trace import COLUMNS, DECAY, WIDTH, Place, Trace
 from .transition import Carry, carry_of, carry_store, read_values, with_sums
 
 ACCUMULATING = KINDS["accumulating"].value
@@ -133,7 +134,10 @@ def write_columns(t, h, indices, values, x, width, valued, work):
 
 
 @verb
-def transition(t, h, indices, values, x, action, x_next, n, temperature, work, width, valued):
+def transition(
+    t, h, indices, values, x, action, indices_next, values_next, x_next, n, temperature, work, width,
+    valued, valued_next,
+):  # fmt: skip
     """The state after it, and delta; see ft_actor_transition."""
     eta = t.numbers[ETA]
     continuing = eta == eta
@@ -147,9 +151,9 @@ def transition(t, h, indices, values, x, action, x_next, n, temperature, work, w
     write_columns(t.actor, actor, indices, values, x, width, valued, work)
 
     critic, carry, delta = one_vector.transition(
-        t.critic, h.critic, h.carry, indices, values, x, indices, values, x_next, False, 0.0, 0.0,
+        t.critic, h.critic, h.carry, indices, values, x, indices_next, values_next, x_next, False, 0.0, 0.0,
         one_vector.Numbers(reward, gamma, n.lambda_next, 1.0, 1.0, 1.0, 1.0, n.alpha, NO_OPTIONS),
-        ACCUMULATING, _1, True, valued, valued, True,
+        ACCUMULATING, _1, True, valued, valued_next, True,
     )  # fmt: skip
 
     actor = trace.drive(actor, n.alpha_actor * delta)
@@ -178,10 +182,46 @@ def run(t, s, deltas):
             s.alphas_actor[i * per_alpha_actor],
         )  # fmt: skip
         h, deltas[i] = transition(
-            t, h, indices, values, x, s.actions[i], x_next, n, s.temperature, s.work, width, valued
+            t, h, indices, values, x, s.actions[i], indices, values, x_next, n, s.temperature, s.work,
+            width, valued, valued,
         )  # fmt: skip
         x = x_next
     store(t, h, s.alphas[np.uint64(s.steps - 1) * per_alpha])
+
+
+@verb
+def in_unit(number):
+    return number >= 0.0 and number <= 1.0
+
+
+@verb
+def positive(number):
+    return number > 0.0 and np.isfinite(number)
+
+
+@kernel
+def step_kernel(t, indices, values, action, indices_next, values_next, n, temperature, work):
+    """(status, delta) of one transition; see ft_actor_critic_step.  Empty values stand for ones."""
+    if not row_ok(t.critic, indices) or not row_ok(t.critic, indices_next):
+        return BAD_INDEX, 0.0
+    if action < 0 or action >= t.actor.counters[COLUMNS]:
+        return BAD_ACTION, 0.0
+    if not (
+        np.isfinite(n.reward) and in_unit(n.gamma_next) and in_unit(n.lambda_next)
+        and in_unit(n.lambda_actor_next) and positive(n.alpha) and positive(n.alpha_actor)
+        and positive(temperature)
+    ):  # fmt: skip
+        return BAD_VALUE, 0.0
+    x = Place(_0, _0, np.uint64(indices.size), _0)
+    x_next = Place(_0, _0, np.uint64(indices_next.size), _0)
+    valued, valued_next = values.size > 0, values_next.size > 0
+    h = load(t, trace.read(t.critic, indices, values, x, _1, True, valued))
+    h, delta = transition(
+        t, h, indices, values, x, action, indices_next, values_next, x_next, n, temperature, work,
+        np.uint64(t.actor.counters[WIDTH]), valued, valued_next,
+    )  # fmt: skip
+    store(t, h, n.alpha)
+    return OK, delta
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""The learners with two weight vectors, GTD(lambda) and its kin; the twin of csrc/gradient.c.
+"""The learners with two weight vectors, GTD(lambda) and its kin; the twin of csrc/gradient.c and csrc/gq.c.
 
 O(k) a step, whatever lambda; backends.numpy.gradient says what is computed.  Above are the functions for
 loops in Numba; below are those that Python calls with a LazyGradient.
@@ -6,13 +6,13 @@ loops in Numba; below are those that Python calls with a LazyGradient.
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ... import features
-from ...layout import BAD_INDEX, BAD_VALUE, OK
+from ...layout import BAD_ACTION, BAD_INDEX, BAD_VALUE, OK
 from . import kernel, part, policy, refuse, trace, verb
 from .gradient_trace import (
     BEHAVIOUR_BEFORE,
@@ -48,7 +48,17 @@ from .gradient_trace import (
 )
 from .gradient_transition import TRANSITIONS, gtd_drive, gtd_write, pushes, td_error, value
 from .steps import numbers_ok, quick, row_ok
-from .stream import check_rows, check_rows_kernel, check_stream, has_padding, place_of, rows_of, stream_of
+from .stream import (
+    NO_INT64S,
+    Rows,
+    check_rows,
+    check_rows_kernel,
+    check_stream,
+    has_padding,
+    place_of,
+    rows_of,
+    stream_of,
+)
 from .trace import COLUMNS, EPOCH, FLAT, OLDEST, WIDTH, N, Place
 
 _NO_DOUBLES = np.empty(0)
@@ -119,6 +129,17 @@ def run_kernel(kind, plain):
 # ---- GQ(lambda) ----
 
 
+class Arrival(NamedTuple):
+    """Of a stream what a step of GQ's asks of S_{t+1}."""
+
+    rows: Rows
+    n_actions: int
+    pi: NDArray[np.float64]
+    q: NDArray[np.float64]
+    policy: int
+    parameter: float
+
+
 @verb
 def gq_place(s, i, a, columns, plain):
     """The row of (S_i, a), or of S_i with a column for each action; see ft_gq_row."""
@@ -139,6 +160,32 @@ def gq_target(t, h, s, i, columns, plain, valued):
             s.q[A + a] = policy.probability(s.q, s.n_actions, s.policy, s.parameter, a)
 
 
+@verb
+def gq_transition(t, h, c, indices, values, x, s, i, n, columns, plain, valued, valued_next):
+    """From x to S_i of a stream; see ft_gq_transition."""
+    A = np.uint64(s.n_actions)
+    D = n.rho * c.decay
+    h = decay(t, h, D)
+    sums = read(t, h, indices, values, x, columns, not plain, valued, GTD, True)
+    gq_target(t, h, s, i, columns, plain, valued_next)
+    pi, at = (s.pi, i * A) if s.pi.size > 0 else (s.q, A)
+    v_next = 0.0
+    for a in range(A):
+        if pi[at + a] != 0.0:
+            v_next += pi[at + a] * s.q[a]
+    delta = td_error(n, value(h, sums), v_next)
+    c, push = gtd_write(t, h, c, indices, values, x, columns, not plain, valued, n, D, 1.0, sums, delta)
+    if pushes(n):
+        for a in range(A):
+            if pi[at + a] != 0.0:
+                y = gq_place(s, i, a, columns, plain)
+                push_weights(
+                    t, s.rows.indices, s.rows.values, y, columns, not plain, valued_next, GTD,
+                    pi[at + a] * push,
+                )  # fmt: skip
+    return gtd_drive(t, h, n, delta), c, delta
+
+
 @functools.cache
 def gq_kernel(plain):
     """gq_run(t, s, deltas).  Checks nothing; s.steps > 0."""
@@ -147,8 +194,7 @@ def gq_kernel(plain):
     def gq_run(t, s, deltas):
         indices, values = s.rows.indices, s.rows.values
         valued = not plain and values.size > 0
-        columns, A = np.uint64(t.counters[COLUMNS]), np.uint64(s.n_actions)
-        given = s.pi.size > 0
+        columns = np.uint64(t.counters[COLUMNS])
         per_gamma, per_lambda = np.uint64(s.gammas.size > 1), np.uint64(s.lambdas.size > 1)
         per_rho, per_alpha = np.uint64(s.rhos.size > 1), np.uint64(s.alphas.size > 1)
         steps = np.uint64(s.steps)
@@ -158,29 +204,10 @@ def gq_kernel(plain):
                 s.rewards[i], s.gammas[i * per_gamma], s.lambdas[i * per_lambda],
                 s.rhos[i * per_rho], s.alphas[i * per_alpha],
             )  # fmt: skip
-            D = n.rho * c.decay
             x = gq_place(s, i, np.uint64(s.actions[i]), columns, plain)
-            h = decay(t, h, D)
-            sums = read(t, h, indices, values, x, columns, not plain, valued, GTD, True)
-            gq_target(t, h, s, i + _1, columns, plain, valued)
-            pi, at = (s.pi, (i + _1) * A) if given else (s.q, A)
-            v_next = 0.0
-            for a in range(A):
-                if pi[at + a] != 0.0:
-                    v_next += pi[at + a] * s.q[a]
-            delta = td_error(n, value(h, sums), v_next)
-            c, push = gtd_write(
-                t, h, c, indices, values, x, columns, not plain, valued, n, D, 1.0, sums, delta
+            h, c, deltas[i] = gq_transition(
+                t, h, c, indices, values, x, s, i + _1, n, columns, plain, valued, valued
             )
-            if pushes(n):
-                for a in range(A):
-                    if pi[at + a] != 0.0:
-                        y = gq_place(s, i + _1, a, columns, plain)
-                        push_weights(
-                            t, indices, values, y, columns, not plain, valued, GTD, pi[at + a] * push
-                        )
-            h = gtd_drive(t, h, n, delta)
-            deltas[i] = delta
         store(t, h, c, s.alphas[(steps - _1) * per_alpha])
 
     return gq_run
@@ -232,6 +259,46 @@ def step_kernel(kind):
         )  # fmt: skip
 
     return step
+
+
+@verb
+def policy_ok(pi, own, parameter):
+    """See ft_gq_policy_ok; empty is the learner's own."""
+    if pi.size == 0:
+        return 0.0 < parameter < np.inf if own == policy.SOFTMAX else 0.0 <= parameter <= 1.0
+    total, are = 0.0, True
+    for a in range(np.uint64(pi.size)):
+        are = are and pi[a] >= 0.0
+        total += pi[a]
+    return are and abs(total - 1.0) <= 1e-6
+
+
+@kernel
+def gq_step_kernel(
+    t, own, parameter, pi, indices, values, action, indices_next, values_next, action_next,
+    reward, gamma_next, lambda_next, rho, alpha, q,
+):  # fmt: skip
+    """(status, delta); see ft_gq_step.  Empty values stand for ones, an empty pi for the learner's own."""
+    if not row_ok(t, indices) or not row_ok(t, indices_next):
+        return BAD_INDEX, 0.0
+    A = t.counters[COLUMNS]
+    if action < 0 or action >= A or action_next < 0 or action_next >= A:
+        return BAD_ACTION, 0.0
+    if not (
+        numbers_ok(reward, gamma_next, lambda_next, rho, alpha) and beta_ok(t, alpha, GTD)
+        and policy_ok(pi, own, parameter)
+    ):  # fmt: skip
+        return BAD_VALUE, 0.0
+    rows = Rows(indices_next.size, False, indices_next, values_next, NO_INT64S)
+    s = Arrival(rows, A, pi, q, own, parameter)
+    x = Place(_0, _0, np.uint64(indices.size), np.uint64(action))
+    h, c, delta = gq_transition(
+        t, load(t), carry_of(t), indices, values, x, s, _0,
+        Numbers(reward, gamma_next, lambda_next, rho, alpha),
+        np.uint64(A), False, values.size > 0, values_next.size > 0,
+    )  # fmt: skip
+    store(t, h, c, alpha)
+    return OK, delta
 
 
 # ---- the arrays as a whole ----
