@@ -101,17 +101,21 @@ def ctrl_c():
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals go to a process as a whole")
 def test_ctrl_c_while_waiting_for_the_others(ctrl_c):
     """The caller's own part is done: it hears Ctrl-C still."""
-    caller = threading.get_ident()
+    caller, ended = threading.get_ident(), threading.Event()
 
     def part(first, last):
         if first == 0:
             return
         signal.pthread_kill(caller, signal.SIGINT)
-        while True:
-            team.go_on()
+        try:
+            while True:
+                team.go_on()
+        finally:
+            ended.set()
 
     with pytest.raises(KeyboardInterrupt), Team(2) as team:
         team(part, 2)
+    assert ended.is_set()  # also where it came while the thread was being started
 
 
 def test_the_callers_errstate_holds_in_every_thread():

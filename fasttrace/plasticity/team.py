@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..memory import Array
+from ..pieces import held
 
 _QUIET = 1 << 18  # multiplications that OpenBLAS does not hand to its threads
 _FEWEST = 4  # rows of a product; where fewer would be quiet, BLAS does the whole as it likes
@@ -58,9 +59,12 @@ class Team:
     def __call__(self, function: Callable[[int, int], Any], size: int) -> list[Any]:
         n = max(1, min(self._n, size))
         bounds = [size * i // n for i in range(n + 1)]
-        # Each in a copy of the caller's context: np.errstate holds there too.
-        others = [self._pool.submit(copy_context().run, function, *bounds[i : i + 2]) for i in range(1, n)]
+        others: list[Any] = []
         try:
+            # Each in a copy of the caller's context: np.errstate holds there too.
+            for i in range(1, n):
+                with held():  # or a thread could start of which nobody knows
+                    others.append(self._pool.submit(copy_context().run, function, *bounds[i : i + 2]))
             first = function(*bounds[:2])
             for each in others:
                 each.exception()
