@@ -16,6 +16,7 @@ import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
+from numba.core.types import unliteral
 
 from ... import layout
 from ...errors import BackendUnavailable
@@ -98,6 +99,11 @@ def _compiled(function: F, **options: Any) -> F:
 
 class _Inner(CPUDispatcher):
     """Without an entry for Python, Numba would jump to address 0."""
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        return super().get_call_template(
+            [unliteral(each) for each in args], {name: unliteral(each) for name, each in kws.items()}
+        )
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         raise TypeError(f"{self.py_func.__name__}: for compiled functions, Python cannot call it")
