@@ -93,20 +93,23 @@ def _compiled(function: F, **options: Any) -> F:
         raise BackendUnavailable("NUMBA_DISABLE_JIT is set, and these kernels run compiled or not at all")
     compiled: Any = numba.njit(**options)(function)
     if "no_cpython_wrapper" in options:
-        compiled.__class__ = _Inner
+        compiled.__class__ = _Verb if options.get("forceinline") else _Inner
     return compiled
 
 
 class _Inner(CPUDispatcher):
     """Without an entry for Python, Numba would jump to address 0."""
 
-    def get_call_template(self, args: Any, kws: Any) -> Any:
-        return super().get_call_template(
-            [unliteral(each) for each in args], {name: unliteral(each) for name, each in kws.items()}
-        )
-
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         raise TypeError(f"{self.py_func.__name__}: for compiled functions, Python cannot call it")
+
+
+class _Verb(_Inner):
+    """Typed once for all the constants it is given: they are constants where LLVM inlines it in any case."""
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        kws = {name: unliteral(each) for name, each in kws.items()}
+        return super().get_call_template([unliteral(each) for each in args], kws)
 
 
 def _cached(function: F, options: dict[str, Any]) -> F:
