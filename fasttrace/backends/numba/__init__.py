@@ -16,6 +16,7 @@ import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
+from numba.core.types import unliteral
 
 from ... import layout
 from ...errors import BackendUnavailable
@@ -92,7 +93,7 @@ def _compiled(function: F, **options: Any) -> F:
         raise BackendUnavailable("NUMBA_DISABLE_JIT is set, and these kernels run compiled or not at all")
     compiled: Any = numba.njit(**options)(function)
     if "no_cpython_wrapper" in options:
-        compiled.__class__ = _Inner
+        compiled.__class__ = _Verb if options.get("forceinline") else _Inner
     return compiled
 
 
@@ -101,6 +102,14 @@ class _Inner(CPUDispatcher):
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         raise TypeError(f"{self.py_func.__name__}: for compiled functions, Python cannot call it")
+
+
+class _Verb(_Inner):
+    """Typed once for all the constants it is given: they are constants where LLVM inlines it in any case."""
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        kws = {name: unliteral(each) for name, each in kws.items()}
+        return super().get_call_template([unliteral(each) for each in args], kws)
 
 
 def _cached(function: F, options: dict[str, Any]) -> F:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ... import features
 from ...layout import BAD_INDEX, OK
-from . import kernel, refuse, verb
+from . import kernel, refuse, stretch, verb
 from .eight import (
     ahead,
     any_of,
@@ -187,7 +187,7 @@ def cells_ahead(s, t, shift, width):
             ahead(row + np.uint64(64) * i)
 
 
-@verb
+@stretch
 def chunk_run(h, s, deltas, stride, q, two):
     steps, c = np.uint64(s.steps), chunk_of(h, q, two)
     kind = h.header[KIND]
