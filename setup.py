@@ -189,28 +189,30 @@ def _modules():
 
     Its steps are whole because the GIL is held: where there is none, the lock alone is built.
     """
+    required = bool(os.environ.get("FASTTRACE_REQUIRE_C"))
     free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    source = Path("fasttrace", "_lock.c" if free else "_call.c")
     includes = ["csrc"]
     if not free:
         try:
             import numpy
         except ImportError:
-            if os.environ.get("FASTTRACE_REQUIRE_C"):
+            if required:
                 raise
             return []
         includes.append(numpy.get_include())
+    if not (required or source.exists()):
+        return []
     flags = ["-O3", "-std=c99", "-ffp-contract=off", "-g0", *shlex.split(os.environ.get("CFLAGS", ""))]
-    name = "_lock" if free else "_call"
     return [
         Extension(
-            f"fasttrace.{name}",
+            f"fasttrace.{source.stem}",
             [str(source)],
             include_dirs=includes,
             extra_compile_args=[] if sys.platform == "win32" else flags,
             py_limited_api=not free,
-            optional=not os.environ.get("FASTTRACE_REQUIRE_C"),
+            optional=not required,
         )
-        for source in Path("fasttrace").glob(f"{name}.c")
     ]
 
 

@@ -49,7 +49,8 @@ struct ValueError : std::invalid_argument {
     explicit ValueError(const std::string &what) : std::invalid_argument("fasttrace: " + what) {}
 };
 
-inline void check(std::int32_t status, std::int64_t bad_index = -1) {
+/* By reference: it is written by the call that makes the status, in an order of C++'s choice. */
+inline void check(std::int32_t status, const std::int64_t &bad_index = -1) {
     if (status == FT_EINDEX) throw IndexError(bad_index);
     if (status == FT_EACTION) throw ActionError();
     if (status != FT_OK) throw ValueError("a number is not finite or not in its range");
@@ -391,8 +392,7 @@ class StepSizes {
 
   protected:
     StepSizes(std::int64_t n, double alpha, std::int32_t kind, double meta)
-        : kind_(kind), rows_(at_least_one("n_features", n)), numbers_(4 * (n + FT_AT_ONCE)), list_(2 * n) {
-        if (n > INT32_MAX) throw ValueError("n_features: expected at most 2^31 - 1");
+        : kind_(kind), rows_(count_of(n)), numbers_(4 * (n + FT_AT_ONCE)), list_(2 * n) {
         if (!(alpha > 0.0 && std::isfinite(alpha))) throw ValueError("alpha: expected a number above 0");
         if (!(meta >= 0.0 && std::isfinite(meta))) throw ValueError("meta: expected a number that is not negative");
         trace_.meta = meta;
@@ -403,6 +403,10 @@ class StepSizes {
     ft_adaptive trace_ = {};
 
   private:
+    static std::int64_t count_of(std::int64_t n) { /* before anything is allocated */
+        if (n > INT32_MAX) throw ValueError("n_features: expected at most 2^31 - 1");
+        return at_least_one("n_features", n);
+    }
     void point() {
         const std::int64_t room = trace_.n + FT_AT_ONCE;
         trace_.rows = rows_.data();

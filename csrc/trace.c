@@ -68,7 +68,7 @@ void ft_trace_flatten(ft_trace *t) {
 void ft_trace_dense(const ft_trace *t, int32_t kind, double *w, double *z) {
     FT_TO_SINGLE_VOID(t, dense, (t, kind, w, z))
     const ft_hot h = ft_load(t);
-    const double size = ft_is_kind(kind) && ft_folded(kind) && t->alpha != 0.0 ? h.scale / t->alpha : h.scale;
+    const double size = ft_is_named(kind) && ft_folded(kind) && t->alpha != 0.0 ? h.scale / t->alpha : h.scale;
     for (int64_t i = 0; i < t->n; i++) {
         const ft_real *row = ft_begin(&h, i, t->width);
         const ft_pair g = ft_since(&h, i, t->width);

@@ -75,13 +75,13 @@
      1u << (i) | 1u << (j) | 1u << (k))
 #define FT_BITS(...) FT_BITS_OF(__VA_ARGS__, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31) /* no kind */
 #define FT_IS_HERE(kind) (FT_BITS(FT_ONLY_KINDS) >> (kind) & 1)
+enum { FT_BITS_TAKES_ALL = 1 / ((0u FT_KINDS(FT_BIT_IS)) >> 11 == 0) }; /* of a twelfth kind it would know nothing */
 #else
 #define FT_IS_HERE(kind) 1
 #endif
 
-FT_INLINE int ft_is_kind(int64_t kind) {
-    return kind >= 0 && kind < 32 && FT_HAS(FT_BIT_IS, kind) && FT_IS_HERE(kind);
-}
+FT_INLINE int ft_is_named(int64_t kind) { return kind >= 0 && kind < 32 && FT_HAS(FT_BIT_IS, kind); }
+FT_INLINE int ft_is_kind(int64_t kind) { return ft_is_named(kind) && FT_IS_HERE(kind); }
 FT_INLINE int ft_folded(int kind) { return FT_HAS(FT_BIT_FOLDED, kind); }
 FT_INLINE int ft_replaces(int kind) { return FT_HAS(FT_BIT_REPLACES, kind); }
 FT_INLINE int ft_clears(int kind) { return FT_HAS(FT_BIT_CLEARS, kind); }

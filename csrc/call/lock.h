@@ -108,8 +108,8 @@ static PyType_Slot lock_slots[] = {
     {Py_tp_methods, lock_methods}, {Py_tp_dealloc, (void *)plain_dealloc}, {0, NULL}};
 static PyType_Slot use_slots[] = {
     {Py_tp_methods, use_methods}, {Py_tp_dealloc, (void *)use_dealloc}, {0, NULL}};
-static PyType_Spec lock_spec = {"fasttrace.Lock", sizeof(Lock), 0, Py_TPFLAGS_DEFAULT, lock_slots};
-static PyType_Spec use_spec = {"fasttrace.Use", sizeof(Use), 0,
+static PyType_Spec lock_spec = {"fasttrace._call.Lock", sizeof(Lock), 0, Py_TPFLAGS_DEFAULT, lock_slots};
+static PyType_Spec use_spec = {"fasttrace._call.Use", sizeof(Use), 0,
                                Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, use_slots};
 
 static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, const char *name) {

@@ -47,7 +47,7 @@ from .actor_critic import actor_critic_step
 from .gq import gq_step
 from .horde import HordeState, horde_state, horde_step
 from .inputs import check_state, external, is_state, pointer, refuse, row, rows_of
-from .states import ActorCriticState, AdaptiveState, State, TwoVectorState
+from .states import ActorCriticState, AdaptiveState, State, TwoVectorState, gradient_of
 from .step_sizes import KINDS as ADAPTIVE_KINDS
 from .step_sizes import adaptive_control_step, adaptive_step
 
@@ -289,11 +289,8 @@ def _numba_two_vector(kind):
     def two_vector(
         state, indices, values, indices_next, values_next, reward, gamma_next, lambda_next, rho, alpha, beta
     ):
-        t = gradient.Gradient(
-            state.counters, state.scalars, state.rows, state.marks, state.ring, beta, state.later[0]
-        )
         return gradient.step_of(
-            t, kind, transition, indices, values, indices_next, values_next,
+            gradient_of(state, beta), kind, transition, indices, values, indices_next, values_next,
             reward, gamma_next, lambda_next, rho, alpha,
         )  # fmt: skip
 

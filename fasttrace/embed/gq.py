@@ -12,7 +12,7 @@ from ..backends import Name, why_missing
 from ..backends.numba import gradient, trace, verb
 from ..layout import KINDS
 from .inputs import check_state, external, is_vector, pointer, refuse, rows_of
-from .states import TwoVectorState
+from .states import TwoVectorState, gradient_of
 
 _ADDING = KINDS["accumulating"].value
 
@@ -47,11 +47,9 @@ def _numba_gq(policy):
         state, parameter, pi, indices, values, action, indices_next, values_next, action_next,
         reward, gamma_next, lambda_next, rho, alpha, beta,
     ):  # fmt: skip
-        t = gradient.Gradient(
-            state.counters, state.scalars, state.rows, state.marks, state.ring, beta, state.later[0]
-        )
         return gradient.gq_step_kernel(
-            t, policy, parameter, pi, indices, values, action, indices_next, values_next, action_next,
+            gradient_of(state, beta), policy, parameter, pi,
+            indices, values, action, indices_next, values_next, action_next,
             reward, gamma_next, lambda_next, rho, alpha, state.q,
         )  # fmt: skip
 

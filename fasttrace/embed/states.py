@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends.numba import gradient, verb
+
 
 class State(NamedTuple):
     """A learner's weights and trace as arrays, for compiled functions.  They are the learner's own memory.
@@ -37,6 +39,11 @@ class TwoVectorState(NamedTuple):
     later: NDArray[np.float64]
     result: NDArray[np.float64]
     q: NDArray[np.float64]
+
+
+@verb
+def gradient_of(s, beta):
+    return gradient.Gradient(s.counters, s.scalars, s.rows, s.marks, s.ring, beta, s.later[0])
 
 
 class AdaptiveState(NamedTuple):
