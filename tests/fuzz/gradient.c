@@ -52,9 +52,11 @@ static void drive(void) {
                 if (below(4) == 0) pi[below(columns)] = number(unit);
             }
             const int32_t action = kind_of((int32_t)columns), policy = kind_of(FT_SOFTMAX + 1);
-            const int32_t status = ft_gq_step(t, beta, policy, number(unit), pi, x.k, x.idx, x.val, action, y.k, y.idx,
-                                              y.val, kind_of((int32_t)columns), number(small), number(unit),
-                                              number(unit), number(ratio), step_size(), q, &delta);
+            const int32_t next = kind_of((int32_t)columns); /* compilers differ in the order of arguments */
+            const double parameter = number(unit), reward = number(small), gamma = number(unit);
+            const double lambda = number(unit), rho = number(ratio), alpha = step_size();
+            const int32_t status = ft_gq_step(t, beta, policy, parameter, pi, x.k, x.idx, x.val, action, y.k, y.idx,
+                                              y.val, next, reward, gamma, lambda, rho, alpha, q, &delta);
             MUST(status != FT_OK || (kind == FT_GTD && action >= 0 && action < columns));
             refused(t, status);
         } else if (which == 14) {
