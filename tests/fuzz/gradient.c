@@ -49,7 +49,8 @@ static void drive(void) {
             if (below(2)) {
                 pi = ROOM(double, columns);
                 pi[below(columns)] = 1.0;
-                if (below(4) == 0) pi[below(columns)] = number(unit);
+                const int64_t at = below(columns);
+                if (below(4) == 0) pi[at] = number(unit);
             }
             const int32_t action = kind_of((int32_t)columns), policy = kind_of(FT_SOFTMAX + 1);
             const int32_t next = kind_of((int32_t)columns); /* compilers differ in the order of arguments */
