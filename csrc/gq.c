@@ -87,36 +87,19 @@ int32_t ft_gq_run(ft_gradient *t, double beta, const ft_stream *s, double *delta
     return FT_OK;
 }
 
-/* As ft_are_policies; NULL is the learner's own. */
-static int ft_gq_policy_ok(const double *pi, int64_t n_actions, int32_t policy, double parameter) {
-    if (!pi)
-        return policy == FT_SOFTMAX ? parameter > 0.0 && isfinite(parameter)
-                                    : policy == FT_EPSILON_GREEDY && parameter >= 0.0 && parameter <= 1.0;
-    double sum = 0.0;
-    int are = 1;
-    for (int64_t a = 0; a < n_actions; a++) {
-        are &= pi[a] >= 0.0;
-        sum += pi[a];
-    }
-    return are && fabs(sum - 1.0) <= 1e-6;
-}
-
 int32_t ft_gq_step(ft_gradient *t, double beta, int32_t policy, double parameter, const double *pi,
                    int64_t k, const int32_t *idx, const double *val, int64_t action, int64_t k_next,
                    const int32_t *idx_next, const double *val_next, int64_t action_next, double reward,
                    double gamma_next, double lambda_next, double rho, double alpha, double *q,
                    double *delta) {
     const int64_t A = t->columns;
-    ft_gradient_numbers n;
-    n.reward = reward;
-    n.gamma_next = gamma_next;
-    n.lambda_next = lambda_next;
-    n.rho = rho;
-    n.alpha = alpha;
-    n.beta = beta;
+    const ft_gradient_numbers n =
+        ft_gradient_numbers_at(reward, gamma_next, lambda_next, rho, alpha, beta);
     if (!ft_gradient_row_ok(t, k, idx) || !ft_gradient_row_ok(t, k_next, idx_next)) return FT_EINDEX;
     if (action < 0 || action >= A || action_next < 0 || action_next >= A) return FT_EACTION;
-    if (t->kind != FT_GTD || !ft_numbers_ok(t, n) || !ft_gq_policy_ok(pi, A, policy, parameter)) return FT_EVALUE;
+    if (t->kind != FT_GTD || !ft_numbers_ok(t, n) ||
+        !(pi ? ft_is_policy(pi, A) : ft_own_policy_ok(policy, parameter)))
+        return FT_EVALUE;
     static const int32_t none = -1;
     ft_stream s; /* of S_{t+1} alone */
     memset(&s, 0, sizeof s);

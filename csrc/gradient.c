@@ -317,13 +317,8 @@ int32_t ft_gradient_step(ft_gradient *t, double beta, int64_t k, const int32_t *
                          const double *val, int64_t k_next, const int32_t *idx_next,
                          const double *val_next, double reward, double gamma_next,
                          double lambda_next, double rho, double alpha, double *delta) {
-    ft_gradient_numbers n;
-    n.reward = reward;
-    n.gamma_next = gamma_next;
-    n.lambda_next = lambda_next;
-    n.rho = rho;
-    n.alpha = alpha;
-    n.beta = beta;
+    const ft_gradient_numbers n =
+        ft_gradient_numbers_at(reward, gamma_next, lambda_next, rho, alpha, beta);
     /* As in ft_td_step: of those arrays that no int32_t * may see. */
     if ((((uintptr_t)idx | (uintptr_t)idx_next) & (sizeof(int32_t) - 1)) != 0) return FT_EVALUE;
     if (!ft_gradient_row_ok(t, k, idx) || !ft_gradient_row_ok(t, k_next, idx_next)) return FT_EINDEX;

@@ -374,15 +374,23 @@ FT_INLINE double ft_delta(ft_gradient_numbers n, double v, double v_next) {
     return n.reward + (n.gamma_next == 0.0 ? 0.0 : n.gamma_next * v_next) - v;
 }
 
-FT_INLINE ft_gradient_numbers ft_gradient_numbers_of(const ft_stream *s, int64_t i, double beta) {
+FT_INLINE ft_gradient_numbers ft_gradient_numbers_at(double reward, double gamma_next, double lambda_next,
+                                                     double rho, double alpha, double beta) {
     ft_gradient_numbers n;
-    n.reward = s->rewards[i];
-    n.gamma_next = s->gammas[i * s->gamma_stride];
-    n.lambda_next = s->lambdas[i * s->lambda_stride];
-    n.rho = s->rhos ? s->rhos[i * s->rho_stride] : 1.0;
-    n.alpha = s->alphas[i * s->alpha_stride];
+    n.reward = reward;
+    n.gamma_next = gamma_next;
+    n.lambda_next = lambda_next;
+    n.rho = rho;
+    n.alpha = alpha;
     n.beta = beta;
     return n;
+}
+
+FT_INLINE ft_gradient_numbers ft_gradient_numbers_of(const ft_stream *s, int64_t i, double beta) {
+    return ft_gradient_numbers_at(s->rewards[i], s->gammas[i * s->gamma_stride],
+                                  s->lambdas[i * s->lambda_stride],
+                                  s->rhos ? s->rhos[i * s->rho_stride] : 1.0,
+                                  s->alphas[i * s->alpha_stride], beta);
 }
 
 /* x takes part in GTD and GQ alike; `added` is what its trace grows by: rho, or 1 for action values. */

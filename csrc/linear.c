@@ -317,14 +317,7 @@ static void ft_run_bounded(ft_trace *t, const ft_stream *s, double *deltas, int 
 
 FT_CLONES int32_t ft_are_policies(const double *pi, int64_t states, int64_t n_actions) {
     int are = 1;
-    for (int64_t i = 0; i < states; i++, pi += n_actions) {
-        double sum = 0.0;
-        for (int64_t a = 0; a < n_actions; a++) {
-            are &= pi[a] >= 0.0;
-            sum += pi[a];
-        }
-        are &= fabs(sum - 1.0) <= 1e-6;
-    }
+    for (int64_t i = 0; i < states; i++, pi += n_actions) are &= ft_is_policy(pi, n_actions);
     return are;
 }
 

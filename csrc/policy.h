@@ -83,6 +83,24 @@ FT_INLINE int64_t ft_act(const double *q, int64_t n_actions, int64_t policy, dou
                                 : ft_greedy(q, n_actions, parameter, u);
 }
 
+/* Whether these are probabilities; their sum is 1 but for rounding. */
+FT_INLINE int ft_is_policy(const double *pi, int64_t n_actions) {
+    double sum = 0.0;
+    int are = 1;
+    for (int64_t a = 0; a < n_actions; a++) {
+        are &= pi[a] >= 0.0;
+        sum += pi[a];
+    }
+    return are & (fabs(sum - 1.0) <= 1e-6);
+}
+
+/* Whether a policy of a learner's own is one: `parameter` is its epsilon, or its temperature. */
+FT_INLINE int ft_own_policy_ok(int32_t policy, double parameter) {
+    return policy == FT_SOFTMAX
+               ? parameter > 0.0 && isfinite(parameter)
+               : policy == FT_EPSILON_GREEDY && parameter >= 0.0 && parameter <= 1.0;
+}
+
 /* pi(action) of a learner's own policy. */
 FT_COLD double ft_probability(const double *q, int64_t n_actions, int64_t policy, double parameter,
                               int64_t action) {

@@ -183,10 +183,8 @@ int32_t ft_control_step(ft_trace *t, int32_t kind, int32_t target, int32_t polic
     const int32_t status =
         ft_check_transition(t, kind, x, x_next, reward, gamma_next, lambda_next, alpha);
     if (status != FT_OK) return status;
-    const int policy_ok = policy == FT_SOFTMAX ? parameter > 0.0 && isfinite(parameter)
-                                               : policy == FT_EPSILON_GREEDY && parameter >= 0.0 &&
-                                                     parameter <= 1.0;
-    if (target < FT_TAKEN || target > FT_Q_SIGMA || !policy_ok || !(sigma >= 0.0 && sigma <= 1.0))
+    if (target < FT_TAKEN || target > FT_Q_SIGMA || !ft_own_policy_ok(policy, parameter) ||
+        !(sigma >= 0.0 && sigma <= 1.0))
         return FT_EVALUE;
     *delta = target == FT_TAKEN
                  ? ft_any_step(t, kind, x, x_next, reward, gamma_next, lambda_next, 1.0, 1.0, 1.0, alpha,

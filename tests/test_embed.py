@@ -556,9 +556,9 @@ def test_the_state_of_another_learner():
         predict_more_loop(embed.state(gtd), embed.step(htd), *one(GOOD, GOOD, **FINE, more=0.1))
     with pytest.raises(ValueError, match="a column for each action"):
         one_step(embed.state(sarsa), embed.step(td), *numbers)
-    with pytest.raises(TypingError, match="expected a State"):
+    with pytest.raises(TypingError, match="expected State"):
         one_step(embed.state(gtd), embed.step(td), *numbers)
-    with pytest.raises(TypingError, match="expected a TwoVectorState"):
+    with pytest.raises(TypingError, match="expected TwoVectorState"):
         predict_more_loop(embed.state(td), embed.step(gtd), *one(GOOD, GOOD, **FINE, more=0.1))
 
 

@@ -202,7 +202,7 @@ def test_the_state_of_another_learner():
         one_step(embed.state(tidbd), embed.step(swift), *rest)
     with pytest.raises(ValueError, match="a column for each action"):
         one_step(embed.state(sarsa), embed.step(swift), *rest)
-    with pytest.raises(TypingError, match="expected a AdaptiveState"):
+    with pytest.raises(TypingError, match="expected AdaptiveState"):
         one_step(embed.state(td), embed.step(swift), *rest)
 
 
@@ -278,9 +278,7 @@ def test_gq_is_the_agents(backend, options):
 
 @njit
 def one_gq(state, step, x, action, x_next, action_next, reward, gamma, lambda_, alpha, chance, rho, beta):
-    return step(
-        state, x, action, reward, x_next, action_next, gamma, lambda_, alpha, chance, rho, beta
-    )  # fmt: skip
+    return step(state, x, action, reward, x_next, action_next, gamma, lambda_, alpha, chance, rho, beta)
 
 
 GQ_NUMBERS = {
@@ -297,9 +295,7 @@ BAD_PI = ([0.5, 0.6, -0.1], [0.5, 0.5, 0.1], [np.nan, 0.5, 0.5], [np.inf, 0.0, 0
 def test_what_a_step_of_gq_refuses(backend):
     """With nothing changed; and pi is a policy of as many actions."""
     learner = gq(backend)
-    learner.learn(
-        [GOOD, GOOD], [0, 1], [1.0], rhos=1.0, target_policy=np.full((2, A), 1 / A)
-    )  # fmt: skip
+    learner.learn([GOOD, GOOD], [0, 1], [1.0], rhos=1.0, target_policy=np.full((2, A), 1 / A))
     fine = tuple(GQ_NUMBERS.values())
     for bad in BAD_INDICES:
         refuse(learner, ft.FeatureIndexError, one_gq, bad, 0, GOOD, 0, *fine)
@@ -345,9 +341,7 @@ def actor_loop(
 
 
 def actor_critic(backend, **more):
-    return ft.ActorCritic(
-        N, A, alpha=0.1, alpha_actor=0.05, temperature=0.7, backend=backend, **more
-    )  # fmt: skip
+    return ft.ActorCritic(N, A, alpha=0.1, alpha_actor=0.05, temperature=0.7, backend=backend, **more)
 
 
 @both

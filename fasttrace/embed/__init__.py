@@ -33,6 +33,7 @@ from numba.extending import overload
 from .. import registry
 from ..backends import Backend, Name, module, resolve, why_missing
 from ..backends.numba import adaptive, gradient, kernel, linear, steps, stream, trace, verb
+from ..backends.numba.policy import own_ok
 from ..layout import BAD_VALUE, KINDS, POLICIES, TARGETS, Options
 from ..linear.actor_critic_trace import ActorCriticTrace
 from ..linear.adaptive_trace import DenseSteps, ListedSteps
@@ -270,8 +271,7 @@ def _numba_control(kind, target, policy):
         reward, gamma_next, lambda_next, alpha, chance, sigma,
     ):  # fmt: skip
         t = trace.Trace(state.counters, state.scalars, state.rows, state.ring, state.epochs)
-        good = 0.0 < chance < np.inf if policy == _SOFTMAX else 0.0 <= chance <= 1.0
-        if not (good and 0.0 <= sigma <= 1.0):
+        if not (own_ok(policy, chance) and 0.0 <= sigma <= 1.0):
             return BAD_VALUE, 0.0
         return run(
             t, indices, values, action, indices_next, values_next, action_next,
@@ -480,7 +480,6 @@ def _two_vector_step(backend: Name, kind: int):
     return two_vector_step
 
 
-_SOFTMAX = POLICIES["softmax"]
 _ADDING = KINDS["accumulating"].value  # none of the two-vector kinds has a trace that replaces
 
 _FORMS: dict[str, Callable[..., Callable[..., float]]] = {

@@ -84,7 +84,7 @@ def check_state(state, cls):
 def _overload_check_state(state, cls):
     """C would take one struct for the other."""
     if not is_state(state, cls.instance_class):
-        raise TypingError(f"state: got {state}, expected a {cls.instance_class.__name__} of embed.state")
+        raise TypingError(f"state: got {state}, expected {cls.instance_class.__name__}, as of embed.state")
     return lambda state, cls: None
 
 

@@ -261,18 +261,6 @@ def step_kernel(kind):
     return step
 
 
-@verb
-def policy_ok(pi, own, parameter):
-    """See ft_gq_policy_ok; empty is the learner's own."""
-    if pi.size == 0:
-        return 0.0 < parameter < np.inf if own == policy.SOFTMAX else 0.0 <= parameter <= 1.0
-    total, are = 0.0, True
-    for a in range(np.uint64(pi.size)):
-        are = are and pi[a] >= 0.0
-        total += pi[a]
-    return are and abs(total - 1.0) <= 1e-6
-
-
 @kernel
 def gq_step_kernel(
     t, own, parameter, pi, indices, values, action, indices_next, values_next, action_next,
@@ -286,7 +274,7 @@ def gq_step_kernel(
         return BAD_ACTION, 0.0
     if not (
         numbers_ok(reward, gamma_next, lambda_next, rho, alpha) and beta_ok(t, alpha, GTD)
-        and policy_ok(pi, own, parameter)
+        and (policy.is_policy(pi) if pi.size > 0 else policy.own_ok(own, parameter))
     ):  # fmt: skip
         return BAD_VALUE, 0.0
     rows = Rows(indices_next.size, False, indices_next, values_next, NO_INT64S)

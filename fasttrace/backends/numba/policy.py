@@ -82,6 +82,22 @@ def ties_of(q, n_actions, best):
 
 
 @verb
+def own_ok(policy, parameter):
+    """Whether a policy of a learner's own is one: `parameter` is its epsilon, or its temperature."""
+    return 0.0 < parameter < np.inf if policy == SOFTMAX else 0.0 <= parameter <= 1.0
+
+
+@verb
+def is_policy(pi):
+    """Whether these are probabilities; their sum is 1 but for rounding."""
+    total, are = 0.0, True
+    for a in range(np.uint64(pi.size)):
+        are = are and pi[a] >= 0.0
+        total += pi[a]
+    return are and abs(total - 1.0) <= 1e-6
+
+
+@verb
 def probability(q, n_actions, policy, parameter, action):
     """pi(action) of a learner's own policy."""
     best = best_of(q, n_actions)
